@@ -1,1 +1,116 @@
-//! The record of a session: events, phases, sides, alterations, verdicts.
+//! The record of a session: what was seen, on which leg, from which side, in which phase, and what follows from it.
+//!
+//! A trace is a file of JSON lines; [`Line`] is one of them. [`Record`] is the same in memory, and what every
+//! conclusion is drawn from. Times are microseconds since the session began (`t_us`).
+
+mod event;
+mod line;
+mod phase;
+mod record;
+mod summary;
+mod verdict;
+
+pub use event::{ConnectError, Detail, Event, TcpInfo};
+pub use line::{Altered, End, Header, Line, SCHEMA_VERSION};
+pub use phase::{Outcome, Phase, PhaseRecord};
+pub use record::Record;
+pub use summary::{CertificateSummary, CredsspSummary, GatewaySummary, Summary, Transport, UdpSummary};
+pub use verdict::{Alternative, Confidence, Evidence, Finding, Fix, Verdict, VerdictId, Where};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Microseconds since the session began.
+pub type Micros = u64;
+
+/// Which end of the connection sent something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// The RDP client.
+    Client,
+    /// The RDP server.
+    Server,
+}
+
+impl Side {
+    /// The other end.
+    pub fn opposite(self) -> Side {
+        match self {
+            Side::Client => Side::Server,
+            Side::Server => Side::Client,
+        }
+    }
+
+    /// 0 for the client, 1 for the server: for arrays with one entry a side.
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl std::fmt::Display for Side {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Side::Client => "client",
+            Side::Server => "server",
+        })
+    }
+}
+
+/// Where something was seen: between client and rdpscope, between rdpscope and server, or in rdpscope itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Leg {
+    /// Client to rdpscope.
+    Client,
+    /// rdpscope to server.
+    Server,
+    /// rdpscope itself.
+    Proxy,
+}
+
+impl From<Side> for Leg {
+    fn from(side: Side) -> Leg {
+        match side {
+            Side::Client => Leg::Client,
+            Side::Server => Leg::Server,
+        }
+    }
+}
+
+/// Who ended a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClosedBy {
+    /// The RDP client.
+    Client,
+    /// The RDP server.
+    Server,
+    /// rdpscope: a limit was reached, it was told to stop, or it could not reach the server.
+    Proxy,
+}
+
+impl From<Side> for ClosedBy {
+    fn from(side: Side) -> ClosedBy {
+        match side {
+            Side::Client => ClosedBy::Client,
+            Side::Server => ClosedBy::Server,
+        }
+    }
+}
+
+/// How a session, or one direction of it, ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    /// TCP FIN: an orderly end of the stream.
+    Fin,
+    /// TCP RST.
+    Reset,
+    /// Nothing came for too long.
+    Timeout,
+    /// A TLS alert came first.
+    Alert,
+    /// An MCS Disconnect Provider Ultimatum came first.
+    McsUltimatum,
+}

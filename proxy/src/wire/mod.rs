@@ -4,7 +4,10 @@
 //! a value and how many bytes it took, or where and why the bytes break the format. Decoders are tolerant: what
 //! they do not know they keep as a number, because a peer that is wrong is what this program is for.
 
+pub mod greeting;
+pub mod preconnection;
 pub mod reader;
+pub mod x224;
 
 pub use reader::Reader;
 

@@ -1,0 +1,263 @@
+//! What was seen, one struct for everything.
+
+use super::{How, Leg, Micros, Phase, Side};
+use crate::wire::preconnection::PreconnectionPdu;
+use crate::wire::x224::{ConnectionConfirm, ConnectionRequest, NegotiationFailure};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Something that was seen, and when, where and from whom.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Event {
+    /// When, microseconds since the session began.
+    pub t_us: Micros,
+    /// The leg it was seen on.
+    pub leg: Leg,
+    /// Who sent it; absent where rdpscope itself did something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Side>,
+    /// The phase it belongs to.
+    pub phase: Phase,
+    /// True where only sizes and timing of encrypted bytes tell.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inferred: bool,
+    /// What it was.
+    #[serde(flatten)]
+    pub detail: Detail,
+}
+
+/// What was seen. The name in JSON is the variant in snake case.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Detail {
+    // dns
+    /// The target's name has these addresses.
+    Resolved {
+        /// The name that was looked up.
+        name: String,
+        /// Every address, in the order in which they will be tried (RFC 8305).
+        addresses: Vec<String>,
+        /// How long it took, µs.
+        took_us: Micros,
+    },
+    /// The target's name could not be resolved.
+    ResolutionFailed {
+        /// The name that was looked up.
+        name: String,
+        /// What the resolver said.
+        reason: String,
+        /// How long it took, µs.
+        took_us: Micros,
+    },
+
+    // tcp
+    /// A client connected to rdpscope.
+    Accepted {
+        /// The client's address.
+        peer: String,
+        /// The address it connected to.
+        local: String,
+    },
+    /// A connection to one address was begun.
+    Connecting {
+        /// The address.
+        address: String,
+    },
+    /// TCP is connected to the server (through the upstream proxy where one is set).
+    Connected {
+        /// The server's address.
+        address: String,
+        /// The address on our side.
+        local: String,
+        /// How long it took, µs.
+        took_us: Micros,
+    },
+    /// One address could not be connected.
+    ConnectFailed {
+        /// The address.
+        address: String,
+        /// How it failed.
+        error: ConnectError,
+        /// What the system said.
+        reason: String,
+        /// How long it took, µs.
+        took_us: Micros,
+    },
+    /// Another address was faster; this attempt was given up.
+    ConnectAbandoned {
+        /// The address.
+        address: String,
+        /// How long it had been waited for, µs.
+        took_us: Micros,
+    },
+    /// The upstream proxy opened the way to the server.
+    UpstreamProxyOpened {
+        /// The proxy.
+        proxy: String,
+        /// What it was asked for.
+        target: String,
+        /// How long its answer took, µs.
+        took_us: Micros,
+    },
+    /// The upstream proxy did not.
+    UpstreamProxyRefused {
+        /// The proxy.
+        proxy: String,
+        /// What it was asked for.
+        target: String,
+        /// What it said.
+        reason: String,
+    },
+    /// What the system knows of the TCP connection on this leg.
+    TcpInfo(TcpInfo),
+
+    // x224
+    /// RDP_PRECONNECTION_PDU.
+    PreconnectionPdu(PreconnectionPdu),
+    /// X.224 Connection Request.
+    ConnectionRequest(ConnectionRequest),
+    /// X.224 Connection Confirm.
+    ConnectionConfirm(ConnectionConfirm),
+    /// X.224 Connection Confirm with RDP_NEG_FAILURE.
+    NegotiationFailure(NegotiationFailure),
+    /// X.224 Disconnect Request.
+    DisconnectRequest {
+        /// X.224 reason code.
+        reason: u8,
+    },
+    /// TLS began without an X.224 negotiation (MS-RDPBCGR 5.4.2.2, direct approach).
+    DirectTls,
+    /// Something that is not RDP.
+    OtherProtocol {
+        /// Its name, where its first bytes tell.
+        protocol: Option<String>,
+        /// The first bytes, hex.
+        first_bytes: String,
+    },
+
+    // tls
+    /// TLS ClientHello.
+    ClientHello(Box<ClientHello>),
+    /// TLS ServerHello.
+    ServerHello(Box<ServerHello>),
+    /// TLS HelloRetryRequest.
+    HelloRetryRequest(Box<ServerHello>),
+    /// TLS Certificate, visible up to TLS 1.2.
+    Certificate {
+        /// The chain, end entity first.
+        chain: Vec<Certificate>,
+        /// Certificates of the chain that could not be read, and why.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unreadable: Vec<String>,
+    },
+    /// Another TLS handshake message in clear.
+    HandshakeMessage {
+        /// Its name in RFC 8446 or RFC 5246, snake case.
+        name: String,
+        /// Bytes of its body.
+        length: usize,
+    },
+    /// TLS alert in clear.
+    Alert(Alert),
+    /// From here on this side's records are encrypted.
+    EncryptionStarted,
+    /// A record that is an alert, or has the size of one, and is encrypted.
+    EncryptedAlert {
+        /// Bytes of the record.
+        length: usize,
+    },
+
+    // what sizes and timing of encrypted records tell
+    /// A CredSSP message (TSRequest) by its place and size.
+    CredsspTurn {
+        /// 1 for the first of the session.
+        turn: u32,
+        /// Bytes of plaintext.
+        length: usize,
+    },
+    /// The four bytes of an Early User Authorization Result by their size.
+    EarlyUserAuthorizationResult {
+        /// Bytes of plaintext.
+        length: usize,
+    },
+    /// An encrypted RDP message by its place and size.
+    EncryptedMessage {
+        /// The message that fits, in MS-RDPBCGR's words, snake case.
+        name: String,
+        /// Bytes of plaintext.
+        length: usize,
+    },
+    /// The handshakes are over: what follows is the session.
+    SessionTraffic,
+
+    // any phase
+    /// A side ended its direction.
+    StreamEnded {
+        /// In which way.
+        how: How,
+    },
+    /// Bytes that break the format; relayed all the same.
+    Malformed {
+        /// The structure, in the specification's word.
+        structure: String,
+        /// Bytes from its start.
+        offset: usize,
+        /// What is wrong.
+        reason: String,
+        /// The bytes at its start, hex, at most 32 of them.
+        bytes: String,
+    },
+    /// The observer no longer follows this side, and why.
+    ObservationStopped {
+        /// The reason.
+        reason: String,
+    },
+    /// rdpscope ended the session.
+    ProxyClosed {
+        /// Why.
+        reason: String,
+    },
+    /// The trace lacks this many events: they came faster than they could be written, or the disk was full.
+    TraceIncomplete {
+        /// How many.
+        dropped: u64,
+    },
+
+    /// Everything above TLS, or without it.
+    #[serde(untagged)]
+    Rdp(Box<RdpMessage>),
+    /// The RDP-UDP side channel.
+    #[serde(untagged)]
+    Udp(UdpMessage),
+}
+
+/// How connecting failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ConnectError {
+    /// RST to SYN.
+    Refused,
+    /// No answer.
+    TimedOut,
+    /// ICMP said that there is no way, or the system has none.
+    Unreachable,
+    /// Connected and cut at once.
+    Reset,
+    /// Something else.
+    Other,
+}
+
+/// What the system knows of a TCP connection; absent where it does not say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TcpInfo {
+    /// Smoothed round trip time, µs.
+    pub rtt_us: Option<u32>,
+    /// Its variation, µs.
+    pub rtt_variance_us: Option<u32>,
+    /// Segments sent again, in all.
+    pub retransmitted_segments: Option<u32>,
+    /// Segments sent, in all.
+    pub segments_out: Option<u32>,
+    /// Largest segment we send, bytes.
+    pub send_mss: Option<u32>,
+}

@@ -1,0 +1,77 @@
+//! The lines of `trace.jsonl`.
+
+use super::{ClosedBy, Event, Finding, How, Leg, Micros, Phase, PhaseRecord, Summary, Verdict};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The version of the trace format; a reader refuses a number it does not know.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// One line of a trace.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Line {
+    /// The first line: what this trace is of.
+    Trace(Header),
+    /// Something that was seen.
+    Event(Event),
+    /// A phase that came to its end.
+    Phase(PhaseRecord),
+    /// Bytes that rdpscope changed.
+    Altered(Altered),
+    /// Something that is true and worth knowing, but not the cause.
+    Finding(Finding),
+    /// The session in one line.
+    Summary(Box<Summary>),
+    /// Why the session ended.
+    Verdict(Box<Verdict>),
+    /// The last line.
+    End(End),
+}
+
+/// What a trace is of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Header {
+    /// [`SCHEMA_VERSION`].
+    pub schema: u32,
+    /// The version of the program that wrote it.
+    pub rdpscope: String,
+    /// The session's id, the name of its folder.
+    pub session: String,
+    /// What the user named, `host:port`.
+    pub target: String,
+    /// The settings that shaped the session, by flag.
+    pub settings: serde_json::Map<String, serde_json::Value>,
+    /// The wall clock at `t_us` 0, RFC 3339.
+    pub started: String,
+}
+
+/// A change that rdpscope made to relayed bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Altered {
+    /// When.
+    pub t_us: Micros,
+    /// The leg on which the changed bytes were sent.
+    pub leg: Leg,
+    /// The phase they belong to.
+    pub phase: Phase,
+    /// What was changed, from what to what.
+    pub what: String,
+    /// The setting that asked for it.
+    pub why: String,
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct End {
+    /// When the last direction was closed.
+    pub t_us: Micros,
+    /// Who ended it.
+    pub closed_by: ClosedBy,
+    /// In which way.
+    pub how: How,
+    /// Bytes from client to server.
+    pub bytes_up: u64,
+    /// Bytes from server to client.
+    pub bytes_down: u64,
+}

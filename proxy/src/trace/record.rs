@@ -1,0 +1,63 @@
+//! A whole trace in memory.
+
+use super::{Altered, Detail, End, Event, Finding, Header, Line, Phase, PhaseRecord, Summary, Verdict};
+
+/// Everything a trace says, in the order in which it was said; what conclusions are drawn from.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Record {
+    /// What it is of; absent until the first line was read.
+    pub header: Option<Header>,
+    /// What was seen.
+    pub events: Vec<Event>,
+    /// Phases that ended.
+    pub phases: Vec<PhaseRecord>,
+    /// What rdpscope changed.
+    pub altered: Vec<Altered>,
+    /// True, but not the cause.
+    pub findings: Vec<Finding>,
+    /// The session in one line.
+    pub summary: Option<Summary>,
+    /// Why it ended.
+    pub verdict: Option<Verdict>,
+    /// How it ended.
+    pub end: Option<End>,
+}
+
+impl Record {
+    /// Adds one line.
+    pub fn push(&mut self, line: Line) {
+        match line {
+            Line::Trace(header) => self.header = Some(header),
+            Line::Event(event) => self.events.push(event),
+            Line::Phase(phase) => self.phases.push(phase),
+            Line::Altered(altered) => self.altered.push(altered),
+            Line::Finding(finding) => self.findings.push(finding),
+            Line::Summary(summary) => self.summary = Some(*summary),
+            Line::Verdict(verdict) => self.verdict = Some(*verdict),
+            Line::End(end) => self.end = Some(end),
+        }
+    }
+
+    /// The first event for which `pick` has an answer, with that answer.
+    pub fn find<'a, T>(&'a self, pick: impl Fn(&'a Detail) -> Option<T>) -> Option<(&'a Event, T)> {
+        self.events.iter().find_map(|event| pick(&event.detail).map(|found| (event, found)))
+    }
+
+    /// The last event for which `pick` has an answer, with that answer.
+    pub fn find_last<'a, T>(&'a self, pick: impl Fn(&'a Detail) -> Option<T>) -> Option<(&'a Event, T)> {
+        self.events.iter().rev().find_map(|event| pick(&event.detail).map(|found| (event, found)))
+    }
+
+    /// The last record of a phase.
+    pub fn phase(&self, phase: Phase) -> Option<&PhaseRecord> {
+        self.phases.iter().rev().find(|record| record.phase == phase)
+    }
+}
+
+impl FromIterator<Line> for Record {
+    fn from_iter<I: IntoIterator<Item = Line>>(lines: I) -> Self {
+        let mut record = Record::default();
+        lines.into_iter().for_each(|line| record.push(line));
+        record
+    }
+}
