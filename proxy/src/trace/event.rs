@@ -161,6 +161,8 @@ pub enum Detail {
     Alert(Alert),
     /// From here on this side's records are encrypted.
     EncryptionStarted,
+    /// Both sides sent their Finished; inferred where it is encrypted (TLS 1.3).
+    HandshakeComplete,
     /// A record that is an alert, or has the size of one, and is encrypted.
     EncryptedAlert {
         /// Bytes of the record.
@@ -260,4 +262,40 @@ pub struct TcpInfo {
     pub segments_out: Option<u32>,
     /// Largest segment we send, bytes.
     pub send_mss: Option<u32>,
+}
+
+impl Detail {
+    /// Whether this is the message that brings its phase to a good end.
+    pub fn completes(&self) -> bool {
+        match self {
+            Detail::Resolved { .. }
+            | Detail::Connected { .. }
+            | Detail::ConnectionConfirm(_)
+            | Detail::HandshakeComplete => true,
+            Detail::Rdp(message) => message.completes_phase(),
+            _ => false,
+        }
+    }
+
+    /// Whether this is a side's word that its phase failed.
+    pub fn is_failure(&self) -> bool {
+        match self {
+            Detail::ResolutionFailed { .. }
+            | Detail::ConnectFailed { .. }
+            | Detail::UpstreamProxyRefused { .. }
+            | Detail::NegotiationFailure(_)
+            | Detail::DisconnectRequest { .. }
+            | Detail::OtherProtocol { .. } => true,
+            Detail::Alert(alert) => alert.is_fatal(),
+            _ => false,
+        }
+    }
+
+    /// When what this event reports began, given when it ended.
+    pub fn began_us(&self, t_us: Micros) -> Micros {
+        match self {
+            Detail::Resolved { took_us, .. } | Detail::ResolutionFailed { took_us, .. } => t_us.saturating_sub(*took_us),
+            _ => t_us,
+        }
+    }
 }

@@ -1,0 +1,191 @@
+//! Events in, trace lines out: keeps count of the phases and of the facts for the summary.
+
+use super::summary;
+use crate::trace::{Detail, Event, Leg, Line, Micros, Outcome, Phase, PhaseRecord, Side, Summary, UdpSummary};
+
+/// Follows a session's events through the phases.
+#[derive(Debug, Default)]
+pub struct Timeline {
+    open: Option<OpenPhase>,
+    /// The furthest phase that has been closed; later events of earlier phases change nothing.
+    closed_through: Option<Phase>,
+    first_end: Option<Micros>,
+    summary: Summary,
+}
+
+/// A phase under way.
+#[derive(Debug)]
+struct OpenPhase {
+    phase: Phase,
+    leg: Option<Leg>,
+    start_us: Micros,
+    last_us: Micros,
+    failed: bool,
+    inferred: bool,
+    /// µs in which the next message of client and server were awaited.
+    waits: [Micros; 2],
+}
+
+impl Timeline {
+    /// Takes one event; adds it, and the phases that it ends, to `out`.
+    pub fn push(&mut self, event: Event, out: &mut Vec<Line>) {
+        summary::note(&mut self.summary, &event);
+        let mut ended = Vec::new();
+        self.advance(&event, &mut ended);
+        // An event that begins a phase stands after the line of the phase before it; one that completes a phase, before.
+        let completes = event.detail.completes();
+        let beginnings = if completes { 0 } else { ended.len() };
+        let completed = ended.split_off(beginnings);
+        out.extend(ended.into_iter().map(Line::Phase));
+        out.push(Line::Event(event));
+        out.extend(completed.into_iter().map(Line::Phase));
+    }
+
+    /// The last phase that came to a good end.
+    pub fn reached(&self) -> Option<Phase> {
+        self.summary.reached
+    }
+
+    /// The facts so far.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// Changes the facts that no event carries.
+    pub fn summary_mut(&mut self) -> &mut Summary {
+        &mut self.summary
+    }
+
+    /// The phase that is under way, or the last one that was.
+    pub fn current(&self) -> Option<Phase> {
+        self.open.as_ref().map(|open| open.phase).or(self.closed_through)
+    }
+
+    /// The session is over: closes what is open.
+    pub fn finish(&mut self, t_us: Micros, out: &mut Vec<Line>) {
+        let mut ended = Vec::new();
+        if let Some(open) = self.open.take() {
+            let outcome = match (open.failed, open.phase) {
+                (true, _) => Outcome::Failed,
+                (false, Phase::Active) => Outcome::Ok,
+                (false, _) => Outcome::Unfinished,
+            };
+            let end_us = if open.phase == Phase::Active { self.first_end.unwrap_or(t_us) } else { open.last_us };
+            self.close(open, end_us, outcome, &mut ended);
+        }
+        let start_us = self.first_end.unwrap_or(t_us);
+        ended.push(plain(Phase::Closed, None, start_us, t_us, Outcome::Ok));
+        out.extend(ended.into_iter().map(Line::Phase));
+    }
+
+    fn advance(&mut self, event: &Event, ended: &mut Vec<PhaseRecord>) {
+        if let Detail::StreamEnded { .. } | Detail::ProxyClosed { .. } = event.detail {
+            self.first_end.get_or_insert(event.t_us);
+            return;
+        }
+        if event.phase == Phase::Udp || matches!(event.detail, Detail::TcpInfo(_)) {
+            return;
+        }
+        if let Detail::Accepted { .. } = event.detail {
+            ended.push(plain(Phase::Tcp, Some(Leg::Client), event.t_us, event.t_us, Outcome::Ok));
+            return;
+        }
+        self.enter(event, ended);
+        let Some(open) = &mut self.open else { return };
+        if event.phase != open.phase {
+            return;
+        }
+        if let Some(side) = event.from {
+            open.waits[side.index()] += event.t_us.saturating_sub(open.last_us);
+        }
+        open.last_us = event.t_us;
+        open.inferred |= event.inferred;
+        open.failed = event.detail.is_failure() || (open.failed && !event.detail.completes());
+        if event.detail.completes() {
+            if let Some(open) = self.open.take() {
+                self.close(open, event.t_us, Outcome::Ok, ended);
+            }
+            self.skip_after(event, ended);
+        }
+    }
+
+    /// Opens the event's phase when it is a later one than the open phase.
+    fn enter(&mut self, event: &Event, ended: &mut Vec<PhaseRecord>) {
+        if self.closed_through.is_some_and(|closed| event.phase <= closed) {
+            return;
+        }
+        match &self.open {
+            Some(open) if event.phase <= open.phase => return,
+            _ => {}
+        }
+        if let Some(open) = self.open.take() {
+            let outcome = if open.failed { Outcome::Failed } else { Outcome::Ok };
+            let end_us = open.last_us;
+            self.close(open, end_us, outcome, ended);
+        }
+        let leg = match event.phase {
+            Phase::Dns => Some(Leg::Proxy),
+            Phase::Tcp => Some(Leg::Server),
+            _ => None,
+        };
+        self.open = Some(OpenPhase {
+            phase: event.phase,
+            leg,
+            start_us: event.detail.began_us(event.t_us),
+            last_us: event.t_us,
+            failed: false,
+            inferred: event.inferred,
+            waits: [0, 0],
+        });
+    }
+
+    fn close(&mut self, open: OpenPhase, end_us: Micros, outcome: Outcome, ended: &mut Vec<PhaseRecord>) {
+        self.closed_through = self.closed_through.max(Some(open.phase));
+        if outcome == Outcome::Ok {
+            self.summary.reached = self.summary.reached.max(Some(open.phase));
+        }
+        let timed = open.leg.is_none() && open.phase != Phase::Active;
+        let wait = |side: Side| timed.then_some(open.waits[side.index()]);
+        ended.push(PhaseRecord {
+            phase: open.phase,
+            leg: open.leg,
+            start_us: open.start_us,
+            end_us,
+            outcome,
+            inferred: open.inferred,
+            waiting_for_client_us: wait(Side::Client),
+            waiting_for_server_us: wait(Side::Server),
+        });
+    }
+
+    /// What the selected protocol leaves out.
+    fn skip_after(&mut self, event: &Event, ended: &mut Vec<PhaseRecord>) {
+        let skipped: &[Phase] = match (&event.detail, self.summary.selected_protocol.as_deref()) {
+            (Detail::ConnectionConfirm(_), Some("RDP")) => &[Phase::Tls, Phase::Credssp],
+            (Detail::HandshakeComplete, Some("SSL" | "RDSTLS" | "RDSAAD")) => &[Phase::Credssp],
+            _ => &[],
+        };
+        for phase in skipped {
+            self.closed_through = Some(*phase);
+            ended.push(plain(*phase, None, event.t_us, event.t_us, Outcome::Skipped));
+        }
+    }
+
+    /// What the UDP observer found out.
+    pub fn note_udp(&mut self, udp: UdpSummary) {
+        self.summary.udp = Some(udp);
+    }
+}
+
+fn plain(phase: Phase, leg: Option<Leg>, start_us: Micros, end_us: Micros, outcome: Outcome) -> PhaseRecord {
+    PhaseRecord {
+        phase,
+        leg,
+        start_us,
+        end_us,
+        outcome,
+        inferred: false,
+        waiting_for_client_us: None,
+        waiting_for_server_us: None,
+    }
+}

@@ -1,0 +1,166 @@
+//! One session's record while it grows: in memory for the verdict, and line by line to the recorder.
+
+use super::{RecorderHandle, SessionId};
+use crate::observe::Timeline;
+use crate::trace::{Detail, Event, Header, Leg, Line, Micros, Phase, Record, SCHEMA_VERSION, Side};
+use std::time::Instant;
+
+/// Events of one session kept in memory for its verdict. A session has some dozens; a peer that makes more of them
+/// fills its trace on disk, not our memory.
+const MOST_EVENTS: usize = 4096;
+
+/// What a session's first line says.
+#[derive(Debug, Clone)]
+pub struct TraceStart {
+    /// The session's id.
+    pub id: SessionId,
+    /// What the user named.
+    pub target: String,
+    /// The settings that shape the session.
+    pub settings: serde_json::Map<String, serde_json::Value>,
+    /// The wall clock at `began`.
+    pub started: jiff::Timestamp,
+    /// `t_us` 0.
+    pub began: Instant,
+}
+
+/// A growing trace.
+pub struct SessionTrace {
+    id: SessionId,
+    began: Instant,
+    timeline: Timeline,
+    record: Record,
+    recorder: Option<RecorderHandle>,
+    /// Lines that the recorder could not take since the last that it did.
+    dropped: u64,
+    /// The first line, where the recorder could not take it yet: without it there is no file for the others.
+    unsent_header: Option<Line>,
+}
+
+impl SessionTrace {
+    /// Begins a trace and hands its first line over.
+    pub fn begin(start: TraceStart, recorder: Option<RecorderHandle>) -> SessionTrace {
+        let header = Header {
+            schema: SCHEMA_VERSION,
+            rdpscope: env!("CARGO_PKG_VERSION").to_owned(),
+            session: start.id.to_string(),
+            target: start.target,
+            settings: start.settings,
+            started: start.started.to_string(),
+        };
+        let mut trace = SessionTrace {
+            id: start.id,
+            began: start.began,
+            timeline: Timeline::default(),
+            record: Record::default(),
+            recorder,
+            dropped: 0,
+            unsent_header: None,
+        };
+        trace.record.push(Line::Trace(header.clone()));
+        trace.unsent_header = Some(Line::Trace(header));
+        trace.hand_over(Vec::new());
+        trace
+    }
+
+    /// The session's id.
+    pub fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    /// A moment in the session's own time, µs.
+    pub fn at(&self, moment: Instant) -> Micros {
+        crate::relay::connect::micros(moment.saturating_duration_since(self.began))
+    }
+
+    /// The phases and facts so far.
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    /// The same, to add facts that no event carries.
+    pub fn timeline_mut(&mut self) -> &mut Timeline {
+        &mut self.timeline
+    }
+
+    /// The record so far.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Something that happened now.
+    pub fn say(&mut self, leg: Leg, from: Option<Side>, phase: Phase, detail: Detail) {
+        let t_us = self.at(Instant::now());
+        self.events(vec![Event { t_us, leg, from, phase, inferred: false, detail }]);
+    }
+
+    /// Things that were observed.
+    pub fn events(&mut self, events: Vec<Event>) {
+        if events.is_empty() {
+            return;
+        }
+        let mut lines = Vec::with_capacity(events.len() + 2);
+        for event in events {
+            self.timeline.push(event, &mut lines);
+        }
+        self.lines(lines);
+    }
+
+    /// The session is over: closes its phases.
+    pub fn close_phases(&mut self, t_us: Micros) {
+        let mut lines = Vec::new();
+        self.timeline.finish(t_us, &mut lines);
+        self.lines(lines);
+    }
+
+    /// Hands the last lines over and waits until there is room for them; answers with the whole record.
+    pub async fn conclude(mut self, lines: Vec<Line>) -> Record {
+        self.keep(&lines);
+        let mut lines = self.with_gap(lines);
+        lines.splice(0..0, self.unsent_header.take());
+        if let Some(recorder) = self.recorder.take() {
+            recorder.deliver(&self.id, lines).await;
+        }
+        self.record
+    }
+
+    fn lines(&mut self, lines: Vec<Line>) {
+        self.keep(&lines);
+        self.hand_over(lines);
+    }
+
+    fn keep(&mut self, lines: &[Line]) {
+        for line in lines {
+            let is_event = matches!(line, Line::Event(_));
+            if !is_event || self.record.events.len() < MOST_EVENTS {
+                self.record.push(line.clone());
+            }
+        }
+    }
+
+    fn hand_over(&mut self, lines: Vec<Line>) {
+        let count = lines.len() as u64;
+        let mut lines = self.with_gap(lines);
+        lines.splice(0..0, self.unsent_header.take());
+        let Some(recorder) = &self.recorder else { return };
+        match recorder.offer(&self.id, lines) {
+            Ok(()) => self.dropped = 0,
+            Err(lost) => {
+                self.unsent_header = lost.into_iter().next().filter(|line| matches!(line, Line::Trace(_)));
+                self.dropped += count;
+            }
+        }
+    }
+
+    /// Puts the confession of lost lines before the next that get through.
+    fn with_gap(&self, mut lines: Vec<Line>) -> Vec<Line> {
+        if self.dropped > 0 {
+            let phase = self.timeline.current().unwrap_or(Phase::Tcp);
+            let t_us = self.at(Instant::now());
+            let detail = Detail::TraceIncomplete { dropped: self.dropped };
+            let gap = Event { t_us, leg: Leg::Proxy, from: None, phase, inferred: false, detail };
+            lines.insert(0, Line::Event(gap));
+        }
+        lines
+    }
+}

@@ -1,0 +1,243 @@
+//! Copies bytes between two sockets, both ways in one task, and passes their endings on as they came.
+//!
+//! A turn reads once, writes at once and only then shows the bytes to the [`Tap`], so that observation never delays
+//! a byte. Memory is held only for what the other side does not take yet: an idle session holds no buffer.
+
+use super::splice::Pipe;
+use crate::trace::Side;
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+
+/// Bytes read at once. Larger than a socket usually holds, so that one read empties it.
+const READ_SIZE: usize = 256 * 1024;
+/// How often one direction may read before the other has its turn and other sessions have theirs.
+const READS_PER_TURN: usize = 16;
+/// A read of this many bytes shows a busy stream, for which a pipe pays.
+#[cfg(target_os = "linux")]
+const BUSY_READ: usize = 16 * 1024;
+/// So many small reads in a row show that the stream is no longer busy and the pipe can go.
+#[cfg(target_os = "linux")]
+const CALM_READS: usize = 8;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_SIZE]);
+}
+
+/// Sees what passes, after it has passed.
+pub trait Tap {
+    /// `bytes` came from `from` at `at` and went on.
+    fn data(&mut self, at: Instant, from: Side, bytes: &[u8]);
+    /// `count` bytes came from `from` and went on unseen; only when [`Tap::is_opaque`] said so.
+    fn unseen(&mut self, at: Instant, from: Side, count: u64);
+    /// Whether the bytes of `from` no longer need to be seen.
+    fn is_opaque(&self, from: Side) -> bool;
+    /// `from` ended its direction.
+    fn ended(&mut self, at: Instant, from: Side, ending: Ending);
+}
+
+/// How one direction ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// FIN.
+    Fin,
+    /// RST, or the system's word that the connection is gone.
+    Reset,
+}
+
+/// Copies until both directions have ended, or one side resets. Returns true when a reset was the end: the caller
+/// then resets both sockets.
+pub async fn pump(client: &mut TcpStream, server: &mut TcpStream, tap: &mut impl Tap) -> bool {
+    let (client_reader, client_writer) = client.split();
+    let (server_reader, server_writer) = server.split();
+    let mut up = Flow::new(Side::Client, client_reader, server_writer);
+    let mut down = Flow::new(Side::Server, server_reader, client_writer);
+    poll_fn(|cx| {
+        let up_end = up.poll(cx, tap);
+        let down_end = down.poll(cx, tap);
+        for (end, other) in [(up_end, &mut down), (down_end, &mut up)] {
+            match end {
+                Poll::Ready(FlowEnd::Reset) => return Poll::Ready(true),
+                Poll::Ready(FlowEnd::SinkGone) => other.source_is_gone = true,
+                Poll::Ready(FlowEnd::Finished) | Poll::Pending => {}
+            }
+        }
+        match (up.is_done(), down.is_done()) {
+            (true, true) => Poll::Ready(up.source_is_gone || down.source_is_gone),
+            _ => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// What ended a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FlowEnd {
+    /// The source sent FIN and it was passed on.
+    Finished,
+    /// The source was reset.
+    Reset,
+    /// The sink takes nothing any more. What it sent before is still to be read by the other flow.
+    SinkGone,
+}
+
+/// One direction.
+struct Flow<'a> {
+    from: Side,
+    source: ReadHalf<'a>,
+    sink: WriteHalf<'a>,
+    /// Read and not yet taken by the sink.
+    pending: Vec<u8>,
+    pending_start: usize,
+    pipe: Option<Pipe>,
+    calm_reads: usize,
+    /// The source sent FIN; it is still to be passed on.
+    finishing: bool,
+    /// Writing to our source failed: its end is a reset, even where the system reports a plain end of file.
+    source_is_gone: bool,
+    end: Option<FlowEnd>,
+}
+
+impl<'a> Flow<'a> {
+    fn new(from: Side, source: ReadHalf<'a>, sink: WriteHalf<'a>) -> Self {
+        Flow {
+            from,
+            source,
+            sink,
+            pending: Vec::new(),
+            pending_start: 0,
+            pipe: None,
+            calm_reads: 0,
+            finishing: false,
+            source_is_gone: false,
+            end: None,
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.end.is_some()
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, tap: &mut impl Tap) -> Poll<FlowEnd> {
+        if self.end.is_some() {
+            return Poll::Pending;
+        }
+        let end = ready!(self.poll_copy(cx, tap));
+        self.end = Some(end);
+        self.pipe = None;
+        self.pending = Vec::new();
+        Poll::Ready(end)
+    }
+
+    fn poll_copy(&mut self, cx: &mut Context<'_>, tap: &mut impl Tap) -> Poll<FlowEnd> {
+        for _ in 0..READS_PER_TURN {
+            if ready!(self.poll_flush(cx)).is_err() {
+                return Poll::Ready(FlowEnd::SinkGone);
+            }
+            if self.finishing {
+                return match ready!(Pin::new(&mut self.sink).poll_shutdown(cx)) {
+                    Ok(()) => Poll::Ready(FlowEnd::Finished),
+                    Err(_) => Poll::Ready(FlowEnd::SinkGone),
+                };
+            }
+            let read = match &self.pipe {
+                Some(_) => ready!(self.poll_move(cx, tap)),
+                None => ready!(self.poll_once(cx, tap)),
+            };
+            match read {
+                Ok(0) if self.source_is_gone => return Poll::Ready(self.reset(tap)),
+                Ok(0) => {
+                    tap.ended(Instant::now(), self.from, Ending::Fin);
+                    self.finishing = true;
+                }
+                Ok(count) => self.choose_way(count, tap),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Poll::Ready(self.reset(tap)),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn reset(&self, tap: &mut impl Tap) -> FlowEnd {
+        tap.ended(Instant::now(), self.from, Ending::Reset);
+        FlowEnd::Reset
+    }
+
+    /// Gives the sink what it has not taken yet.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        #[cfg(target_os = "linux")]
+        if let Some(pipe) = &mut self.pipe {
+            ready!(pipe.poll_drain(cx, self.sink.as_ref()))?;
+        }
+        while self.pending_start < self.pending.len() {
+            let rest = &self.pending[self.pending_start..];
+            let count = ready!(Pin::new(&mut self.sink).poll_write(cx, rest))?;
+            self.pending_start += count;
+        }
+        if self.pending_start > 0 {
+            // Given back rather than kept: this stream may now be silent for hours.
+            self.pending = Vec::new();
+            self.pending_start = 0;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads once into the thread's buffer, writes at once what the sink takes and keeps the rest.
+    fn poll_once(&mut self, cx: &mut Context<'_>, tap: &mut impl Tap) -> Poll<io::Result<usize>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut self.source).poll_read(cx, &mut buffer))?;
+            let at = Instant::now();
+            let bytes = buffer.filled();
+            let mut written = 0;
+            while written < bytes.len() {
+                match Pin::new(&mut self.sink).poll_write(cx, &bytes[written..]) {
+                    Poll::Ready(Ok(count)) => written += count,
+                    // An error stays with the socket: the next flush meets it and ends the flow.
+                    Poll::Ready(Err(_)) | Poll::Pending => break,
+                }
+            }
+            self.pending.extend_from_slice(&bytes[written..]);
+            if !bytes.is_empty() {
+                tap.data(at, self.from, bytes);
+            }
+            Poll::Ready(Ok(bytes.len()))
+        })
+    }
+
+    #[cfg(target_os = "linux")]
+    fn poll_move(&mut self, cx: &mut Context<'_>, tap: &mut impl Tap) -> Poll<io::Result<usize>> {
+        let Some(pipe) = &mut self.pipe else { return Poll::Ready(Ok(0)) };
+        let count = ready!(pipe.poll_fill(cx, self.source.as_ref()))?;
+        if count > 0 {
+            tap.unseen(Instant::now(), self.from, count as u64);
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn poll_move(&mut self, cx: &mut Context<'_>, tap: &mut impl Tap) -> Poll<io::Result<usize>> {
+        self.poll_once(cx, tap)
+    }
+
+    /// Through a pipe while nobody looks and the stream is busy, otherwise through the buffer.
+    #[cfg(target_os = "linux")]
+    fn choose_way(&mut self, count: usize, tap: &impl Tap) {
+        self.calm_reads = if count >= BUSY_READ { 0 } else { self.calm_reads + 1 };
+        match &self.pipe {
+            None if count >= BUSY_READ && tap.is_opaque(self.from) => self.pipe = Pipe::new().ok(),
+            Some(pipe) if self.calm_reads > CALM_READS && pipe.is_empty() => self.pipe = None,
+            _ => {}
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn choose_way(&mut self, _count: usize, _tap: &impl Tap) {}
+}

@@ -1,0 +1,357 @@
+//! One client's connection from accept to verdict.
+
+use super::attempts::Attempts;
+use super::pump::{Ending, Tap, pump};
+use super::resolve::resolve;
+use super::target::Target;
+use super::tcp_info::tcp_info;
+use super::upstream_proxy::{self, UpstreamProxy};
+use super::{connect, udp::UdpSessions};
+use crate::diagnose::{self, Context};
+use crate::observe::{SessionObserver, UdpObserver};
+use crate::recorder::SessionTrace;
+use crate::trace::{ClosedBy, Detail, End, How, Leg, Line, Micros, Phase, Record, Side};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+/// Bytes read from the client before the server is connected; a connection request has at most 260.
+const FIRST_BYTES: usize = 16 * 1024;
+
+/// Where sessions go.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// What the user named.
+    pub target: Target,
+    /// Connect here instead of resolving the target.
+    pub address: Option<Target>,
+    /// Reach it through this proxy.
+    pub upstream_proxy: Option<UpstreamProxy>,
+}
+
+/// A session that others may add observations to: the UDP relay sees datagrams of the same client.
+#[derive(Clone)]
+pub struct SharedSession {
+    inner: Arc<Mutex<Observed>>,
+}
+
+/// What is known of a session while it runs.
+pub struct Observed {
+    /// Its trace.
+    pub trace: SessionTrace,
+    observer: SessionObserver,
+    udp: Option<UdpObserver>,
+    bytes: [u64; 2],
+    first_end: Option<(Micros, Side, Ending)>,
+    last_end: Option<Micros>,
+    proxy_closed: bool,
+}
+
+impl SharedSession {
+    /// A session with nothing seen yet.
+    pub fn new(trace: SessionTrace) -> SharedSession {
+        let observed = Observed {
+            trace,
+            observer: SessionObserver::default(),
+            udp: None,
+            bytes: [0, 0],
+            first_end: None,
+            last_end: None,
+            proxy_closed: false,
+        };
+        SharedSession { inner: Arc::new(Mutex::new(observed)) }
+    }
+
+    /// Exclusive access. A panic elsewhere leaves facts that are still worth having.
+    pub fn lock(&self) -> MutexGuard<'_, Observed> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether both are the same session.
+    pub fn is_same(&self, other: &SharedSession) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// A datagram of the RDP-UDP side channel.
+    pub fn datagram(&self, at: Instant, from: Side, bytes: &[u8]) {
+        let mut observed = self.lock();
+        let t_us = observed.trace.at(at);
+        let mut events = Vec::new();
+        observed.udp.get_or_insert_default().datagram(t_us, from, bytes, &mut events);
+        observed.trace.events(events);
+    }
+
+}
+
+/// The tap of the pump: bytes to the observer, its events to the trace.
+struct SessionTap<'a> {
+    session: &'a SharedSession,
+    attempts: &'a Attempts,
+    client: SocketAddr,
+    reached: Option<Phase>,
+}
+
+impl Tap for SessionTap<'_> {
+    fn data(&mut self, at: Instant, from: Side, bytes: &[u8]) {
+        let mut observed = self.session.lock();
+        let observed = &mut *observed;
+        observed.bytes[from.index()] += bytes.len() as u64;
+        let t_us = observed.trace.at(at);
+        let mut events = Vec::new();
+        observed.observer.data(t_us, from, bytes, &mut events);
+        observed.trace.events(events);
+        let reached = observed.trace.timeline().reached();
+        if reached > self.reached {
+            self.reached = reached;
+            self.attempts.progress(self.client.ip(), reached);
+        }
+    }
+
+    fn unseen(&mut self, _at: Instant, from: Side, count: u64) {
+        self.session.lock().bytes[from.index()] += count;
+    }
+
+    fn is_opaque(&self, from: Side) -> bool {
+        self.session.lock().observer.is_opaque(from)
+    }
+
+    fn ended(&mut self, at: Instant, from: Side, ending: Ending) {
+        let mut observed = self.session.lock();
+        let t_us = observed.trace.at(at);
+        observed.ended(t_us, from, ending);
+    }
+}
+
+impl Observed {
+    fn ended(&mut self, t_us: Micros, from: Side, ending: Ending) {
+        let how = match ending {
+            Ending::Fin => How::Fin,
+            Ending::Reset => How::Reset,
+        };
+        let mut events = Vec::new();
+        self.observer.ended(t_us, from, how, &mut events);
+        self.trace.events(events);
+        self.first_end.get_or_insert((t_us, from, ending));
+        self.last_end = Some(t_us);
+    }
+
+    /// Who ended the session and how, from what was seen.
+    fn ending(&self) -> (ClosedBy, How) {
+        match self.first_end {
+            _ if self.proxy_closed => (ClosedBy::Proxy, How::Fin),
+            Some((_, side, _)) if self.observer.alerted(side) => (side.into(), How::Alert),
+            Some((_, side, Ending::Fin)) => (side.into(), How::Fin),
+            Some((_, side, Ending::Reset)) => (side.into(), How::Reset),
+            None => (ClosedBy::Proxy, How::Reset),
+        }
+    }
+}
+
+/// Runs one session and answers with its record. Ends early when `stop` turns true.
+pub async fn run(
+    mut client: TcpStream,
+    peer: SocketAddr,
+    route: &Route,
+    session: SharedSession,
+    attempts: &Attempts,
+    udp: &UdpSessions,
+    mut stop: watch::Receiver<bool>,
+) -> Record {
+    attempts.began(peer.ip());
+    udp.register(peer.ip(), &session);
+    // Relayed bytes leave as they come: nothing is held back for a fuller segment.
+    let _ = client.set_nodelay(true);
+    {
+        let local = client.local_addr().map_or_else(|_| String::new(), |local| local.to_string());
+        let detail = Detail::Accepted { peer: peer.to_string(), local };
+        session.lock().trace.say(Leg::Client, None, Phase::Tcp, detail);
+    }
+    let stopped = tokio::select! {
+        () = serve(&mut client, peer, route, &session, attempts) => false,
+        _ = stop.wait_for(|stop| *stop) => true,
+    };
+    if stopped {
+        let mut observed = session.lock();
+        observed.proxy_closed = true;
+        let detail = Detail::ProxyClosed { reason: "rdpscope was told to stop".to_owned() };
+        observed.trace.say(Leg::Proxy, None, Phase::Closed, detail);
+    }
+    let client_info = tcp_info(&client);
+    drop(client);
+    udp.unregister(peer.ip(), &session);
+    if let Some(info) = client_info {
+        session.lock().trace.say(Leg::Client, None, Phase::Tcp, Detail::TcpInfo(info));
+    }
+    let came_back = wait_for_return(&session, peer, attempts).await;
+    attempts.ended(peer.ip());
+    conclude(session, came_back).await
+}
+
+/// Connects and relays until both sides are done.
+async fn serve(client: &mut TcpStream, peer: SocketAddr, route: &Route, session: &SharedSession, attempts: &Attempts) {
+    let mut tap = SessionTap { session, attempts, client: peer, reached: None };
+    let mut first = Vec::new();
+    let connected = {
+        let connecting = reach(route, session);
+        tokio::pin!(connecting);
+        loop {
+            tokio::select! {
+                connected = &mut connecting => break connected,
+                ending = listen_ahead(client, &mut first, &mut tap) => {
+                    client_gave_up(session, ending);
+                    return;
+                }
+            }
+        }
+    };
+    let Some(mut server) = connected else {
+        reset(client);
+        session.lock().proxy_closed = true;
+        return;
+    };
+    let _ = server.set_nodelay(true);
+    if forward_first(&mut server, &first).await.is_err() {
+        tap.ended(Instant::now(), Side::Server, Ending::Reset);
+        reset(client);
+        return;
+    }
+    let was_reset = pump(client, &mut server, &mut tap).await;
+    if let Some(info) = tcp_info(&server) {
+        session.lock().trace.say(Leg::Server, None, Phase::Tcp, Detail::TcpInfo(info));
+    }
+    if was_reset {
+        reset(client);
+        reset(&server);
+    }
+}
+
+/// Reads what the client sends while the server is being connected, so that it is seen at its time. Comes back only
+/// when the client has gone.
+async fn listen_ahead(client: &TcpStream, first: &mut Vec<u8>, tap: &mut SessionTap<'_>) -> Ending {
+    loop {
+        if first.len() >= FIRST_BYTES {
+            std::future::pending::<()>().await;
+        }
+        if client.readable().await.is_err() {
+            return Ending::Reset;
+        }
+        let before = first.len();
+        match client.try_read_buf(first) {
+            Ok(0) => return Ending::Fin,
+            Ok(_) => tap.data(Instant::now(), Side::Client, &first[before..]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return Ending::Reset,
+        }
+    }
+}
+
+async fn forward_first(server: &mut TcpStream, first: &[u8]) -> io::Result<()> {
+    use tokio::io::AsyncWriteExt;
+    if first.is_empty() { Ok(()) } else { server.write_all(first).await }
+}
+
+/// Resolves and connects; what happened is in the trace.
+async fn reach(route: &Route, session: &SharedSession) -> Option<TcpStream> {
+    let say = |phase: Phase, leg: Leg, detail: Detail| session.lock().trace.say(leg, None, phase, detail);
+    let say_tcp = |detail: Detail| say(Phase::Tcp, Leg::Server, detail);
+    let target = route.address.as_ref().unwrap_or(&route.target);
+    if let Some(proxy) = &route.upstream_proxy {
+        return upstream_proxy::connect(proxy, target, say_tcp).await.ok();
+    }
+    let began = Instant::now();
+    let resolved = resolve(target).await;
+    let took_us = connect::micros(began.elapsed());
+    let name = target.host.clone();
+    let addresses = match resolved {
+        Ok(addresses) => addresses,
+        Err(error) => {
+            let reason = connect::plain_reason(&error);
+            say(Phase::Dns, Leg::Proxy, Detail::ResolutionFailed { name, reason, took_us });
+            return None;
+        }
+    };
+    if target.ip().is_none() {
+        let addresses = addresses.iter().map(SocketAddr::to_string).collect();
+        say(Phase::Dns, Leg::Proxy, Detail::Resolved { name, addresses, took_us });
+    }
+    connect::connect(&addresses, say_tcp).await.ok()
+}
+
+/// The client went away while the server was still being connected: what the server had not done until then counts.
+fn client_gave_up(session: &SharedSession, ending: Ending) {
+    let mut observed = session.lock();
+    let waited = observed.trace.record().find_last(|detail| match detail {
+        Detail::Connecting { address } => Some(address.clone()),
+        _ => None,
+    });
+    let now = observed.trace.at(Instant::now());
+    if let Some((event, address)) = waited {
+        let took_us = now.saturating_sub(event.t_us);
+        let detail = Detail::ConnectAbandoned { address, took_us };
+        observed.trace.say(Leg::Server, None, Phase::Tcp, detail);
+    }
+    observed.ended(now, Side::Client, ending);
+}
+
+/// The next close of `stream` sends RST instead of FIN.
+fn reset(stream: &TcpStream) {
+    // A socket that is gone already needs no reset.
+    let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
+/// A client that cuts the connection to ask its user something comes back; whether it did decides the verdict.
+async fn wait_for_return(session: &SharedSession, peer: SocketAddr, attempts: &Attempts) -> bool {
+    let (may_be_prompt, reached) = {
+        let mut observed = session.lock();
+        if observed.proxy_closed {
+            return false;
+        }
+        let (closed_by, how) = observed.ending();
+        let reached = observed.trace.timeline().reached();
+        observed.trace.timeline_mut().summary_mut().closed_by = Some(closed_by);
+        observed.trace.timeline_mut().summary_mut().how = Some(how);
+        (diagnose::may_be_a_prompt(observed.trace.record(), observed.trace.timeline().summary()), reached)
+    };
+    may_be_prompt && attempts.came_back(peer.ip(), reached).await
+}
+
+async fn conclude(session: SharedSession, came_back: bool) -> Record {
+    // The UDP relay holds a session only while it handles a datagram.
+    let mut session = session;
+    let mut observed = loop {
+        match Arc::try_unwrap(session.inner) {
+            Ok(mutex) => break mutex.into_inner().unwrap_or_else(PoisonError::into_inner),
+            Err(shared) => {
+                session = SharedSession { inner: shared };
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    let now = observed.trace.at(Instant::now());
+    let t_us = observed.last_end.unwrap_or(now);
+    if let Some(udp) = observed.udp.take() {
+        let mut events = Vec::new();
+        let summary = udp.finish(t_us, &mut events);
+        observed.trace.events(events);
+        observed.trace.timeline_mut().note_udp(summary);
+    }
+    observed.trace.close_phases(t_us);
+    let (closed_by, how) = observed.ending();
+    let [bytes_up, bytes_down] = observed.bytes;
+    let summary = observed.trace.timeline_mut().summary_mut();
+    summary.closed_by = Some(closed_by);
+    summary.how = Some(how);
+    (summary.bytes_up, summary.bytes_down) = (bytes_up, bytes_down);
+    let summary = summary.clone();
+    let mut record = observed.trace.record().clone();
+    record.push(Line::Summary(Box::new(summary.clone())));
+    let diagnosis = diagnose::diagnose(&record, &Context { came_back });
+    let mut lines: Vec<Line> = diagnosis.findings.into_iter().map(Line::Finding).collect();
+    lines.push(Line::Summary(Box::new(summary)));
+    lines.push(Line::Verdict(Box::new(diagnosis.verdict)));
+    lines.push(Line::End(End { t_us, closed_by, how, bytes_up, bytes_down }));
+    observed.trace.conclude(lines).await
+}
