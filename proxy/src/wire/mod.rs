@@ -5,6 +5,7 @@
 //! they do not know they keep as a number, because a peer that is wrong is what this program is for.
 
 pub mod reader;
+pub mod tls;
 
 pub use reader::Reader;
 
