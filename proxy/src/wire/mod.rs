@@ -8,6 +8,7 @@ pub mod greeting;
 pub mod preconnection;
 pub mod reader;
 pub mod x224;
+pub mod tls;
 
 pub use reader::Reader;
 
