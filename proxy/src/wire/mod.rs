@@ -4,6 +4,8 @@
 //! a value and how many bytes it took, or where and why the bytes break the format. Decoders are tolerant: what
 //! they do not know they keep as a number, because a peer that is wrong is what this program is for.
 
+pub mod rdpeudp;
+pub mod rdpeudp2;
 pub mod reader;
 
 pub use reader::Reader;
