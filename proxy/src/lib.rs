@@ -6,5 +6,6 @@
 
 #![warn(missing_docs)]
 
+pub mod observe;
 pub mod trace;
 pub mod wire;

@@ -1,7 +1,7 @@
 //! Events in, trace lines out: keeps count of the phases and of the facts for the summary.
 
 use super::summary;
-use crate::trace::{Detail, Event, Leg, Line, Micros, Outcome, Phase, PhaseRecord, Side, Summary, UdpSummary};
+use crate::trace::{Detail, Event, Leg, Line, Micros, Outcome, Phase, PhaseRecord, Side, Summary};
 
 /// Follows a session's events through the phases.
 #[derive(Debug, Default)]
@@ -169,11 +169,6 @@ impl Timeline {
             self.closed_through = Some(*phase);
             ended.push(plain(*phase, None, event.t_us, event.t_us, Outcome::Skipped));
         }
-    }
-
-    /// What the UDP observer found out.
-    pub fn note_udp(&mut self, udp: UdpSummary) {
-        self.summary.udp = Some(udp);
     }
 }
 

@@ -36,8 +36,8 @@ pub trait Tap {
     fn data(&mut self, at: Instant, from: Side, bytes: &[u8]);
     /// `count` bytes came from `from` and went on unseen; only when [`Tap::is_opaque`] said so.
     fn unseen(&mut self, at: Instant, from: Side, count: u64);
-    /// Whether the bytes of `from` no longer need to be seen.
-    fn is_opaque(&self, from: Side) -> bool;
+    /// Whether the bytes of either side no longer need to be seen.
+    fn is_opaque(&self) -> bool;
     /// `from` ended its direction.
     fn ended(&mut self, at: Instant, from: Side, ending: Ending);
 }
@@ -232,7 +232,7 @@ impl<'a> Flow<'a> {
     fn choose_way(&mut self, count: usize, tap: &impl Tap) {
         self.calm_reads = if count >= BUSY_READ { 0 } else { self.calm_reads + 1 };
         match &self.pipe {
-            None if count >= BUSY_READ && tap.is_opaque(self.from) => self.pipe = Pipe::new().ok(),
+            None if count >= BUSY_READ && tap.is_opaque() => self.pipe = Pipe::new().ok(),
             Some(pipe) if self.calm_reads > CALM_READS && pipe.is_empty() => self.pipe = None,
             _ => {}
         }

@@ -10,7 +10,7 @@ use super::{connect, udp::UdpSessions};
 use crate::diagnose::{self, Context};
 use crate::observe::{SessionObserver, UdpObserver};
 use crate::recorder::SessionTrace;
-use crate::trace::{ClosedBy, Detail, End, How, Leg, Line, Micros, Phase, Record, Side};
+use crate::trace::{ClosedBy, Detail, End, Event, How, Leg, Line, Micros, Phase, Record, Side, UdpMessage};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -79,9 +79,9 @@ impl SharedSession {
     pub fn datagram(&self, at: Instant, from: Side, bytes: &[u8]) {
         let mut observed = self.lock();
         let t_us = observed.trace.at(at);
-        let mut events = Vec::new();
-        observed.udp.get_or_insert_default().datagram(t_us, from, bytes, &mut events);
-        observed.trace.events(events);
+        let mut messages = Vec::new();
+        observed.udp.get_or_insert_default().datagram(t_us, from, bytes, &mut messages);
+        observed.trace.events(udp_events(t_us, Some(from), messages));
     }
 
 }
@@ -111,11 +111,13 @@ impl Tap for SessionTap<'_> {
     }
 
     fn unseen(&mut self, _at: Instant, from: Side, count: u64) {
-        self.session.lock().bytes[from.index()] += count;
+        let mut observed = self.session.lock();
+        observed.bytes[from.index()] += count;
+        observed.observer.lost(from);
     }
 
-    fn is_opaque(&self, from: Side) -> bool {
-        self.session.lock().observer.is_opaque(from)
+    fn is_opaque(&self) -> bool {
+        self.session.lock().observer.is_opaque()
     }
 
     fn ended(&mut self, at: Instant, from: Side, ending: Ending) {
@@ -318,6 +320,12 @@ async fn wait_for_return(session: &SharedSession, peer: SocketAddr, attempts: &A
     may_be_prompt && attempts.came_back(peer.ip(), reached).await
 }
 
+fn udp_events(t_us: Micros, from: Option<Side>, messages: Vec<UdpMessage>) -> Vec<Event> {
+    let leg = from.map_or(Leg::Proxy, Leg::from);
+    let event = |message| Event { t_us, leg, from, phase: Phase::Udp, inferred: false, detail: Detail::Udp(message) };
+    messages.into_iter().map(event).collect()
+}
+
 async fn conclude(session: SharedSession, came_back: bool) -> Record {
     // The UDP relay holds a session only while it handles a datagram.
     let mut session = session;
@@ -332,11 +340,11 @@ async fn conclude(session: SharedSession, came_back: bool) -> Record {
     };
     let now = observed.trace.at(Instant::now());
     let t_us = observed.last_end.unwrap_or(now);
-    if let Some(udp) = observed.udp.take() {
-        let mut events = Vec::new();
-        let summary = udp.finish(t_us, &mut events);
-        observed.trace.events(events);
-        observed.trace.timeline_mut().note_udp(summary);
+    if let Some(mut udp) = observed.udp.take() {
+        let mut messages = Vec::new();
+        udp.finish(t_us, &mut messages);
+        observed.trace.events(udp_events(t_us, None, messages));
+        observed.trace.timeline_mut().summary_mut().udp = Some(udp.summary().clone());
     }
     observed.trace.close_phases(t_us);
     let (closed_by, how) = observed.ending();

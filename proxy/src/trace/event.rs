@@ -1,8 +1,10 @@
 //! What was seen, one struct for everything.
 
-use super::{How, Leg, Micros, Phase, Side};
+use super::{How, Leg, Micros, Phase, RdpMessage, Side, UdpMessage};
+use crate::wire::tls::{Alert, ClientHello, ServerHello};
 use crate::wire::preconnection::PreconnectionPdu;
 use crate::wire::x224::{ConnectionConfirm, ConnectionRequest, NegotiationFailure};
+use rdpscope_certs::inspect::Certificate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

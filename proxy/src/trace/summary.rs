@@ -1,6 +1,6 @@
 //! The session in one line, the same whatever the bytes came from. What cannot be known is `null`, never a guess.
 
-use super::{ClosedBy, How, Micros, Phase};
+use super::{ClosedBy, How, Micros, Phase, UdpSummary};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -118,15 +118,4 @@ pub struct GatewaySummary {
     pub udp_offered: Option<bool>,
     /// The gateway's last status code that names a reason.
     pub status: Option<String>,
-}
-
-/// The RDP-UDP side channel in a summary.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct UdpSummary {
-    /// Version the client offered: 1, 2 or 3.
-    pub client_version: Option<u8>,
-    /// Version the server answered with: 1, 2 or 3.
-    pub server_version: Option<u8>,
-    /// Whether the three-way handshake finished; `null` where the beginning was not seen.
-    pub established: Option<bool>,
 }

@@ -6,9 +6,11 @@
 
 pub mod greeting;
 pub mod preconnection;
+pub mod rdpeudp;
+pub mod rdpeudp2;
 pub mod reader;
-pub mod x224;
 pub mod tls;
+pub mod x224;
 
 pub use reader::Reader;
 

@@ -1,0 +1,58 @@
+//! Events into the facts of a summary.
+
+use crate::trace::{CertificateSummary, ConnectError, Detail, Event, Leg, Summary};
+use crate::wire::x224::ConnectionRequest;
+use rdpscope_certs::inspect::Certificate;
+
+/// Adds what `event` tells to `summary`.
+pub fn note(summary: &mut Summary, event: &Event) {
+    match &event.detail {
+        Detail::Accepted { peer, .. } => summary.client = Some(peer.clone()),
+        Detail::Connected { address, .. } => summary.server = Some(address.clone()),
+        Detail::ConnectFailed { address, error: ConnectError::Refused | ConnectError::Reset, .. } => {
+            summary.server.get_or_insert_with(|| address.clone());
+        }
+        Detail::TcpInfo(info) if event.leg == Leg::Server => summary.rtt_us = info.rtt_us.map(u64::from),
+        Detail::ConnectionRequest(request) => note_request(summary, request),
+        Detail::ConnectionConfirm(confirm) => {
+            summary.selected_protocol = Some(confirm.selected_protocol_name.clone());
+        }
+        Detail::NegotiationFailure(failure) => summary.failure_code = Some(failure.code),
+        Detail::ClientHello(hello) => {
+            summary.sni = hello.server_name.clone();
+            summary.tls_client_max = Some(hello.max_version.clone());
+            summary.ja3 = Some(hello.ja3.clone());
+            summary.ja4 = Some(hello.ja4.clone());
+        }
+        Detail::ServerHello(hello) => {
+            summary.tls_version = Some(hello.version.clone());
+            summary.cipher = hello.cipher_suite.name.as_deref().map(str::to_owned);
+            summary.cipher_id = Some(format!("{:#06x}", hello.cipher_suite.id));
+        }
+        Detail::Certificate { chain, .. } => summary.certificate = chain.first().map(certificate),
+        Detail::Rdp(message) => {
+            if let Some(code) = message.error_info() {
+                summary.error_info = Some(format!("{code:#010x}"));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn note_request(summary: &mut Summary, request: &ConnectionRequest) {
+    summary.requested_protocols = Some(request.requested_protocol_names.clone());
+    summary.cookie = request.cookie.clone();
+}
+
+fn certificate(certificate: &Certificate) -> CertificateSummary {
+    CertificateSummary {
+        subject_cn: certificate.subject_cn.clone(),
+        issuer_cn: certificate.issuer_cn.clone(),
+        sans: certificate.sans.clone(),
+        not_before: certificate.not_before.clone(),
+        not_after: certificate.not_after.clone(),
+        sha1: certificate.sha1.clone(),
+        sha256: certificate.sha256.clone(),
+        self_signed: certificate.self_signed,
+    }
+}
