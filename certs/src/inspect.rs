@@ -146,7 +146,8 @@ fn serial(raw: &[u8]) -> String {
     if negative {
         negate(&mut magnitude);
     }
-    let significant = magnitude.iter().position(|&byte| byte != 0).map_or(&[0][..], |start| &magnitude[start..]);
+    let significant =
+        magnitude.iter().position(|&byte| byte != 0).map_or(&[0][..], |start| &magnitude[start..]);
     format!("{}{}", if negative { "-" } else { "" }, hex::encode(significant))
 }
 

@@ -6,10 +6,8 @@ use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 /// The name with its last part first, as RFC 4514 writes it.
 pub(super) fn rfc4514(name: &X509Name<'_>) -> String {
-    let mut parts: Vec<String> = name
-        .iter_rdn()
-        .map(|part| part.iter().map(attribute).collect::<Vec<_>>().join("+"))
-        .collect();
+    let mut parts: Vec<String> =
+        name.iter_rdn().map(|part| part.iter().map(attribute).collect::<Vec<_>>().join("+")).collect();
     parts.reverse();
     parts.join(",")
 }

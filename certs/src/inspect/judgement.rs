@@ -80,7 +80,9 @@ impl std::fmt::Display for Weakness {
                 write!(formatter, "the elliptic curve key has only {bits} bits")
             }
             Weakness::DsaKey => formatter.write_str("the key is a DSA key"),
-            Weakness::OldVersion { version } => write!(formatter, "the certificate is X.509 version {version}"),
+            Weakness::OldVersion { version } => {
+                write!(formatter, "the certificate is X.509 version {version}")
+            }
             Weakness::BadSerial => formatter.write_str("the serial number is not positive"),
             Weakness::UnreadableExtensions => formatter.write_str("an extension cannot be read"),
         }

@@ -85,7 +85,9 @@ fn an_ordinary_certificate() {
     assert_eq!(certificate.extended_key_usage.as_deref(), Some(&["serverAuth".to_owned()][..]));
     assert_eq!(certificate.key_usage.as_deref(), Some(&["digitalSignature".to_owned()][..]));
     assert_eq!((certificate.version, certificate.is_ca), (3, false));
-    assert!(certificate.self_issued && certificate.self_signed && certificate.permits_server_authentication());
+    assert!(
+        certificate.self_issued && certificate.self_signed && certificate.permits_server_authentication()
+    );
     assert_eq!(certificate.weaknesses(), []);
 }
 
@@ -127,7 +129,10 @@ fn a_strange_certificate_is_described() {
     assert_eq!((certificate.key_algorithm.as_str(), certificate.key_bits), ("ECDSA P-521", Some(521)));
     assert!(certificate.self_signed, "its algorithm cannot be checked, and the names agree");
     assert_eq!(certificate.weaknesses(), [Weakness::BadSerial]);
-    assert_eq!(certificate.extended_key_usage.as_deref(), Some(&["remoteDesktopAuthentication".to_owned()][..]));
+    assert_eq!(
+        certificate.extended_key_usage.as_deref(),
+        Some(&["remoteDesktopAuthentication".to_owned()][..])
+    );
     assert!(certificate.permits_server_authentication());
 }
 
@@ -165,10 +170,13 @@ fn a_certificate_without_an_end_keeps_its_date() {
 #[test]
 fn names_match_by_alternative_name_and_else_by_common_name() {
     let with_sans = named("other", &["Host.Example.com", "*.lab.example.com", "192.0.2.7", "2001:db8::7"]);
-    for name in ["host.example.COM", "host.example.com.", "a.lab.example.com", "192.0.2.7", "[2001:db8:0::7]"] {
+    for name in ["host.example.COM", "host.example.com.", "a.lab.example.com", "192.0.2.7", "[2001:db8:0::7]"]
+    {
         assert!(with_sans.matches_name(name), "{name}");
     }
-    for name in ["other", "host", "lab.example.com", "a.b.lab.example.com", ".lab.example.com", "192.0.2.8", ""] {
+    for name in
+        ["other", "host", "lab.example.com", "a.b.lab.example.com", ".lab.example.com", "192.0.2.8", ""]
+    {
         assert!(!with_sans.matches_name(name), "{name}");
     }
     let common_name_only = named("OFFICE-WIN10-VM", &[]);

@@ -92,8 +92,18 @@ pub const ALERT_DESCRIPTIONS: &[AlertDescription] = &[
         Some((0x8009_030f, "SEC_E_MESSAGE_ALTERED")),
         "A record was damaged or altered on the way.",
     ),
-    entry(21, "decryption_failed", DECRYPT_FAILURE, "A record could not be decrypted: damaged or altered on the way."),
-    entry(22, "record_overflow", ILLEGAL_MESSAGE, "A record was too long: the peer or a middlebox is broken."),
+    entry(
+        21,
+        "decryption_failed",
+        DECRYPT_FAILURE,
+        "A record could not be decrypted: damaged or altered on the way.",
+    ),
+    entry(
+        22,
+        "record_overflow",
+        ILLEGAL_MESSAGE,
+        "A record was too long: the peer or a middlebox is broken.",
+    ),
     entry(30, "decompression_failure", ILLEGAL_MESSAGE, "A compressed record could not be expanded."),
     entry(
         40,
@@ -123,7 +133,12 @@ pub const ALERT_DESCRIPTIONS: &[AlertDescription] = &[
         CERT_UNKNOWN,
         "The certificate was refused for a reason the sender does not name.",
     ),
-    entry(47, "illegal_parameter", ILLEGAL_MESSAGE, "A field of the handshake holds a value that is not allowed."),
+    entry(
+        47,
+        "illegal_parameter",
+        ILLEGAL_MESSAGE,
+        "A field of the handshake holds a value that is not allowed.",
+    ),
     entry(
         48,
         "unknown_ca",
@@ -137,7 +152,12 @@ pub const ALERT_DESCRIPTIONS: &[AlertDescription] = &[
         Some((0x8009_030c, "SEC_E_LOGON_DENIED")),
         "Access was denied; an RDP server sends this when it refuses the credentials.",
     ),
-    entry(50, "decode_error", ILLEGAL_MESSAGE, "A message could not be decoded: the peer or a middlebox is broken."),
+    entry(
+        50,
+        "decode_error",
+        ILLEGAL_MESSAGE,
+        "A message could not be decoded: the peer or a middlebox is broken.",
+    ),
     entry(51, "decrypt_error", DECRYPT_FAILURE, "A signature or the Finished message did not verify."),
     entry(60, "export_restriction", None, "The sender refuses the key length (export rules of TLS 1.0)."),
     entry(
@@ -168,8 +188,18 @@ pub const ALERT_DESCRIPTIONS: &[AlertDescription] = &[
     ),
     entry(100, "no_renegotiation", ILLEGAL_MESSAGE, "The sender does not renegotiate."),
     entry(109, "missing_extension", ILLEGAL_MESSAGE, "The hello lacks an extension that the peer requires."),
-    entry(110, "unsupported_extension", ILLEGAL_MESSAGE, "The peer answered with an extension that was not offered."),
-    entry(111, "certificate_unobtainable", None, "The certificate could not be fetched from the address given."),
+    entry(
+        110,
+        "unsupported_extension",
+        ILLEGAL_MESSAGE,
+        "The peer answered with an extension that was not offered.",
+    ),
+    entry(
+        111,
+        "certificate_unobtainable",
+        None,
+        "The certificate could not be fetched from the address given.",
+    ),
     entry(
         112,
         "unrecognized_name",

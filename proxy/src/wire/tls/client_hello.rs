@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn one_broken_extension_does_not_hide_the_others() {
-        let extensions = [&[0, 10, 0, 4, 0, 9, 0, 29][..], ADDRESS_AS_NAME].concat();
+        let extensions = [&[0, 10, 0, 4, 0, 8, 0, 29][..], ADDRESS_AS_NAME].concat();
         let hello = ClientHello::decode(&hello(&extensions), 0x0301).unwrap();
         assert_eq!(hello.faults, ["supported_groups: ends too early at byte 2"]);
         assert_eq!(hello.server_name.as_deref(), Some("10.0.0."));

@@ -3,21 +3,33 @@
 use super::super::{Malformed, Reader};
 use std::borrow::Cow;
 
-/// HandshakeType, as numbers.
+/// HandshakeType, as numbers (RFC 8446 section 4, RFC 5246 section 7.4).
 pub mod message_type {
-    #![allow(missing_docs)]
+    /// The server asks for a renegotiation (TLS 1.2 and older).
     pub const HELLO_REQUEST: u8 = 0;
+    /// What the client offers.
     pub const CLIENT_HELLO: u8 = 1;
+    /// What the server chose, or a HelloRetryRequest.
     pub const SERVER_HELLO: u8 = 2;
+    /// A ticket for resumption.
     pub const NEW_SESSION_TICKET: u8 = 4;
+    /// Encrypted, so never seen without keys (TLS 1.3).
     pub const ENCRYPTED_EXTENSIONS: u8 = 8;
+    /// A certificate chain; clear in TLS 1.2 and older.
     pub const CERTIFICATE: u8 = 11;
+    /// The server's share of an ephemeral key exchange (TLS 1.2 and older).
     pub const SERVER_KEY_EXCHANGE: u8 = 12;
+    /// The server asks for a client certificate.
     pub const CERTIFICATE_REQUEST: u8 = 13;
+    /// The end of the server's flight (TLS 1.2 and older).
     pub const SERVER_HELLO_DONE: u8 = 14;
+    /// Proof of a certificate's private key.
     pub const CERTIFICATE_VERIFY: u8 = 15;
+    /// The client's share of the key exchange (TLS 1.2 and older).
     pub const CLIENT_KEY_EXCHANGE: u8 = 16;
+    /// The end of a handshake; encrypted.
     pub const FINISHED: u8 = 20;
+    /// The revocation status of the server's certificate (OCSP).
     pub const CERTIFICATE_STATUS: u8 = 22;
 }
 

@@ -73,8 +73,15 @@ pub struct Skipped {
 #[derive(Debug, Clone)]
 enum State {
     /// Fewer than five bytes of a header.
-    Header { bytes: [u8; HEADER_LENGTH], filled: usize },
-    Fragment { header: RecordHeader, received: usize, kept: Option<Vec<u8>> },
+    Header {
+        bytes: [u8; HEADER_LENGTH],
+        filled: usize,
+    },
+    Fragment {
+        header: RecordHeader,
+        received: usize,
+        kept: Option<Vec<u8>>,
+    },
     /// The bytes are no TLS records; nothing more is read.
     Broken,
 }
@@ -101,7 +108,8 @@ impl RecordReader {
     }
 
     /// Whether fragments of later records are kept. Turn it off after the sender's ChangeCipherSpec in TLS 1.2 and
-    /// older: what follows is encrypted.
+    /// older: what follows is encrypted. In TLS 1.3 leave it on: ChangeCipherSpec is a filler there, and after a
+    /// HelloRetryRequest clear hellos follow it.
     pub fn keep_fragments(&mut self, keep: bool) {
         self.keep_fragments = keep;
     }
@@ -254,9 +262,11 @@ mod tests {
 
     #[test]
     fn keeps_what_is_readable_and_only_measures_the_rest() {
-        let bytes = [record(22, b"hello"), record(20, &[1]), record(23, &[9; 300]), record(21, &[2, 45])].concat();
+        let bytes =
+            [record(22, b"hello"), record(20, &[1]), record(23, &[9; 300]), record(21, &[2, 45])].concat();
         let records = read_all(&mut RecordReader::new(), &[&bytes]);
-        let fragments: Vec<_> = records.iter().map(|record| record.as_ref().unwrap().fragment.clone()).collect();
+        let fragments: Vec<_> =
+            records.iter().map(|record| record.as_ref().unwrap().fragment.clone()).collect();
         assert_eq!(fragments, [Some(b"hello".to_vec()), Some(vec![1]), None, Some(vec![2, 45])]);
         assert_eq!(
             records[2].as_ref().unwrap().header,
@@ -301,7 +311,8 @@ mod tests {
 
     #[test]
     fn skipping_stops_before_a_record_of_another_type() {
-        let bytes = [record(23, &[1; 10]), record(23, &[]), record(21, &[7; 26]), record(23, &[1; 5])].concat();
+        let bytes =
+            [record(23, &[1; 10]), record(23, &[]), record(21, &[7; 26]), record(23, &[1; 5])].concat();
         let mut reader = RecordReader::new();
         let mut input = &bytes[..];
         assert_eq!(reader.skip_application_data(&mut input), Skipped { records: 2, fragment_bytes: 10 });

@@ -21,9 +21,9 @@ pub struct ServerKeyExchange {
 }
 
 impl ServerKeyExchange {
-    /// Reads the body of a handshake message of type 12 under the cipher suite and legacy_version of the
+    /// Reads the body of a handshake message of type 12 under the cipher suite and version name of the
     /// ServerHello. Key exchanges other than ECDHE and DHE give an empty answer.
-    pub fn decode(body: &[u8], cipher_suite: u16, version: u16) -> Result<ServerKeyExchange, Malformed> {
+    pub fn decode(body: &[u8], cipher_suite: u16, version: &str) -> Result<ServerKeyExchange, Malformed> {
         let mut reader = Reader::new("ServerKeyExchange", body);
         let mut exchange = ServerKeyExchange::default();
         match TlsCipherSuite::from_id(cipher_suite).map(|suite| suite.kx) {
@@ -31,7 +31,7 @@ impl ServerKeyExchange {
             Some(TlsCipherKx::Dhe) => exchange.diffie_hellman_bits = Some(diffie_hellman_bits(&mut reader)?),
             _ => return Ok(exchange),
         }
-        if version == names::TLS_1_2 && reader.remaining() >= 2 {
+        if version == "TLS1.2" && reader.remaining() >= 2 {
             exchange.signature_scheme = Some(names::signature_scheme(reader.u16_be()?));
         }
         Ok(exchange)
@@ -78,20 +78,20 @@ mod tests {
     #[test]
     fn reads_the_curve_and_the_signature_scheme() {
         let body = [3, 0, 29, 3, 1, 2, 3, 8, 4, 0, 1, 9];
-        let exchange = ServerKeyExchange::decode(&body, ECDHE_RSA, names::TLS_1_2).unwrap();
+        let exchange = ServerKeyExchange::decode(&body, ECDHE_RSA, "TLS1.2").unwrap();
         assert_eq!(exchange.named_curve.unwrap().to_string(), "x25519");
         assert_eq!(exchange.signature_scheme.unwrap().to_string(), "rsa_pss_rsae_sha256");
-        let old = ServerKeyExchange::decode(&body, ECDHE_RSA, names::TLS_1_0).unwrap();
+        let old = ServerKeyExchange::decode(&body, ECDHE_RSA, "TLS1.0").unwrap();
         assert_eq!(old.signature_scheme, None);
     }
 
     #[test]
     fn measures_a_diffie_hellman_prime() {
         let body = [0, 3, 0, 0x1f, 0xff, 0, 1, 2, 0, 1, 5, 4, 1];
-        let exchange = ServerKeyExchange::decode(&body, DHE_RSA, names::TLS_1_2).unwrap();
+        let exchange = ServerKeyExchange::decode(&body, DHE_RSA, "TLS1.2").unwrap();
         assert_eq!(exchange.diffie_hellman_bits, Some(13));
         assert_eq!(exchange.signature_scheme.unwrap().to_string(), "rsa_pkcs1_sha256");
-        assert!(ServerKeyExchange::decode(&body[..4], DHE_RSA, names::TLS_1_2).is_err());
+        assert!(ServerKeyExchange::decode(&body[..4], DHE_RSA, "TLS1.2").is_err());
     }
 
     proptest! {
@@ -100,7 +100,7 @@ mod tests {
             body in proptest::collection::vec(any::<u8>(), 0..80),
             cipher_suite in prop_oneof![Just(ECDHE_RSA), Just(DHE_RSA), Just(0x002f)],
         ) {
-            let _ = ServerKeyExchange::decode(&body, cipher_suite, names::TLS_1_2);
+            let _ = ServerKeyExchange::decode(&body, cipher_suite, "TLS1.2");
         }
     }
 }
