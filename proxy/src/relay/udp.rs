@@ -69,7 +69,7 @@ impl UdpSessions {
 
 /// Relays datagrams that arrive at `listener` to `server` until the future is dropped; with [`UdpMode::Drop`] they are
 /// only seen.
-pub async fn relay(listener: UdpSocket, server: SocketAddr, mode: UdpMode, sessions: Arc<UdpSessions>) -> io::Result<()> {
+pub async fn relay(listener: UdpSocket, server: SocketAddr, mode: UdpMode, sessions: Arc<UdpSessions>) {
     let listener = Arc::new(listener);
     let mut flows: HashMap<SocketAddr, mpsc::Sender<Vec<u8>>> = HashMap::new();
     let mut tasks: JoinSet<SocketAddr> = JoinSet::new();

@@ -1,0 +1,146 @@
+//! The client that rdpscope starts itself (`--client`), and the .rdp file for it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use tokio::process::{Child, Command};
+
+/// A command with places to fill in, split into words once; no shell sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCommand {
+    words: Vec<String>,
+}
+
+/// Why a client command cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClientCommandError {
+    /// A quote without its partner.
+    #[error("client command {0:?} has a quote that does not end")]
+    Quotes(String),
+    /// No word at all.
+    #[error("client command is empty; write for example --client 'xfreerdp /v:{{host}}:{{port}}'")]
+    Empty,
+    /// `{something}` that is not one of the places.
+    #[error("client command has {{{0}}}, which is none of {{host}}, {{port}}, {{rdp}}, {{arm}}")]
+    UnknownPlace(String),
+}
+
+/// What is filled in.
+#[derive(Debug, Clone)]
+pub struct Places<'a> {
+    /// Where rdpscope listens.
+    pub address: SocketAddr,
+    /// The .rdp file that points there.
+    pub rdp: &'a Path,
+    /// The arm of the experiment, `"-"` outside of one.
+    pub arm: &'a str,
+}
+
+const PLACES: [&str; 4] = ["host", "port", "rdp", "arm"];
+
+impl ClientCommand {
+    /// Splits `text` as a POSIX shell splits words.
+    pub fn parse(text: &str) -> Result<ClientCommand, ClientCommandError> {
+        let words = shlex::split(text).ok_or_else(|| ClientCommandError::Quotes(text.to_owned()))?;
+        if words.is_empty() {
+            return Err(ClientCommandError::Empty);
+        }
+        match words.iter().find_map(|word| unknown_place(word)) {
+            Some(place) => Err(ClientCommandError::UnknownPlace(place.to_owned())),
+            None => Ok(ClientCommand { words }),
+        }
+    }
+
+    /// The program's name.
+    pub fn program(&self) -> &str {
+        self.words.first().map_or("", String::as_str)
+    }
+
+    /// Starts the client. Its standard output would mix with ours and goes to standard error.
+    pub fn start(&self, places: &Places<'_>) -> io::Result<Child> {
+        let mut words = self.words.iter().map(|word| fill(word, places));
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words).stdin(Stdio::null()).stdout(io::stderr()).kill_on_drop(true);
+        command.spawn()
+    }
+}
+
+/// A fresh .rdp file in the system's folder for temporary files, removed when dropped.
+#[derive(Debug)]
+pub struct RdpFile {
+    path: PathBuf,
+}
+
+impl RdpFile {
+    /// Writes a minimal file that points at `address`.
+    pub fn write(address: SocketAddr) -> io::Result<RdpFile> {
+        let path = std::env::temp_dir().join(format!("rdpscope-{}-{}.rdp", std::process::id(), address.port()));
+        std::fs::write(&path, format!("full address:s:{address}\r\n"))?;
+        Ok(RdpFile { path })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for RdpFile {
+    fn drop(&mut self) {
+        // One of the two may be gone already; a leftover of 40 bytes without a secret harms nobody.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// How a client ended, in words.
+pub fn describe(status: ExitStatus) -> String {
+    match status.code() {
+        Some(code) => format!("ended with exit code {code}"),
+        None => "was ended by a signal".to_owned(),
+    }
+}
+
+fn unknown_place(word: &str) -> Option<&str> {
+    let mut rest = word;
+    while let Some((_, after)) = rest.split_once('{') {
+        let (place, behind) = after.split_once('}')?;
+        if !PLACES.contains(&place) {
+            return Some(place);
+        }
+        rest = behind;
+    }
+    None
+}
+
+fn fill(word: &str, places: &Places<'_>) -> String {
+    let host = match places.address {
+        SocketAddr::V4(address) => address.ip().to_string(),
+        SocketAddr::V6(address) => format!("[{}]", address.ip()),
+    };
+    word.replace("{host}", &host)
+        .replace("{port}", &places.address.port().to_string())
+        .replace("{rdp}", &places.rdp.to_string_lossy())
+        .replace("{arm}", places.arm)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splits_like_a_shell_and_fills_the_places() {
+        let command = ClientCommand::parse("xfreerdp '/v:{host}:{port}' /u:'a b' {rdp}").unwrap();
+        let address = "127.0.0.1:13389".parse().unwrap();
+        let places = Places { address, rdp: Path::new("x.rdp"), arm: "-" };
+        let words: Vec<String> = command.words.iter().map(|word| fill(word, &places)).collect();
+        assert_eq!(words, ["xfreerdp", "/v:127.0.0.1:13389", "/u:a b", "x.rdp"]);
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_a_command() {
+        assert_eq!(ClientCommand::parse(""), Err(ClientCommandError::Empty));
+        assert!(matches!(ClientCommand::parse("a 'b"), Err(ClientCommandError::Quotes(_))));
+        assert_eq!(ClientCommand::parse("a {user}"), Err(ClientCommandError::UnknownPlace("user".to_owned())));
+    }
+}
