@@ -4,7 +4,12 @@
 //! a value and how many bytes it took, or where and why the bytes break the format. Decoders are tolerant: what
 //! they do not know they keep as a number, because a peer that is wrong is what this program is for.
 
+pub mod gcc;
+pub mod mcs;
+pub mod named;
+pub mod rdp;
 pub mod reader;
+pub mod tpkt;
 
 pub use reader::Reader;
 
