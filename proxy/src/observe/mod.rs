@@ -3,6 +3,7 @@
 
 mod certificates;
 mod encrypted;
+mod rdp;
 pub mod session;
 mod summary;
 pub mod timeline;

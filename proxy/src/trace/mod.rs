@@ -13,6 +13,7 @@ mod verdict;
 
 pub use event::{ConnectError, Detail, Event, TcpInfo};
 pub use line::{Altered, End, Header, Line, SCHEMA_VERSION};
+pub use crate::wire::rdp::RdpMessage;
 pub use phase::{Outcome, Phase, PhaseRecord};
 pub use record::Record;
 pub use summary::{CertificateSummary, CredsspSummary, GatewaySummary, Summary, Transport};
