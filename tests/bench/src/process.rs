@@ -103,16 +103,21 @@ impl Drop for Process {
             signal(pid, Signal::TERM);
         }
         let start = Instant::now();
-        while start.elapsed() < STOP && matches!(self.child.try_wait(), Ok(None)) {
+        while start.elapsed() < STOP
+            && (matches!(self.child.try_wait(), Ok(None)) || family.iter().any(alive))
+        {
             std::thread::sleep(LOOK);
         }
-        if matches!(self.child.try_wait(), Ok(None)) {
-            for &pid in &family {
-                signal(pid, Signal::KILL);
-            }
-            let _ = self.child.wait();
+        for pid in family.into_iter().filter(alive) {
+            signal(pid, Signal::KILL);
         }
+        let _ = self.child.wait();
     }
+}
+
+/// Whether it still runs; one that waits for its parent to take note of its end does not.
+fn alive(pid: &u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 fn signal(pid: u32, signal: Signal) {
@@ -178,8 +183,6 @@ mod tests {
         assert_eq!(family.len(), 3);
         assert!(process.memory().unwrap().rss > 0.0);
         drop(process);
-        let alive =
-            |pid: &u32| fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|s| !s.contains(") Z "));
         assert_eq!(family.iter().filter(|pid| alive(pid)).count(), 0);
     }
 }

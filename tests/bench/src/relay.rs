@@ -34,6 +34,8 @@ pub struct Relay {
     pub role: Role,
     /// One process for each session: thousands of idle sessions are not its purpose.
     pub forks: bool,
+    /// Measured only when it is named.
+    pub on_request: bool,
     launch: Launch,
 }
 
@@ -59,12 +61,18 @@ enum Launch {
 
 /// The relays, in the order in which they take their turns.
 pub const RELAYS: &[Relay] = &[
-    Relay { name: "direct", role: Role::Baseline, forks: false, launch: Launch::None },
-    Relay { name: "rdpscope", role: Role::Relay, forks: false, launch: Launch::Announces(rdpscope) },
-    Relay { name: "haproxy", role: Role::Relay, forks: false, launch: Launch::OnPort(haproxy) },
-    Relay { name: "nginx", role: Role::Relay, forks: false, launch: Launch::OnPort(nginx) },
-    Relay { name: "socat", role: Role::Relay, forks: true, launch: Launch::OnPort(socat) },
+    Relay { role: Role::Baseline, ..relay("direct", Launch::None) },
+    relay("rdpscope", Launch::Announces(rdpscope)),
+    relay("haproxy", Launch::OnPort(haproxy)),
+    relay("nginx", Launch::OnPort(nginx)),
+    Relay { forks: true, ..relay("socat", Launch::OnPort(socat)) },
+    Relay { on_request: true, ..relay("rdpscope-no-trace", Launch::Announces(rdpscope_no_trace)) },
+    Relay { on_request: true, ..relay("haproxy-auto", Launch::OnPort(haproxy_auto)) },
 ];
+
+const fn relay(name: &'static str, launch: Launch) -> Relay {
+    Relay { name, role: Role::Relay, forks: false, on_request: false, launch }
+}
 
 /// What a command line or configuration is made of.
 #[derive(Debug)]
@@ -145,7 +153,7 @@ impl Running {
         let folder = self.folder.path();
         match self.relay.name {
             "rdpscope" => Some(traces(&folder.join("trace"))),
-            "haproxy" => Some(lines(&folder.join("haproxy.stdout"))),
+            "haproxy" | "haproxy-auto" => Some(lines(&folder.join(format!("{}.stdout", self.relay.name)))),
             "nginx" => Some(lines(&folder.join("sessions.log"))),
             _ => None,
         }
@@ -160,23 +168,37 @@ fn announced(said: &str) -> Option<SocketAddr> {
 }
 
 fn rdpscope(setup: &Setup<'_>) -> Result<Vec<String>> {
+    rdpscope_with(setup, &["--trace".into(), path(&setup.folder.join("trace"))])
+}
+
+fn rdpscope_no_trace(setup: &Setup<'_>) -> Result<Vec<String>> {
+    rdpscope_with(setup, &["--no-trace".into()])
+}
+
+fn rdpscope_with(setup: &Setup<'_>, trace: &[String]) -> Result<Vec<String>> {
     if !setup.rdpscope.exists() {
         bail!("there is no program at {}", setup.rdpscope.display());
     }
-    Ok(vec![
-        path(setup.rdpscope),
-        "proxy".into(),
-        setup.target.to_string(),
-        "--listen".into(),
-        "127.0.0.1:0".into(),
-        "--trace".into(),
-        path(&setup.folder.join("trace")),
-    ])
+    let command = [path(setup.rdpscope), "proxy".into(), setup.target.to_string()];
+    Ok([&command[..], &["--listen".into(), "127.0.0.1:0".into()], trace].concat())
 }
 
-/// TCP mode with splice and the TCP log. The log goes to a file through stdout, its cheapest way out; threads and
-/// buffers are left at their defaults, which are one thread a processor and 16 KiB.
+/// For bulk data splice without conditions, because `splice-auto` hardly ever decides for it here; for the rest
+/// `splice-auto`, because splicing small messages makes each of them slower.
 fn haproxy(setup: &Setup<'_>) -> Result<Vec<String>> {
+    match setup.purpose {
+        Purpose::Bulk => haproxy_with(setup, "option splice-request\n    option splice-response"),
+        Purpose::Sessions => haproxy_auto(setup),
+    }
+}
+
+fn haproxy_auto(setup: &Setup<'_>) -> Result<Vec<String>> {
+    haproxy_with(setup, "option splice-auto")
+}
+
+/// TCP mode with its TCP log. The log goes to a file through stdout, its cheapest way out; threads and buffers
+/// are left at their defaults, which are one thread a processor and 16 KiB.
+fn haproxy_with(setup: &Setup<'_>, splice: &str) -> Result<Vec<String>> {
     let config = format!(
         "global
     maxconn {MAX_SESSIONS}
@@ -185,7 +207,7 @@ defaults
     mode tcp
     log global
     option tcplog
-    option splice-auto
+    {splice}
     timeout connect 5s
     timeout client 1h
     timeout server 1h

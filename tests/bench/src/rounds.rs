@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::relay::{Purpose, Relay, Role, Running};
 use crate::session::{Session, Shape};
 use crate::table::{Measure, Results};
-use crate::throughput::{Bulk, Direction};
+use crate::throughput::{Direction, bulk};
 use crate::{connections, latency, memory, throughput};
 
 /// How often and how long to measure.
@@ -98,9 +98,9 @@ impl Rounds {
     }
 
     /// Bulk data in one session: each shape and direction.
-    pub fn throughput(&mut self) -> Result<()> {
+    pub fn throughput(&mut self) {
         let running = self.start_all(Purpose::Bulk);
-        let (records, unframed) = (Bulk::new(Shape::Tls)?, Bulk::new(Shape::Opaque)?);
+        let (records, unframed) = (bulk(Shape::Tls), bulk(Shape::Opaque));
         let Turns { rounds, each } = self.plan.throughput;
         for round in 0..rounds {
             progress("throughput", round, rounds);
@@ -116,7 +116,6 @@ impl Rounds {
                 }
             }
         }
-        Ok(())
     }
 
     /// The round trip of a small message.
@@ -193,15 +192,17 @@ impl Rounds {
 
     /// Those that start; a note for each that does not.
     fn start_all(&mut self, purpose: Purpose) -> Vec<Running> {
-        let relays = self.relays.clone();
-        let start = |relay: Relay| match relay.start(&self.rdpscope, purpose) {
+        self.relays.clone().into_iter().filter_map(|relay| self.start(relay, purpose)).collect()
+    }
+
+    fn start(&mut self, relay: Relay, purpose: Purpose) -> Option<Running> {
+        match relay.start(&self.rdpscope, purpose) {
             Ok(running) => Some(running),
             Err(error) => {
                 self.note(format!("{}: SKIPPED: {error:#}", relay.name));
                 None
             }
-        };
-        relays.into_iter().filter_map(start).collect()
+        }
     }
 
     /// The value, or a note of why there is none.
@@ -223,13 +224,13 @@ struct Flow {
     cpu_per_gb: f64,
 }
 
-fn flow(relay: &Running, shape: Shape, direction: Direction, bulk: &Bulk, each: Duration) -> Result<Flow> {
+fn flow(relay: &Running, shape: Shape, direction: Direction, bulk: &[u8], each: Duration) -> Result<Flow> {
     let session = Session::open(relay.address, &relay.backend, shape)?;
     let cpu = || relay.process.as_ref().map_or(Duration::ZERO, |process| process.cpu());
     let before = cpu();
-    let rate = throughput::run(&session, bulk, direction, each).context("bulk data")?;
+    let arrived = throughput::run(&session, bulk, direction, each)?;
     let spent = cpu() - before;
-    Ok(Flow { rate, cpu_per_gb: spent.as_secs_f64() * 1e3 / (rate * each.as_secs_f64() / 1e9) })
+    Ok(Flow { rate: arrived.rate, cpu_per_gb: spent.as_secs_f64() * 1e3 / (arrived.bytes as f64 / 1e9) })
 }
 
 fn progress(what: &str, round: usize, rounds: usize) {

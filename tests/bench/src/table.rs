@@ -111,8 +111,11 @@ impl Spread {
         values.sort_by(f64::total_cmp);
         let (&min, &max) = values.first().zip(values.last())?;
         let middle = values.len() / 2;
-        let median =
-            if values.len() % 2 == 0 { (values[middle - 1] + values[middle]) / 2.0 } else { values[middle] };
+        let median = if values.len().is_multiple_of(2) {
+            (values[middle - 1] + values[middle]) / 2.0
+        } else {
+            values[middle]
+        };
         Some(Self { min, median, max })
     }
 
