@@ -12,7 +12,7 @@ mod throughput;
 mod wire;
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
@@ -51,9 +51,19 @@ enum Measurement {
     Memory,
 }
 
-fn main() -> Result<()> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    match compare(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compare(arguments: Arguments) -> Result<()> {
     let relays = chosen(&arguments.relays)?;
+    ensure!(known(&arguments.subject), "there is no relay called {}", arguments.subject);
     let open_files = memory::raise_open_files()?;
     let began = Instant::now();
     introduce();
@@ -87,9 +97,13 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+fn known(name: &str) -> bool {
+    RELAYS.iter().any(|relay| relay.name == name)
+}
+
 fn chosen(names: &[String]) -> Result<Vec<Relay>> {
     for name in names {
-        ensure!(RELAYS.iter().any(|relay| relay.name == name), "there is no relay called {name}");
+        ensure!(known(name), "there is no relay called {name}");
     }
     let wanted = |relay: &&Relay| {
         (names.is_empty() && !relay.on_request) || names.iter().any(|name| name == relay.name)
