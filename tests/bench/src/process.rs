@@ -140,7 +140,8 @@ fn ticks(pid: u32) -> Option<u64> {
     parse_ticks(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// utime, stime, cutime and cstime (fields 14 to 17 of proc_pid_stat(5)); the name before them may hold anything.
+/// utime, stime, cutime and cstime (fields 14 to 17 of proc_pid_stat(5)). The name before them may hold
+/// anything.
 fn parse_ticks(stat: &str) -> Option<u64> {
     let (_, rest) = stat.rsplit_once(')')?;
     let fields: Vec<u64> = rest.split_whitespace().skip(11).take(4).filter_map(|f| f.parse().ok()).collect();

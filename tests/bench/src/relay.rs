@@ -183,8 +183,8 @@ fn rdpscope_with(setup: &Setup<'_>, trace: &[String]) -> Result<Vec<String>> {
     Ok([&command[..], &["--listen".into(), "127.0.0.1:0".into()], trace].concat())
 }
 
-/// For bulk data splice without conditions, because `splice-auto` hardly ever decides for it here; for the rest
-/// `splice-auto`, because splicing small messages makes each of them slower.
+/// For bulk data splice without conditions, because `splice-auto` hardly ever decides for it here; for the
+/// rest `splice-auto`, because splicing small messages makes each of them slower.
 fn haproxy(setup: &Setup<'_>) -> Result<Vec<String>> {
     match setup.purpose {
         Purpose::Bulk => haproxy_with(setup, "option splice-request\n    option splice-response"),
@@ -196,8 +196,8 @@ fn haproxy_auto(setup: &Setup<'_>) -> Result<Vec<String>> {
     haproxy_with(setup, "option splice-auto")
 }
 
-/// TCP mode with its TCP log. The log goes to a file through stdout, its cheapest way out; threads and buffers
-/// are left at their defaults, which are one thread a processor and 16 KiB.
+/// TCP mode with its TCP log. The log goes to a file through stdout, its cheapest way out; threads and
+/// buffers are left at their defaults, which are one thread a processor and 16 KiB.
 fn haproxy_with(setup: &Setup<'_>, splice: &str) -> Result<Vec<String>> {
     let config = format!(
         "global
@@ -243,7 +243,7 @@ pid {folder}/nginx.pid;
 error_log {folder}/nginx-error.log error;
 events {{ worker_connections {}; }}
 stream {{
-    log_format sessions '$remote_addr [$time_local] $protocol $status $bytes_sent $bytes_received $session_time';
+    log_format sessions '$remote_addr [$time_local] $status $bytes_sent $bytes_received $session_time';
     access_log {folder}/sessions.log sessions;
     server {{
         listen {} backlog={MAX_SESSIONS};

@@ -37,14 +37,14 @@ impl Plan {
     /// Under four minutes.
     pub const FULL: Self = Self {
         throughput: Turns::new(7, 500),
-        latency: Turns::new(9, 500),
+        latency: Turns::new(21, 200),
         connections: Turns::new(5, 1000),
         memory_rounds: 3,
     };
     /// Under a minute.
     pub const QUICK: Self = Self {
         throughput: Turns::new(3, 300),
-        latency: Turns::new(3, 300),
+        latency: Turns::new(9, 100),
         connections: Turns::new(3, 500),
         memory_rounds: 1,
     };
@@ -181,9 +181,8 @@ impl Rounds {
         for round in 0..rounds {
             progress("memory", round, rounds);
             for relay in &relays {
-                let found =
-                    relay.start(&self.rdpscope, Purpose::Sessions).and_then(|running| memory::run(&running));
-                let found = self.keep(relay.name, &RSS, found);
+                let Some(running) = self.start(*relay, Purpose::Sessions) else { continue };
+                let found = self.keep(relay.name, &RSS, memory::run(&running));
                 self.results.record(&RSS, relay.name, found.map(|found| found.rss));
                 self.results.record(&PSS, relay.name, found.map(|found| found.pss));
             }
