@@ -1,0 +1,137 @@
+//! Compares rdpscope's relay with haproxy, nginx stream, socat and a direct connection, side by side.
+
+mod connections;
+mod latency;
+mod memory;
+mod process;
+mod relay;
+mod rounds;
+mod session;
+mod table;
+mod throughput;
+mod wire;
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use clap::{Parser, ValueEnum};
+
+use crate::relay::{RELAYS, Relay, Role};
+use crate::rounds::{Plan, Rounds};
+
+/// Compares rdpscope's relay with haproxy (TCP mode, splice), nginx stream, socat and a direct connection.
+#[derive(Debug, Parser)]
+#[command(name = "tests/bench/run")]
+struct Arguments {
+    /// Fewer and shorter rounds: under a minute
+    #[arg(long)]
+    quick: bool,
+    /// Only these measurements
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Measurement>,
+    /// Only these relays: direct, rdpscope, haproxy, nginx, socat; when named also rdpscope-no-trace and
+    /// haproxy-auto
+    #[arg(long, value_delimiter = ',')]
+    relays: Vec<String>,
+    /// The relay whose ratios to the others are shown
+    #[arg(long, default_value = "rdpscope")]
+    subject: String,
+    /// The rdpscope program
+    #[arg(long, env = "RDPSCOPE", default_value = "target/release/rdpscope")]
+    rdpscope: PathBuf,
+}
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Measurement {
+    Throughput,
+    Latency,
+    Connections,
+    Memory,
+}
+
+fn main() -> ExitCode {
+    match compare(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compare(arguments: Arguments) -> Result<()> {
+    let relays = chosen(&arguments.relays)?;
+    ensure!(known(&arguments.subject), "there is no relay called {}", arguments.subject);
+    let open_files = memory::raise_open_files()?;
+    let began = Instant::now();
+    introduce();
+    let plan = if arguments.quick { Plan::QUICK } else { Plan::FULL };
+    let mut rounds = Rounds::new(plan, relays.clone(), arguments.rdpscope);
+    let wanted = |measurement| arguments.only.is_empty() || arguments.only.contains(&measurement);
+    if wanted(Measurement::Throughput) {
+        rounds.throughput();
+    }
+    if wanted(Measurement::Latency) {
+        rounds.latency();
+    }
+    if wanted(Measurement::Connections) {
+        rounds.connections();
+    }
+    if wanted(Measurement::Memory) {
+        let needed = memory::OPEN_FILES;
+        if open_files >= needed {
+            rounds.memory();
+        } else {
+            rounds.note(format!("memory: skipped, needs {needed} open files (ulimit -Hn says {open_files})"));
+        }
+    }
+    let names: Vec<_> = relays.iter().map(|relay| relay.name).collect();
+    let baseline = RELAYS.iter().find(|relay| relay.role == Role::Baseline).map_or("", |relay| relay.name);
+    println!("{}", rounds.results.table(&names, baseline, &arguments.subject));
+    for note in &rounds.notes {
+        println!("- {note}");
+    }
+    println!("- load average afterwards {}; took {:.0} s", load(), began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn known(name: &str) -> bool {
+    RELAYS.iter().any(|relay| relay.name == name)
+}
+
+fn chosen(names: &[String]) -> Result<Vec<Relay>> {
+    for name in names {
+        ensure!(known(name), "there is no relay called {name}");
+    }
+    let wanted = |relay: &&Relay| {
+        (names.is_empty() && !relay.on_request) || names.iter().any(|name| name == relay.name)
+    };
+    Ok(RELAYS.iter().filter(wanted).copied().collect())
+}
+
+/// What the numbers depend on: the machine and the versions of the relays.
+fn introduce() {
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let processors = std::thread::available_parallelism().map_or(0, usize::from);
+    println!("Linux {}, {processors} processors, load average before {}.", kernel.trim(), load());
+    for (command, argument) in [("haproxy", "-v"), ("nginx", "-v"), ("socat", "-V")] {
+        let version = Command::new(command).arg(argument).output().ok().and_then(|output| {
+            let said = [output.stdout, output.stderr].concat();
+            let said = String::from_utf8_lossy(&said).into_owned();
+            said.lines().find(|line| line.to_lowercase().contains("version")).map(str::to_owned)
+        });
+        println!(
+            "{}.",
+            version.unwrap_or_else(|| format!("{command} is not installed")).trim_end_matches('.')
+        );
+    }
+    println!();
+}
+
+fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().unwrap_or("unknown").to_owned()
+}

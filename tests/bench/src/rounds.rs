@@ -1,0 +1,237 @@
+//! The rounds: the relays take turns, so that what drifts in the machine hits all of them alike.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::relay::{Purpose, Relay, Role, Running};
+use crate::session::{Session, Shape};
+use crate::table::{Measure, Results};
+use crate::throughput::{Direction, bulk};
+use crate::{connections, latency, memory, throughput};
+
+/// How often and how long to measure.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    throughput: Turns,
+    latency: Turns,
+    connections: Turns,
+    memory_rounds: usize,
+}
+
+/// Rounds, and the time of one relay in one round.
+#[derive(Debug, Clone, Copy)]
+struct Turns {
+    rounds: usize,
+    each: Duration,
+}
+
+impl Turns {
+    const fn new(rounds: usize, milliseconds: u64) -> Self {
+        Self { rounds, each: Duration::from_millis(milliseconds) }
+    }
+}
+
+impl Plan {
+    /// Under four minutes.
+    pub const FULL: Self = Self {
+        throughput: Turns::new(7, 500),
+        latency: Turns::new(21, 200),
+        connections: Turns::new(5, 1000),
+        memory_rounds: 3,
+    };
+    /// Under a minute.
+    pub const QUICK: Self = Self {
+        throughput: Turns::new(3, 300),
+        latency: Turns::new(9, 100),
+        connections: Turns::new(3, 500),
+        memory_rounds: 1,
+    };
+}
+
+const fn measure(name: &'static str, more_is_better: bool, digits: usize) -> Measure {
+    Measure { name, more_is_better, digits }
+}
+
+const FLOWS: &[(Shape, Direction, Measure)] = &[
+    (Shape::Tls, Direction::Up, measure("throughput TLS up, MB/s", true, 0)),
+    (Shape::Tls, Direction::Down, measure("throughput TLS down, MB/s", true, 0)),
+    (Shape::Tls, Direction::Both, measure("throughput TLS both at once, MB/s", true, 0)),
+    (Shape::Opaque, Direction::Up, measure("throughput unframed up, MB/s", true, 0)),
+    (Shape::Opaque, Direction::Down, measure("throughput unframed down, MB/s", true, 0)),
+    (Shape::Opaque, Direction::Both, measure("throughput unframed both at once, MB/s", true, 0)),
+];
+const CPU_BULK: Measure = measure("relay's processor time, TLS both at once, ms/GB", false, 0);
+const P50: Measure = measure("ping-pong 64 B p50, µs", false, 1);
+const P99: Measure = measure("ping-pong 64 B p99, µs", false, 1);
+const ADDED_P50: Measure = measure("added to direct p50, µs", false, 1);
+const ADDED_P99: Measure = measure("added to direct p99, µs", false, 1);
+const CONNECTIONS: Measure = measure("connections through the TLS hello, 1/s", true, 0);
+const CPU_CONNECTION: Measure = measure("relay's processor time a connection, µs", false, 0);
+const RSS: Measure = measure("idle session, RSS, KiB", false, 1);
+const PSS: Measure = measure("idle session, PSS, KiB", false, 1);
+
+/// Runs the measurements and collects what they find.
+#[derive(Debug)]
+pub struct Rounds {
+    plan: Plan,
+    relays: Vec<Relay>,
+    rdpscope: PathBuf,
+    /// What was measured.
+    pub results: Results,
+    /// What a reader of the table must know besides.
+    pub notes: Vec<String>,
+}
+
+impl Rounds {
+    /// Nothing measured yet.
+    pub fn new(plan: Plan, relays: Vec<Relay>, rdpscope: PathBuf) -> Self {
+        Self { plan, relays, rdpscope, results: Results::default(), notes: Vec::new() }
+    }
+
+    /// Adds a note, once.
+    pub fn note(&mut self, note: String) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+
+    /// Bulk data in one session: each shape and direction.
+    pub fn throughput(&mut self) {
+        let running = self.start_all(Purpose::Bulk);
+        let (records, unframed) = (bulk(Shape::Tls), bulk(Shape::Opaque));
+        let Turns { rounds, each } = self.plan.throughput;
+        for round in 0..rounds {
+            progress("throughput", round, rounds);
+            for (shape, direction, measure) in FLOWS {
+                let bulk = if *shape == Shape::Tls { &records } else { &unframed };
+                for relay in &running {
+                    let found = flow(relay, *shape, *direction, bulk, each);
+                    let found = self.keep(relay.relay.name, measure, found);
+                    self.results.record(measure, relay.relay.name, found.map(|found| found.rate / 1e6));
+                    if relay.process.is_some() && (*shape, *direction) == (Shape::Tls, Direction::Both) {
+                        self.results.record(&CPU_BULK, relay.relay.name, found.map(|found| found.cpu_per_gb));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The round trip of a small message.
+    pub fn latency(&mut self) {
+        let running = self.start_all(Purpose::Sessions);
+        let Turns { rounds, each } = self.plan.latency;
+        for round in 0..rounds {
+            progress("latency", round, rounds);
+            let mut direct = None;
+            for relay in &running {
+                let name = relay.relay.name;
+                let found = Session::open(relay.address, &relay.backend, Shape::Tls)
+                    .and_then(|session| latency::run(&session, each));
+                let found = self.keep(name, &P50, found);
+                self.results.record(&P50, name, found.map(|found| found.p50));
+                self.results.record(&P99, name, found.map(|found| found.p99));
+                if relay.relay.role == Role::Baseline {
+                    direct = found;
+                } else if let Some(direct) = direct {
+                    self.results.record(&ADDED_P50, name, found.map(|found| found.p50 - direct.p50));
+                    self.results.record(&ADDED_P99, name, found.map(|found| found.p99 - direct.p99));
+                }
+            }
+        }
+    }
+
+    /// New sessions per second.
+    pub fn connections(&mut self) {
+        let running = self.start_all(Purpose::Sessions);
+        let Turns { rounds, each } = self.plan.connections;
+        let mut opened = vec![0; running.len()];
+        for round in 0..rounds {
+            progress("connections", round, rounds);
+            for (relay, opened) in running.iter().zip(&mut opened) {
+                let name = relay.relay.name;
+                let before = relay.process.as_ref().map(|process| process.cpu());
+                let found = connections::run(relay.address, &relay.backend, each);
+                let found = self.keep(name, &CONNECTIONS, found);
+                self.results.record(&CONNECTIONS, name, found.map(|found| found.rate));
+                *opened += found.map_or(0, |found| found.count);
+                if let (Some(process), Some(before)) = (&relay.process, before) {
+                    process.settle();
+                    let spent = (process.cpu() - before).as_secs_f64() * 1e6;
+                    self.results.record(&CPU_CONNECTION, name, found.map(|found| spent / found.count as f64));
+                }
+            }
+        }
+        for (relay, opened) in running.iter().zip(opened) {
+            if let Some(recorded) = relay.recorded() {
+                let name = relay.relay.name;
+                self.note(format!(
+                    "connections: {name} kept a record of {recorded} sessions; {opened} were counted"
+                ));
+            }
+        }
+    }
+
+    /// Memory of many idle sessions, in a fresh process each time.
+    pub fn memory(&mut self) {
+        let rounds = self.plan.memory_rounds;
+        let fit = |relay: &&Relay| relay.role == Role::Relay && !relay.forks;
+        let relays: Vec<_> = self.relays.iter().filter(fit).copied().collect();
+        for round in 0..rounds {
+            progress("memory", round, rounds);
+            for relay in &relays {
+                let Some(running) = self.start(*relay, Purpose::Sessions) else { continue };
+                let found = self.keep(relay.name, &RSS, memory::run(&running));
+                self.results.record(&RSS, relay.name, found.map(|found| found.rss));
+                self.results.record(&PSS, relay.name, found.map(|found| found.pss));
+            }
+        }
+    }
+
+    /// Those that start; a note for each that does not.
+    fn start_all(&mut self, purpose: Purpose) -> Vec<Running> {
+        self.relays.clone().into_iter().filter_map(|relay| self.start(relay, purpose)).collect()
+    }
+
+    fn start(&mut self, relay: Relay, purpose: Purpose) -> Option<Running> {
+        match relay.start(&self.rdpscope, purpose) {
+            Ok(running) => Some(running),
+            Err(error) => {
+                self.note(format!("{}: SKIPPED: {error:#}", relay.name));
+                None
+            }
+        }
+    }
+
+    /// The value, or a note of why there is none.
+    fn keep<T>(&mut self, relay: &str, measure: &Measure, found: Result<T>) -> Option<T> {
+        match found {
+            Ok(found) => Some(found),
+            Err(error) => {
+                self.note(format!("{relay}: no value for \"{}\": {error:#}", measure.name));
+                None
+            }
+        }
+    }
+}
+
+/// Rate in bytes per second, and the relay's processor time in milliseconds for 10⁹ bytes.
+#[derive(Debug, Clone, Copy)]
+struct Flow {
+    rate: f64,
+    cpu_per_gb: f64,
+}
+
+fn flow(relay: &Running, shape: Shape, direction: Direction, bulk: &[u8], each: Duration) -> Result<Flow> {
+    let session = Session::open(relay.address, &relay.backend, shape)?;
+    let cpu = || relay.process.as_ref().map_or(Duration::ZERO, |process| process.cpu());
+    let before = cpu();
+    let arrived = throughput::run(&session, bulk, direction, each)?;
+    let spent = cpu() - before;
+    Ok(Flow { rate: arrived.rate, cpu_per_gb: spent.as_secs_f64() * 1e3 / (arrived.bytes as f64 / 1e9) })
+}
+
+fn progress(what: &str, round: usize, rounds: usize) {
+    eprintln!("{what}: round {} of {rounds}", round + 1);
+}
