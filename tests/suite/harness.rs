@@ -20,7 +20,8 @@ fn rustls_flights_finish_a_handshake_in_both_versions() {
 #[test]
 fn a_client_that_checks_refuses_each_bad_certificate_with_its_alert() {
     let made = certificates();
-    let faults = [(&made.expired, 45), (&made.not_yet_valid, 45), (&made.self_signed, 48), (&made.wrong_name, 42)];
+    let faults =
+        [(&made.expired, 45), (&made.not_yet_valid, 45), (&made.self_signed, 48), (&made.wrong_name, 42)];
     for (certificate, description) in faults {
         let mut handshake = Handshake::new(&TLS12, certificate, Trust::Authority);
         let flights = handshake.flights();

@@ -1,7 +1,8 @@
 //! Test certificates, made once a process: one authority, and certificates with exactly one fault each.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::path::{Path, PathBuf};
@@ -115,7 +116,10 @@ fn make() -> Certificates {
         authority_der: authority().0.der().clone(),
         signed: issue("signed", &parameters(&NAMES)),
         expired: issue("expired", &dated(datetime!(2020-01-01 0:00 UTC), datetime!(2021-01-01 0:00 UTC))),
-        not_yet_valid: issue("not-yet-valid", &dated(datetime!(2040-01-01 0:00 UTC), datetime!(2041-01-01 0:00 UTC))),
+        not_yet_valid: issue(
+            "not-yet-valid",
+            &dated(datetime!(2040-01-01 0:00 UTC), datetime!(2041-01-01 0:00 UTC)),
+        ),
         wrong_name: issue("wrong-name", &parameters(&["other.test"])),
         self_signed: store(path, "self-signed", own, &own_key),
         folder,

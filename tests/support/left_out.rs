@@ -38,7 +38,11 @@ pub(crate) fn say(reason: &str) {
     let line = format!("LEFT OUT: {test}: {reason}\n");
     std::io::stderr().write_all(line.as_bytes()).expect("stderr takes a line");
     if let Some(list) = std::env::var_os(LIST_VARIABLE) {
-        let mut file = OpenOptions::new().create(true).append(true).open(list).expect("the list of left-out tests opens");
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(list)
+            .expect("the list of left-out tests opens");
         file.write_all(line.as_bytes()).expect("the list of left-out tests takes a line");
     }
 }

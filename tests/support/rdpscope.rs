@@ -134,12 +134,21 @@ impl Session {
         assert!(ids.contains(&id), "verdict {id} instead of {ids:?}:\n{self}");
     }
 
+    /// Fails unless the verdict is this one, and proved.
+    pub(crate) fn assert_confirmed(&self, id: &str) {
+        self.assert_verdict(&[id]);
+        assert_eq!(self.verdict()["confidence"], "confirmed", "{id} is proved on the wire:\n{self}");
+    }
+
     /// Fails unless these events are there in this order; others may stand between them.
     pub(crate) fn assert_events(&self, expected: &[&str]) {
         let events = self.events();
         let mut left = events.iter();
         for name in expected {
-            assert!(left.any(|event| event == name), "{name} is missing or out of order in {events:?}:\n{self}");
+            assert!(
+                left.any(|event| event == name),
+                "{name} is missing or out of order in {events:?}:\n{self}"
+            );
         }
     }
 
@@ -165,7 +174,9 @@ fn read_traces(folder: &Path) -> Vec<Session> {
     let entries = std::fs::read_dir(folder).expect("the trace folder is there");
     let mut sessions: Vec<Session> = entries
         .map(|entry| entry.expect("an entry is read").path().join("trace.jsonl"))
-        .map(|file| std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display())))
+        .map(|file| {
+            std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+        })
         .map(|text| Session { lines: text.lines().map(json).collect() })
         .collect();
     sessions.sort_by_key(|session| session.lines[0]["started"].to_string());

@@ -88,11 +88,12 @@ fn command(name: &str, home: &Path) -> Command {
 }
 
 /// A port that nobody listens on and that no other test of this process is given.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let count = PORTS.end - PORTS.start;
     // Test processes that run side by side start at different places.
-    let first = u16::try_from(std::process::id().wrapping_mul(97) % u32::from(count)).expect("below the count");
+    let first =
+        u16::try_from(std::process::id().wrapping_mul(97) % u32::from(count)).expect("below the count");
     (0..count)
         .map(|_| PORTS.start + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % count)
         .find(|&port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())

@@ -58,7 +58,8 @@ impl Shadow {
         // Where it looks for its certificate is fixed.
         let settings = home.path().join(".config/freerdp/shadow");
         std::fs::create_dir_all(&settings).expect("its settings folder is made");
-        std::fs::copy(&certificate.certificate_file, settings.join("shadow.crt")).expect("its certificate is copied");
+        std::fs::copy(&certificate.certificate_file, settings.join("shadow.crt"))
+            .expect("its certificate is copied");
         std::fs::copy(&certificate.key_file, settings.join("shadow.key")).expect("its key is copied");
         let sam = home.path().join("sam");
         std::fs::write(&sam, account(hash)).expect("its accounts are written");
@@ -77,14 +78,20 @@ impl Shadow {
         });
         let mut process = Process::spawn(command);
         super::wait_until_listening(&mut process, port);
-        Shadow { address: (Ipv4Addr::LOCALHOST, port).into(), _process: process, _display: display, _home: home }
+        Shadow {
+            address: (Ipv4Addr::LOCALHOST, port).into(),
+            _process: process,
+            _display: display,
+            _home: home,
+        }
     }
 }
 
 /// The line of a SAM file for the one account.
 fn account(hash: &str) -> Vec<u8> {
     let hash = program(hash).expect("winpr-hash is installed, or the test was left out");
-    let made = Command::new(hash).args(["-u", USER, "-p", PASSWORD, "-f", "sam"]).output().expect("winpr-hash runs");
+    let made =
+        Command::new(hash).args(["-u", USER, "-p", PASSWORD, "-f", "sam"]).output().expect("winpr-hash runs");
     assert!(made.status.success(), "winpr-hash failed: {}", String::from_utf8_lossy(&made.stderr));
     made.stdout
 }

@@ -20,7 +20,11 @@ pub(crate) struct Xfreerdp {
 impl Xfreerdp {
     /// A client of `version` that also gets `arguments`; it accepts any certificate unless it is told whom to trust.
     pub(crate) fn new(version: FreeRdp, arguments: &[&str]) -> Self {
-        Xfreerdp { version, arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(), trusted: None }
+        Xfreerdp {
+            version,
+            arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            trusted: None,
+        }
     }
 
     /// Trusts the authority in this PEM file, and refuses every certificate that is not good under it.
@@ -52,7 +56,8 @@ impl Xfreerdp {
 
         let started = Instant::now();
         let mut process = Process::spawn(command);
-        let active = process.output.wait_for(CLIENT_WITHIN, |line| line.contains("CONNECTION_STATE_ACTIVE")).is_some();
+        let active =
+            process.output.wait_for(CLIENT_WITHIN, |line| line.contains("CONNECTION_STATE_ACTIVE")).is_some();
         let exit_code = if active {
             let ended_by_itself = process.wait(HELD);
             process.end();
@@ -65,7 +70,8 @@ impl Xfreerdp {
         let took = started.elapsed();
         process.output.wait_for_end(CLIENT_WITHIN);
         let state = last_word(&process.output, "CONNECTION_STATE_");
-        let error = last_word(&process.output, "ERRCONNECT_").or_else(|| last_word(&process.output, "ERRINFO_"));
+        let error =
+            last_word(&process.output, "ERRCONNECT_").or_else(|| last_word(&process.output, "ERRINFO_"));
         // What it says after being told to end is about the telling.
         let error = error.filter(|_| !active);
         ClientRun { active, exit_code, error, state, log: process.output.all(), took }
@@ -75,10 +81,10 @@ impl Xfreerdp {
 /// The last word in the log that starts with `prefix`.
 fn last_word(output: &Lines, prefix: &str) -> Option<String> {
     let word = |line: &String| {
-        let start = line.rfind(prefix)?;
-        let rest = &line[start..];
+        let rest = &line[line.rfind(prefix)?..];
         let end = rest.find(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'));
         Some(rest[..end.unwrap_or(rest.len())].to_owned())
     };
-    output.all().iter().rev().find_map(word)
+    // Where FreeRDP is told to end it goes back to its first state, which says nothing.
+    output.all().iter().rev().filter_map(word).find(|word| word != "CONNECTION_STATE_INITIAL")
 }

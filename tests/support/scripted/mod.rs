@@ -166,7 +166,11 @@ impl Ends {
                 let (acting, seeing) = self.both(*side);
                 shut_down(open(acting, *side));
                 if let Some(seeing) = seeing {
-                    assert_eq!(next(seeing), Next::End, "the other side of {side:?} sees the end of the stream");
+                    assert_eq!(
+                        next(seeing),
+                        Next::End,
+                        "the other side of {side:?} sees the end of the stream"
+                    );
                 }
             }
             Step::Reset(side) => {
@@ -188,7 +192,9 @@ impl Ends {
         open(acting, side).write_all(bytes).unwrap_or_else(|error| panic!("{side:?} cannot send: {error}"));
         let mut arrived = vec![0; bytes.len()];
         let seeing = seeing.as_mut().unwrap_or_else(|| panic!("nobody is there to receive from {side:?}"));
-        seeing.read_exact(&mut arrived).unwrap_or_else(|error| panic!("bytes of {side:?} do not arrive: {error}"));
+        seeing
+            .read_exact(&mut arrived)
+            .unwrap_or_else(|error| panic!("bytes of {side:?} do not arrive: {error}"));
         assert_eq!(hex::encode(&arrived), hex::encode(bytes), "bytes of {side:?} arrive as they were sent");
     }
 }

@@ -6,8 +6,8 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    ClientConfig, ClientConnection, Connection, DigitallySignedStruct, RootCertStore, ServerConfig, ServerConnection,
-    SignatureScheme, SupportedProtocolVersion,
+    ClientConfig, ClientConnection, Connection, DigitallySignedStruct, RootCertStore, ServerConfig,
+    ServerConnection, SignatureScheme, SupportedProtocolVersion,
 };
 use std::io::Write;
 use std::sync::Arc;
@@ -43,7 +43,8 @@ impl Handshake {
         let provider = Arc::new(ring::default_provider());
         let (chain, key) = certificate.for_rustls();
         let server = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[version]);
-        let server = server.expect("ring has every version").with_no_client_auth().with_single_cert(chain, key);
+        let server =
+            server.expect("ring has every version").with_no_client_auth().with_single_cert(chain, key);
         let client = ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[version]);
         let client = client.expect("ring has every version");
         let client = match trust {
