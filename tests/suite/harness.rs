@@ -3,6 +3,9 @@
 use crate::support::certificates::certificates;
 use crate::support::scripted::Side::{Client, Server};
 use crate::support::scripted::tls::{Handshake, Trust};
+use crate::support::scripted::{Conversation, Ends, Next, listener, next};
+#[cfg(target_os = "linux")]
+use crate::support::{left_out::left_out_without, peers::Socat};
 use rustls::version::{TLS12, TLS13};
 
 #[test]
@@ -29,4 +32,30 @@ fn a_client_that_checks_refuses_each_bad_certificate_with_its_alert() {
         let (side, alert) = flights.last().expect("something was said");
         assert_eq!((*side, &alert[..]), (Client, &[21, 3, 3, 0, 2, 2, description][..]));
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_driver_plays_a_conversation_over_a_plain_relay() {
+    if left_out_without(&["socat"]) {
+        return;
+    }
+    let listener = listener();
+    let relay = Socat::start(listener.local_addr().expect("a listener has an address"));
+    let conversation =
+        Conversation::new().client(*b"request").server(*b"answer").finish(Client).server(*b"more");
+    conversation.in_pieces_of(2).play(Ends::connect(relay.address, &listener));
+    assert_eq!(relay.connections(), 1);
+}
+
+#[test]
+fn the_driver_tells_a_reset_from_an_end() {
+    let relay = listener();
+    let address = relay.local_addr().expect("a listener has an address");
+    // Without a relay in between: the listener takes the part of both.
+    Conversation::new().client(*b"request").reset(Client).play(Ends::connect(address, &relay));
+    Conversation::new().server(*b"answer").reset(Server).play(Ends::connect(address, &relay));
+    let (client, mut server) = Ends::connect(address, &relay).into_streams();
+    drop(client);
+    assert_eq!(next(&mut server), Next::End);
 }

@@ -1,7 +1,7 @@
 //! FreeRDP's shadow server: the only packaged server that speaks NLA, and classic RDP without encryption.
 
 use super::{FreeRdp, xvfb::Xvfb};
-use crate::support::certificates::{Certificate, certificates};
+use crate::support::certificates::certificates;
 use crate::support::left_out::program;
 use crate::support::process::Process;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -23,8 +23,6 @@ pub(crate) enum ShadowSecurity {
     Tls,
     /// Classic RDP security, here without encryption.
     Rdp,
-    /// What the client asks for.
-    Any,
 }
 
 /// A running shadow server with its display.
@@ -48,16 +46,12 @@ impl Shadow {
 
     /// Starts it with a good certificate and waits until it listens.
     pub(crate) fn start(version: FreeRdp, security: ShadowSecurity) -> Self {
-        Self::start_with(version, security, &certificates().signed)
-    }
-
-    /// Starts it with `certificate` and waits until it listens.
-    pub(crate) fn start_with(version: FreeRdp, security: ShadowSecurity, certificate: &Certificate) -> Self {
         let home = TempDir::new().expect("a temporary folder is made");
         let [server, hash, _] = Self::programs(version);
         // Where it looks for its certificate is fixed.
         let settings = home.path().join(".config/freerdp/shadow");
         std::fs::create_dir_all(&settings).expect("its settings folder is made");
+        let certificate = &certificates().signed;
         std::fs::copy(&certificate.certificate_file, settings.join("shadow.crt"))
             .expect("its certificate is copied");
         std::fs::copy(&certificate.key_file, settings.join("shadow.key")).expect("its key is copied");
@@ -74,7 +68,6 @@ impl Shadow {
             ShadowSecurity::Nla => &["/sec:nla", "+auth"][..],
             ShadowSecurity::Tls => &["/sec:tls", "-auth"],
             ShadowSecurity::Rdp => &["/sec:rdp", "-auth"],
-            ShadowSecurity::Any => &["+auth"],
         });
         let mut process = Process::spawn(command);
         super::wait_until_listening(&mut process, port);
