@@ -1,7 +1,7 @@
 //! Real clients and servers: each pair meets directly, then through rdpscope, and both must end the same way.
 
 use crate::support::certificates::{certificates, signed_rsa};
-use crate::support::left_out::left_out_without;
+use crate::support::left_out::{left_out_without, say_left_out};
 use crate::support::peers::{
     ClientRun, FreeRdp, Rdesktop, Shadow, ShadowSecurity, Socat, Xfreerdp, Xrdp, XrdpSetup, free_port,
 };
@@ -162,6 +162,9 @@ fn nla_to_shadow3_with_the_wrong_password() {
 fn rdesktop_to_xrdp_over_classic_rdp_security() {
     if left_out(&[&Rdesktop::PROGRAMS, &["xrdp"]]) {
         return;
+    }
+    if !Xrdp::can_do_classic_security() {
+        return say_left_out("xrdp's keys for classic RDP security are readable to root only");
     }
     let xrdp = Xrdp::start(&XrdpSetup { security_layer: "rdp", ..Xrdp::setup() });
     let (direct, finished) = directly_and_through(xrdp.address, &[], Rdesktop::run);

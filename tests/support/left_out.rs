@@ -24,7 +24,7 @@ pub(crate) fn left_out_without(programs: &[&str]) -> bool {
     match programs.iter().find(|name| program(name).is_none()) {
         None => false,
         Some(missing) => {
-            say(&format!("{missing} is not installed"));
+            say_left_out(&format!("{missing} is not installed"));
             true
         }
     }
@@ -33,7 +33,7 @@ pub(crate) fn left_out_without(programs: &[&str]) -> bool {
 /// Reports the running test as left out.
 ///
 /// Straight to the descriptor: the test harness swallows what `eprintln!` writes in a test that passes.
-pub(crate) fn say(reason: &str) {
+pub(crate) fn say_left_out(reason: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     let line = format!("LEFT OUT: {test}: {reason}\n");
     std::io::stderr().write_all(line.as_bytes()).expect("stderr takes a line");

@@ -2,6 +2,7 @@
 
 use crate::support::certificates::{Certificate, certificates};
 use crate::support::process::Process;
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 use tempfile::TempDir;
 
@@ -27,7 +28,15 @@ pub(crate) struct Setup<'a> {
     pub(crate) certificate: &'a Certificate,
 }
 
+/// The keys of classic RDP security; xrdp looks for them nowhere else, and its package keeps them to root.
+const CLASSIC_KEYS: &str = "/etc/xrdp/rsakeys.ini";
+
 impl Xrdp {
+    /// Whether an xrdp of this user can do classic RDP security.
+    pub(crate) fn can_do_classic_security() -> bool {
+        File::open(CLASSIC_KEYS).is_ok()
+    }
+
     /// The usual set-up, to change what a test is about.
     pub(crate) fn setup() -> Setup<'static> {
         Setup {
