@@ -1,0 +1,12 @@
+//! The integration tests: the built program between real peers and scripted ones.
+
+#[cfg(test)]
+#[path = "../support/mod.rs"]
+mod support;
+
+#[cfg(test)]
+mod harness;
+#[cfg(all(test, target_os = "linux"))]
+mod peers;
+#[cfg(test)]
+mod scripted;

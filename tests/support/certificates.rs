@@ -1,0 +1,152 @@
+//! Test certificates, made once a process: one authority, and certificates with exactly one fault each.
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use tempfile::TempDir;
+use time::{Duration, OffsetDateTime, macros::datetime};
+
+/// The names that clients in these tests dial.
+const NAMES: [&str; 2] = ["localhost", "127.0.0.1"];
+
+/// A certificate with its key, as files for real peers and as DER for peers in this process.
+#[derive(Debug)]
+pub(crate) struct Certificate {
+    /// PEM certificate.
+    pub(crate) certificate_file: PathBuf,
+    /// PEM key (PKCS #8).
+    pub(crate) key_file: PathBuf,
+    certificate_der: CertificateDer<'static>,
+    key_der: PrivateKeyDer<'static>,
+}
+
+impl Certificate {
+    /// The certificate and its key, for rustls.
+    pub(crate) fn for_rustls(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        (vec![self.certificate_der.clone()], self.key_der.clone_key())
+    }
+}
+
+/// All of them. Those not named otherwise hold P-256 keys, are valid today and issued by the authority.
+#[derive(Debug)]
+pub(crate) struct Certificates {
+    /// The authority's certificate as PEM: what a client is told to trust.
+    pub(crate) authority_file: PathBuf,
+    /// The authority's certificate, for rustls.
+    pub(crate) authority_der: CertificateDer<'static>,
+    /// Nothing wrong with it.
+    pub(crate) signed: Certificate,
+    /// Valid in 2020 only.
+    pub(crate) expired: Certificate,
+    /// Valid from 2040.
+    pub(crate) not_yet_valid: Certificate,
+    /// For `other.test`, which nobody dials.
+    pub(crate) wrong_name: Certificate,
+    /// Its own issuer.
+    pub(crate) self_signed: Certificate,
+    folder: TempDir,
+}
+
+/// The certificates of this test process.
+pub(crate) fn certificates() -> &'static Certificates {
+    static CERTIFICATES: OnceLock<Certificates> = OnceLock::new();
+    CERTIFICATES.get_or_init(make)
+}
+
+/// A good certificate over an RSA 2048 key, which only `openssl` can make here (ring makes no RSA keys).
+pub(crate) fn signed_rsa() -> &'static Certificate {
+    static SIGNED_RSA: OnceLock<Certificate> = OnceLock::new();
+    SIGNED_RSA.get_or_init(|| {
+        let made = Command::new("openssl")
+            .args(["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"])
+            .output()
+            .expect("openssl runs");
+        let pem = String::from_utf8(made.stdout).expect("PEM is text");
+        let key = KeyPair::from_pem(&pem).expect("openssl makes a key that rcgen reads");
+        let folder = certificates().folder.path();
+        store(folder, "signed-rsa", authority().issue(&parameters(&NAMES), &key), &key)
+    })
+}
+
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    fn issue(&self, parameters: &CertificateParams, key: &KeyPair) -> rcgen::Certificate {
+        parameters.signed_by(key, &self.0).expect("the authority signs")
+    }
+}
+
+fn authority() -> &'static Authority {
+    static AUTHORITY: OnceLock<Authority> = OnceLock::new();
+    AUTHORITY.get_or_init(|| {
+        let mut parameters = CertificateParams::default();
+        parameters.distinguished_name.push(DnType::CommonName, "rdpscope test authority");
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        valid_today(&mut parameters);
+        let key = KeyPair::generate().expect("a key is made");
+        Authority(CertifiedIssuer::self_signed(parameters, key).expect("the authority signs itself"))
+    })
+}
+
+fn make() -> Certificates {
+    let folder = TempDir::new().expect("a temporary folder is made");
+    let path = folder.path();
+    let issue = |name: &str, parameters: &CertificateParams| {
+        let key = KeyPair::generate().expect("a key is made");
+        store(path, name, authority().issue(parameters, &key), &key)
+    };
+    let dated = |not_before, not_after| {
+        let mut parameters = parameters(&NAMES);
+        (parameters.not_before, parameters.not_after) = (not_before, not_after);
+        parameters
+    };
+
+    let authority_file = path.join("authority.crt");
+    std::fs::write(&authority_file, authority().0.pem()).expect("the authority is written");
+    let own_key = KeyPair::generate().expect("a key is made");
+    let own = parameters(&NAMES).self_signed(&own_key).expect("it signs itself");
+    Certificates {
+        authority_file,
+        authority_der: authority().0.der().clone(),
+        signed: issue("signed", &parameters(&NAMES)),
+        expired: issue("expired", &dated(datetime!(2020-01-01 0:00 UTC), datetime!(2021-01-01 0:00 UTC))),
+        not_yet_valid: issue(
+            "not-yet-valid",
+            &dated(datetime!(2040-01-01 0:00 UTC), datetime!(2041-01-01 0:00 UTC)),
+        ),
+        wrong_name: issue("wrong-name", &parameters(&["other.test"])),
+        self_signed: store(path, "self-signed", own, &own_key),
+        folder,
+    }
+}
+
+fn parameters(names: &[&str]) -> CertificateParams {
+    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    let mut parameters = CertificateParams::new(names.clone()).expect("the names are valid");
+    parameters.distinguished_name.push(DnType::CommonName, names[0].clone());
+    parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+    valid_today(&mut parameters);
+    parameters
+}
+
+fn valid_today(parameters: &mut CertificateParams) {
+    let now = OffsetDateTime::now_utc();
+    parameters.not_before = now - Duration::days(1);
+    parameters.not_after = now + Duration::days(365);
+}
+
+fn store(folder: &Path, name: &str, certificate: rcgen::Certificate, key: &KeyPair) -> Certificate {
+    let certificate_file = folder.join(format!("{name}.crt"));
+    let key_file = folder.join(format!("{name}.key"));
+    std::fs::write(&certificate_file, certificate.pem()).expect("a certificate is written");
+    std::fs::write(&key_file, key.serialize_pem()).expect("a key is written");
+    let key_der = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+    Certificate { certificate_file, key_file, certificate_der: certificate.der().clone(), key_der }
+}

@@ -1,0 +1,90 @@
+//! FreeRDP's X11 client, run once without a person.
+
+use super::{CLIENT_WITHIN, ClientRun, FreeRdp, xvfb::Xvfb};
+use crate::support::process::{Lines, Process};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How long an active session is held, so that a picture travels too before the client is ended.
+const HELD: Duration = Duration::from_millis(300);
+
+/// A client, ready to connect.
+#[derive(Debug)]
+pub(crate) struct Xfreerdp {
+    version: FreeRdp,
+    arguments: Vec<String>,
+    trusted: Option<PathBuf>,
+}
+
+impl Xfreerdp {
+    /// A client of `version` that also gets `arguments`; it accepts any certificate unless it is told whom to trust.
+    pub(crate) fn new(version: FreeRdp, arguments: &[&str]) -> Self {
+        Xfreerdp {
+            version,
+            arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            trusted: None,
+        }
+    }
+
+    /// Trusts the authority in this PEM file, and refuses every certificate that is not good under it.
+    pub(crate) fn trusting_only(mut self, authority: &Path) -> Self {
+        self.trusted = Some(authority.to_owned());
+        self
+    }
+
+    /// The programs that a client of `version` needs.
+    pub(crate) fn programs(version: FreeRdp) -> [&'static str; 2] {
+        match version {
+            FreeRdp::Two => ["xfreerdp", "Xvfb"],
+            FreeRdp::Three => ["xfreerdp3", "Xvfb"],
+        }
+    }
+
+    /// Connects to `localhost:port`; ends soon after the session is active.
+    pub(crate) fn run(&self, port: u16) -> ClientRun {
+        let home = TempDir::new().expect("a temporary folder is made");
+        let display = Xvfb::shared();
+        let [client, _] = Self::programs(self.version);
+        let mut command = super::command(client, home.path());
+        command.env("DISPLAY", &display.display);
+        command.arg(format!("/v:localhost:{port}")).arg("/log-level:DEBUG").args(&self.arguments);
+        match &self.trusted {
+            Some(authority) => command.arg("/cert:deny").env("SSL_CERT_FILE", authority),
+            None => command.arg("/cert:ignore"),
+        };
+
+        let started = Instant::now();
+        let mut process = Process::spawn(command);
+        let active =
+            process.output.wait_for(CLIENT_WITHIN, |line| line.contains("CONNECTION_STATE_ACTIVE")).is_some();
+        let exit_code = if active {
+            let ended_by_itself = process.wait(HELD);
+            process.end();
+            ended_by_itself.and_then(|status| status.code())
+        } else {
+            let status = process.wait(CLIENT_WITHIN);
+            assert!(status.is_some(), "{client} neither connects nor gives up:\n{}", process.output.tail());
+            status.and_then(|status| status.code())
+        };
+        let took = started.elapsed();
+        process.output.wait_for_end(CLIENT_WITHIN);
+        let state = last_word(&process.output, "CONNECTION_STATE_");
+        let error =
+            last_word(&process.output, "ERRCONNECT_").or_else(|| last_word(&process.output, "ERRINFO_"));
+        // What it says after being told to end is about the telling.
+        let error = error.filter(|_| !active);
+        ClientRun { active, exit_code, error, state, log: process.output.all(), took }
+    }
+}
+
+/// The last word in the log that starts with `prefix`.
+fn last_word(output: &Lines, prefix: &str) -> Option<String> {
+    let word = |line: &String| {
+        let rest = &line[line.rfind(prefix)?..];
+        let end = rest.find(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'));
+        Some(rest[..end.unwrap_or(rest.len())].to_owned())
+    };
+    // Where FreeRDP is told to end it goes back to its first state, which says nothing.
+    output.all().iter().rev().filter_map(word).find(|word| word != "CONNECTION_STATE_INITIAL")
+}

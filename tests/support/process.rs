@@ -1,0 +1,180 @@
+//! A child process that is watched by its output and never outlives its owner.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+/// How often an exit or a listening port is looked for, where the system has no event to wait on.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// How long a process may take to end after being asked to, before it is killed.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Output lines kept for a failure message.
+const TAIL_LINES: usize = 25;
+
+/// The lines that a stream has given so far; waiting for one is an event, not a poll.
+#[derive(Debug, Clone)]
+pub(crate) struct Lines {
+    heard: Arc<(Mutex<Heard>, Condvar)>,
+}
+
+#[derive(Debug, Default)]
+struct Heard {
+    lines: Vec<String>,
+    ended: bool,
+}
+
+impl Lines {
+    /// Follows `stream` on a thread of its own until it ends.
+    fn follow(stream: impl Read + Send + 'static) -> Self {
+        let lines = Lines { heard: Arc::default() };
+        let follower = lines.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+                follower.tell(|heard| heard.lines.push(String::from_utf8_lossy(&line).trim_end().to_owned()));
+            }
+            follower.tell(|heard| heard.ended = true);
+        });
+        lines
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut Heard)) {
+        change(&mut self.heard.0.lock().expect("no reader panics"));
+        self.heard.1.notify_all();
+    }
+
+    /// The first line that is `wanted`; `None` when the stream ended without one or `within` has passed.
+    pub(crate) fn wait_for(&self, within: Duration, wanted: impl Fn(&str) -> bool) -> Option<String> {
+        let deadline = Instant::now() + within;
+        let mut looked_at = 0;
+        let mut heard = self.heard.0.lock().expect("no reader panics");
+        loop {
+            if let Some(line) = heard.lines[looked_at..].iter().find(|line| wanted(line)) {
+                return Some(line.clone());
+            }
+            looked_at = heard.lines.len();
+            let left = deadline.saturating_duration_since(Instant::now());
+            if heard.ended || left.is_zero() {
+                return None;
+            }
+            heard = self.heard.1.wait_timeout(heard, left).expect("no reader panics").0;
+        }
+    }
+
+    /// Waits until the stream has ended, so that [`Lines::all`] is everything.
+    pub(crate) fn wait_for_end(&self, within: Duration) {
+        self.wait_for(within, |_| false);
+    }
+
+    /// Every line so far.
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.heard.0.lock().expect("no reader panics").lines.clone()
+    }
+
+    /// The last lines, for a failure message.
+    pub(crate) fn tail(&self) -> String {
+        let all = self.all();
+        all[all.len().saturating_sub(TAIL_LINES)..].join("\n")
+    }
+}
+
+/// A running program in a process group of its own; dropping it ends the whole group.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    ended: bool,
+    /// What it printed; standard error only, when standard output is read apart.
+    pub(crate) output: Lines,
+}
+
+impl Process {
+    /// Starts `command` without standard input, both outputs as one stream of lines.
+    pub(crate) fn spawn(mut command: Command) -> Self {
+        let (reader, writer) = std::io::pipe().expect("a pipe opens");
+        command.stdout(writer.try_clone().expect("a pipe end is cloned")).stderr(writer);
+        let child = start(&mut command);
+        drop(command); // it holds the pipe's writing ends, and the stream must end with the child
+        Process { child, ended: false, output: Lines::follow(reader) }
+    }
+
+    /// Starts `command` without standard input; standard output comes apart from standard error.
+    pub(crate) fn spawn_apart(mut command: Command) -> (Self, Lines) {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = start(&mut command);
+        let stdout = Lines::follow(child.stdout.take().expect("standard output is a pipe"));
+        let output = Lines::follow(child.stderr.take().expect("standard error is a pipe"));
+        (Process { child, ended: false, output }, stdout)
+    }
+
+    /// How it ended, or `None` while it runs. Members of its group do not outlive it.
+    pub(crate) fn status(&mut self) -> Option<ExitStatus> {
+        let status = self.child.try_wait().expect("a child can be asked for its status");
+        if status.is_some() && !self.ended {
+            self.ended = true;
+            self.signal(Ending::Kill);
+        }
+        status
+    }
+
+    /// Waits for its end, at most `within`.
+    pub(crate) fn wait(&mut self, within: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + within;
+        loop {
+            let status = self.status();
+            if status.is_some() || Instant::now() >= deadline {
+                return status;
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// Asks the group to end, and kills what has not ended soon after.
+    pub(crate) fn end(&mut self) {
+        if self.status().is_none() {
+            self.signal(Ending::Ask);
+        }
+        if self.wait(GRACE).is_none() {
+            self.signal(Ending::Kill);
+            self.wait(GRACE);
+        }
+    }
+
+    #[cfg(unix)]
+    fn signal(&mut self, ending: Ending) {
+        use rustix::process::{Pid, Signal, kill_process_group};
+        let signal = match ending {
+            Ending::Ask => Signal::TERM,
+            Ending::Kill => Signal::KILL,
+        };
+        // An error says that the group is empty, which is what is wanted.
+        let _ = kill_process_group(Pid::from_child(&self.child), signal);
+    }
+
+    #[cfg(not(unix))]
+    fn signal(&mut self, ending: Ending) {
+        if matches!(ending, Ending::Kill) {
+            // An error says that it has ended, which is what is wanted.
+            let _ = self.child.kill();
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+enum Ending {
+    Ask,
+    Kill,
+}
+
+fn start(command: &mut Command) -> Child {
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(command, 0);
+    let child = command.stdin(Stdio::null()).spawn();
+    child.unwrap_or_else(|error| panic!("{:?} does not start: {error}", command.get_program()))
+}

@@ -1,0 +1,184 @@
+//! The built program as a user runs it: `rdpscope proxy` as a process, judged by what it prints and writes.
+
+use super::process::{Lines, Process};
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// How long it may take until it listens.
+const START_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long it may go on after the last session has ended on both sides.
+const END_WITHIN: Duration = Duration::from_secs(30);
+
+/// A running `rdpscope proxy` that ends by itself after a number of sessions.
+#[derive(Debug)]
+pub(crate) struct Rdpscope {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    process: Process,
+    stdout: Lines,
+    traces: TempDir,
+}
+
+/// What it left behind.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// 0 healthy, 1 a fault was found, others as in its help.
+    pub(crate) exit_code: Option<i32>,
+    /// The trace of each session, in the order in which they began.
+    pub(crate) sessions: Vec<Session>,
+    /// The JSON lines on standard output.
+    pub(crate) stdout: Vec<Value>,
+    /// What it told a person.
+    pub(crate) stderr: String,
+}
+
+/// The lines of one `trace.jsonl`.
+#[derive(Debug)]
+pub(crate) struct Session {
+    lines: Vec<Value>,
+}
+
+impl Rdpscope {
+    /// Relays to `target` with `arguments` beside the usual ones, for `sessions` sessions.
+    pub(crate) fn start(target: SocketAddr, sessions: usize, arguments: &[&str]) -> Self {
+        let traces = TempDir::new().expect("a temporary folder is made");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rdpscope"));
+        command.arg("proxy").arg(target.to_string()).args(["--listen", "127.0.0.1:0", "--json"]);
+        command.arg("--trace").arg(traces.path()).arg("--sessions").arg(sessions.to_string()).args(arguments);
+        let (process, stdout) = Process::spawn_apart(command);
+        let listening = stdout.wait_for(START_WITHIN, |line| json(line)["type"] == "listening");
+        let listening = listening.unwrap_or_else(|| panic!("it does not listen:\n{}", process.output.tail()));
+        let address = json(&listening)["address"].as_str().and_then(|address| address.parse().ok());
+        let address = address.unwrap_or_else(|| panic!("no address in {listening}"));
+        Rdpscope { address, process, stdout, traces }
+    }
+
+    /// Waits for its end and reads what it left.
+    pub(crate) fn finish(mut self) -> Finished {
+        let status = self.process.wait(END_WITHIN);
+        let status = status.unwrap_or_else(|| panic!("it does not end:\n{}", self.process.output.tail()));
+        self.stdout.wait_for_end(END_WITHIN);
+        self.process.output.wait_for_end(END_WITHIN);
+        Finished {
+            exit_code: status.code(),
+            sessions: read_traces(self.traces.path()),
+            stdout: self.stdout.all().iter().map(|line| json(line)).collect(),
+            stderr: self.process.output.all().join("\n"),
+        }
+    }
+}
+
+impl Finished {
+    /// The only session.
+    pub(crate) fn session(&self) -> &Session {
+        let [session] = &self.sessions[..] else {
+            panic!("{} sessions instead of one; it said:\n{}", self.sessions.len(), self.stderr)
+        };
+        session
+    }
+}
+
+impl Session {
+    /// The lines of one type.
+    fn of_type<'a>(&'a self, kind: &'static str) -> impl Iterator<Item = &'a Value> {
+        self.lines.iter().filter(move |line| line["type"] == kind)
+    }
+
+    fn only(&self, kind: &'static str) -> &Value {
+        let lines: Vec<&Value> = self.of_type(kind).collect();
+        assert_eq!(lines.len(), 1, "one {kind} line:\n{self}");
+        lines[0]
+    }
+
+    /// Why it ended.
+    pub(crate) fn verdict(&self) -> &Value {
+        self.only("verdict")
+    }
+
+    /// The facts of the session.
+    pub(crate) fn summary(&self) -> &Value {
+        self.only("summary")
+    }
+
+    /// How it ended.
+    pub(crate) fn end(&self) -> &Value {
+        self.only("end")
+    }
+
+    /// The names of its events in order, of those that a side sent.
+    pub(crate) fn events(&self) -> Vec<String> {
+        let sent = self.of_type("event").filter(|line| line.get("from").is_some());
+        sent.map(|line| line["event"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// The outcome of a phase; `None` when the trace has no such phase.
+    pub(crate) fn outcome(&self, phase: &str) -> Option<&str> {
+        self.of_type("phase").find(|line| line["phase"] == phase).and_then(|line| line["outcome"].as_str())
+    }
+
+    /// Fails unless these phases came to a good end.
+    pub(crate) fn assert_reached(&self, phases: &[&str]) {
+        for phase in phases {
+            assert_eq!(self.outcome(phase), Some("ok"), "phase {phase}:\n{self}");
+        }
+    }
+
+    /// Fails unless the verdict is one of these.
+    pub(crate) fn assert_verdict(&self, ids: &[&str]) {
+        let id = self.verdict()["id"].as_str().unwrap_or_default();
+        assert!(ids.contains(&id), "verdict {id} instead of {ids:?}:\n{self}");
+    }
+
+    /// Fails unless the verdict is this one, and proved.
+    pub(crate) fn assert_confirmed(&self, id: &str) {
+        self.assert_verdict(&[id]);
+        assert_eq!(self.verdict()["confidence"], "confirmed", "{id} is proved on the wire:\n{self}");
+    }
+
+    /// Fails unless these events are there in this order; others may stand between them.
+    pub(crate) fn assert_events(&self, expected: &[&str]) {
+        let events = self.events();
+        let mut left = events.iter();
+        for name in expected {
+            assert!(
+                left.any(|event| event == name),
+                "{name} is missing or out of order in {events:?}:\n{self}"
+            );
+        }
+    }
+
+    /// Fails unless the session ended like this.
+    pub(crate) fn assert_end(&self, closed_by: &str, how: &str) {
+        let end = self.end();
+        let found = (end["closed_by"].as_str(), end["how"].as_str());
+        assert_eq!(found, (Some(closed_by), Some(how)), "its end:\n{self}");
+    }
+}
+
+impl std::fmt::Display for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
+
+fn json(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("not JSON, {error}: {line}"))
+}
+
+fn read_traces(folder: &Path) -> Vec<Session> {
+    let entries = std::fs::read_dir(folder).expect("the trace folder is there");
+    let mut sessions: Vec<Session> = entries
+        .map(|entry| entry.expect("an entry is read").path().join("trace.jsonl"))
+        .map(|file| {
+            std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+        })
+        .map(|text| Session { lines: text.lines().map(json).collect() })
+        .collect();
+    sessions.sort_by_key(|session| session.lines[0]["started"].to_string());
+    sessions
+}
