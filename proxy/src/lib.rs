@@ -6,6 +6,9 @@
 
 #![warn(missing_docs)]
 
+pub mod diagnose;
 pub mod observe;
+pub mod recorder;
+pub mod relay;
 pub mod trace;
 pub mod wire;

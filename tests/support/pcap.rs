@@ -104,8 +104,7 @@ fn packet(t_us: u64, link: DataLink, frame: &[u8]) -> Option<Packet> {
         }
         _ => return None,
     };
-    let (source, destination) =
-        (SocketAddr::new(source, ports.0), SocketAddr::new(destination, ports.1));
+    let (source, destination) = (SocketAddr::new(source, ports.0), SocketAddr::new(destination, ports.1));
     Some(Packet { t_us, source, destination, transport, payload: payload.to_vec() })
 }
 
@@ -130,7 +129,10 @@ mod tests {
 
     fn ip_frame() -> Vec<u8> {
         let mut frame = Vec::new();
-        PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64).udp(50000, 3389).write(&mut frame, b"udp").unwrap();
+        PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64)
+            .udp(50000, 3389)
+            .write(&mut frame, b"udp")
+            .unwrap();
         frame
     }
 

@@ -3,16 +3,16 @@
 //! static channel can look like anything. Once the session is active the volume is only counted.
 
 use crate::trace::{Phase, Side};
-use crate::wire::rdp::message::{ConnectResponse, RdpMessage};
-use crate::wire::rdp::security::{self, SEC_ENCRYPT, SEC_KINDS};
-use crate::wire::rdp::share::{self, OtherShareData, ShareControl};
-use super::{
-    autodetect, capabilities, client_info, heartbeat, licensing, logon, multitransport, redirection,
-};
 use crate::wire::Malformed;
 use crate::wire::gcc;
 use crate::wire::mcs::{self, McsPdu, REASONS, RESULTS};
 use crate::wire::named::Code;
+use crate::wire::rdp::message::{ConnectResponse, RdpMessage};
+use crate::wire::rdp::security::{self, SEC_ENCRYPT, SEC_KINDS};
+use crate::wire::rdp::share::{self, OtherShareData, ShareControl};
+use crate::wire::rdp::{
+    autodetect, capabilities, client_info, heartbeat, licensing, logon, multitransport, redirection,
+};
 use crate::wire::tpkt::{self, Pdu, TPKT_VERSION};
 
 /// The I/O channel until the server names it: every server in use takes this one.
@@ -62,6 +62,7 @@ pub struct RdpObserver {
     kinds: Vec<(Side, u16, u16)>,
     heartbeat: Option<heartbeat::Heartbeat>,
     filler_seen: bool,
+    announced_end: bool,
 }
 
 /// The phase a message belongs to; `None` where it can come in any.
@@ -112,6 +113,7 @@ impl RdpObserver {
             kinds: Vec::new(),
             heartbeat: None,
             filler_seen: false,
+            announced_end: false,
         }
     }
 
@@ -128,6 +130,11 @@ impl RdpObserver {
     /// True when the framing of this direction broke, so that nothing more is told of it.
     pub fn is_lost(&self, from: Side) -> bool {
         self.directions[from.index()].lost
+    }
+
+    /// Whether a Disconnect Provider Ultimatum went by.
+    pub fn announced_end(&self) -> bool {
+        self.announced_end
     }
 
     /// Takes the next bytes that `from` sent and appends what they say to `out`.
@@ -229,6 +236,7 @@ impl RdpObserver {
                 RdpMessage::ChannelJoinConfirm { result: result(code), requested, channel_id }
             }
             McsPdu::DisconnectProviderUltimatum { reason } => {
+                self.announced_end = true;
                 RdpMessage::DisconnectProviderUltimatum { reason: Code::new(reason.into(), REASONS) }
             }
             McsPdu::Other { choice } => RdpMessage::OtherDomainPdu { choice },

@@ -70,7 +70,8 @@ impl Timeline {
                 (false, Phase::Active) => Outcome::Ok,
                 (false, _) => Outcome::Unfinished,
             };
-            let end_us = if open.phase == Phase::Active { self.first_end.unwrap_or(t_us) } else { open.last_us };
+            let end_us =
+                if open.phase == Phase::Active { self.first_end.unwrap_or(t_us) } else { open.last_us };
             self.close(open, end_us, outcome, &mut ended);
         }
         let start_us = self.first_end.unwrap_or(t_us);

@@ -188,7 +188,13 @@ struct Shared {
     run_id: String,
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, number: u64, shared: Arc<Shared>, stop: watch::Receiver<bool>) -> Record {
+async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    number: u64,
+    shared: Arc<Shared>,
+    stop: watch::Receiver<bool>,
+) -> Record {
     let start = TraceStart {
         id: SessionId::from(format!("{}-{number:04}", shared.run_id)),
         target: shared.settings.route.target.to_string(),

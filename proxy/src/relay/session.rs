@@ -83,7 +83,6 @@ impl SharedSession {
         observed.udp.get_or_insert_default().datagram(t_us, from, bytes, &mut messages);
         observed.trace.events(udp_events(t_us, Some(from), messages));
     }
-
 }
 
 /// The tap of the pump: bytes to the observer, its events to the trace.
@@ -193,7 +192,13 @@ pub async fn run(
 }
 
 /// Connects and relays until both sides are done.
-async fn serve(client: &mut TcpStream, peer: SocketAddr, route: &Route, session: &SharedSession, attempts: &Attempts) {
+async fn serve(
+    client: &mut TcpStream,
+    peer: SocketAddr,
+    route: &Route,
+    session: &SharedSession,
+    attempts: &Attempts,
+) {
     let mut tap = SessionTap { session, attempts, client: peer, reached: None };
     let mut first = Vec::new();
     let connected = {
@@ -322,7 +327,8 @@ async fn wait_for_return(session: &SharedSession, peer: SocketAddr, attempts: &A
 
 fn udp_events(t_us: Micros, from: Option<Side>, messages: Vec<UdpMessage>) -> Vec<Event> {
     let leg = from.map_or(Leg::Proxy, Leg::from);
-    let event = |message| Event { t_us, leg, from, phase: Phase::Udp, inferred: false, detail: Detail::Udp(message) };
+    let event =
+        |message| Event { t_us, leg, from, phase: Phase::Udp, inferred: false, detail: Detail::Udp(message) };
     messages.into_iter().map(event).collect()
 }
 

@@ -253,7 +253,8 @@ mod tests {
     use ironrdp_core::{decode, encode_vec};
     use ironrdp_rdpeudp::pdu::{
         CorrelationIdPayload, FecHeader, SourceData, SourcePayloadHeader, SynDataExPayload, SynDataPayload,
-        SynExFlags, UdpVersion, V1AckVectorElement, V1AckVectorHeader, V1Datagram, V1Flags, VectorElementState,
+        SynExFlags, UdpVersion, V1AckVectorElement, V1AckVectorHeader, V1Datagram, V1Flags,
+        VectorElementState,
     };
     use proptest::prelude::*;
 

@@ -18,8 +18,7 @@ const FLAG_OVERHEADSIZE: u16 = 0x040;
 const FLAG_DELAYACKINFO: u16 = 0x100;
 
 /// The flags that 2.2.1.1 defines.
-const DEFINED: u16 =
-    FLAG_ACK | FLAG_DATA | FLAG_ACKVEC | FLAG_AOA | FLAG_OVERHEADSIZE | FLAG_DELAYACKINFO;
+const DEFINED: u16 = FLAG_ACK | FLAG_DATA | FLAG_ACKVEC | FLAG_AOA | FLAG_OVERHEADSIZE | FLAG_DELAYACKINFO;
 
 /// One datagram of version 3.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,8 +108,8 @@ mod tests {
     use super::*;
     use ironrdp_core::{Encode, encode_vec};
     use ironrdp_rdpeudp::pdu::{
-        AckPayload, AckVectorEntry, AckVectorPayload, DataBody, DataHeader, DelayAckInfoPayload, V2Flags, V2Header,
-        encode_with_prefix,
+        AckPayload, AckVectorEntry, AckVectorPayload, DataBody, DataHeader, DelayAckInfoPayload, V2Flags,
+        V2Header, encode_with_prefix,
     };
     use proptest::prelude::*;
 
