@@ -21,6 +21,8 @@ const DEFAULT_IO_CHANNEL: u16 = 1003;
 const MALFORMED_LIMIT: usize = 32;
 /// Kinds of unreadable PDUs that are told; real sessions have fewer than ten.
 const KIND_LIMIT: usize = 32;
+/// Auto-detect results told of an active session: some servers measure several times a second for as long as it lasts.
+const RESULT_LIMIT: usize = 256;
 
 const X224_DATA: [u8; 3] = [0x02, 0xF0, 0x80];
 
@@ -62,6 +64,7 @@ pub struct ClassicObserver {
     kinds: Vec<(Side, u16, u16)>,
     heartbeat: Option<heartbeat::Heartbeat>,
     filler_seen: bool,
+    results_told: usize,
 }
 
 /// The phase a message belongs to; `None` where it can come in any.
@@ -112,6 +115,7 @@ impl ClassicObserver {
             kinds: Vec::new(),
             heartbeat: None,
             filler_seen: false,
+            results_told: 0,
         }
     }
 
@@ -330,10 +334,13 @@ impl ClassicObserver {
         Ok(())
     }
 
-    /// The filler of a measurement is told once, the steps of one only while connecting, its results always.
+    /// The filler of a measurement is told once, the steps of one only while connecting, later results up to a limit.
     fn is_worth_telling(&mut self, message: &autodetect::AutoDetect) -> bool {
-        let repeated_filler = message.is_filler() && std::mem::replace(&mut self.filler_seen, true);
-        !repeated_filler && (self.phase < Phase::Active || message.is_result())
+        if self.phase < Phase::Active {
+            return !(message.is_filler() && std::mem::replace(&mut self.filler_seen, true));
+        }
+        self.results_told += usize::from(message.is_result());
+        message.is_result() && self.results_told <= RESULT_LIMIT
     }
 
     fn share_pdus(&mut self, payload: &[u8], out: &mut Vec<RdpMessage>) -> Result<(), Malformed> {
