@@ -123,8 +123,8 @@ fn text(bytes: &[u8], unicode: bool) -> String {
     if unicode { utf16_text(bytes) } else { byte_text(bytes) }
 }
 
-/// A string of `length` bytes and its NUL; false when a NUL is missing after it or stands inside it, so that the bytes
-/// may belong to another field.
+/// A string of `length` bytes and its NUL; false when a NUL is missing after it or stands inside it, so that
+/// the bytes may belong to another field.
 fn terminated<'a>(
     reader: &mut Reader<'a>,
     length: u16,

@@ -1,6 +1,6 @@
 //! The RDP session as a state machine: both byte streams from right after the X.224 confirm (or, where TLS is
-//! terminated, its plaintext after CredSSP) in, messages out. PDUs are routed by MCS channel id, because the data of a
-//! static channel can look like anything. Once the session is active the volume is only counted.
+//! terminated, its plaintext after CredSSP) in, messages out. PDUs are routed by MCS channel id, because the
+//! data of a static channel can look like anything. Once the session is active the volume is only counted.
 
 use super::message::{ConnectResponse, RdpMessage};
 use super::security::{self, SEC_ENCRYPT, SEC_KINDS};
@@ -21,7 +21,7 @@ const DEFAULT_IO_CHANNEL: u16 = 1003;
 const MALFORMED_LIMIT: usize = 32;
 /// Kinds of unreadable PDUs that are told; real sessions have fewer than ten.
 const KIND_LIMIT: usize = 32;
-/// Auto-detect results told of an active session: some servers measure several times a second for as long as it lasts.
+/// Auto-detect results told of an active session; some servers measure several times a second, without end.
 const RESULT_LIMIT: usize = 256;
 
 const X224_DATA: [u8; 3] = [0x02, 0xF0, 0x80];
@@ -334,7 +334,7 @@ impl ClassicObserver {
         Ok(())
     }
 
-    /// The filler of a measurement is told once, the steps of one only while connecting, later results up to a limit.
+    /// Filler is told once, the steps of a measurement only while connecting, later results up to a limit.
     fn is_worth_telling(&mut self, message: &autodetect::AutoDetect) -> bool {
         if self.phase < Phase::Active {
             return !(message.is_filler() && std::mem::replace(&mut self.filler_seen, true));

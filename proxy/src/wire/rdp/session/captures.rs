@@ -53,7 +53,7 @@ fn credssp_length(steps: &[Step], side: Side) -> usize {
     at
 }
 
-/// The one TCP conversation with `port` in a pcapng file made on the loopback interface, where nothing is lost.
+/// The TCP conversation with `port` in a pcapng file made on the loopback interface, where nothing is lost.
 fn loopback(path: &Path, port: u16) -> Vec<Step> {
     let bytes = std::fs::read(path).unwrap();
     let mut reader = pcap_file::pcapng::PcapNgReader::new(&bytes[..]).unwrap();

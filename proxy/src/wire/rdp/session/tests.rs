@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use proptest::sample::Index;
 
 use super::*;
 use crate::wire::gcc::tests::{block, connect_pdu};
@@ -360,7 +361,7 @@ proptest! {
 
     #[test]
     fn changed_bytes_of_a_session_break_nothing(
-        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        changes in prop::collection::vec((any::<Index>(), any::<Index>(), any::<u8>()), 1..6),
         encrypted_transport in any::<bool>(),
     ) {
         let mut steps = [connect(0, 0), readable(), active()].concat();
