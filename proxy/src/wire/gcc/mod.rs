@@ -1,6 +1,6 @@
-//! GCC conference create request and response (T.124) inside the MCS connect PDUs: the list of RDP settings blocks
-//! (MS-RDPBCGR 2.2.1.3, 2.2.1.4). Blocks are found by the RDP key and walked to the end of the user data; the nested
-//! lengths of T.124 are not relied on, because clients in use write them two short.
+//! GCC conference create request and response (T.124) inside the MCS connect PDUs: the list of RDP settings
+//! blocks (MS-RDPBCGR 2.2.1.3, 2.2.1.4). Blocks are found by the RDP key and walked to the end of the user
+//! data; the nested lengths of T.124 are not relied on, because clients in use write them two short.
 
 mod client;
 mod server;
@@ -84,7 +84,7 @@ pub struct Block {
 }
 
 impl Block {
-    /// Where `width` bytes at `offset` of this block stand in the MCS connect PDU, when the block is long enough.
+    /// Where `width` bytes at `offset` of this block stand in the PDU, when the block is long enough.
     fn field(&self, offset: usize, width: usize) -> Option<usize> {
         (offset + width <= usize::from(self.length)).then_some(self.offset + offset)
     }

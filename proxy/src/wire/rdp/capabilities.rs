@@ -1,5 +1,5 @@
-//! Demand Active and Confirm Active PDUs (MS-RDPBCGR 2.2.1.13): which capability sets are there, and the few values that
-//! tell who is talking and how large the desktop is.
+//! Demand Active and Confirm Active PDUs (MS-RDPBCGR 2.2.1.13): which capability sets are there, and the few
+//! values that tell who is talking and how large the desktop is.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -178,8 +178,8 @@ impl OtherShareData {
     }
 }
 
-/// True when `payload` begins with a share control header whose length fits. A security header never does: its upper
-/// half (`flagsHi`) is zero where `pduType` has the protocol version.
+/// True when `payload` begins with a share control header whose length fits. A security header never does:
+/// its upper half (`flagsHi`) is zero where `pduType` has the protocol version.
 pub fn begins_share_control(payload: &[u8]) -> bool {
     share_control(payload).is_ok()
 }
