@@ -6,6 +6,8 @@
 
 #![warn(missing_docs)]
 
+pub mod cli;
+pub mod demo;
 pub mod diagnose;
 pub mod observe;
 pub mod recorder;

@@ -10,6 +10,7 @@ use crate::relay::session::Route;
 use crate::trace::Record;
 use serde_json::{Map, Value, json};
 use std::future::Future;
+use std::net::SocketAddr;
 
 pub(super) fn run(arguments: ProxyArguments, output: &Output) -> Result<Exit, Failure> {
     if !arguments.listen.ip().is_loopback() && !arguments.allow_remote {
@@ -21,7 +22,7 @@ pub(super) fn run(arguments: ProxyArguments, output: &Output) -> Result<Exit, Fa
     let folder = trace_folder(&arguments)?;
     let settings = settings(arguments);
     let runtime = runtime()?;
-    runtime.block_on(relay(settings, folder, output, interrupted()))
+    runtime.block_on(relay_between(settings, folder, output, interrupted(), |_| std::future::ready(())))
 }
 
 /// Several sessions run side by side, one thread for each processor.
@@ -33,15 +34,20 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|error| Failure::not_done(format!("cannot start its threads: {error}")))
 }
 
-/// Listens and relays until it is over.
-pub(super) async fn relay(
+/// Listens and relays until it is over; `client` is run once the address is known.
+pub(super) async fn relay_between<C>(
     settings: Settings,
     folder: Option<TraceFolder>,
     output: &Output,
     interrupted: impl Future<Output = ()>,
-) -> Result<Exit, Failure> {
+    client: impl FnOnce(SocketAddr) -> C,
+) -> Result<Exit, Failure>
+where
+    C: Future<Output = ()> + Send + 'static,
+{
     let listener = Listener::bind(settings).await.map_err(Failure::not_done)?;
     announce(&listener, output);
+    tokio::spawn(client(listener.address()));
     let console = Console::new(output.clone(), folder.clone());
     let recorder = Recorder::start(folder, Box::new(console))
         .map_err(|error| Failure::not_done(format!("cannot start its recorder: {error}")))?;
