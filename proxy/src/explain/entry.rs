@@ -8,7 +8,7 @@ use serde::Serialize;
 pub struct Entry {
     /// The number.
     pub code: u32,
-    /// Its name in the specification.
+    /// Its name in the specification; where the meaning is only reported, a short name of our own.
     pub name: &'static str,
     /// What it means, one sentence.
     pub meaning: &'static str,

@@ -43,7 +43,7 @@ pub(super) const TABLE: &[Entry] = entries! {
     0x800759DF "E_PROXY_ALREADYDISCONNECTED" "the tunnel is already gone" ["the connection broke before"]
         [GATEWAY];
     0x800759E6 "E_PROXY_MAXCONNECTIONSREACHED" "the gateway has no connection left"
-        ["the limit set on the gateway", "the two-connection limit of a standard edition"] [GATEWAY];
+        ["the limit set on the gateway"] [GATEWAY];
     0x800759E8 "E_PROXY_NOTSUPPORTED" "the gateway does not support the packet"
         ["client and gateway are of very different age"] [GATEWAY];
     0x800759E9 "E_PROXY_CAPABILITYMISMATCH" "the gateway demands a capability that the client lacks"

@@ -114,7 +114,9 @@ fn headline(meaning: &Meaning) -> String {
         Family::Tls | Family::X224 => entry.code.to_string(),
         _ => short(entry.code),
     };
-    format!("{} {number} {}", meaning.family.title(), entry.name)
+    // A name of our own would look like one to search for.
+    let name = if entry.documented { format!(" {}", entry.name) } else { String::new() };
+    format!("{} {number}{name}", meaning.family.title())
 }
 
 /// Hex and decimal, as people quote it.
