@@ -32,10 +32,14 @@ pub(super) fn run(output: &Output) -> Result<Exit, Failure> {
         match told.await {
             Ok(Ok(report)) if !report.accepted => {
                 output.progress(&format!("\nAll that the client told its user was:\n  {}", report.message));
-                output.progress("Now with a server of yours:  rdpscope proxy HOST  and  mstsc /v:127.0.0.1:13389");
+                output.progress(
+                    "Now with a server of yours:  rdpscope proxy HOST  and  mstsc /v:127.0.0.1:13389",
+                );
                 Ok(Exit::Healthy)
             }
-            Ok(Ok(report)) => Err(Failure::not_done(format!("the demo's client went on: {}", report.message))),
+            Ok(Ok(report)) => {
+                Err(Failure::not_done(format!("the demo's client went on: {}", report.message)))
+            }
             Ok(Err(error)) => Err(Failure::not_done(error)),
             Err(_) => Err(Failure::not_done("the demo's client did not run")),
         }

@@ -41,21 +41,23 @@ pub async fn connect(address: SocketAddr, now: i64) -> Result<ClientReport, Demo
         .with_custom_certificate_verifier(Arc::new(JudgeLater(provider)))
         .with_no_client_auth();
     let connector = TlsConnector::from(Arc::new(config));
-    let name = ServerName::try_from(SERVER_NAME).map_err(|error| rustls::Error::General(error.to_string()))?;
-    let mut session = connector.connect(name, stream).await.map_err(io_error("client", "finish its handshake"))?;
-    let expired = session.get_ref().1.peer_certificates().and_then(|chain| chain.first()).is_none_or(|certificate| {
-        inspect(certificate).is_ok_and(|seen| matches!(seen.validity_at(now), Validity::Expired { .. }))
-    });
+    let name =
+        ServerName::try_from(SERVER_NAME).map_err(|error| rustls::Error::General(error.to_string()))?;
+    let mut session =
+        connector.connect(name, stream).await.map_err(io_error("client", "finish its handshake"))?;
+    let expired =
+        session.get_ref().1.peer_certificates().and_then(|chain| chain.first()).is_none_or(|certificate| {
+            inspect(certificate).is_ok_and(|seen| matches!(seen.validity_at(now), Validity::Expired { .. }))
+        });
     if !expired {
         return Ok(ClientReport { accepted: true, message: "connected".to_owned() });
     }
     // close_notify, then a reset: the end that FreeRDP and mstsc give to a server that they do not trust.
     session.shutdown().await.map_err(io_error("client", "close"))?;
     let (stream, _) = session.into_inner();
-    socket2::SockRef::from(&stream)
-        .set_linger(Some(Duration::ZERO))
-        .map_err(io_error("client", "close"))?;
-    let message = "This computer can't connect to the remote computer. Error code: 0x904. Extended error code: 0x7.";
+    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).map_err(io_error("client", "close"))?;
+    let message =
+        "This computer can't connect to the remote computer. Error code: 0x904. Extended error code: 0x7.";
     Ok(ClientReport { accepted: false, message: message.to_owned() })
 }
 

@@ -95,8 +95,7 @@ struct Session {
 
 impl Session {
     fn of(steps: &[Step], encrypted_transport: bool) -> Session {
-        let mut session =
-            Session { observer: RdpObserver::new(encrypted_transport), messages: Vec::new() };
+        let mut session = Session { observer: RdpObserver::new(encrypted_transport), messages: Vec::new() };
         for (side, bytes) in steps {
             let mut out = Vec::new();
             session.observer.data(*side, bytes, &mut out);
