@@ -10,5 +10,6 @@ pub mod diagnose;
 pub mod observe;
 pub mod recorder;
 pub mod relay;
+pub mod report;
 pub mod trace;
 pub mod wire;
