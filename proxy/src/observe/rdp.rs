@@ -1,6 +1,6 @@
 //! The RDP session as a state machine: both byte streams from right after the X.224 confirm (or, where TLS is
-//! terminated, its plaintext after CredSSP) in, messages out. PDUs are routed by MCS channel id, because the data of a
-//! static channel can look like anything. Once the session is active the volume is only counted.
+//! terminated, its plaintext after CredSSP) in, messages out. PDUs are routed by MCS channel id, because the
+//! data of a static channel can look like anything. Once the session is active the volume is only counted.
 
 use crate::trace::{Phase, Side};
 use crate::wire::Malformed;
@@ -21,6 +21,8 @@ const DEFAULT_IO_CHANNEL: u16 = 1003;
 const MALFORMED_LIMIT: usize = 32;
 /// Kinds of unreadable PDUs that are told; real sessions have fewer than ten.
 const KIND_LIMIT: usize = 32;
+/// Auto-detect results told of an active session; some servers measure several times a second, without end.
+const RESULT_LIMIT: usize = 256;
 
 const X224_DATA: [u8; 3] = [0x02, 0xF0, 0x80];
 
@@ -63,6 +65,7 @@ pub struct RdpObserver {
     heartbeat: Option<heartbeat::Heartbeat>,
     filler_seen: bool,
     announced_end: bool,
+    results_told: usize,
 }
 
 /// The phase a message belongs to; `None` where it can come in any.
@@ -114,6 +117,7 @@ impl RdpObserver {
             heartbeat: None,
             filler_seen: false,
             announced_end: false,
+            results_told: 0,
         }
     }
 
@@ -338,10 +342,13 @@ impl RdpObserver {
         Ok(())
     }
 
-    /// The filler of a measurement is told once, the steps of one only while connecting, its results always.
+    /// Filler is told once, the steps of a measurement only while connecting, later results up to a limit.
     fn is_worth_telling(&mut self, message: &autodetect::AutoDetect) -> bool {
-        let repeated_filler = message.is_filler() && std::mem::replace(&mut self.filler_seen, true);
-        !repeated_filler && (self.phase < Phase::Active || message.is_result())
+        if self.phase < Phase::Active {
+            return !(message.is_filler() && std::mem::replace(&mut self.filler_seen, true));
+        }
+        self.results_told += usize::from(message.is_result());
+        message.is_result() && self.results_told <= RESULT_LIMIT
     }
 
     fn share_pdus(&mut self, payload: &[u8], out: &mut Vec<RdpMessage>) -> Result<(), Malformed> {

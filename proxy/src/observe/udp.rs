@@ -16,7 +16,7 @@ const SYNS_TOLD: u32 = 16;
 /// Other datagrams that are told one by one; more are only counted.
 const NOT_RDPEUDP_TOLD: u64 = 3;
 
-/// What a SYN+ACK without its SYN must look like to be believed (2.2.2.5): its MTUs, and padding to the least of them.
+/// MTUs of a SYN+ACK that is believed without its SYN (2.2.2.5); it is padded to at least the least of them.
 const MTU: std::ops::RangeInclusive<u16> = 1132..=1232;
 
 /// Follows one flow: one client address and port, one server address and port.
@@ -229,7 +229,7 @@ impl UdpObserver {
     }
 }
 
-/// Whether a datagram of versions 1 and 2 that opens nothing can be one: it acknowledges or carries something.
+/// Whether a datagram that opens nothing can be of version 1 or 2: it acknowledges or carries something.
 fn is_plausible_data(datagram: &Datagram) -> bool {
     !datagram.flags.has(Flags::UNDEFINED | Flags::SYN) && datagram.flags.has(Flags::ACK | Flags::DATA)
 }
@@ -410,7 +410,8 @@ mod tests {
             let mut out = Vec::new();
             if begun > 0 {
                 observer.datagram(0, Side::Client, &syn(0x0101), &mut out);
-                observer.datagram(1, Side::Server, &syn_ack([2, 3, 0x0101][usize::from(begun) - 1]), &mut out);
+                let version = [2, 3, 0x0101][usize::from(begun) - 1];
+                observer.datagram(1, Side::Server, &syn_ack(version), &mut out);
             }
             for (t_us, up, bytes) in &steps {
                 let from = if *up { Side::Client } else { Side::Server };
