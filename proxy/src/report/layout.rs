@@ -70,6 +70,12 @@ impl<'a> Page<'a> {
         }
     }
 
+    /// A line of its own that needs no prefix.
+    pub(super) fn heading(&mut self, text: &str) {
+        let text = safe::neutralise(text, self.style.ascii);
+        self.lines.extend(wrap(&text, self.width()).iter().map(|line| self.style.paint(Look::Heading, line)));
+    }
+
     /// `text` in one line whatever its length, so that it can be copied.
     pub(super) fn whole(&mut self, indent: usize, text: &str) {
         let text = safe::neutralise(text, self.style.ascii);

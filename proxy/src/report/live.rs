@@ -16,8 +16,8 @@ const MOST_WAITING: usize = 256;
 const PAUSE_US: Micros = 1_000_000;
 /// Columns of a phase's name; those of the gateway are longer and push the rest of their line.
 const PHASE_COLUMNS: usize = 12;
-/// Where the lines of a certificate begin.
-const CERTIFICATE_INDENT: usize = 14;
+/// Where the lines of a certificate, footnotes and the end begin.
+const DETAIL_INDENT: usize = 14;
 
 /// Footnotes that were given.
 #[derive(Debug, Clone, Copy, Default)]
@@ -44,8 +44,10 @@ pub struct LiveText {
     entered: Option<Phase>,
     /// When something was last seen.
     last_us: Option<Micros>,
-    /// The last thing worth naming, and its name for the client and for the server.
-    moment: Option<(Micros, [String; 2])>,
+    /// The last thing worth naming, as the client and as the server would say it.
+    moments: [Option<(Micros, String)>; 2],
+    /// When each side said, by alert or ultimatum, that it ends the session.
+    farewells: [Option<Micros>; 2],
     first_end: Option<Micros>,
     proxy_reason: Option<String>,
     findings: Vec<Finding>,
@@ -67,7 +69,8 @@ impl LiveText {
             waiting: VecDeque::new(),
             entered: None,
             last_us: None,
-            moment: None,
+            moments: [None, None],
+            farewells: [None, None],
             first_end: None,
             proxy_reason: None,
             findings: Vec::new(),
@@ -93,41 +96,45 @@ impl LiveText {
             Line::Finding(finding) => self.findings.push(finding.clone()),
             Line::Summary(_) => {}
             Line::Verdict(verdict) => self.verdict = Some((**verdict).clone()),
-            Line::End(end) => return self.conclude(Some(end)),
+            Line::End(end) => self.close(Some(end), &mut page),
         }
         page.finish()
     }
 
-    /// The session's last words: how it ended, and the verdict. Without `end` the trace was cut short.
-    pub(super) fn conclude(&mut self, end: Option<&End>) -> Option<String> {
+    /// The verdict and what to do, once its line was taken; for where results go.
+    pub fn verdict(&self) -> Option<String> {
+        let conclusion = Conclusion {
+            verdict: self.verdict.as_ref()?,
+            findings: &self.findings,
+            trace: self.trace.as_deref(),
+            session: self.numbered.then_some(self.label.as_str()),
+        };
+        Some(conclusion.text(&self.style))
+    }
+
+    /// The last line of a trace that has no end: it was cut short.
+    pub(super) fn cut_short(&mut self) -> Option<String> {
         let prefix = self.prefix();
         let style = self.style;
         let mut page = Page::new(&style, &prefix);
-        self.head(&mut page);
-        let left = format!(" {:<PHASE_COLUMNS$} ", Phase::Closed.id());
+        self.close(None, &mut page);
+        page.finish()
+    }
+
+    /// How the session ended.
+    fn close(&mut self, end: Option<&End>, page: &mut Page<'_>) {
+        self.head(page);
         let mut clauses = vec![match end {
             Some(end) => self.ending(end),
-            None => "the trace ends here without the end of the session".to_owned(),
+            None => "the trace breaks off here".to_owned(),
         }];
         let rest: Vec<Event> = std::mem::take(&mut self.waiting).into();
-        clauses.extend(words::describe(&rest));
-        if let Some(end) = end {
+        clauses.extend(words::describe(&rest, self.target()));
+        if let Some(end) = end.filter(|end| end.bytes_up > 0 || end.bytes_down > 0) {
             clauses.push(format!("{} up, {} down", size(end.bytes_up), size(end.bytes_down)));
         }
-        page.beside(&left, left.chars().count(), &clauses.join("; "));
-        let closing = page.finish();
-        let conclusion = self.verdict.as_ref().map(|verdict| {
-            let conclusion = Conclusion {
-                verdict,
-                findings: &self.findings,
-                trace: self.trace.as_deref(),
-                session: self.numbered.then_some(self.label.as_str()),
-            };
-            conclusion.text(&style)
-        });
-        let parts: Vec<String> =
-            closing.into_iter().chain(conclusion.map(|text| format!("\n{text}\n"))).collect();
-        Some(parts.join("\n"))
+        let left = format!(" {:<PHASE_COLUMNS$} ", Phase::Closed.id());
+        page.beside(&left, DETAIL_INDENT, &clauses.join("; "));
     }
 
     fn prefix(&self) -> String {
@@ -139,19 +146,23 @@ impl LiveText {
         if std::mem::replace(&mut self.headed, true) {
             return;
         }
-        let target = self.header.as_ref().map_or("an unknown target", |header| &header.target);
-        let way = match &self.client {
-            Some(client) if self.style.ascii => format!("{client} -> {target}"),
-            Some(client) => format!("{client} → {target}"),
-            None => target.to_owned(),
-        };
-        let heading = format!("session {}: ", self.label);
-        page.beside(&self.style.paint(Look::Heading, &heading), heading.chars().count(), &way);
+        let arrow = if self.style.ascii { "->" } else { "→" };
+        let client = self.client.as_ref().map(|client| format!("{client} {arrow} ")).unwrap_or_default();
+        let number = if self.numbered { "#" } else { "" };
+        page.heading(&format!("session {number}{}: {client}{}", self.label, self.target()));
+    }
+
+    /// What the user named.
+    fn target(&self) -> &str {
+        self.header.as_ref().map_or("an unknown target", |header| &header.target)
     }
 
     fn event(&mut self, event: &Event, page: &mut Page<'_>) {
         match &event.detail {
-            Detail::Accepted { peer, .. } => self.client = Some(peer.clone()),
+            Detail::Accepted { peer, .. } => {
+                self.client = Some(peer.clone());
+                self.head(page);
+            }
             Detail::ProxyClosed { reason } => self.proxy_reason = Some(reason.clone()),
             _ => {}
         }
@@ -187,15 +198,27 @@ impl LiveText {
             let columns = Columns { mark: mark(event.inferred), name: "active", outcome: None, us: None };
             let text = format!("the desktop is there, {} after the start", time::short(event.t_us));
             self.row(&columns, "", &text, page);
-            let moment = "the desktop was there".to_owned();
-            self.moment = Some((event.t_us, [moment.clone(), moment]));
+            let moment = Some((event.t_us, "the desktop was there".to_owned()));
+            self.moments = [moment.clone(), moment];
         }
         self.entered = self.entered.max(Some(event.phase));
         self.last_us = self.last_us.max(Some(event.t_us));
-        let names = [Side::Client, Side::Server].map(|side| words::as_moment(event, side));
-        if let [Some(for_client), Some(for_server)] = names {
-            self.moment = Some((event.t_us, [for_client, for_server]));
+        for side in [Side::Client, Side::Server] {
+            if let Some(name) = words::as_moment(event, side) {
+                self.moments[side.index()] = Some((event.t_us, name));
+            }
         }
+        if let (Some(side), true) = (event.from, words::is_farewell(&event.detail)) {
+            self.farewells[side.index()] = Some(event.t_us);
+        }
+    }
+
+    /// The event by itself in words.
+    fn told(&self, event: &Event) -> Vec<String> {
+        let event = std::slice::from_ref(event);
+        let mut clauses = words::describe(event, self.target());
+        clauses.extend(words::by_size(event));
+        clauses
     }
 
     /// `-v`: the event by itself.
@@ -207,7 +230,7 @@ impl LiveText {
             (None, leg) => format!("{} leg", if leg == Leg::Client { "client" } else { "server" }),
         };
         let left = format!("    {:>8} {:<10} ", time::short(event.t_us), who);
-        let told = words::describe(std::slice::from_ref(event)).join("; ");
+        let told = self.told(event).join("; ");
         let name = words::event_name(&event.detail);
         let text = if told.is_empty() { name } else { format!("{name}: {told}") };
         page.beside(&self.style.paint(Look::Faint, &left), left.chars().count(), &text);
@@ -227,7 +250,7 @@ impl LiveText {
     fn phase(&mut self, phase: &PhaseRecord, page: &mut Page<'_>) {
         self.last_us = self.last_us.max(Some(phase.end_us));
         if phase.leg == Some(Leg::Client) && phase.phase == Phase::Tcp {
-            return self.head(page);
+            return;
         }
         // Both are told as they happen.
         if let Phase::Udp | Phase::Closed = phase.phase {
@@ -241,7 +264,10 @@ impl LiveText {
             outcome: Some(phase.outcome),
             us: (phase.outcome != Outcome::Skipped).then(|| phase.duration_us()),
         };
-        self.row(&columns, &time::phase_bar(phase, &self.style), &clauses.join("; "), page);
+        // How long the session was used says nothing beside the times of its beginning.
+        let bar =
+            if phase.phase == Phase::Active { String::new() } else { time::phase_bar(phase, &self.style) };
+        self.row(&columns, &bar, &clauses.join("; "), page);
         self.certificates(&events, page);
         self.footnotes(phase, page);
     }
@@ -256,7 +282,11 @@ impl LiveText {
     }
 
     fn clauses(&self, phase: &PhaseRecord, events: &[Event]) -> Vec<String> {
-        let mut clauses = words::describe(events);
+        let mut clauses = words::describe(events, self.target());
+        match words::done(phase.phase) {
+            Some(done) if phase.outcome == Outcome::Ok && clauses.is_empty() => clauses.push(done.to_owned()),
+            _ => clauses.extend(words::by_size(events)),
+        }
         if phase.outcome == Outcome::Skipped {
             clauses.push("not part of what was negotiated".to_owned());
         }
@@ -272,14 +302,14 @@ impl LiveText {
     fn certificates(&self, events: &[Event], page: &mut Page<'_>) {
         for event in events {
             let Detail::Certificate { chain, unreadable } = &event.detail else { continue };
-            let indent = " ".repeat(CERTIFICATE_INDENT);
+            let indent = " ".repeat(DETAIL_INDENT);
             if let Some(certificate) = chain.first() {
-                for line in words::certificate(certificate, self.started_unix()) {
-                    page.beside(&indent, CERTIFICATE_INDENT, &line);
-                }
+                let [identity, properties] = words::certificate(certificate, self.started_unix());
+                page.beside(&format!(" {:<PHASE_COLUMNS$} ", "certificate"), DETAIL_INDENT, &identity);
+                page.beside(&indent, DETAIL_INDENT, &properties);
             }
             for reason in unreadable {
-                page.beside(&indent, CERTIFICATE_INDENT, reason);
+                page.beside(&indent, DETAIL_INDENT, reason);
             }
         }
     }
@@ -290,8 +320,7 @@ impl LiveText {
     }
 
     fn footnotes(&mut self, phase: &PhaseRecord, page: &mut Page<'_>) {
-        let has_both = phase.waiting_for_client_us > Some(0) && phase.waiting_for_server_us > Some(0);
-        if has_both && !std::mem::replace(&mut self.explained.bars, true) {
+        if phase.waiting_for_client_us > Some(0) && !std::mem::replace(&mut self.explained.bars, true) {
             self.footnote(&time::legend(&self.style), page);
         }
         if phase.inferred && !std::mem::replace(&mut self.explained.inferred, true) {
@@ -300,8 +329,8 @@ impl LiveText {
     }
 
     fn footnote(&self, text: &str, page: &mut Page<'_>) {
-        let indent = " ".repeat(CERTIFICATE_INDENT);
-        page.beside(&indent, CERTIFICATE_INDENT, &format!("({text})"));
+        let indent = " ".repeat(DETAIL_INDENT);
+        page.beside(&indent, DETAIL_INDENT, &format!("({text})"));
     }
 
     fn altered(&mut self, altered: &Altered, page: &mut Page<'_>) {
@@ -338,19 +367,23 @@ impl LiveText {
             How::Alert => "closed the connection with a TLS alert",
             How::McsUltimatum => "ended the session with an MCS disconnect ultimatum",
         };
-        let ended_us = self.first_end.unwrap_or(end.t_us);
-        let after = match (side, &self.moment) {
-            (Some(side), Some((t_us, names))) => {
-                let waited = time::short(ended_us.saturating_sub(*t_us));
-                format!(" {waited} after {}", names[side.index()])
-            }
-            (None, _) => match &self.proxy_reason {
+        let after = match side {
+            Some(side) => self.after(side, end),
+            None => match &self.proxy_reason {
                 Some(reason) => format!(": {reason}"),
                 None => ": there is no server to relay to".to_owned(),
             },
-            _ => String::new(),
         };
         format!("{who} {how}{after}")
+    }
+
+    /// How long after what `side` ended the session.
+    fn after(&self, side: Side, end: &End) -> String {
+        let Some((t_us, name)) = &self.moments[side.index()] else { return String::new() };
+        let farewell =
+            self.farewells[side.index()].filter(|_| matches!(end.how, How::Alert | How::McsUltimatum));
+        let ended_us = farewell.or(self.first_end).unwrap_or(end.t_us);
+        format!(" {} after {name}", time::short(ended_us.saturating_sub(*t_us)))
     }
 }
 

@@ -16,9 +16,9 @@ mod tests;
 
 pub use layout::Style;
 pub use live::LiveText;
-pub use screen::Screen;
+pub use screen::{Screen, Shown};
 
-use crate::trace::{Line, Micros, Record};
+use crate::trace::{Line, Micros, Phase, Record};
 
 /// A finished, or broken off, record as text: every phase, then the verdict.
 pub fn text(record: &Record, style: &Style) -> String {
@@ -29,16 +29,26 @@ pub fn text(record: &Record, style: &Style) -> String {
     let verdict = record.verdict.iter().map(|verdict| Line::Verdict(Box::new(verdict.clone())));
     let lines = header.chain(in_order(record)).chain(findings).chain(verdict);
     let mut texts: Vec<String> = lines.filter_map(|line| live.line(&line)).collect();
-    texts.extend(live.conclude(record.end.as_ref()));
+    texts.extend(match &record.end {
+        Some(end) => live.line(&Line::End(end.clone())),
+        None => live.cut_short(),
+    });
+    texts.extend(live.verdict().map(|verdict| format!("\n{verdict}")));
     texts.join("\n")
 }
 
-/// What was seen and changed and the phases it belongs to, in the order of time; a phase after its last event.
+/// What was seen and changed, and the phases, in the order of time; at the same time in the order of phases, a phase
+/// after its events.
 fn in_order(record: &Record) -> impl Iterator<Item = Line> {
-    let mut lines: Vec<(Micros, u8, Line)> = Vec::new();
-    lines.extend(record.events.iter().map(|event| (event.t_us, 0, Line::Event(event.clone()))));
-    lines.extend(record.altered.iter().map(|altered| (altered.t_us, 0, Line::Altered(altered.clone()))));
-    lines.extend(record.phases.iter().map(|phase| (phase.end_us, 1, Line::Phase(phase.clone()))));
-    lines.sort_by_key(|(t_us, rank, _)| (*t_us, *rank));
-    lines.into_iter().map(|(_, _, line)| line)
+    let mut lines: Vec<((Micros, Phase, bool), Line)> = Vec::new();
+    let events = record.events.iter();
+    lines.extend(events.map(|event| ((event.t_us, event.phase, false), Line::Event(event.clone()))));
+    let altered = record.altered.iter();
+    lines.extend(
+        altered.map(|altered| ((altered.t_us, altered.phase, false), Line::Altered(altered.clone()))),
+    );
+    let phases = record.phases.iter();
+    lines.extend(phases.map(|phase| ((phase.end_us, phase.phase, true), Line::Phase(phase.clone()))));
+    lines.sort_by_key(|(key, _)| *key);
+    lines.into_iter().map(|(_, line)| line)
 }

@@ -1,9 +1,19 @@
 //! Several sessions on one screen: every line says whose it is when more than one is live.
 
+use super::live::Explained;
 use super::{LiveText, Style};
 use crate::trace::Line;
 use std::collections::HashMap;
 use std::path::PathBuf;
+
+/// What one line of a trace gives to show; each may be several lines of text, without a line end at the end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// What happened.
+    pub progress: Option<String>,
+    /// The verdict and what to do: at the end of a session.
+    pub result: Option<String>,
+}
 
 /// The sessions of one run.
 #[derive(Debug)]
@@ -14,28 +24,30 @@ pub struct Screen {
     sessions: HashMap<String, LiveText>,
     count: u64,
     /// What the footnotes have explained so far.
-    explained: super::live::Explained,
+    explained: Explained,
 }
 
 impl Screen {
     /// Nothing shown yet. `traces` is the folder that holds a folder for each session.
     pub fn new(style: Style, traces: Option<PathBuf>) -> Screen {
-        Screen { style, traces, sessions: HashMap::new(), count: 0, explained: Default::default() }
+        Screen { style, traces, sessions: HashMap::new(), count: 0, explained: Explained::default() }
     }
 
-    /// One line of one session: what is to be shown, if anything; may be several lines of text.
-    pub fn line(&mut self, session: &str, line: &Line) -> Option<String> {
+    /// One line of one session: what is to be shown.
+    pub fn line(&mut self, session: &str, line: &Line) -> Shown {
         if !self.sessions.contains_key(session) {
             self.begin(session);
         }
-        let live = self.sessions.get_mut(session)?;
+        let Some(live) = self.sessions.get_mut(session) else { return Shown::default() };
         live.explained = self.explained;
-        let text = live.line(line);
+        let progress = live.line(line);
         self.explained = live.explained;
+        let mut result = None;
         if let Line::End(_) = line {
+            result = live.verdict();
             self.sessions.remove(session);
         }
-        text
+        Shown { progress, result }
     }
 
     fn begin(&mut self, session: &str) {

@@ -13,9 +13,7 @@ const LONGEST_US: f64 = 100_000_000.0;
 /// What the cells of a bar mean, said once.
 pub(super) fn legend(style: &Style) -> String {
     let [client, server] = glyphs(style);
-    format!(
-        "bars: {client} waiting for the client, {server} for the server or the network; logarithmic, 0.1 ms to 100 s"
-    )
+    format!("log bars up to 100 s: {client} waiting for client, {server} for server")
 }
 
 /// A time in at most seven characters: `0.8 ms`, `123 ms`, `3.1 s`, `12m 03s`, `3h 12m`.

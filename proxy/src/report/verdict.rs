@@ -5,9 +5,9 @@ use super::{Style, time};
 use crate::trace::{Finding, Fix, Verdict, VerdictId, Where};
 
 /// Columns before the words; the headings stand in them.
-const INDENT: usize = 9;
+const INDENT: usize = 11;
 /// Causes that are named as ruled out; the others are counted, except with `-v`.
-const RULED_OUT_SHOWN: usize = 4;
+const RULED_OUT_SHOWN: usize = 3;
 
 /// A verdict and what belongs to it.
 pub(super) struct Conclusion<'a> {
@@ -31,7 +31,9 @@ impl Conclusion<'_> {
         }
         let findings = self.findings.iter().map(|finding| format!("{}: {}", finding.phase, finding.text));
         block.list("note", findings);
-        block.list("trace", self.trace.into_iter().map(str::to_owned));
+        if let Some(trace) = self.trace {
+            block.item("trace", Look::Heading, trace);
+        }
         block.page.finish().unwrap_or_default()
     }
 
@@ -43,8 +45,11 @@ impl Conclusion<'_> {
     }
 
     fn why(&self, block: &mut Block<'_>) {
-        let evidence = self.verdict.evidence.iter();
-        block.list("why", evidence.map(|item| format!("{:>7}  {}", time::short(item.t_us), item.text)));
+        for (place, evidence) in self.verdict.evidence.iter().enumerate() {
+            let heading = block.heading(if place == 0 { "why" } else { "" }, Look::Heading);
+            let time = format!("{:>7}  ", time::short(evidence.t_us));
+            block.page.beside(&format!("{heading}{time}"), INDENT + time.len(), &evidence.text);
+        }
     }
 
     fn what_to_do(&self, block: &mut Block<'_>) {
@@ -54,28 +59,29 @@ impl Conclusion<'_> {
                 block.page.whole(INDENT + 2, command);
             }
         }
-        for (place, command) in self.verdict.next.iter().enumerate() {
-            let text = if place == 0 { "to know more:" } else { "or:" };
-            block.item(if place == 0 { "next" } else { "" }, Look::Heading, text);
+        if !self.verdict.next.is_empty() {
+            block.item("next", Look::Heading, "to know more, run:");
+        }
+        for command in &self.verdict.next {
             block.page.whole(INDENT + 2, command);
         }
     }
 
     fn what_else(&self, block: &mut Block<'_>) {
-        let alternatives = self.verdict.alternatives.iter();
-        let alternatives: Vec<String> =
-            alternatives.map(|other| format!("{} ({})", other.id, other.confidence)).collect();
-        if !alternatives.is_empty() {
-            block.item("or", Look::Heading, &alternatives.join(", "));
+        let fits =
+            self.verdict.alternatives.iter().map(|other| format!("{} ({})", other.id, other.confidence));
+        let fits: Vec<String> = fits.collect();
+        if !fits.is_empty() {
+            block.item("also fits", Look::Heading, &fits.join(", "));
         }
         let ruled_out = &self.verdict.ruled_out;
         let shown = if block.style.verbose > 0 { ruled_out.len() } else { RULED_OUT_SHOWN };
         let mut names: Vec<String> = ruled_out.iter().take(shown).map(ToString::to_string).collect();
         if ruled_out.len() > names.len() {
-            names.push(format!("{} more", ruled_out.len() - names.len()));
+            names.push(format!("{} more (-v)", ruled_out.len() - names.len()));
         }
         if !names.is_empty() {
-            block.item("not", Look::Heading, &names.join(", "));
+            block.item("ruled out", Look::Heading, &names.join(", "));
         }
     }
 }
@@ -86,10 +92,13 @@ struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// `text` under `heading`.
+    fn heading(&self, heading: &str, look: Look) -> String {
+        self.style.paint(look, &format!("{heading:<INDENT$}"))
+    }
+
+    /// `text` beside `heading`.
     fn item(&mut self, heading: &str, look: Look, text: &str) {
-        let heading = self.style.paint(look, &format!("{heading:<INDENT$}"));
-        self.page.beside(&heading, INDENT, text);
+        self.page.beside(&self.heading(heading, look), INDENT, text);
     }
 
     /// The heading before the first only.

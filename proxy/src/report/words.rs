@@ -6,24 +6,38 @@ mod tls;
 mod x224;
 
 use super::safe;
-use crate::trace::{Detail, Event, Side, UdpMessage};
+use crate::trace::{Detail, Event, Phase, RdpMessage, Side, UdpMessage};
 use std::collections::BTreeMap;
 
 pub(super) use tls::certificate;
 
 /// What happened in `events`, the likeliest to matter first; one clause each.
-pub(super) fn describe(events: &[Event]) -> Vec<String> {
+///
+/// `target` is what the user named, `host:port`.
+pub(super) fn describe(events: &[Event], target: &str) -> Vec<String> {
     let mut clauses = tcp::describe(events);
     clauses.extend(x224::describe(events));
-    clauses.extend(tls::describe(events));
+    clauses.extend(tls::describe(events, target));
     clauses.extend(rdp::describe(events));
-    clauses.extend(by_size(events));
     clauses.extend(events.iter().filter_map(oddity));
     clauses
 }
 
+/// What a phase that went well has done, where its events need not be told one by one.
+pub(super) fn done(phase: Phase) -> Option<&'static str> {
+    Some(match phase {
+        Phase::Mcs => "client and server told their settings",
+        Phase::Channels => "channels joined",
+        Phase::Info => "client told who logs on",
+        Phase::Licensing => "licensing passed",
+        Phase::Capabilities => "capabilities agreed on",
+        Phase::Finalization => "desktop made ready",
+        _ => return None,
+    })
+}
+
 /// What the sizes of encrypted records tell, counted.
-fn by_size(events: &[Event]) -> Option<String> {
+pub(super) fn by_size(events: &[Event]) -> Option<String> {
     let turns = events.iter().filter(|event| matches!(event.detail, Detail::CredsspTurn { .. })).count();
     let mut names: Vec<(&str, usize)> = Vec::new();
     for event in events {
@@ -38,7 +52,7 @@ fn by_size(events: &[Event]) -> Option<String> {
         parts.push(format!("{turns} NLA message{}", if turns == 1 { "" } else { "s" }));
     }
     if events.iter().any(|event| matches!(event.detail, Detail::EarlyUserAuthorizationResult { .. })) {
-        parts.push("server sent its authorization result".to_owned());
+        parts.push("an authorization result".to_owned());
     }
     parts.extend(names.into_iter().map(|(name, count)| {
         let name = safe::name(&name.replace('_', " "));
@@ -86,8 +100,12 @@ pub(super) fn udp(message: &UdpMessage) -> Option<(bool, String)> {
     })
 }
 
-/// The event as something that something else came after: `the server's certificate`.
+/// The event as something after which `seen_by` ended the session: `the server's certificate`. A side's own last
+/// words belong to the ending itself.
 pub(super) fn as_moment(event: &Event, seen_by: Side) -> Option<String> {
+    if event.from == Some(seen_by) && is_farewell(&event.detail) {
+        return None;
+    }
     let noun = match &event.detail {
         Detail::ConnectionRequest(_) => "connection request",
         Detail::ConnectionConfirm(_) => "connection confirm",
@@ -110,7 +128,16 @@ pub(super) fn as_moment(event: &Event, seen_by: Side) -> Option<String> {
         _ => return None,
     };
     let from = event.from?;
-    Some(if from == seen_by { format!("its own {noun}") } else { format!("the {from}'s {noun}") })
+    Some(if from == seen_by { format!("its {noun}") } else { format!("the {from}'s {noun}") })
+}
+
+/// Whether with this its sender says that it ends the session.
+pub(super) fn is_farewell(detail: &Detail) -> bool {
+    match detail {
+        Detail::Alert(_) | Detail::EncryptedAlert { .. } => true,
+        Detail::Rdp(message) => matches!(**message, RdpMessage::DisconnectProviderUltimatum { .. }),
+        _ => false,
+    }
 }
 
 /// The name of the event in JSON, for the single events of `-v`.

@@ -90,7 +90,7 @@ pub(super) fn as_moment(message: &RdpMessage, from: Option<Side>, seen_by: Side)
         _ => return None,
     };
     let from = from?;
-    Some(if from == seen_by { format!("its own {noun}") } else { format!("the {from}'s {noun}") })
+    Some(if from == seen_by { format!("its {noun}") } else { format!("the {from}'s {noun}") })
 }
 
 fn code(code: &Code) -> String {

@@ -1,12 +1,13 @@
 //! TLS and certificates in words.
 
 use super::counted;
+use crate::explain::Family;
 use crate::report::safe;
 use crate::trace::{Detail, Event};
 use crate::wire::tls::{Alert, ClientHello, ServerHello};
 use rdpscope_certs::inspect::Certificate;
 
-pub(super) fn describe(events: &[Event]) -> Vec<String> {
+pub(super) fn describe(events: &[Event], target: &str) -> Vec<String> {
     let client = events.iter().rev().find_map(|event| match &event.detail {
         Detail::ClientHello(hello) => Some(&**hello),
         _ => None,
@@ -15,7 +16,7 @@ pub(super) fn describe(events: &[Event]) -> Vec<String> {
         Detail::ServerHello(hello) => Some(&**hello),
         _ => None,
     });
-    let mut clauses: Vec<String> = hellos(client, server).into_iter().collect();
+    let mut clauses: Vec<String> = hellos(client, server, target).into_iter().collect();
     if events.iter().any(|event| matches!(event.detail, Detail::HelloRetryRequest(_))) {
         clauses.push("server asked for another key share, one more round trip".to_owned());
     }
@@ -24,12 +25,17 @@ pub(super) fn describe(events: &[Event]) -> Vec<String> {
     clauses
 }
 
-fn hellos(client: Option<&ClientHello>, server: Option<&ServerHello>) -> Option<String> {
+fn hellos(client: Option<&ClientHello>, server: Option<&ServerHello>, target: &str) -> Option<String> {
+    // A client that asks for the target's own name is as it should be.
+    let host = target.rsplit_once(':').map_or(target, |(host, _)| host);
     let name = client.and_then(|hello| hello.server_name.as_deref());
-    let name = name.map(|name| format!(", name asked for: {}", safe::name(name))).unwrap_or_default();
+    let name = name.filter(|name| !name.eq_ignore_ascii_case(host));
+    let name =
+        name.map(|name| format!(", client asked for the name {}", safe::name(name))).unwrap_or_default();
     match (client, server) {
         (_, Some(server)) => {
             let cipher = safe::name(&server.cipher_suite.to_string());
+            let cipher = cipher.trim_start_matches("TLS_").replacen("_WITH_", "_", 1);
             Some(format!("{}, {cipher}{name}", version(&server.version)))
         }
         (Some(client), None) => Some(format!("client offered up to {}{name}", version(&client.max_version))),
@@ -66,11 +72,8 @@ fn alert_words(alert: &Alert) -> String {
         Some(name) => safe::name(name),
         None => format!("level {}", alert.level),
     };
-    match alert.describe() {
-        Some(known) => {
-            let meaning = known.meaning.trim_end_matches('.');
-            format!("TLS alert {} ({}, {level}): {meaning}", known.name, known.number)
-        }
+    match Family::Tls.find(alert.description.into()) {
+        Some(entry) => format!("TLS alert {} ({}, {level}): {}", entry.name, entry.code, entry.meaning),
         None => format!("TLS alert {} ({level})", alert.description),
     }
 }
@@ -92,29 +95,17 @@ pub(in crate::report) fn certificate(certificate: &Certificate, unix_seconds: Op
         format!("issued by {}", safe::name(&certificate.issuer))
     };
     let validity = match unix_seconds {
-        Some(now) => validity(certificate, now),
+        Some(now) => certificate.validity_words(now),
         None => format!("valid {} to {}", day(&certificate.not_before), day(&certificate.not_after)),
     };
     let subject = if certificate.subject.is_empty() { "no subject" } else { &certificate.subject };
     let identity = format!("{}{}, {issuer}, {validity}", safe::name(subject), other_names(certificate));
-    let bits = certificate.key_bits.filter(|_| certificate.key_algorithm == "RSA");
-    let key = bits.map_or_else(|| certificate.key_algorithm.clone(), |bits| format!("RSA {bits}"));
-    let mut properties = vec![format!("SHA-1 thumbprint {}", certificate.sha1), safe::name(&key)];
+    let mut properties = vec![format!("SHA-1 thumbprint {}", safe::name(&certificate.sha1))];
     properties.extend(certificate.weaknesses().iter().map(ToString::to_string));
     if !certificate.permits_server_authentication() {
         properties.push("not for server authentication".to_owned());
     }
     [identity, properties.join(", ")]
-}
-
-/// In words, with the date where the words leave it out.
-fn validity(certificate: &Certificate, now: i64) -> String {
-    let words = certificate.validity_words(now);
-    if now > certificate.not_after_unix {
-        format!("{words} ({})", day(&certificate.not_after))
-    } else {
-        words
-    }
 }
 
 /// The alternative names, unless they only repeat the subject.

@@ -1,6 +1,7 @@
 //! The X.224 negotiation in words.
 
 use super::counted;
+use crate::explain::Family;
 use crate::report::safe;
 use crate::trace::{Detail, Event};
 use crate::wire::x224::{ConnectionConfirm, ConnectionRequest, NegotiationFailure};
@@ -59,23 +60,10 @@ fn chose(confirm: &ConnectionConfirm) -> String {
 
 fn refused(failure: &NegotiationFailure) -> String {
     let name = safe::name(&failure.name);
-    match meaning(failure.code) {
-        Some(meaning) => format!("server refused with {name} ({}): {meaning}", failure.code),
+    match Family::X224.find(failure.code) {
+        Some(entry) => format!("server refused with {name} ({}): {}", failure.code, entry.meaning),
         None => format!("server refused with {name}"),
     }
-}
-
-/// RDP_NEG_FAILURE.failureCode in a clause (MS-RDPBCGR 2.2.1.2.2).
-fn meaning(code: u32) -> Option<&'static str> {
-    Some(match code {
-        1 => "it requires TLS, which the client did not ask for",
-        2 => "it allows only RDP security, and the client asked for TLS",
-        3 => "it has no certificate that it can use",
-        4 => "the client's request contradicts itself",
-        5 => "it requires NLA, which the client did not offer",
-        6 => "it requires TLS with a client certificate",
-        _ => return None,
-    })
 }
 
 /// `NLA or TLS (HYBRID_EX)`: in the words of people, strongest first, with the exact name where there are several.
