@@ -148,8 +148,7 @@ impl LiveText {
         }
         let arrow = if self.style.ascii { "->" } else { "→" };
         let client = self.client.as_ref().map(|client| format!("{client} {arrow} ")).unwrap_or_default();
-        let number = if self.numbered { "#" } else { "" };
-        page.heading(&format!("session {number}{}: {client}{}", self.label, self.target()));
+        page.heading(&format!("session {}: {client}{}", self.label, self.target()));
     }
 
     /// What the user named.
@@ -192,7 +191,12 @@ impl LiveText {
         if let (true, Some(side), PAUSE_US..) = (is_new, event.from, paused) {
             let waits = if side == Side::Client { [paused, 0] } else { [0, paused] };
             let columns = Columns { mark: ' ', name: "(pause)", outcome: None, us: Some(paused) };
-            self.row(&columns, &time::bar(paused, waits, &self.style), pause_words(side, event.phase), page);
+            self.row(
+                &columns,
+                &time::bar(paused, waits, &self.style),
+                pause_words(side, self.entered, event.phase),
+                page,
+            );
         }
         if is_new && event.phase == Phase::Active {
             let columns = Columns { mark: mark(event.inferred), name: "active", outcome: None, us: None };
@@ -425,16 +429,16 @@ fn leg(leg: Leg) -> &'static str {
     }
 }
 
-/// Why a side may have paused before `phase`.
-fn pause_words(side: Side, phase: Phase) -> &'static str {
-    match (side, phase) {
-        (Side::Client, Phase::X224) => "client was connected and sent nothing",
-        (Side::Client, Phase::Tls) => "client paused before TLS: normally the password prompt",
-        (Side::Client, Phase::Credssp | Phase::Mcs) => {
+/// Why a side may have paused between two phases.
+fn pause_words(side: Side, before: Option<Phase>, after: Phase) -> &'static str {
+    match (side, before, after) {
+        (Side::Client, _, Phase::X224) => "client was connected and sent nothing",
+        (Side::Client, _, Phase::Tls) => "client paused before TLS: normally the password prompt",
+        (Side::Client, Some(Phase::Tls), _) => {
             "client paused: normally the question whether to trust the server"
         }
-        (Side::Client, _) => "client paused",
-        (Side::Server, _) => "server paused",
+        (Side::Client, ..) => "client paused",
+        (Side::Server, ..) => "server paused",
     }
 }
 

@@ -6,6 +6,7 @@ mod tls;
 mod x224;
 
 use super::safe;
+use crate::explain::{self, Entry, Family};
 use crate::trace::{Detail, Event, Phase, RdpMessage, Side, UdpMessage};
 use std::collections::BTreeMap;
 
@@ -145,6 +146,12 @@ pub(super) fn event_name(detail: &Detail) -> String {
     // Serialising these types into memory cannot fail; without a name the line is still worth its time.
     let json = serde_json::to_value(detail).unwrap_or_default();
     json.get("event").and_then(|name| name.as_str()).unwrap_or_default().to_owned()
+}
+
+/// What `code` means in `family`, and in no other.
+fn meaning(family: Family, code: u32) -> Option<&'static Entry> {
+    let explanation = explain::run(&format!("{}:{code}", family.id()), None).ok()?;
+    explanation.meanings.iter().map(|meaning| meaning.entry).find(|entry| entry.code == code)
 }
 
 /// Equal clauses once, with their number, in the order of their first.

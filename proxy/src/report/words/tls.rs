@@ -1,6 +1,6 @@
 //! TLS and certificates in words.
 
-use super::counted;
+use super::{counted, meaning};
 use crate::explain::Family;
 use crate::report::safe;
 use crate::trace::{Detail, Event};
@@ -72,7 +72,7 @@ fn alert_words(alert: &Alert) -> String {
         Some(name) => safe::name(name),
         None => format!("level {}", alert.level),
     };
-    match Family::Tls.find(alert.description.into()) {
+    match meaning(Family::Tls, alert.description.into()) {
         Some(entry) => format!("TLS alert {} ({}, {level}): {}", entry.name, entry.code, entry.meaning),
         None => format!("TLS alert {} ({level})", alert.description),
     }

@@ -1,6 +1,6 @@
 //! The X.224 negotiation in words.
 
-use super::counted;
+use super::{counted, meaning};
 use crate::explain::Family;
 use crate::report::safe;
 use crate::trace::{Detail, Event};
@@ -60,7 +60,7 @@ fn chose(confirm: &ConnectionConfirm) -> String {
 
 fn refused(failure: &NegotiationFailure) -> String {
     let name = safe::name(&failure.name);
-    match Family::X224.find(failure.code) {
+    match meaning(Family::X224, failure.code) {
         Some(entry) => format!("server refused with {name} ({}): {}", failure.code, entry.meaning),
         None => format!("server refused with {name}"),
     }
