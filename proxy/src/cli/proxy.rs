@@ -1,6 +1,6 @@
 //! `rdpscope proxy TARGET`.
 
-use super::arguments::ProxyArguments;
+use super::arguments::{self, ProxyArguments};
 use super::console::Console;
 use super::output::Output;
 use super::{Exit, Failure};
@@ -90,6 +90,7 @@ fn trace_folder(arguments: &ProxyArguments) -> Result<Option<TraceFolder>, Failu
 
 fn settings(arguments: ProxyArguments) -> Settings {
     Settings {
+        knows_command: arguments::accepts,
         shown: shown(&arguments),
         route: Route {
             target: arguments.target,
