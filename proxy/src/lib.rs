@@ -6,6 +6,7 @@
 
 #![warn(missing_docs)]
 
+pub mod diagnose;
 pub mod observe;
 pub mod trace;
 pub mod wire;
