@@ -4,9 +4,12 @@
 //! and every later source of bytes, feeds the same observers; every conclusion is a rule over the finished record.
 //! `wire`, `trace`, `observe`, `explain`, `diagnose` and `report` know no socket, no clock and no file.
 
-#![warn(missing_docs)]
-
+pub mod cli;
+pub mod demo;
 pub mod diagnose;
+pub mod explain;
 pub mod observe;
+pub mod recorder;
+pub mod relay;
 pub mod trace;
 pub mod wire;

@@ -7,7 +7,7 @@ use rdpscope_certs::inspect::inspect;
 const MOST_CERTIFICATES: usize = 10;
 
 /// Describes a chain, end entity first; what cannot be read is said and left out.
-pub fn describe(chain: &[&[u8]]) -> Detail {
+pub(super) fn describe(chain: &[&[u8]]) -> Detail {
     let mut certificates = Vec::new();
     let mut unreadable = Vec::new();
     for (place, der) in chain.iter().take(MOST_CERTIFICATES).enumerate() {

@@ -36,14 +36,20 @@ pub struct EncryptedObserver {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// CredSSP: messages alternate, the client begins.
-    Credssp { turn: u32, last: Option<Side>, with_authorization: bool },
+    Credssp {
+        turn: u32,
+        last: Option<Side>,
+        with_authorization: bool,
+    },
     ConnectInitial,
     ConnectResponse,
     Channels,
     Licensing,
     DemandActive,
     ConfirmActive,
-    Finalization { from_server: u32 },
+    Finalization {
+        from_server: u32,
+    },
     /// Protocols that are not followed by size.
     Unfollowed,
     Active,
@@ -139,7 +145,13 @@ impl EncryptedObserver {
         }
     }
 
-    fn finalization(&mut self, from: Side, from_server: u32, length: PlaintextLength, say: &mut impl FnMut(Phase, Detail)) {
+    fn finalization(
+        &mut self,
+        from: Side,
+        from_server: u32,
+        length: PlaintextLength,
+        say: &mut impl FnMut(Phase, Detail),
+    ) {
         let fits = FINALIZATION.clone().any(|size| length.may_be(size));
         match from {
             Side::Server if fits && from_server + 1 < SERVER_FINALIZATION_PDUS => {
@@ -152,7 +164,9 @@ impl EncryptedObserver {
                 }
                 self.activate(say);
             }
-            Side::Client if fits => self.message(self.state, Phase::Finalization, "client_finalization", length, say),
+            Side::Client if fits => {
+                self.message(self.state, Phase::Finalization, "client_finalization", length, say)
+            }
             _ => {}
         }
     }

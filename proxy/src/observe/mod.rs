@@ -2,13 +2,13 @@
 //! their named limits; fed the same bytes in other pieces they give the same events.
 
 mod certificates;
-mod encrypted;
-mod rdp;
+pub mod encrypted;
+pub mod rdp;
 pub mod session;
 mod summary;
 pub mod timeline;
-mod tls;
-mod udp;
+pub mod tls;
+pub mod udp;
 
 pub use session::SessionObserver;
 pub use timeline::Timeline;

@@ -1,18 +1,18 @@
 //! The RDP session as a state machine: both byte streams from right after the X.224 confirm (or, where TLS is
-//! terminated, its plaintext after CredSSP) in, messages out. PDUs are routed by MCS channel id, because the data of a
-//! static channel can look like anything. Once the session is active the volume is only counted.
+//! terminated, its plaintext after CredSSP) in, messages out. PDUs are routed by MCS channel id, because the
+//! data of a static channel can look like anything. Once the session is active the volume is only counted.
 
 use crate::trace::{Phase, Side};
-use crate::wire::rdp::message::{ConnectResponse, RdpMessage};
-use crate::wire::rdp::security::{self, SEC_ENCRYPT, SEC_KINDS};
-use crate::wire::rdp::share::{self, OtherShareData, ShareControl};
-use super::{
-    autodetect, capabilities, client_info, heartbeat, licensing, logon, multitransport, redirection,
-};
 use crate::wire::Malformed;
 use crate::wire::gcc;
 use crate::wire::mcs::{self, McsPdu, REASONS, RESULTS};
 use crate::wire::named::Code;
+use crate::wire::rdp::message::{ConnectResponse, RdpMessage};
+use crate::wire::rdp::security::{self, SEC_ENCRYPT, SEC_KINDS};
+use crate::wire::rdp::share::{self, OtherShareData, ShareControl};
+use crate::wire::rdp::{
+    autodetect, capabilities, client_info, heartbeat, licensing, logon, multitransport, redirection,
+};
 use crate::wire::tpkt::{self, Pdu, TPKT_VERSION};
 
 /// The I/O channel until the server names it: every server in use takes this one.
@@ -21,6 +21,8 @@ const DEFAULT_IO_CHANNEL: u16 = 1003;
 const MALFORMED_LIMIT: usize = 32;
 /// Kinds of unreadable PDUs that are told; real sessions have fewer than ten.
 const KIND_LIMIT: usize = 32;
+/// Auto-detect results told of an active session; some servers measure several times a second, without end.
+const RESULT_LIMIT: usize = 256;
 
 const X224_DATA: [u8; 3] = [0x02, 0xF0, 0x80];
 
@@ -62,6 +64,8 @@ pub struct RdpObserver {
     kinds: Vec<(Side, u16, u16)>,
     heartbeat: Option<heartbeat::Heartbeat>,
     filler_seen: bool,
+    announced_end: bool,
+    results_told: usize,
 }
 
 /// The phase a message belongs to; `None` where it can come in any.
@@ -112,6 +116,8 @@ impl RdpObserver {
             kinds: Vec::new(),
             heartbeat: None,
             filler_seen: false,
+            announced_end: false,
+            results_told: 0,
         }
     }
 
@@ -128,6 +134,11 @@ impl RdpObserver {
     /// True when the framing of this direction broke, so that nothing more is told of it.
     pub fn is_lost(&self, from: Side) -> bool {
         self.directions[from.index()].lost
+    }
+
+    /// Whether a Disconnect Provider Ultimatum went by.
+    pub fn announced_end(&self) -> bool {
+        self.announced_end
     }
 
     /// Takes the next bytes that `from` sent and appends what they say to `out`.
@@ -229,6 +240,7 @@ impl RdpObserver {
                 RdpMessage::ChannelJoinConfirm { result: result(code), requested, channel_id }
             }
             McsPdu::DisconnectProviderUltimatum { reason } => {
+                self.announced_end = true;
                 RdpMessage::DisconnectProviderUltimatum { reason: Code::new(reason.into(), REASONS) }
             }
             McsPdu::Other { choice } => RdpMessage::OtherDomainPdu { choice },
@@ -330,10 +342,13 @@ impl RdpObserver {
         Ok(())
     }
 
-    /// The filler of a measurement is told once, the steps of one only while connecting, its results always.
+    /// Filler is told once, the steps of a measurement only while connecting, later results up to a limit.
     fn is_worth_telling(&mut self, message: &autodetect::AutoDetect) -> bool {
-        let repeated_filler = message.is_filler() && std::mem::replace(&mut self.filler_seen, true);
-        !repeated_filler && (self.phase < Phase::Active || message.is_result())
+        if self.phase < Phase::Active {
+            return !(message.is_filler() && std::mem::replace(&mut self.filler_seen, true));
+        }
+        self.results_told += usize::from(message.is_result());
+        message.is_result() && self.results_told <= RESULT_LIMIT
     }
 
     fn share_pdus(&mut self, payload: &[u8], out: &mut Vec<RdpMessage>) -> Result<(), Malformed> {

@@ -73,7 +73,7 @@ impl SessionObserver {
         match &self.stage {
             Stage::Negotiation => false,
             Stage::Tls { inside, .. } => inside.is_active(),
-            Stage::Rdp(observer) => observer.is_lost(),
+            Stage::Rdp(observer) => observer.is_lost(Side::Client) && observer.is_lost(Side::Server),
             Stage::Over => true,
         }
     }
@@ -245,9 +245,12 @@ fn follow_rdp(observer: &mut RdpObserver, t_us: Micros, from: Side, bytes: &[u8]
     let mut messages = Vec::new();
     observer.data(from, bytes, &mut messages);
     for message in messages {
-        let phase = rdp::phase(&message).unwrap_or(observer.phase());
+        let phase = rdp::phase(&message).unwrap_or_else(|| observer.phase());
         let detail = match message {
             RdpMessage::FastPathStarted => Detail::SessionTraffic,
+            RdpMessage::Malformed { structure, offset, reason } => {
+                Detail::Malformed { structure, offset, reason, bytes: String::new() }
+            }
             message => Detail::Rdp(Box::new(message)),
         };
         out.push(event(t_us, from, phase, detail));

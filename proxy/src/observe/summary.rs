@@ -5,7 +5,7 @@ use crate::wire::x224::ConnectionRequest;
 use rdpscope_certs::inspect::Certificate;
 
 /// Adds what `event` tells to `summary`.
-pub fn note(summary: &mut Summary, event: &Event) {
+pub(super) fn note(summary: &mut Summary, event: &Event) {
     match &event.detail {
         Detail::Accepted { peer, .. } => summary.client = Some(peer.clone()),
         Detail::Connected { address, .. } => summary.server = Some(address.clone()),

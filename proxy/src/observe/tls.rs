@@ -4,7 +4,8 @@ use super::certificates;
 use crate::trace::{Detail, Side};
 use crate::wire::Malformed;
 use crate::wire::tls::{
-    Alert, ClientHello, ContentType, HandshakeMessage, HandshakeReader, Record, RecordReader, ServerHello, certificate_list,
+    Alert, ClientHello, ContentType, HandshakeMessage, HandshakeReader, Record, RecordReader, ServerHello,
+    certificate_list,
 };
 
 /// Bytes shown of what breaks the format.
@@ -130,11 +131,6 @@ impl TlsObserver {
         self.directions[from.index()].stopped = true;
     }
 
-    /// Both sides have sent their Finished.
-    pub fn is_complete(&self) -> bool {
-        self.complete
-    }
-
     /// Whether this side sent a fatal alert in clear.
     pub fn alerted(&self, from: Side) -> bool {
         self.directions[from.index()].fatal_alert
@@ -164,6 +160,8 @@ impl TlsObserver {
             ContentType::Alert if direction.encrypted => infer(seen, Detail::EncryptedAlert { length }),
             ContentType::Alert => self.alert(from, &record.fragment.unwrap_or_default(), seen),
             ContentType::ApplicationData => self.application_data(from, length, seen),
+            // RFC 6520; says nothing about the session.
+            ContentType::Heartbeat => {}
         }
     }
 
@@ -202,7 +200,13 @@ impl TlsObserver {
         }
     }
 
-    fn handshake(&mut self, from: Side, mut fragment: &[u8], record_version: u16, seen: &mut impl FnMut(Seen)) {
+    fn handshake(
+        &mut self,
+        from: Side,
+        mut fragment: &[u8],
+        record_version: u16,
+        seen: &mut impl FnMut(Seen),
+    ) {
         while let Some(message) = self.directions[from.index()].handshake.next(&mut fragment) {
             match message {
                 Ok(message) => self.message(from, &message, record_version, seen),
@@ -211,14 +215,21 @@ impl TlsObserver {
         }
     }
 
-    fn message(&mut self, from: Side, message: &HandshakeMessage, record_version: u16, seen: &mut impl FnMut(Seen)) {
+    fn message(
+        &mut self,
+        from: Side,
+        message: &HandshakeMessage,
+        record_version: u16,
+        seen: &mut impl FnMut(Seen),
+    ) {
         let decoded = match message.message_type {
-            CLIENT_HELLO => {
-                ClientHello::decode(&message.body, record_version).map(|hello| Detail::ClientHello(Box::new(hello)))
-            }
+            CLIENT_HELLO => ClientHello::decode(&message.body, record_version)
+                .map(|hello| Detail::ClientHello(Box::new(hello))),
             SERVER_HELLO => ServerHello::decode(&message.body).map(|hello| self.server_hello(hello)),
             CERTIFICATE => certificate_list(&message.body).map(|chain| certificates::describe(&chain)),
-            _ => Ok(Detail::HandshakeMessage { name: message.name().into_owned(), length: message.body.len() }),
+            _ => {
+                Ok(Detail::HandshakeMessage { name: message.name().into_owned(), length: message.body.len() })
+            }
         };
         match decoded {
             Ok(detail) => tell(seen, detail),

@@ -16,7 +16,7 @@ const SYNS_TOLD: u32 = 16;
 /// Other datagrams that are told one by one; more are only counted.
 const NOT_RDPEUDP_TOLD: u64 = 3;
 
-/// What a SYN+ACK without its SYN must look like to be believed (2.2.2.5): its MTUs, and padding to the least of them.
+/// MTUs of a SYN+ACK that is believed without its SYN (2.2.2.5); it is padded to at least the least of them.
 const MTU: std::ops::RangeInclusive<u16> = 1132..=1232;
 
 /// Follows one flow: one client address and port, one server address and port.
@@ -229,7 +229,7 @@ impl UdpObserver {
     }
 }
 
-/// Whether a datagram of versions 1 and 2 that opens nothing can be one: it acknowledges or carries something.
+/// Whether a datagram that opens nothing can be of version 1 or 2: it acknowledges or carries something.
 fn is_plausible_data(datagram: &Datagram) -> bool {
     !datagram.flags.has(Flags::UNDEFINED | Flags::SYN) && datagram.flags.has(Flags::ACK | Flags::DATA)
 }
@@ -343,8 +343,7 @@ mod tests {
         observer.tick(40_000_001, &mut out);
         observer.tick(41_000_000, &mut out);
         observer.finish(50_000_000, &mut out);
-        let silence =
-            |for_us| UdpMessage::Silence { side: Side::Server, for_us, after_datagrams: 1 };
+        let silence = |for_us| UdpMessage::Silence { side: Side::Server, for_us, after_datagrams: 1 };
         assert_eq!(out[3..], [silence(39_999_001), silence(49_999_000)]);
     }
 
@@ -361,8 +360,7 @@ mod tests {
 
     #[test]
     fn without_the_beginning_nothing_is_claimed() {
-        let (mut observer, mut out) =
-            run(&[(0, Side::Client, &data(&[1])), (9, Side::Server, &data(&[2]))]);
+        let (mut observer, mut out) = run(&[(0, Side::Client, &data(&[1])), (9, Side::Server, &data(&[2]))]);
         observer.finish(90_000_000, &mut out);
         assert_eq!(out, [UdpMessage::BeginningNotSeen]);
         assert_eq!(observer.summary().established, None);
@@ -394,7 +392,9 @@ mod tests {
     fn a_message_survives_json() {
         let (_, out) = run(&[(0, Side::Client, &syn(0x0101))]);
         let json = serde_json::to_string(&out[0]).unwrap();
-        assert!(json.starts_with(r#"{"event":"syn","attempt":1,"version":3,"udp_version":257,"flags":["SYN","SYNEX"]"#));
+        assert!(json.starts_with(
+            r#"{"event":"syn","attempt":1,"version":3,"udp_version":257,"flags":["SYN","SYNEX"]"#
+        ));
         assert_eq!(serde_json::from_str::<UdpMessage>(&json).unwrap(), out[0]);
     }
 
@@ -410,7 +410,8 @@ mod tests {
             let mut out = Vec::new();
             if begun > 0 {
                 observer.datagram(0, Side::Client, &syn(0x0101), &mut out);
-                observer.datagram(1, Side::Server, &syn_ack([2, 3, 0x0101][usize::from(begun) - 1]), &mut out);
+                let version = [2, 3, 0x0101][usize::from(begun) - 1];
+                observer.datagram(1, Side::Server, &syn_ack(version), &mut out);
             }
             for (t_us, up, bytes) in &steps {
                 let from = if *up { Side::Client } else { Side::Server };
@@ -449,7 +450,8 @@ mod tests {
     }
 
     fn assert_syn(truth: &Value, syn: &Syn, file: &str) {
-        let hex = |text: &Value| u16::from_str_radix(text.as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
+        let hex =
+            |text: &Value| u16::from_str_radix(text.as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
         assert_eq!(syn.udp_version, Some(hex(&truth["version"])), "{file}");
         assert_eq!(syn.flags, Flags(hex(&truth["flags"])).names(), "{file}");
         assert_eq!(truth["lossy"], syn.lossy, "{file}");
@@ -464,7 +466,11 @@ mod tests {
         assert_eq!(truth["bytes_client"], summary.bytes_up, "{file}");
         assert_eq!(truth["bytes_server"], summary.bytes_down, "{file}");
         assert_eq!(truth["client_syn_count"].as_u64().unwrap_or(0), u64::from(summary.syn_count), "{file}");
-        assert_eq!(truth["server_syn_count"].as_u64().unwrap_or(0), u64::from(summary.syn_ack_count), "{file}");
+        assert_eq!(
+            truth["server_syn_count"].as_u64().unwrap_or(0),
+            u64::from(summary.syn_ack_count),
+            "{file}"
+        );
         assert_eq!(truth["established"], summary.established.unwrap_or(false), "{file}");
         assert_eq!(truth["client_syn"].is_object(), summary.established.is_some(), "{file}");
         assert_eq!(summary.not_rdpeudp, 0, "{file}: {out:?}");
@@ -485,14 +491,17 @@ mod tests {
 
     #[test]
     fn real_captures_give_what_another_analyser_says_of_them() {
-        let Some(folder) = pcap::folder("real_captures_give_what_another_analyser_says_of_them") else { return };
+        let Some(folder) = pcap::folder("real_captures_give_what_another_analyser_says_of_them") else {
+            return;
+        };
         for (file, conversations) in [
             ("zeek/rdpeudp-handshake-fail.pcap", 1),
             ("zeek/rdpeudp-handshake-success.pcap", 1),
             ("zeek/rdpeudp2-handshake-success.pcap", 1),
             ("ndpi/rdp2.pcap", 3),
         ] {
-            let truth = std::fs::read(folder.join(format!("truth/{}.json", file.replace('/', "__")))).unwrap();
+            let truth =
+                std::fs::read(folder.join(format!("truth/{}.json", file.replace('/', "__")))).unwrap();
             let truth: Value = serde_json::from_slice(&truth).unwrap();
             let flows = flows(&folder.join(file), 3389);
             assert_eq!(flows.len(), conversations, "{file}");

@@ -45,7 +45,9 @@ pub struct RecorderHandle {
 impl RecorderHandle {
     /// Hands lines over without waiting; gives them back when the queue is full.
     fn offer(&self, session: &SessionId, lines: Vec<Line>) -> Result<(), Vec<Line>> {
-        self.sender.try_send(Batch { session: session.clone(), lines }).map_err(|error| error.into_inner().lines)
+        self.sender
+            .try_send(Batch { session: session.clone(), lines })
+            .map_err(|error| error.into_inner().lines)
     }
 
     /// Hands lines over and waits for room: for the end of a session, when there is nothing left to delay.
@@ -66,7 +68,8 @@ impl Recorder {
     pub fn start(folder: Option<TraceFolder>, watcher: Box<dyn Watcher>) -> std::io::Result<Recorder> {
         let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
         let writer = Writer { folder, watcher, files: HashMap::new(), buffer: Vec::new(), complained: false };
-        let thread = std::thread::Builder::new().name("recorder".to_owned()).spawn(move || writer.run(receiver))?;
+        let thread =
+            std::thread::Builder::new().name("recorder".to_owned()).spawn(move || writer.run(receiver))?;
         Ok(Recorder { handle: Some(RecorderHandle { sender }), thread: Some(thread) })
     }
 
@@ -127,7 +130,10 @@ impl Writer {
         if let Err(error) = written {
             self.files.remove(&batch.session);
             let path = folder.trace_path(&batch.session);
-            self.complain(&format!("cannot write {}: {error}; the trace ends there, the relay goes on", path.display()));
+            self.complain(&format!(
+                "cannot write {}: {error}; the trace ends there, the relay goes on",
+                path.display()
+            ));
         }
     }
 

@@ -75,7 +75,8 @@ pub struct RdpFile {
 impl RdpFile {
     /// Writes a minimal file that points at `address`.
     pub fn write(address: SocketAddr) -> io::Result<RdpFile> {
-        let path = std::env::temp_dir().join(format!("rdpscope-{}-{}.rdp", std::process::id(), address.port()));
+        let path =
+            std::env::temp_dir().join(format!("rdpscope-{}-{}.rdp", std::process::id(), address.port()));
         std::fs::write(&path, format!("full address:s:{address}\r\n"))?;
         Ok(RdpFile { path })
     }
@@ -141,6 +142,9 @@ mod tests {
     fn says_what_is_wrong_with_a_command() {
         assert_eq!(ClientCommand::parse(""), Err(ClientCommandError::Empty));
         assert!(matches!(ClientCommand::parse("a 'b"), Err(ClientCommandError::Quotes(_))));
-        assert_eq!(ClientCommand::parse("a {user}"), Err(ClientCommandError::UnknownPlace("user".to_owned())));
+        assert_eq!(
+            ClientCommand::parse("a {user}"),
+            Err(ClientCommandError::UnknownPlace("user".to_owned()))
+        );
     }
 }

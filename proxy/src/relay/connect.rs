@@ -41,7 +41,10 @@ pub async fn connect(addresses: &[SocketAddr], mut say: impl FnMut(Detail)) -> i
             Ok(stream) => {
                 say(connected(address, &stream, began.elapsed()));
                 for (address, began) in abandoned {
-                    say(Detail::ConnectAbandoned { address: address.to_string(), took_us: micros(began.elapsed()) });
+                    say(Detail::ConnectAbandoned {
+                        address: address.to_string(),
+                        took_us: micros(began.elapsed()),
+                    });
                 }
                 return Ok(stream);
             }

@@ -2,7 +2,7 @@
 
 use super::attempts::Attempts;
 use super::client_command::{ClientCommand, Places, RdpFile, describe};
-use super::session::{self, Route, SharedSession};
+use super::session::{self, Route, SharedSession, Surroundings};
 use super::udp::{self, UdpMode, UdpSessions};
 use crate::recorder::{RecorderHandle, SessionId, SessionTrace, TraceStart};
 use crate::trace::Record;
@@ -40,6 +40,8 @@ pub struct Settings {
     pub client: Option<ClientCommand>,
     /// What becomes of RDP-UDP.
     pub udp: UdpMode,
+    /// Whether this build has a command that a verdict proposes; others are left out.
+    pub knows_command: fn(&str) -> bool,
     /// The settings as the trace shows them.
     pub shown: serde_json::Map<String, serde_json::Value>,
 }
@@ -188,7 +190,13 @@ struct Shared {
     run_id: String,
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, number: u64, shared: Arc<Shared>, stop: watch::Receiver<bool>) -> Record {
+async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    number: u64,
+    shared: Arc<Shared>,
+    stop: watch::Receiver<bool>,
+) -> Record {
     let start = TraceStart {
         id: SessionId::from(format!("{}-{number:04}", shared.run_id)),
         target: shared.settings.route.target.to_string(),
@@ -197,7 +205,13 @@ async fn serve(stream: TcpStream, peer: SocketAddr, number: u64, shared: Arc<Sha
         began: Instant::now(),
     };
     let session = SharedSession::new(SessionTrace::begin(start, Some(shared.recorder.clone())));
-    session::run(stream, peer, &shared.settings.route, session, &shared.attempts, &shared.udp, stop).await
+    let surroundings = Surroundings {
+        route: &shared.settings.route,
+        attempts: &shared.attempts,
+        udp: &shared.udp,
+        knows_command: shared.settings.knows_command,
+    };
+    session::run(stream, peer, session, &surroundings, stop).await
 }
 
 async fn relay_udp(socket: UdpSocket, shared: Arc<Shared>) {

@@ -9,7 +9,8 @@ pub async fn resolve(target: &Target) -> io::Result<Vec<SocketAddr>> {
     if let Some(ip) = target.ip() {
         return Ok(vec![SocketAddr::new(ip, target.port)]);
     }
-    let found: Vec<SocketAddr> = tokio::net::lookup_host((target.host.as_str(), target.port)).await?.collect();
+    let found: Vec<SocketAddr> =
+        tokio::net::lookup_host((target.host.as_str(), target.port)).await?.collect();
     if found.is_empty() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "the name exists but has no address"));
     }
@@ -25,7 +26,8 @@ fn interleave(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
         }
     }
     let v6_first = unique.first().is_some_and(|address| matches!(address.ip(), IpAddr::V6(_)));
-    let (first, second): (Vec<_>, Vec<_>) = unique.into_iter().partition(|address| address.is_ipv6() == v6_first);
+    let (first, second): (Vec<_>, Vec<_>) =
+        unique.into_iter().partition(|address| address.is_ipv6() == v6_first);
     let (mut first, mut second) = (first.into_iter(), second.into_iter());
     let mut ordered = Vec::new();
     loop {
@@ -43,7 +45,8 @@ mod tests {
 
     #[test]
     fn families_alternate_and_the_resolvers_choice_comes_first() {
-        let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<SocketAddr>>();
+        let addresses =
+            |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<SocketAddr>>();
         let found = addresses(&["[2001:db8::1]:1", "[2001:db8::2]:1", "10.0.0.1:1", "10.0.0.1:1"]);
         assert_eq!(interleave(found), addresses(&["[2001:db8::1]:1", "10.0.0.1:1", "[2001:db8::2]:1"]));
         assert_eq!(interleave(addresses(&["10.0.0.1:1"])), addresses(&["10.0.0.1:1"]));

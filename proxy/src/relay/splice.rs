@@ -39,7 +39,11 @@ mod linux {
         }
 
         /// Takes bytes from `source`; 0 is its end.
-        pub(in crate::relay) fn poll_fill(&mut self, cx: &mut Context<'_>, source: &TcpStream) -> Poll<io::Result<usize>> {
+        pub(in crate::relay) fn poll_fill(
+            &mut self,
+            cx: &mut Context<'_>,
+            source: &TcpStream,
+        ) -> Poll<io::Result<usize>> {
             loop {
                 ready!(source.poll_read_ready(cx))?;
                 let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
@@ -58,7 +62,11 @@ mod linux {
         }
 
         /// Gives bytes to `sink` until none is held.
-        pub(in crate::relay) fn poll_drain(&mut self, cx: &mut Context<'_>, sink: &TcpStream) -> Poll<io::Result<()>> {
+        pub(in crate::relay) fn poll_drain(
+            &mut self,
+            cx: &mut Context<'_>,
+            sink: &TcpStream,
+        ) -> Poll<io::Result<()>> {
             while self.held > 0 {
                 ready!(sink.poll_write_ready(cx))?;
                 let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;

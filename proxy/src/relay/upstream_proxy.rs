@@ -43,7 +43,9 @@ pub enum ProxyUrlError {
     #[error("upstream proxy {0:?} is neither http://HOST[:PORT] nor socks5://HOST[:PORT]")]
     Scheme(String),
     /// A user name in the URL.
-    #[error("upstream proxy: a password on the command line can be read by every user of this machine; use a proxy that knows this machine by its address")]
+    #[error(
+        "upstream proxy: a password on the command line can be read by every user of this machine; use a proxy that knows this machine by its address"
+    )]
     Credentials,
     /// The host or port is not one.
     #[error("upstream proxy: {0}")]
@@ -80,7 +82,11 @@ impl fmt::Display for UpstreamProxy {
 }
 
 /// Reaches `target` through `proxy` and tells `say` each step.
-pub async fn connect(proxy: &UpstreamProxy, target: &Target, mut say: impl FnMut(Detail)) -> io::Result<TcpStream> {
+pub async fn connect(
+    proxy: &UpstreamProxy,
+    target: &Target,
+    mut say: impl FnMut(Detail),
+) -> io::Result<TcpStream> {
     let began = Instant::now();
     let addresses = resolve(&proxy.address).await.inspect_err(|error| {
         say(Detail::UpstreamProxyRefused {
@@ -101,14 +107,22 @@ pub async fn connect(proxy: &UpstreamProxy, target: &Target, mut say: impl FnMut
     match opened {
         Ok(stream) => {
             let took_us = connect::micros(began.elapsed());
-            say(Detail::UpstreamProxyOpened { proxy: proxy.to_string(), target: target.to_string(), took_us });
+            say(Detail::UpstreamProxyOpened {
+                proxy: proxy.to_string(),
+                target: target.to_string(),
+                took_us,
+            });
             let local = stream.local_addr().map_or_else(|_| String::new(), |local| local.to_string());
             say(Detail::Connected { address: target.to_string(), local, took_us });
             Ok(stream)
         }
         Err(error) => {
             let reason = connect::plain_reason(&error);
-            say(Detail::UpstreamProxyRefused { proxy: proxy.to_string(), target: target.to_string(), reason });
+            say(Detail::UpstreamProxyRefused {
+                proxy: proxy.to_string(),
+                target: target.to_string(),
+                reason,
+            });
             Err(error)
         }
     }

@@ -1,8 +1,8 @@
 //! What was seen, one struct for everything.
 
 use super::{How, Leg, Micros, Phase, RdpMessage, Side, UdpMessage};
-use crate::wire::tls::{Alert, ClientHello, ServerHello};
 use crate::wire::preconnection::PreconnectionPdu;
+use crate::wire::tls::{Alert, ClientHello, ServerHello};
 use crate::wire::x224::{ConnectionConfirm, ConnectionRequest, NegotiationFailure};
 use rdpscope_certs::inspect::Certificate;
 use schemars::JsonSchema;
@@ -208,7 +208,8 @@ pub enum Detail {
         offset: usize,
         /// What is wrong.
         reason: String,
-        /// The bytes at its start, hex, at most 32 of them.
+        /// The bytes at its start, hex, at most 32 of them; absent where they could hold something private.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         bytes: String,
     },
     /// The observer no longer follows this side, and why.
@@ -296,7 +297,9 @@ impl Detail {
     /// When what this event reports began, given when it ended.
     pub fn began_us(&self, t_us: Micros) -> Micros {
         match self {
-            Detail::Resolved { took_us, .. } | Detail::ResolutionFailed { took_us, .. } => t_us.saturating_sub(*took_us),
+            Detail::Resolved { took_us, .. } | Detail::ResolutionFailed { took_us, .. } => {
+                t_us.saturating_sub(*took_us)
+            }
             _ => t_us,
         }
     }

@@ -11,11 +11,12 @@ mod summary;
 mod udp;
 mod verdict;
 
+pub use crate::wire::rdp::RdpMessage;
 pub use event::{ConnectError, Detail, Event, TcpInfo};
 pub use line::{Altered, End, Header, Line, SCHEMA_VERSION};
-pub use crate::wire::rdp::RdpMessage;
 pub use phase::{Outcome, Phase, PhaseRecord};
 pub use record::Record;
+
 pub use summary::{CertificateSummary, CredsspSummary, GatewaySummary, Summary, Transport};
 pub use udp::{Syn, UdpMessage, UdpSummary};
 pub use verdict::{Alternative, Confidence, Evidence, Finding, Fix, Verdict, VerdictId, Where};

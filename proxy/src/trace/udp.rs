@@ -41,7 +41,7 @@ pub enum UdpMessage {
         /// Which of the two.
         protocol: RecordProtocol,
     },
-    /// Datagrams without the handshake before them: whether and how the connection was opened cannot be known.
+    /// Datagrams without the handshake before them: whether the connection was opened cannot be known.
     BeginningNotSeen,
     /// A datagram that is not RDP-UDP; only the first few are told one by one.
     NotRdpeudp {

@@ -181,6 +181,13 @@ verdict_ids! {
     ServerClosed = "server-closed",
 }
 
+impl VerdictId {
+    /// Whether it says that something is wrong. A client that went away for reasons of its own is no proof of that.
+    pub fn is_fault(self) -> bool {
+        !matches!(self, VerdictId::Healthy | VerdictId::ClientPrompted | VerdictId::ClientClosed)
+    }
+}
+
 impl std::fmt::Display for VerdictId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(self.as_str())

@@ -1,5 +1,5 @@
-//! MCS (T.125) as RDP uses it: the BER-encoded connect PDUs and the PER-encoded domain PDUs (MS-RDPBCGR 2.2.1.3 to
-//! 2.2.1.9). Decoders take what follows the X.224 data header `02 F0 80`.
+//! MCS (T.125) as RDP uses it: the BER-encoded connect PDUs and the PER-encoded domain PDUs (MS-RDPBCGR
+//! 2.2.1.3 to 2.2.1.9). Decoders take what follows the X.224 data header `02 F0 80`.
 
 use std::ops::Range;
 
@@ -158,7 +158,7 @@ fn connect(structure: &'static str, pdu: &[u8]) -> Result<Connect, Malformed> {
         }
         connect.elements.push(element);
     }
-    // userData is the last element of both PDUs; in a Connect-Initial the two domain selectors have its tag, too.
+    // userData is the last element of both PDUs; the domain selectors of a Connect-Initial have its tag, too.
     if let Some(last) = connect.elements.last().filter(|last| last.tag == TAG_OCTET_STRING) {
         connect.user_data = last.content.clone();
     }
@@ -225,8 +225,8 @@ fn domain_pdu(pdu: &[u8]) -> Result<McsPdu, Malformed> {
     }
 }
 
-/// PER packs the four bits of `Result` across two bytes; servers that write it as a byte of its own are recognised by
-/// the padding bits, which PER leaves at zero.
+/// PER packs the four bits of `Result` across two bytes; servers that write it as a byte of its own are
+/// recognised by the padding bits, which PER leaves at zero.
 fn per_result(first: u8, second: u8) -> u8 {
     if second & 0x1F != 0 { second } else { (first & 1) << 3 | second >> 5 }
 }
@@ -291,13 +291,9 @@ mod tests {
     #[test]
     fn send_data_with_both_lengths() {
         let short = decode(&[0x64, 0, 6, 3, 0xEB, 0x70, 2, 9, 9]).unwrap();
-        assert!(
-            matches!(short, McsPdu::SendDataRequest(data) if data.payload == (7..9) && data.channel_id == 1003)
-        );
+        assert!(matches!(short, McsPdu::SendDataRequest(d) if d.payload == (7..9) && d.channel_id == 1003));
         let long = decode(&[0x68, 0, 6, 3, 0xEB, 0x70, 0x80, 1, 9]).unwrap();
-        assert!(
-            matches!(long, McsPdu::SendDataIndication(data) if data.payload == (8..9) && data.initiator == 1007)
-        );
+        assert!(matches!(long, McsPdu::SendDataIndication(d) if d.payload == (8..9) && d.initiator == 1007));
         let cut = decode(&[0x68, 0, 6, 3, 0xEB, 0x70, 3, 9]).unwrap_err();
         assert_eq!((cut.structure, cut.reason), ("domainMCSPDU", "ends too early"));
     }

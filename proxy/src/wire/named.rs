@@ -1,4 +1,4 @@
-//! Numbers that keep their value beside the specification's name for it, so that an unknown one is never lost.
+//! Numbers that keep their value beside the specification's name for it, so that none is lost.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

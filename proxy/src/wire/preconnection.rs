@@ -68,7 +68,10 @@ mod tests {
     #[test]
     fn reads_both_versions() {
         let v1 = hex::decode("10000000000000000100000007000000").unwrap();
-        assert_eq!(decode(&v1), Ok(Some((PreconnectionPdu { length: 16, version: 1, id: 7, blob: None }, 16))));
+        assert_eq!(
+            decode(&v1),
+            Ok(Some((PreconnectionPdu { length: 16, version: 1, id: 7, blob: None }, 16)))
+        );
         let v2 = hex::decode("180000000000000002000000000000000300410042000000").unwrap();
         assert_eq!(decode(&v2).unwrap().unwrap().0.blob.as_deref(), Some("AB"));
         assert_eq!(decode(&v2[..20]), Ok(None));

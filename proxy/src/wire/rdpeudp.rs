@@ -88,7 +88,7 @@ pub struct SynDataEx {
     pub cookie_hash: bool,
 }
 
-/// What RDPUDP_FLAG_DATA announces: RDPUDP_SOURCE_PAYLOAD_HEADER (2.2.2.4) or RDPUDP_FEC_PAYLOAD_HEADER (2.2.2.2).
+/// What RDPUDP_FLAG_DATA announces: RDPUDP_SOURCE_PAYLOAD_HEADER or RDPUDP_FEC_PAYLOAD_HEADER (2.2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Payload {
     /// True for parity data (FEC), false for the upper layer's own bytes.
@@ -178,7 +178,7 @@ impl Datagram {
         self.flags.0 & (both | Flags::DATA | Flags::UNDEFINED) == both
     }
 
-    /// The version a SYN or SYN+ACK names: uUdpVer where there is one, else 1. 0 where it is no version we know.
+    /// The version a SYN or SYN+ACK names: uUdpVer where there is one, else 1; 0 for one that is not known.
     ///
     /// 0x0003 was sent by builds of 2019 and counts as version 3.
     pub fn version(&self) -> u8 {
@@ -253,7 +253,8 @@ mod tests {
     use ironrdp_core::{decode, encode_vec};
     use ironrdp_rdpeudp::pdu::{
         CorrelationIdPayload, FecHeader, SourceData, SourcePayloadHeader, SynDataExPayload, SynDataPayload,
-        SynExFlags, UdpVersion, V1AckVectorElement, V1AckVectorHeader, V1Datagram, V1Flags, VectorElementState,
+        SynExFlags, UdpVersion, V1AckVectorElement, V1AckVectorHeader, V1Datagram, V1Flags,
+        VectorElementState,
     };
     use proptest::prelude::*;
 
@@ -406,7 +407,9 @@ mod tests {
                 ..none
             };
             for other in [with_data, with_syn] {
-                assert_same(&encode_vec(&other).unwrap(), &other)?;
+                let bytes = encode_vec(&other).unwrap();
+                // Read again: the flags are set while encoding.
+                assert_same(&bytes, &decode::<V1Datagram>(&bytes).unwrap())?;
             }
         }
     }

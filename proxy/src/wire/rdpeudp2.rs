@@ -1,6 +1,6 @@
 //! The data phase of RDP-UDP version 3 (MS-RDPEUDP2 2.2.1). All numbers little endian.
 //!
-//! A datagram has no mark of its own: only an earlier handshake of version 3 between the same addresses tells.
+//! A datagram has no mark of its own: only an earlier handshake of version 3 on the same flow tells.
 
 use super::{Malformed, Reader};
 
@@ -18,8 +18,7 @@ const FLAG_OVERHEADSIZE: u16 = 0x040;
 const FLAG_DELAYACKINFO: u16 = 0x100;
 
 /// The flags that 2.2.1.1 defines.
-const DEFINED: u16 =
-    FLAG_ACK | FLAG_DATA | FLAG_ACKVEC | FLAG_AOA | FLAG_OVERHEADSIZE | FLAG_DELAYACKINFO;
+const DEFINED: u16 = FLAG_ACK | FLAG_DATA | FLAG_ACKVEC | FLAG_AOA | FLAG_OVERHEADSIZE | FLAG_DELAYACKINFO;
 
 /// One datagram of version 3.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +94,7 @@ fn skip_acknowledgement(reader: &mut Reader<'_>) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// Acknowledgement Vector Payload (2.2.1.2.6): a base, a size of seven bits, an optional time stamp, the vector.
+/// Acknowledgement Vector Payload (2.2.1.2.6): base, size of seven bits, optional time stamp, vector.
 fn skip_acknowledgement_vector(reader: &mut Reader<'_>) -> Result<(), Malformed> {
     reader.take(2)?;
     let packed = reader.u8()?;
@@ -109,8 +108,8 @@ mod tests {
     use super::*;
     use ironrdp_core::{Encode, encode_vec};
     use ironrdp_rdpeudp::pdu::{
-        AckPayload, AckVectorEntry, AckVectorPayload, DataBody, DataHeader, DelayAckInfoPayload, V2Flags, V2Header,
-        encode_with_prefix,
+        AckPayload, AckVectorEntry, AckVectorPayload, DataBody, DataHeader, DelayAckInfoPayload, V2Flags,
+        V2Header, encode_with_prefix,
     };
     use proptest::prelude::*;
 
@@ -160,7 +159,8 @@ mod tests {
 
         #[test]
         fn what_another_implementation_encodes_is_decoded_alike(
-            sequence in any::<u16>(), channel in any::<u16>(), delayed in proptest::collection::vec(any::<u8>(), 0..16),
+            sequence in any::<u16>(), channel in any::<u16>(),
+            delayed in proptest::collection::vec(any::<u8>(), 0..16),
             vector in proptest::collection::vec(0u8..128, 0..128), stamped in any::<bool>(),
             data in proptest::collection::vec(any::<u8>(), 0..99),
         ) {
@@ -170,7 +170,8 @@ mod tests {
             let body = DataBody { channel_seq_num: channel, data: data.clone() };
             let entries = vector.into_iter().map(|bitmap| AckVectorEntry::StateMap { bitmap }).collect();
             let vector = AckVectorPayload {
-                base_seq_num: 1, timestamp: stamped.then_some(5), send_ack_time_gap_ms: stamped.then_some(6), entries,
+                base_seq_num: 1, timestamp: stamped.then_some(5), entries,
+                send_ack_time_gap_ms: stamped.then_some(6),
             };
             let with_ack = on_the_wire(
                 V2Flags::ACK | V2Flags::DELAYACKINFO | V2Flags::DATA, &[&ack, &delay, &header, &body], false,

@@ -1,4 +1,4 @@
-//! Framing of the main RDP connection: TPKT (RFC 1006) and fast-path headers (MS-RDPBCGR 2.2.8.1.2, 2.2.9.1.2).
+//! Framing of the main RDP connection: TPKT (RFC 1006) and fast-path (MS-RDPBCGR 2.2.8.1.2, 2.2.9.1.2).
 
 use std::ops::Range;
 

@@ -241,7 +241,11 @@ fn decode_answer(variable: &[u8], length: usize, mut anomalies: Vec<String>) -> 
             }
             TYPE_RDP_NEG_FAILURE => {
                 let code = structure.value;
-                return Tpdu::NegotiationFailure(NegotiationFailure { code, name: failure_name(code), anomalies });
+                return Tpdu::NegotiationFailure(NegotiationFailure {
+                    code,
+                    name: failure_name(code),
+                    anomalies,
+                });
             }
             other => anomalies.push(format!("unknown negotiation structure {other:#04x}")),
         }
@@ -291,7 +295,9 @@ fn read_structure(bytes: &[u8], anomalies: &mut Vec<String>) -> Result<(Structur
         8
     };
     if length != expected {
-        anomalies.push(format!("negotiation structure {kind:#04x} says it is {length} bytes long, not {expected}"));
+        anomalies.push(format!(
+            "negotiation structure {kind:#04x} says it is {length} bytes long, not {expected}"
+        ));
     }
     Ok((structure, reader.offset()))
 }
@@ -326,7 +332,8 @@ mod tests {
         text += &hex::encode("Cookie: mstshash=adm\r\n");
         text += "0108080001000000 06002400 a1a2a3a4a5a6a7a8a9aaabacadaeafb0 00000000000000000000000000000000";
         let length = bytes(&text).len();
-        let request = request(&text.replacen("0300004b 46", &format!("0300{length:04x} {:02x}", length - 5), 1));
+        let request =
+            request(&text.replacen("0300004b 46", &format!("0300{length:04x} {:02x}", length - 5), 1));
         assert_eq!(request.cookie.as_deref(), Some("adm"));
         assert_eq!(request.flag_names, ["CORRELATION_INFO_PRESENT"]);
         assert_eq!(request.correlation_id.as_deref(), Some("a1a2a3a4a5a6a7a8a9aaabacadaeafb0"));
@@ -349,8 +356,13 @@ mod tests {
         let Tpdu::ConnectionConfirm(confirm) = confirm else { panic!("{confirm:?}") };
         assert_eq!(confirm.selected_protocol_name, "HYBRID");
         assert_eq!(confirm.flag_names.len(), 5);
-        for (code, name) in [(1, "SSL_REQUIRED_BY_SERVER"), (6, "SSL_WITH_USER_AUTH_REQUIRED_BY_SERVER"), (9, "0x00000009")] {
-            let answer = decode(&bytes(&format!("03000013 0ed00000123400 03000800{code:02x}000000"))).unwrap().unwrap().0;
+        for (code, name) in
+            [(1, "SSL_REQUIRED_BY_SERVER"), (6, "SSL_WITH_USER_AUTH_REQUIRED_BY_SERVER"), (9, "0x00000009")]
+        {
+            let answer = decode(&bytes(&format!("03000013 0ed00000123400 03000800{code:02x}000000")))
+                .unwrap()
+                .unwrap()
+                .0;
             let Tpdu::NegotiationFailure(failure) = answer else { panic!("{answer:?}") };
             assert_eq!((failure.code, failure.name.as_str()), (code, name));
         }

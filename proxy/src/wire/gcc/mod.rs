@@ -1,6 +1,6 @@
-//! GCC conference create request and response (T.124) inside the MCS connect PDUs: the list of RDP settings blocks
-//! (MS-RDPBCGR 2.2.1.3, 2.2.1.4). Blocks are found by the RDP key and walked to the end of the user data; the nested
-//! lengths of T.124 are not relied on, because clients in use write them two short.
+//! GCC conference create request and response (T.124) inside the MCS connect PDUs: the list of RDP settings
+//! blocks (MS-RDPBCGR 2.2.1.3, 2.2.1.4). Blocks are found by the RDP key and walked to the end of the user
+//! data; the nested lengths of T.124 are not relied on, because clients in use write them two short.
 
 mod client;
 mod server;
@@ -84,7 +84,7 @@ pub struct Block {
 }
 
 impl Block {
-    /// Where `width` bytes at `offset` of this block stand in the MCS connect PDU, when the block is long enough.
+    /// Where `width` bytes at `offset` of this block stand in the PDU, when the block is long enough.
     fn field(&self, offset: usize, width: usize) -> Option<usize> {
         (offset + width <= usize::from(self.length)).then_some(self.offset + offset)
     }
@@ -194,18 +194,18 @@ fn body<'a>(pdu: &'a [u8], block: &Block) -> &'a [u8] {
 }
 
 #[cfg(test)]
-pub(in crate::wire) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::wire::mcs::{self, McsPdu};
 
     /// A block with its header.
-    pub(in crate::wire) fn block(block_type: u16, body: &[u8]) -> Vec<u8> {
+    pub(crate) fn block(block_type: u16, body: &[u8]) -> Vec<u8> {
         let length = (body.len() + 4) as u16;
         [&block_type.to_le_bytes(), &length.to_le_bytes(), body].concat()
     }
 
     /// A Connect-Initial (0x65) or Connect-Response (0x66) around `blocks`.
-    pub(in crate::wire) fn connect_pdu(tag: u8, blocks: &[Vec<u8>]) -> Vec<u8> {
+    pub(crate) fn connect_pdu(tag: u8, blocks: &[Vec<u8>]) -> Vec<u8> {
         let key: &[u8] =
             if tag == 0x65 { b"\0\x05\0\x14\x7C\0\x01Duca" } else { b"\0\x05\0\x14\x7C\0\x01McDn" };
         let blocks = blocks.concat();
@@ -219,7 +219,7 @@ pub(in crate::wire) mod tests {
         ber(&[0x7F, tag], &[before, &ber(&[4], &user_data)].concat())
     }
 
-    pub(in crate::wire) fn client_list(pdu: &[u8]) -> BlockList {
+    pub(crate) fn client_list(pdu: &[u8]) -> BlockList {
         let McsPdu::ConnectInitial(connect) = mcs::decode(pdu).unwrap() else {
             panic!("not a Connect-Initial")
         };

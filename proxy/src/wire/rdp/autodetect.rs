@@ -1,4 +1,4 @@
-//! Network auto-detection (MS-RDPBCGR 2.2.14): the round trip time and bandwidth that client and server measure.
+//! Network auto-detection (MS-RDPBCGR 2.2.14): the round trip time and bandwidth that both sides measure.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -67,7 +67,7 @@ pub struct ClientInfo {
     pub alternate_shell_length: u16,
     /// Bytes of its working directory.
     pub working_directory_length: u16,
-    /// The extended part, RDP 5.0 and later.
+    /// The extended part, RDP 5.0 and later; `None` also when a string before it does not fit its length.
     pub extended: Option<ExtendedClientInfo>,
 }
 
@@ -98,41 +98,44 @@ pub fn client_info(body: &[u8]) -> Result<ClientInfo, Malformed> {
     let password_length = reader.u16_le()?;
     let (alternate_shell_length, working_directory_length) = (reader.u16_le()?, reader.u16_le()?);
 
-    let domain = terminated_text(&mut reader, domain_length, unicode)?;
-    let user_name = terminated_text(&mut reader, user_name_length, unicode)?;
+    let (domain, domain_fits) = terminated(&mut reader, domain_length, unicode)?;
+    let (user_name, user_name_fits) = terminated(&mut reader, user_name_length, unicode)?;
+    let mut rest_fits = domain_fits && user_name_fits;
     for length in [password_length, alternate_shell_length, working_directory_length] {
-        skip_terminated(&mut reader, length, unicode)?;
+        let (_unread, fits) = terminated(&mut reader, length, unicode)?;
+        rest_fits &= fits;
     }
     Ok(ClientInfo {
         flags: Flags::new(flags, FLAGS),
         compression_type: ((flags & COMPRESSION_TYPE_MASK) >> 9) as u8,
         code_page,
-        // A wrong domain length would move the password into the place of the user name.
-        user_name: user_name.filter(|_| domain.is_some()),
-        domain,
+        // A wrong length moves the password into the place of a field that is kept.
+        domain: domain_fits.then(|| text(domain, unicode)),
+        user_name: (domain_fits && user_name_fits).then(|| text(user_name, unicode)),
         password_length,
         alternate_shell_length,
         working_directory_length,
-        extended: extended(&mut reader, unicode),
+        extended: if rest_fits { extended(&mut reader, unicode) } else { None },
     })
 }
 
-fn skip_terminated<'a>(
+fn text(bytes: &[u8], unicode: bool) -> String {
+    if unicode { utf16_text(bytes) } else { byte_text(bytes) }
+}
+
+/// A string of `length` bytes and its NUL; false when a NUL is missing after it or stands inside it, so that
+/// the bytes may belong to another field.
+fn terminated<'a>(
     reader: &mut Reader<'a>,
     length: u16,
     unicode: bool,
-) -> Result<(&'a [u8], &'a [u8]), Malformed> {
-    Ok((reader.take(length.into())?, reader.take(if unicode { 2 } else { 1 })?))
-}
-
-/// The text, unless its length is contradicted by where its NUL stands: then the bytes may belong to another field.
-fn terminated_text(reader: &mut Reader<'_>, length: u16, unicode: bool) -> Result<Option<String>, Malformed> {
-    let (bytes, terminator) = skip_terminated(reader, length, unicode)?;
+) -> Result<(&'a [u8], bool), Malformed> {
+    let bytes = reader.take(length.into())?;
+    let terminator = reader.take(if unicode { 2 } else { 1 })?;
     let unit = terminator.len();
     let is_nul = |unit: &[u8]| unit.iter().all(|byte| *byte == 0);
-    let whole = is_nul(terminator) && bytes.len() % unit == 0 && !bytes.chunks(unit).any(is_nul);
-    let text = if unicode { utf16_text } else { byte_text };
-    Ok(whole.then(|| text(bytes)))
+    let fits = is_nul(terminator) && bytes.len() % unit == 0 && !bytes.chunks(unit).any(is_nul);
+    Ok((bytes, fits))
 }
 
 /// Clients end this part early in many places; what was there before the end is kept.
@@ -142,7 +145,7 @@ fn extended(reader: &mut Reader<'_>, unicode: bool) -> Option<ExtendedClientInfo
     let address = reader.take(address_length.into()).ok()?;
     let mut extended = ExtendedClientInfo {
         client_address_family: Code::new(family.into(), ADDRESS_FAMILIES),
-        client_address: if unicode { utf16_text(address) } else { byte_text(address) },
+        client_address: text(address, unicode),
         ..ExtendedClientInfo::default()
     };
     let _ends_early = read_tail(&mut extended, reader);
@@ -162,21 +165,20 @@ fn read_tail(extended: &mut ExtendedClientInfo, reader: &mut Reader<'_>) -> Resu
 }
 
 #[cfg(test)]
-pub(in crate::wire) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// UTF-16LE bytes of `text`.
-    pub(in crate::wire) fn utf16(text: &str) -> Vec<u8> {
+    pub(crate) fn utf16(text: &str) -> Vec<u8> {
         text.encode_utf16().flat_map(u16::to_le_bytes).collect()
     }
 
-    /// A Client Info body with the given texts; lengths are the true ones plus `lie` for the domain.
-    pub(in crate::wire) fn info_body(texts: [&str; 5], lie: u16) -> Vec<u8> {
+    /// A Client Info body with the given texts and their true lengths.
+    pub(crate) fn info_body(texts: [&str; 5]) -> Vec<u8> {
         let fields: Vec<_> = texts.iter().map(|text| utf16(text)).collect();
         let mut body = [0x0409_u32.to_le_bytes(), 0x0001_073B_u32.to_le_bytes()].concat();
-        for (index, field) in fields.iter().enumerate() {
-            let lie = if index == 0 { lie } else { 0 };
-            body.extend((field.len() as u16 + lie).to_le_bytes());
+        for field in &fields {
+            body.extend((field.len() as u16).to_le_bytes());
         }
         for field in &fields {
             body.extend(field);
@@ -196,7 +198,7 @@ pub(in crate::wire) mod tests {
     #[test]
     fn keeps_who_and_where_and_never_the_password() {
         let texts = ["CONTOSO", "anna", "hunter2-canary", "hunter2-canary.exe", "hunter2-canary-dir"];
-        let info = client_info(&info_body(texts, 0)).unwrap();
+        let info = client_info(&info_body(texts)).unwrap();
         assert_eq!((info.domain.as_deref(), info.user_name.as_deref()), (Some("CONTOSO"), Some("anna")));
         assert_eq!((info.password_length, info.compression_type), (28, 3));
         assert!(info.flags.names.contains(&"INFO_LOGONERRORS".to_owned()));
@@ -210,12 +212,24 @@ pub(in crate::wire) mod tests {
     }
 
     #[test]
-    fn a_wrong_length_does_not_push_the_password_into_the_user_name() {
-        for lie in (0..60).step_by(2).skip(1) {
-            let body = info_body(["D", "u", "hunter2-canary", "", ""], lie);
-            let kept = client_info(&body).map(|info| serde_json::to_string(&info).unwrap());
-            assert!(!kept.as_deref().unwrap_or_default().contains("canary"), "lie {lie}: {kept:?}");
-            assert!(!kept.unwrap_or_default().contains("hunter"), "lie {lie}");
+    fn a_wrong_length_does_not_push_the_password_into_another_field() {
+        for unicode in [true, false] {
+            for (field, lie) in (0..5).flat_map(|field| (0..=120_u8).map(move |lie| (field, lie))) {
+                let mut body = info_body(["D", "u", "hunter2-canary", "hunter2-canary", "hunter2-canary"]);
+                if !unicode {
+                    body[4] &= !0x10;
+                }
+                let true_length = std::mem::replace(&mut body[8 + 2 * field], lie);
+                if unicode && lie == true_length {
+                    continue;
+                }
+                let json = client_info(&body).map(|info| serde_json::to_string(&info).unwrap());
+                let json = json.unwrap_or_default();
+                assert!(
+                    !json.contains("unter") && !json.contains("canary"),
+                    "field {field} is {lie}: {json}"
+                );
+            }
         }
     }
 

@@ -45,7 +45,7 @@ pub const ERROR_INFO: &[ErrorInfo] = &[
     entry(
         0x9,
         "ERRINFO_SERVER_INSUFFICIENT_PRIVILEGES",
-        "the user may not log on through Remote Desktop: not in Remote Desktop Users, or the right is missing",
+        "the user may not log on through Remote Desktop: no group membership, or the right is missing",
     ),
     entry(
         0xA,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::wire::{Malformed, Reader};
 
-/// How the server says that it is alive; without one for `period_s` × `count2` seconds the client reconnects.
+/// How the server says that it is alive; the client reconnects after `count2` periods without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Heartbeat {
     /// Seconds between heartbeats.

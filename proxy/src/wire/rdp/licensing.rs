@@ -1,4 +1,4 @@
-//! Licensing PDUs (MS-RDPBCGR 2.2.1.12, MS-RDPELE 2.2.2): message type, size and error codes, never a licence.
+//! Licensing PDUs (MS-RDPBCGR 2.2.1.12, MS-RDPELE 2.2.2): type, size and error codes, never a licence.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Save Session Info PDU (MS-RDPBCGR 2.2.10.1): that the user is logged on, or why not; never the auto-reconnect cookie.
+//! Save Session Info PDU (MS-RDPBCGR 2.2.10.1): that the user is logged on, or why not, without any cookie.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -144,6 +144,21 @@ pub struct ConnectResponse {
     pub data: ServerData,
 }
 
+impl RdpMessage {
+    /// Whether this message brings its phase to a good end.
+    pub fn completes_phase(&self) -> bool {
+        matches!(self, RdpMessage::ConnectResponse(_) | RdpMessage::FontMap)
+    }
+
+    /// The code of a Set Error Info PDU that names a reason.
+    pub fn error_info(&self) -> Option<u32> {
+        match self {
+            RdpMessage::SetErrorInfo(info) => Some(info.error_info).filter(|code| *code != 0),
+            _ => None,
+        }
+    }
+}
+
 impl From<Malformed> for RdpMessage {
     fn from(fault: Malformed) -> Self {
         RdpMessage::Malformed {

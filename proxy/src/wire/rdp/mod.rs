@@ -1,4 +1,4 @@
-//! The RDP PDUs inside MCS (MS-RDPBCGR 2.2.1.10 and up), each from its own slice; none of them keeps a secret.
+//! The RDP PDUs inside MCS (MS-RDPBCGR 2.2.1.10 and up), each from its own slice, without secrets.
 
 pub mod autodetect;
 pub mod capabilities;

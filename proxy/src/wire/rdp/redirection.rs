@@ -1,4 +1,4 @@
-//! Server Redirection Packet (MS-RDPBCGR 2.2.13.1): where a broker sends the client, never with which password.
+//! Server Redirection Packet (MS-RDPBCGR 2.2.13.1): where a broker sends the client, without secrets.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

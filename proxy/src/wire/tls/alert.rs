@@ -34,6 +34,11 @@ impl Alert {
         Ok(Alert { level, level_name, description, description_name })
     }
 
+    /// Whether it ends the connection: level fatal, or anything that is neither a warning nor known.
+    pub fn is_fatal(&self) -> bool {
+        self.level != 1
+    }
+
     /// What is known of this alert's description.
     pub fn describe(&self) -> Option<&'static AlertDescription> {
         describe(self.description)

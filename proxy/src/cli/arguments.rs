@@ -1,0 +1,195 @@
+//! What users type.
+
+use crate::relay::client_command::{ClientCommand, ClientCommandError};
+use crate::relay::target::{Target, TargetError};
+use crate::relay::udp::UdpMode;
+use crate::relay::upstream_proxy::{ProxyUrlError, UpstreamProxy};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// See why a Remote Desktop connection fails.
+///
+/// rdpscope stands between the client and the server, relays every byte unchanged, names each phase of the connection
+/// with its time, and ends with a verdict, its proof and the fix.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub(super) output: OutputArguments,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  rdpscope proxy srv10                 then:  mstsc /v:127.0.0.1:13389
+  rdpscope proxy srv10 --sessions 1 --client 'xfreerdp /v:{host}:{port} /u:me'
+  rdpscope explain 0x904 0x7
+  rdpscope demo
+
+Exit codes: 0 done and healthy, 1 done and a fault was found, 2 wrong usage, 3 the work could not be done,
+130 interrupted.";
+
+#[derive(Debug, Args)]
+pub(super) struct OutputArguments {
+    /// Write JSON Lines to standard output, nothing else
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t = ColorArgument::Auto, value_name = "WHEN")]
+    pub(super) color: ColorArgument,
+    /// Say more: each event (-v), and what the program itself does (-vv)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
+    /// Say nothing on standard error but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ColorArgument {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Relay between a client and a server, name every phase, end each session with a verdict
+    Proxy(Box<ProxyArguments>),
+    /// Say what an error code of Remote Desktop means, and what to try
+    Explain(ExplainArguments),
+    /// Watch a failing connection with nothing installed: a server, a client and rdpscope between them
+    Demo,
+    /// Write shell completions
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = PROXY_EXAMPLES)]
+pub(super) struct ProxyArguments {
+    /// The server: HOST[:PORT] or [IPv6]:PORT
+    #[arg(value_parser = target)]
+    pub(super) target: Target,
+    /// Where to listen; port 0 picks one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:13389")]
+    pub(super) listen: SocketAddr,
+    /// Allow --listen on an address that other machines can reach
+    #[arg(long)]
+    pub(super) allow_remote: bool,
+    /// Connect here instead of resolving the target
+    #[arg(long, value_name = "NAME|IP", value_parser = target)]
+    pub(super) address: Option<Target>,
+    /// RDP-UDP on the same port number
+    #[arg(long, value_enum, default_value_t = UdpMode::Relay, value_name = "MODE")]
+    pub(super) udp: UdpMode,
+    /// Keep traces below this folder [default: the user's data folder]
+    #[arg(long, value_name = "DIR")]
+    pub(super) trace: Option<PathBuf>,
+    /// Keep no trace
+    #[arg(long, conflicts_with = "trace")]
+    pub(super) no_trace: bool,
+    /// Reach the server through http://HOST[:PORT] (CONNECT) or socks5://HOST[:PORT]
+    #[arg(long, value_name = "URL", value_parser = upstream_proxy)]
+    pub(super) upstream_proxy: Option<UpstreamProxy>,
+    /// Stop after N sessions
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) sessions: Option<u64>,
+    /// Stop after this long, for example 90s or 10m
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub(super) duration: Option<Duration>,
+    /// Run this client for each attempt; {host}, {port} and {rdp} are filled in, no shell is used
+    #[arg(long, value_name = "COMMAND", value_parser = client_command)]
+    pub(super) client: Option<ClientCommand>,
+}
+
+const PROXY_EXAMPLES: &str = "\
+Examples:
+  rdpscope proxy srv10.corp.example            then point the client at 127.0.0.1:13389
+  rdpscope proxy srv10 --address 10.0.0.10     the name is stale: try the address
+  rdpscope proxy srv10 --sessions 1 --json     for scripts
+  rdpscope proxy srv10 --udp refuse            is UDP the cause? let the client fall back to TCP";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXPLAIN_EXAMPLES)]
+pub(super) struct ExplainArguments {
+    /// The code: decimal, hex, or a name; `FAMILY:CODE` where it is ambiguous
+    #[arg(allow_hyphen_values = true)]
+    pub(super) code: String,
+    /// The extended code, as in \"Error 0x904, extended 0x7\"
+    #[arg(allow_hyphen_values = true)]
+    pub(super) extended: Option<String>,
+}
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  rdpscope explain 0x904 0x7
+  rdpscope explain 2308
+  rdpscope explain STATUS_ACCOUNT_LOCKED_OUT
+  rdpscope explain tls:48";
+
+/// Whether this build has `command`, as a verdict or an explanation would propose it.
+pub(super) fn accepts(command: &str) -> bool {
+    shlex::split(command).is_some_and(|words| Arguments::try_parse_from(words).is_ok())
+}
+
+/// Writes the completions of `shell`.
+pub(super) fn write_completions(shell: Shell, to: &mut impl Write) {
+    clap_complete::generate(shell, &mut Arguments::command(), "rdpscope", to);
+}
+
+fn target(text: &str) -> Result<Target, TargetError> {
+    text.parse()
+}
+
+fn upstream_proxy(url: &str) -> Result<UpstreamProxy, ProxyUrlError> {
+    url.parse()
+}
+
+fn client_command(text: &str) -> Result<ClientCommand, ClientCommandError> {
+    ClientCommand::parse(text)
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a duration; write for example 300ms, 90s or 10m");
+    let duration: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    let duration = Duration::try_from(duration).map_err(|_| wrong())?;
+    if duration.is_zero() { Err(wrong()) } else { Ok(duration) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn only_commands_that_exist_are_accepted() {
+        assert!(accepts("rdpscope proxy srv10:3390"));
+        assert!(!accepts("rdpscope frobnicate srv10"));
+        assert!(!accepts("rdpscope proxy srv10 --frobnicate"));
+    }
+
+    #[test]
+    fn durations_read_as_people_write_them() {
+        assert_eq!(duration("300ms"), Ok(Duration::from_millis(300)));
+        assert_eq!(duration("2s"), Ok(Duration::from_secs(2)));
+        assert_eq!(duration("1m 30s"), Ok(Duration::from_secs(90)));
+        for wrong in ["", "soon", "0s", "-2s", "5"] {
+            assert!(duration(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

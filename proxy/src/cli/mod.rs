@@ -1,0 +1,84 @@
+//! Arguments into one checked struct, subcommands, exit codes. Results go to standard output, progress to standard
+//! error.
+
+mod arguments;
+mod console;
+mod demo;
+mod explain;
+mod output;
+mod proxy;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+use output::Output;
+use std::fmt;
+use std::process::ExitCode;
+
+/// What a run came to; the numbers are the program's exit codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    /// Done, and healthy.
+    Healthy,
+    /// Done, and a fault was found.
+    Fault,
+    /// The arguments make no sense.
+    Usage,
+    /// The work could not be done.
+    NotDone,
+    /// The user interrupted it.
+    Interrupted,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Healthy => 0,
+            Exit::Fault => 1,
+            Exit::Usage => 2,
+            Exit::NotDone => 3,
+            Exit::Interrupted => 130,
+        })
+    }
+}
+
+/// A run that could not begin or go on: one sentence for the user.
+#[derive(Debug)]
+struct Failure {
+    exit: Exit,
+    sentence: String,
+}
+
+impl Failure {
+    /// The arguments make no sense.
+    fn usage(error: impl fmt::Display) -> Failure {
+        Failure { exit: Exit::Usage, sentence: error.to_string() }
+    }
+
+    /// The work could not be done.
+    fn not_done(error: impl fmt::Display) -> Failure {
+        Failure { exit: Exit::NotDone, sentence: error.to_string() }
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let output = Output::new(&arguments.output);
+    output.start_logging();
+    let result = match arguments.command {
+        Command::Proxy(proxy) => proxy::run(*proxy, &output),
+        Command::Explain(explain) => explain::run(&explain, &output),
+        Command::Demo => demo::run(&output),
+        Command::Completions { shell } => {
+            arguments::write_completions(shell, &mut std::io::stdout());
+            Ok(Exit::Healthy)
+        }
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            output.error(&failure.sentence);
+            failure.exit.into()
+        }
+    }
+}

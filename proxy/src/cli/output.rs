@@ -1,0 +1,113 @@
+//! Standard output and standard error: who may write what, and how.
+
+use super::arguments::{ColorArgument, OutputArguments};
+use anstream::{AutoStream, ColorChoice};
+use serde::Serialize;
+use std::io::{IsTerminal, Write};
+use tracing_subscriber::EnvFilter;
+
+/// How results and progress are written.
+#[derive(Debug, Clone)]
+pub(super) struct Output {
+    /// Standard output is JSON Lines.
+    pub(super) json: bool,
+    /// How much to say.
+    pub(super) verbose: u8,
+    /// Nothing but errors on standard error.
+    pub(super) quiet: bool,
+    /// Whether standard error takes colour.
+    pub(super) color_stderr: bool,
+    /// Whether standard output takes colour.
+    pub(super) color_stdout: bool,
+}
+
+impl Output {
+    pub(super) fn new(arguments: &OutputArguments) -> Output {
+        let choice = match arguments.color {
+            ColorArgument::Auto => ColorChoice::Auto,
+            ColorArgument::Always => ColorChoice::Always,
+            ColorArgument::Never => ColorChoice::Never,
+        };
+        choice.write_global();
+        Output {
+            json: arguments.json,
+            verbose: arguments.verbose,
+            quiet: arguments.quiet,
+            color_stderr: AutoStream::choice(&std::io::stderr()) != ColorChoice::Never,
+            color_stdout: AutoStream::choice(&std::io::stdout()) != ColorChoice::Never,
+        }
+    }
+
+    /// Logs of the program itself: `RUST_LOG`, or the number of `-v`.
+    pub(super) fn start_logging(&self) {
+        let default = match self.verbose {
+            0 => "error",
+            1 => "rdpscope=info",
+            _ => "rdpscope=debug",
+        };
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .with_ansi(self.color_stderr)
+            .without_time()
+            .with_target(false)
+            .init();
+    }
+
+    /// Progress, for people.
+    pub(super) fn progress(&self, text: &str) {
+        if !self.quiet {
+            write_line(&mut std::io::stderr().lock(), text);
+        }
+    }
+
+    /// Something that must be said even when quiet.
+    pub(super) fn error(&self, sentence: &str) {
+        write_line(&mut std::io::stderr().lock(), &format!("rdpscope: {sentence}"));
+    }
+
+    /// A result, for people; nothing under `--json`.
+    pub(super) fn result(&self, text: &str) {
+        if !self.json {
+            write_line(&mut std::io::stdout().lock(), text);
+        }
+    }
+
+    /// A result, for programs; nothing without `--json`.
+    pub(super) fn json_line(&self, value: &impl Serialize) {
+        if !self.json {
+            return;
+        }
+        // Serialising our own types into memory cannot fail.
+        if let Ok(line) = serde_json::to_string(value) {
+            write_line(&mut std::io::stdout().lock(), &line);
+        }
+    }
+
+    /// Columns of the terminal that shows progress.
+    pub(super) fn width(&self) -> usize {
+        if std::io::stderr().is_terminal() { terminal_width() } else { DEFAULT_WIDTH }
+    }
+}
+
+/// What people expect of a terminal, and of a file.
+const DEFAULT_WIDTH: usize = 80;
+
+#[cfg(unix)]
+fn terminal_width() -> usize {
+    match rustix::termios::tcgetwinsize(std::io::stderr()) {
+        Ok(size) if size.ws_col > 0 => size.ws_col.into(),
+        _ => DEFAULT_WIDTH,
+    }
+}
+
+#[cfg(not(unix))]
+fn terminal_width() -> usize {
+    DEFAULT_WIDTH
+}
+
+/// A reader that has gone away (a closed pipe) is not our user's problem.
+fn write_line(to: &mut impl Write, line: &str) {
+    let _ = writeln!(to, "{line}").and_then(|()| to.flush());
+}

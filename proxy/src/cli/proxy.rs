@@ -1,0 +1,149 @@
+//! `rdpscope proxy TARGET`.
+
+use super::arguments::{self, ProxyArguments};
+use super::console::Console;
+use super::output::Output;
+use super::{Exit, Failure};
+use crate::recorder::{Recorder, TraceFolder};
+use crate::relay::listener::{Finished, Listener, Settings};
+use crate::relay::session::Route;
+use crate::trace::Record;
+use serde_json::{Map, Value, json};
+use std::future::Future;
+use std::net::SocketAddr;
+
+pub(super) fn run(arguments: ProxyArguments, output: &Output) -> Result<Exit, Failure> {
+    if !arguments.listen.ip().is_loopback() && !arguments.allow_remote {
+        return Err(Failure::usage(format!(
+            "{} can be reached by other machines; add --allow-remote if they shall use this relay",
+            arguments.listen
+        )));
+    }
+    let folder = trace_folder(&arguments)?;
+    let settings = settings(arguments);
+    let runtime = runtime()?;
+    runtime.block_on(relay_between(settings, folder, output, interrupted(), |_| std::future::ready(())))
+}
+
+/// Several sessions run side by side, one thread for each processor.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    raise_descriptor_limit();
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::not_done(format!("cannot start its threads: {error}")))
+}
+
+/// Listens and relays until it is over; `client` is run once the address is known.
+pub(super) async fn relay_between<C>(
+    settings: Settings,
+    folder: Option<TraceFolder>,
+    output: &Output,
+    interrupted: impl Future<Output = ()>,
+    client: impl FnOnce(SocketAddr) -> C,
+) -> Result<Exit, Failure>
+where
+    C: Future<Output = ()> + Send + 'static,
+{
+    let listener = Listener::bind(settings).await.map_err(Failure::not_done)?;
+    announce(&listener, output);
+    tokio::spawn(client(listener.address()));
+    let console = Console::new(output.clone(), folder.clone());
+    let recorder = Recorder::start(folder, Box::new(console))
+        .map_err(|error| Failure::not_done(format!("cannot start its recorder: {error}")))?;
+    let mut fault_found = false;
+    let finished = match recorder.handle() {
+        Some(handle) => listener.run(handle, interrupted, |record| fault_found |= is_fault(&record)).await,
+        None => Ok(Finished::Done),
+    };
+    recorder.finish();
+    match finished.map_err(Failure::not_done)? {
+        Finished::Interrupted => Ok(Exit::Interrupted),
+        Finished::Done if fault_found => Ok(Exit::Fault),
+        Finished::Done => Ok(Exit::Healthy),
+    }
+}
+
+fn announce(listener: &Listener, output: &Output) {
+    let address = listener.address();
+    output.json_line(&json!({ "type": "listening", "address": address.to_string() }));
+    output.progress(&format!("listening on {address}"));
+    if !listener.has_udp() {
+        output.progress("UDP on that port belongs to another program: sessions will run over TCP alone");
+    }
+}
+
+fn is_fault(record: &Record) -> bool {
+    record.verdict.as_ref().is_some_and(|verdict| verdict.id.is_fault())
+}
+
+fn trace_folder(arguments: &ProxyArguments) -> Result<Option<TraceFolder>, Failure> {
+    if arguments.no_trace {
+        return Ok(None);
+    }
+    let path = match &arguments.trace {
+        Some(path) => path.clone(),
+        None => TraceFolder::default_path().map_err(Failure::not_done)?,
+    };
+    TraceFolder::open(&path).map(Some).map_err(Failure::not_done)
+}
+
+fn settings(arguments: ProxyArguments) -> Settings {
+    Settings {
+        knows_command: arguments::accepts,
+        shown: shown(&arguments),
+        route: Route {
+            target: arguments.target,
+            address: arguments.address,
+            upstream_proxy: arguments.upstream_proxy,
+        },
+        listen: arguments.listen,
+        sessions: arguments.sessions,
+        duration: arguments.duration,
+        client: arguments.client,
+        udp: arguments.udp,
+    }
+}
+
+/// What shapes a session, as the trace shows it. The client's command may hold a password and is not among it.
+fn shown(arguments: &ProxyArguments) -> Map<String, Value> {
+    let mut shown = Map::new();
+    shown.insert("cert".to_owned(), json!("passthrough"));
+    shown.insert("udp".to_owned(), json!(format!("{:?}", arguments.udp).to_lowercase()));
+    if let Some(address) = &arguments.address {
+        shown.insert("address".to_owned(), json!(address.to_string()));
+    }
+    if let Some(proxy) = &arguments.upstream_proxy {
+        shown.insert("upstream_proxy".to_owned(), json!(proxy.to_string()));
+    }
+    shown
+}
+
+/// Completes when the user or the system asks the program to end.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        // Without a handler the signal ends the program by itself.
+        let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending().await
+    }
+}
+
+/// A session takes two sockets and a file; the limit that systems give by default suffices for 300.
+fn raise_descriptor_limit() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let limit = getrlimit(Resource::Nofile);
+        // Where it cannot be raised, fewer sessions run at once.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    }
+}

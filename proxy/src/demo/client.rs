@@ -1,0 +1,121 @@
+//! A client that does what mstsc does with `authentication level:i:1`: finishes the handshake, then judges the
+//! certificate, then goes away without a word.
+
+use super::{DemoError, SERVER_NAME, io_error};
+use crate::wire::x224::LONGEST_TPDU;
+use rdpscope_certs::inspect::{Validity, inspect};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// X.224 Connection Request: cookie, RDP_NEG_REQ with SSL and HYBRID (MS-RDPBCGR 2.2.1.1).
+const COOKIE: &[u8] = b"Cookie: mstshash=admin\r\n";
+const NEGOTIATION_REQUEST: [u8; 8] = [1, 0, 8, 0, 3, 0, 0, 0];
+
+/// What the client's user would be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientReport {
+    /// Whether the client went on.
+    pub accepted: bool,
+    /// What stands in its window.
+    pub message: String,
+}
+
+/// Connects to `address` and judges the certificate at `now`, seconds since 1970.
+pub async fn connect(address: SocketAddr, now: i64) -> Result<ClientReport, DemoError> {
+    let mut stream = TcpStream::connect(address).await.map_err(io_error("client", "connect"))?;
+    stream.write_all(&connection_request()).await.map_err(io_error("client", "send its request"))?;
+    let mut confirm = [0; LONGEST_TPDU];
+    stream.read(&mut confirm).await.map_err(io_error("client", "read the answer"))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(JudgeLater(provider)))
+        .with_no_client_auth();
+    let connector = TlsConnector::from(Arc::new(config));
+    let name =
+        ServerName::try_from(SERVER_NAME).map_err(|error| rustls::Error::General(error.to_string()))?;
+    let mut session =
+        connector.connect(name, stream).await.map_err(io_error("client", "finish its handshake"))?;
+    let expired =
+        session.get_ref().1.peer_certificates().and_then(|chain| chain.first()).is_none_or(|certificate| {
+            inspect(certificate).is_ok_and(|seen| matches!(seen.validity_at(now), Validity::Expired { .. }))
+        });
+    if !expired {
+        return Ok(ClientReport { accepted: true, message: "connected".to_owned() });
+    }
+    // close_notify, then a reset: the end that FreeRDP and mstsc give to a server that they do not trust.
+    session.shutdown().await.map_err(io_error("client", "close"))?;
+    let (stream, _) = session.into_inner();
+    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).map_err(io_error("client", "close"))?;
+    let message =
+        "This computer can't connect to the remote computer. Error code: 0x904. Extended error code: 0x7.";
+    Ok(ClientReport { accepted: false, message: message.to_owned() })
+}
+
+fn connection_request() -> Vec<u8> {
+    let length = 11 + COOKIE.len() + NEGOTIATION_REQUEST.len();
+    // The request is far shorter than one byte can count.
+    let byte = length as u8;
+    let mut request = vec![3, 0, 0, byte, byte - 5, 0xe0, 0, 0, 0, 0, 0];
+    request.extend_from_slice(COOKIE);
+    request.extend_from_slice(&NEGOTIATION_REQUEST);
+    request
+}
+
+/// Takes every certificate during the handshake, because the client judges it afterwards.
+#[derive(Debug)]
+struct JudgeLater(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for JudgeLater {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
