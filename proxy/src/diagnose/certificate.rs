@@ -45,11 +45,13 @@ const REAL_NAME: Remedy = Remedy::by_hand(
 const PROXY_NAME: &[Remedy] = &[
     Remedy::by_hand(
         Where::Client,
-        "Let the client dial the real name through rdpscope: put the line `127.0.0.1 {host}` into the client's hosts \
-         file for the test, and connect to {host} with rdpscope's port.",
+        "Let the client dial the real name through rdpscope: start it as under \"next\", put the line \
+         `127.0.0.1 {host}` into the client's hosts file for the test, and connect to {host} with rdpscope's port.",
     ),
     REAL_NAME,
 ];
+/// With the name in the hosts file rdpscope must not look it up as well: it would find itself.
+const DIAL_BY_NAME: &str = "rdpscope proxy {target} --address {server}";
 const TRUST: Remedy = Remedy::by_hand(
     Where::Client,
     "Install the certificate of the issuing CA, or for a test this one, among the trusted roots of the client.",
@@ -272,7 +274,8 @@ fn name_mismatch(facts: &Facts<'_>) -> Option<Conclusion> {
                  that name no certificate of the server can match, so this may be rdpscope's own doing."
             );
             let conclusion = visible_fault(facts, fault, summary)?;
-            Some(Conclusion { confidence: Confidence::Possible, ..conclusion.advise(PROXY_NAME) })
+            let conclusion = conclusion.advise(PROXY_NAME).try_next(facts.fill(DIAL_BY_NAME));
+            Some(Conclusion { confidence: Confidence::Possible, ..conclusion })
         }
         NameCheck::Unknown | NameCheck::Matches => None,
     }

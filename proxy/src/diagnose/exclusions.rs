@@ -43,7 +43,7 @@ pub(super) const EXCLUSIONS: &[Exclusion] = &[
         ],
     },
     // NLA was chosen.
-    Exclusion { holds: Facts::uses_nla, causes: &[VerdictId::NlaNotOffered] },
+    Exclusion { holds: |facts| facts.uses_nla(), causes: &[VerdictId::NlaNotOffered] },
     // The server found a common version, and nobody complained of it.
     Exclusion {
         holds: |facts| facts.tls.server_hello.is_some() && facts.tls.alert.is_none(),

@@ -8,13 +8,12 @@ pub(super) use certificate::{CertificateFacts, NameCheck};
 pub(super) use ending::{Ending, Refusal};
 
 use crate::trace::{
-    ClosedBy, ConnectError, How, Micros, Phase, RdpMessage, Record, Side, Summary, TcpInfo,
+    ClosedBy, ConnectError, Micros, Phase, Record, Side, Summary, TcpInfo,
 };
 use crate::wire::rdp::redirection::ServerRedirection;
 use crate::wire::rdp::share::SetErrorInfo;
 use crate::wire::tls::{Alert, ClientHello, ServerHello};
 use crate::wire::x224::{ConnectionConfirm, ConnectionRequest, NegotiationFailure};
-use rdpscope_certs::inspect::Certificate;
 
 /// The port that need not be named.
 const DEFAULT_PORT: &str = "3389";
@@ -180,12 +179,14 @@ impl<'a> Facts<'a> {
         facts
     }
 
-    /// `text` with the session's names in the place of `{target}`, `{host}`, `{port}` and `{thumbprint}`.
+    /// `text` with the session's names in the place of `{target}`, `{host}`, `{port}`, `{server}` (the address
+    /// that was connected) and `{thumbprint}`.
     pub fn fill(&self, text: &str) -> String {
         let thumbprint = self.tls.certificate.as_ref().map(|certificate| certificate.leaf.sha1.to_uppercase());
         text.replace("{target}", or_else(&self.target, "TARGET"))
             .replace("{host}", or_else(&self.host, "HOST"))
             .replace("{port}", or_else(&self.port, DEFAULT_PORT))
+            .replace("{server}", self.network.connected.map_or("SERVER-ADDRESS", |connected| connected.what))
             .replace("{thumbprint}", thumbprint.as_deref().unwrap_or("THUMBPRINT"))
     }
 

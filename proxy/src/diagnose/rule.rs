@@ -4,7 +4,7 @@ use super::facts::Facts;
 use crate::trace::{Confidence, Evidence, Fix, Micros, Phase, VerdictId, Where};
 
 /// One cause that the catalogue knows: when it holds, and what the administrator can do about it. Texts may hold
-/// `{target}`, `{host}`, `{port}` and `{thumbprint}`; see [`Facts::fill`].
+/// `{target}`, `{host}`, `{port}`, `{server}` and `{thumbprint}`; see [`Facts::fill`].
 #[derive(Debug)]
 pub struct Rule {
     /// The cause. Several rules may tell of one cause in different situations.

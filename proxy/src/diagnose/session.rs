@@ -161,7 +161,7 @@ fn stated(facts: &Facts<'_>, is_it: impl Fn(u32) -> bool, summary: &str) -> Opti
     Some(Conclusion::confirmed(facts.stopped_in(), summary).seen(t_us, text))
 }
 
-fn meaning(facts: &Facts<'_>) -> Option<&str> {
+fn meaning<'a>(facts: &Facts<'a>) -> Option<&'a str> {
     facts.inside.error_info.as_ref().and_then(|info| info.what.meaning.as_deref())
 }
 
