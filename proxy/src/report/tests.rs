@@ -540,6 +540,7 @@ fn single_events_only_on_request() {
         !quiet.contains("negotiation_failure") && single.contains("3.1 ms server     negotiation_failure: "),
         "{single}"
     );
+    assert!(single.contains("3.9 ms client     stream_ended: FIN"), "{single}");
     assert!(!single.contains("\"t_us\":3100") && full.contains("\"t_us\":3100"), "{full}");
 }
 
