@@ -174,7 +174,9 @@ fn explanation(code: u32, meanings: Vec<Meaning>) -> Explanation {
 
 fn by_code(family: Option<Family>, code: u32) -> Option<Explanation> {
     let meanings: Vec<Meaning> = match family {
-        Some(family) => family.find_alone(code).map(|entry| Meaning::new(family, entry)).into_iter().collect(),
+        Some(family) => {
+            family.find_alone(code).map(|entry| Meaning::new(family, entry)).into_iter().collect()
+        }
         None => {
             let found = |family: Family| family.find(code).map(|entry| Meaning::new(family, entry));
             Family::ALL.into_iter().filter_map(found).collect()
