@@ -166,6 +166,8 @@ impl Listener {
         };
         // A session that cannot end within the grace is cut; its trace holds all but its verdict.
         let _ = tokio::time::timeout(STOP_GRACE, drained).await;
+        // What holds the way to the recorder must be gone before its end can be waited for.
+        background.shutdown().await;
         Ok(finished)
     }
 }
