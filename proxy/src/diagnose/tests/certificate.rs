@@ -202,10 +202,10 @@ fn weak(bits: u32) -> Script {
         Detail::Certificate { chain, .. } => chain.pop(),
         _ => None,
     });
-    let mut leaf = leaf.unwrap();
+    let mut leaf = rdpscope_certs::inspect::Certificate::clone(&leaf.unwrap());
     (leaf.key_algorithm, leaf.key_bits) = ("RSA".to_owned(), Some(bits));
     leaf.signature_algorithm = "sha1WithRSAEncryption".to_owned();
-    let detail = Detail::Certificate { chain: vec![leaf], unreadable: Vec::new() };
+    let detail = Detail::Certificate { chain: vec![leaf.into()], unreadable: Vec::new() };
     let flight = super::script::server_hello_12();
     Script::negotiated(SSL, SSL)
         .client(&super::script::client_hello("srv10"))
