@@ -24,7 +24,7 @@ fn stream(folder: &Path, name: &str, index: usize) -> Script {
         let line: Value = serde_json::from_str(line).unwrap();
         let from = if line["from"] == "client" { Side::Client } else { Side::Server };
         let bytes = hex::decode(line["hex"].as_str().unwrap()).unwrap();
-        script = script.at(line["t_us"].as_u64().unwrap()).bytes(from, &bytes);
+        script = script.at(line["t_us"].as_u64().unwrap_or_default()).bytes(from, &bytes);
     }
     for end in conversation["end_of_stream"].as_str().unwrap().split(", ") {
         script = match end {
@@ -96,34 +96,110 @@ impl Conversation {
     }
 }
 
+/// Fails unless the session has this verdict.
+#[track_caller]
+fn assert_session(what: &str, diagnosis: &Diagnosis, id: VerdictId, confidence: Confidence) {
+    let verdict = &diagnosis.verdict;
+    assert_eq!((verdict.id, verdict.confidence), (id, confidence), "{what}: {verdict:#?}");
+}
+
 #[test]
-fn explore() {
-    let Some(folder) = pcap::folder("explore") else { return };
-    let mut names: Vec<_> = std::fs::read_dir(folder.join("streams")).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap()).filter(|n| n.ends_with(".tcp.jsonl")).collect();
-    names.sort();
-    for name in names {
-        let base = name.strip_suffix(".tcp.jsonl").unwrap();
-        let (name, index) = base.rsplit_once('.').unwrap();
-        let script = stream(&folder, name, index.parse().unwrap());
-        show(base, script);
-    }
-    let mut files: Vec<_> = std::fs::read_dir(folder.join("lab")).unwrap().map(|it| it.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "pcapng")).collect();
-    files.sort();
-    for file in files {
-        for port in [13390, 13395, 13399, 13415, 13420] {
-            for script in conversations(&file, port) {
-                show(&format!("{} {port}", file.file_name().unwrap().to_string_lossy()), script);
-            }
-        }
+fn recorded_sessions_have_the_verdict_that_is_known_of_them() {
+    let Some(folder) = pcap::folder("recorded_sessions_have_the_verdict_that_is_known_of_them") else {
+        return;
+    };
+    let likely = Confidence::Likely;
+    for (name, index, id, confidence) in [
+        ("awakecoding-wireshark-rdp__freerdp-test.pcapng", 0, VerdictId::Healthy, likely),
+        ("awakecoding-wireshark-rdp__rdp-nla-kerberos-auth1.pcapng", 0, VerdictId::Healthy, likely),
+        ("awakecoding-wireshark-rdp__rdp-no-nla-accepted1.pcapng", 0, VerdictId::Healthy, likely),
+        // The server ended it with an error info that only a key would show; so far it looked like any other.
+        ("awakecoding-wireshark-rdp__rdp-restricted-admin-rejected1.pcapng", 0, VerdictId::Healthy, likely),
+        (
+            "microsoft-prot-od-netcaps__MS-RDSOD_Example_1_Win10RS3_x64_WS2016RS1_X64_Domain.pcap",
+            0,
+            VerdictId::Healthy,
+            likely,
+        ),
+        ("zeek__rdp-to-ssl.pcap", 1, VerdictId::Healthy, likely),
+        ("zeek__rdp-proprietary-encryption.pcap", 1, VerdictId::Healthy, Confidence::Confirmed),
+        ("zeek__rdp-proprietary-encryption.pcap", 0, VerdictId::TlsRefusedByServer, Confidence::Confirmed),
+        (
+            "awakecoding-wireshark-rdp__rdp-no-nla-rejected1.pcapng",
+            0,
+            VerdictId::NlaRequired,
+            Confidence::Confirmed,
+        ),
+        (
+            "awakecoding-wireshark-rdp__rdp-nla-ntlm-rejected1.pcapng",
+            1,
+            VerdictId::NlaRequired,
+            Confidence::Confirmed,
+        ),
+        // The status 0x80090302 is inside TLS.
+        ("awakecoding-wireshark-rdp__rdp-nla-ntlm-rejected1.pcapng", 0, VerdictId::ClientClosed, likely),
+        ("zeek__rdp-to-ssl.pcap", 0, VerdictId::ClientClosed, likely),
+        // The files end before the sessions do.
+        ("ndpi__rdp.pcap", 0, VerdictId::ClientClosed, Confidence::Possible),
+        ("freerdp-old__rdp_tls_ntlmssp_access_denied.pcap", 0, VerdictId::ClientClosed, Confidence::Possible),
+    ] {
+        let diagnosis = stream(&folder, name, index).diagnose();
+        assert_session(name, &diagnosis, id, confidence);
     }
 }
 
-fn show(name: &str, script: Script) {
-    let record = script.record();
-    let prompt = super::super::may_be_a_prompt(&record, &crate::trace::Summary::default());
-    let diagnosis = super::super::diagnose(&record, &super::super::Context::default());
-    let verdict = &diagnosis.verdict;
-    println!("{name}\n   {} {} {} prompt={prompt}\n   {}", verdict.id, verdict.confidence, verdict.phase, verdict.summary);
-    println!("   alt {:?}", verdict.alternatives.iter().map(|a| a.id.as_str()).collect::<Vec<_>>());
-    for finding in &diagnosis.findings { println!("   - {} {}", finding.id, finding.text); }
+#[test]
+fn a_recorded_client_that_asked_its_user_and_came_back() {
+    let Some(folder) = pcap::folder("a_recorded_client_that_asked_its_user_and_came_back") else { return };
+    let script = stream(&folder, "zeek__rdp-to-ssl.pcap", 0).and_came_back();
+    assert_session("rdp-to-ssl 0", &script.diagnose(), VerdictId::ClientPrompted, Confidence::Likely);
+}
+
+#[test]
+fn sessions_of_other_protocols_over_tls_are_not_judged_by_what_cannot_be_seen() {
+    let name = "sessions_of_other_protocols_over_tls_are_not_judged_by_what_cannot_be_seen";
+    let Some(folder) = pcap::folder(name) else { return };
+    let gateway = "awakecoding-wireshark-rdp__rdp-rdg-no-kdc-proxy-ntlm-downgrade-failure.pcapng";
+    let diagnosis = stream(&folder, gateway, 0).diagnose();
+    assert_session(gateway, &diagnosis, VerdictId::ClientClosed, Confidence::Likely);
+    assert!(!may_also_be(&diagnosis, VerdictId::CertificateRejected));
+}
+
+/// The verdicts of all conversations of a lab capture.
+fn lab(folder: &Path, name: &str, port: u16) -> Vec<Diagnosis> {
+    let file = folder.join("lab").join(format!("{name}.pcapng"));
+    conversations(&file, port).into_iter().map(Script::diagnose).collect()
+}
+
+#[test]
+fn sessions_of_the_lab_have_the_verdict_that_is_known_of_them() {
+    let Some(folder) = pcap::folder("sessions_of_the_lab_have_the_verdict_that_is_known_of_them") else {
+        return;
+    };
+    let likely = Confidence::Likely;
+    for (name, port, id, confidence) in [
+        ("iron-hybrid-ex-ok", 13415, VerdictId::Healthy, likely),
+        ("multitransport-freerdp3-declines", 13399, VerdictId::Healthy, likely),
+        ("shadow-nla-ok", 13395, VerdictId::Healthy, likely),
+        ("shadow-rdp-security", 13395, VerdictId::Healthy, Confidence::Confirmed),
+        ("xrdp-cert-signed-accepted", 13390, VerdictId::Healthy, likely),
+        ("xrdp-rdp-security-rdesktop", 13390, VerdictId::Healthy, Confidence::Confirmed),
+        ("xrdp-tls-ok", 13390, VerdictId::Healthy, likely),
+        ("xrdp-tls-ok-freerdp3", 13390, VerdictId::Healthy, likely),
+        ("xrdp-tls12-ok", 13390, VerdictId::Healthy, likely),
+        // TLS 1.3: that the certificate was refused may be seen, why may not.
+        ("xrdp-cert-expired-rejected", 13390, VerdictId::CertificateRejected, likely),
+        ("xrdp-cert-notyetvalid-rejected", 13390, VerdictId::CertificateRejected, likely),
+        ("xrdp-cert-wrongname-rejected", 13390, VerdictId::CertificateRejected, likely),
+        ("xrdp-nla-refused", 13390, VerdictId::NlaNotOffered, likely),
+        ("shadow-nla-wrong-password", 13395, VerdictId::ServerClosed, likely),
+        ("rst-after-clienthello", 13420, VerdictId::ServerKeyUnusable, likely),
+        ("multitransport-freerdp2-hangs", 13399, VerdictId::ClientClosed, likely),
+    ] {
+        let diagnoses = lab(&folder, name, port);
+        assert!(!diagnoses.is_empty(), "{name} holds no conversation");
+        for diagnosis in diagnoses {
+            assert_session(name, &diagnosis, id, confidence);
+        }
+    }
 }
