@@ -81,8 +81,17 @@ pub(super) struct Negotiation<'a> {
     pub(super) failure: Option<Seen<&'a NegotiationFailure>>,
     /// Its reason.
     pub(super) disconnect: Option<Seen<u8>>,
-    /// By side: the protocol's name where it is known, and its first bytes.
-    pub(super) other_protocol: [Option<Seen<(Option<&'a str>, &'a str)>>; 2],
+    /// What a side spoke instead of RDP, by [`Side::index`].
+    pub(super) other_protocol: [Option<Seen<OtherProtocol<'a>>>; 2],
+}
+
+/// Something that is not RDP.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OtherProtocol<'a> {
+    /// Absent where its first bytes do not tell.
+    pub(super) name: Option<&'a str>,
+    /// Hex.
+    pub(super) first_bytes: &'a str,
 }
 
 /// The TLS handshake.

@@ -1,6 +1,6 @@
 //! From events to facts, one event at a time.
 
-use super::{Attempt, Broken, CertificateFacts, Facts, Seen};
+use super::{Attempt, Broken, CertificateFacts, Facts, OtherProtocol, Seen};
 use crate::trace::{Detail, Event, Leg, Micros, Phase, RdpMessage, Side, UdpMessage};
 
 /// T.125 `Result` that means success.
@@ -82,7 +82,7 @@ impl<'a> Facts<'a> {
             }
             Detail::OtherProtocol { protocol, first_bytes } => {
                 if let Some(side) = event.from {
-                    let what = (protocol.as_deref(), first_bytes.as_str());
+                    let what = OtherProtocol { name: protocol.as_deref(), first_bytes };
                     negotiation.other_protocol[side.index()] = Some(Seen { t_us, what });
                 }
             }

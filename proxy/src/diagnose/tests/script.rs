@@ -121,7 +121,7 @@ impl Script {
     }
 
     /// Something of the server's that would be tedious to write as bytes.
-    pub(super) fn from_server(self, phase: Phase, detail: Detail) -> Script {
+    pub(super) fn server_says(self, phase: Phase, detail: Detail) -> Script {
         self.event(Leg::Server, Some(Side::Server), phase, false, detail)
     }
 
