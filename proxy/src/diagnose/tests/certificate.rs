@@ -204,7 +204,7 @@ fn weak(bits: u32) -> Script {
         Detail::Certificate { chain, .. } => chain.pop(),
         _ => None,
     });
-    let mut leaf = rdpscope_certs::inspect::Certificate::clone(&leaf.unwrap());
+    let mut leaf = (*leaf.unwrap()).clone();
     (leaf.key_algorithm, leaf.key_bits) = ("RSA".to_owned(), Some(bits));
     leaf.signature_algorithm = "sha1WithRSAEncryption".to_owned();
     let detail = Detail::Certificate { chain: vec![leaf.into()], unreadable: Vec::new() };
