@@ -124,7 +124,8 @@ fn healthy(facts: &Facts<'_>) -> Option<Conclusion> {
     let active = facts.inside.active?;
     let lasted = facts.active_for()?;
     let up = span(lasted);
-    let server_announced = facts.inside.ultimatum.as_ref().is_some_and(|ultimatum| ultimatum.what.0 == Side::Server);
+    let server_announced =
+        facts.inside.ultimatum.as_ref().is_some_and(|ultimatum| ultimatum.what.0 == Side::Server);
     let sure = if facts.inside.active_is_inferred { Confidence::Likely } else { Confidence::Confirmed };
     let conclusion = match (facts.ending.by, facts.ending.how) {
         (_, Some(How::Timeout)) => return None,
@@ -138,15 +139,18 @@ fn healthy(facts: &Facts<'_>) -> Option<Conclusion> {
             let confidence = if hasty { Confidence::Possible } else { sure };
             Conclusion::new(confidence, Phase::Active, summary)
         }
-        (Some(ClosedBy::Client), _) => {
-            Conclusion::new(sure, Phase::Active, format!("The session worked for {up}; then the client ended it."))
-        }
-        (Some(ClosedBy::Proxy), _) => {
-            Conclusion::new(sure, Phase::Active, format!("The session worked for {up}, until rdpscope was stopped."))
-        }
+        (Some(ClosedBy::Client), _) => Conclusion::new(
+            sure,
+            Phase::Active,
+            format!("The session worked for {up}; then the client ended it."),
+        ),
+        (Some(ClosedBy::Proxy), _) => Conclusion::new(
+            sure,
+            Phase::Active,
+            format!("The session worked for {up}, until rdpscope was stopped."),
+        ),
         (None, _) => {
-            let summary = format!("The session worked for {up}, until the end of what was recorded.");
-            Conclusion::new(sure, Phase::Active, summary)
+            Conclusion::new(sure, Phase::Active, "The session works; what was recorded ends before it does.")
         }
     };
     Some(conclusion.seen(active, "session traffic begins").seen(facts.ending.t_us, who_ended(facts)))
@@ -204,7 +208,8 @@ fn client_closed(facts: &Facts<'_>) -> Conclusion {
     let summary = if by_client { client_left(facts, phase) } else { interrupted(facts, phase) };
     let confidence = if by_client { Confidence::Likely } else { Confidence::Possible };
     let conclusion = Conclusion::new(confidence, phase, summary).seen(facts.ending.t_us, who_ended(facts));
-    if by_client { conclusion.or_possibly(hidden_causes(facts, phase)) } else { conclusion }
+    let nla_was_answered = by_client && phase == Phase::Credssp && facts.inside.credssp.is_some();
+    if nla_was_answered { conclusion.or_possibly(INSIDE_NLA) } else { conclusion }
 }
 
 /// Nobody but rdpscope, or the end of the capture, ended it: neither side did anything wrong.
@@ -239,6 +244,9 @@ fn client_left(facts: &Facts<'_>, phase: Phase) -> String {
                  password, or was closed by its user."
             )
         }
+        Phase::Tls if facts.tls.complete.is_some() => {
+            "The client left some time after the TLS handshake; what was said inside TLS is not visible.".to_owned()
+        }
         Phase::Credssp => "The client left during network level authentication (NLA); the status that would say why \
                            is inside TLS."
             .to_owned(),
@@ -252,12 +260,19 @@ fn server_closed(facts: &Facts<'_>) -> Conclusion {
     let how = ended(facts.ending.how);
     let summary = match phase {
         Phase::Credssp => {
-            format!("The server {how} during network level authentication (NLA); the status that would say why is inside TLS.")
+            format!(
+                "The server {how} during network level authentication (NLA); the status that would say why is inside TLS."
+            )
         }
         Phase::Tls if facts.tls.client_hello.is_none() => {
             let answered = facts.negotiation.confirm.map_or(0, |confirm| confirm.t_us);
             let waited = span(facts.left_after(answered));
             format!("The server {how} {waited} after it had agreed on TLS, before the client began with it.")
+        }
+        Phase::Tls if facts.tls.complete.is_some() => {
+            format!(
+                "The server {how} some time after the TLS handshake; what was said inside TLS is not visible."
+            )
         }
         Phase::Tls => format!("The server {how} in the middle of the TLS handshake, without an alert."),
         _ => format!("The server {how} in phase {phase} with no reason on the wire."),
@@ -280,12 +295,14 @@ fn server_closed(facts: &Facts<'_>) -> Conclusion {
     conclusion.seen(facts.ending.t_us, who_ended(facts))
 }
 
-/// Causes that end a session in this phase and would be read only inside TLS.
+/// Causes for which a server ends a session in this phase and that would be read only inside TLS.
 fn hidden_causes(facts: &Facts<'_>, phase: Phase) -> &'static [VerdictId] {
     match phase {
         Phase::Credssp if facts.inside.credssp.is_some() => INSIDE_NLA,
         Phase::Info | Phase::Licensing => INSIDE_LOGON,
-        Phase::Mcs | Phase::Channels | Phase::Capabilities | Phase::Finalization => &[VerdictId::ProtocolError],
+        Phase::Mcs | Phase::Channels | Phase::Capabilities | Phase::Finalization => {
+            &[VerdictId::ProtocolError]
+        }
         _ => &[],
     }
 }

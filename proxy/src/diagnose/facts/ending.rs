@@ -25,10 +25,7 @@ pub(crate) struct Ending<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Refusal {
     /// It said so with an alert in clear.
-    Alert {
-        t_us: Micros,
-        description: u8,
-    },
+    Alert { t_us: Micros, description: u8 },
     /// It left right after the server's part of the handshake and sent nothing more.
     Left {
         t_us: Micros,
@@ -99,7 +96,9 @@ impl<'a> Facts<'a> {
         let encrypted_alert = self.tls.encrypted_alert[Side::Client.index()];
         let showed_certificate = self.tls.certificate.is_some() || hello.what.version == "TLS1.3";
         let went_on = self.inside.client_went_on.is_some() || self.inside.active.is_some();
-        if !self.ended_by(Side::Client) || went_on || !showed_certificate || self.malformed.is_some() {
+        let would_be_seen = self.tls.complete.is_none() || self.inside_is_followed();
+        let nothing_more = would_be_seen && !went_on && self.malformed.is_none();
+        if !self.ended_by(Side::Client) || !showed_certificate || !nothing_more {
             return None;
         }
         let t_us = encrypted_alert.unwrap_or(self.ending.t_us).min(self.ending.t_us);

@@ -1,6 +1,6 @@
 use super::script::{
-    HYBRID, Made, SSL, Script, alert, application_data, client_hello, finished, handshake_13, record, server_flight_12,
-    server_hello_12,
+    HYBRID, Made, SSL, Script, alert, application_data, client_hello, finished, handshake_13, record,
+    server_flight_12, server_hello_12,
 };
 use super::{assert_verdict, has_finding, may_also_be};
 use crate::trace::{Confidence, Detail, How, Phase, Side, TcpInfo, VerdictId};
@@ -77,7 +77,8 @@ fn a_server_flight_that_comes_only_in_part() {
 fn a_server_flight_that_does_not_reach_the_client() {
     let sent = |again| {
         let script = server_flight_12(Script::negotiated(SSL, SSL), "srv10", &Made::default().der());
-        let info = TcpInfo { retransmitted_segments: Some(again), segments_out: Some(20), ..Default::default() };
+        let info =
+            TcpInfo { retransmitted_segments: Some(again), segments_out: Some(20), ..Default::default() };
         script.wait(9_000_000).end(Side::Client, How::Fin).client_leg(Detail::TcpInfo(info)).diagnose()
     };
     assert_verdict(&sent(6), VerdictId::TlsStalled, Confidence::Likely);
@@ -119,4 +120,26 @@ fn weak_tls_is_a_finding() {
     assert!(has_finding(&diagnosis, "old-tls-version") && has_finding(&diagnosis, "static-rsa-key-exchange"));
     let modern = greeted().server(&server_hello_12()).end(Side::Client, How::Fin).diagnose();
     assert!(!has_finding(&modern, "old-tls-version") && !has_finding(&modern, "static-rsa-key-exchange"));
+}
+
+#[test]
+fn what_is_said_to_a_client_that_has_gone_is_no_cause() {
+    let script = Script::negotiated(SSL, SSL).end(Side::Client, How::Fin).server(&alert(50));
+    let diagnosis = script.end(Side::Server, How::Fin).diagnose();
+    assert_verdict(&diagnosis, VerdictId::ClientClosed, Confidence::Likely);
+    let before = greeted().server(&alert(50)).end(Side::Client, How::Fin).diagnose();
+    assert_verdict(&before, VerdictId::ProtocolError, Confidence::Confirmed);
+}
+
+#[test]
+fn where_the_inside_is_not_followed_nothing_is_said_of_it() {
+    const RDSTLS: u8 = 4;
+    let ended = |side| handshake_13(Script::negotiated(RDSTLS, RDSTLS)).end(side, How::Fin).diagnose();
+    for (side, id) in [(Side::Client, VerdictId::ClientClosed), (Side::Server, VerdictId::ServerClosed)] {
+        let diagnosis = ended(side);
+        assert_verdict(&diagnosis, id, Confidence::Likely);
+        assert!(diagnosis.verdict.summary.contains("not visible"), "{}", diagnosis.verdict.summary);
+        assert!(!may_also_be(&diagnosis, VerdictId::CertificateRejected));
+        assert!(!diagnosis.verdict.ruled_out.contains(&VerdictId::CertificateRejected));
+    }
 }
