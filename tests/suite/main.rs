@@ -5,6 +5,8 @@
 mod support;
 
 #[cfg(test)]
+mod captures;
+#[cfg(test)]
 mod harness;
 #[cfg(all(test, target_os = "linux"))]
 mod peers;

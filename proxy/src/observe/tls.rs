@@ -28,6 +28,8 @@ pub enum Seen {
     ApplicationData {
         /// Fewest and most bytes of plaintext that a record of this size holds.
         plaintext: PlaintextLength,
+        /// True where it may be a session ticket or another message of TLS itself (TLS 1.3).
+        may_be_ticket: bool,
     },
 }
 
@@ -180,7 +182,7 @@ impl TlsObserver {
             return infer(seen, Detail::EncryptedAlert { length });
         }
         if !self.is_tls13 || self.complete {
-            return seen(Seen::ApplicationData { plaintext });
+            return seen(Seen::ApplicationData { plaintext, may_be_ticket: self.is_tls13 });
         }
         if from == Side::Client {
             self.directions[from.index()].encrypted = true;
