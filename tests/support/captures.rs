@@ -105,10 +105,13 @@ fn read_json(path: &Path) -> Value {
 
 fn pieces(path: &Path) -> Option<Vec<Piece>> {
     let text = std::fs::read_to_string(path).ok()?;
+    // Bytes that came out of order, and frames whose time was lost, are there when what precedes them is.
+    let mut latest_us = 0;
     let piece = |line: &str| {
         let line: Value = serde_json::from_str(line).expect("a line is JSON");
+        latest_us = line["t_us"].as_u64().unwrap_or(0).max(latest_us);
         Piece {
-            t_us: line["t_us"].as_u64().expect("t_us"),
+            t_us: latest_us,
             from: if line["from"] == "client" { Side::Client } else { Side::Server },
             frame: line["frame"].as_u64().expect("frame"),
             bytes: hex::decode(line["hex"].as_str().expect("hex")).expect("bytes in hex"),

@@ -56,10 +56,14 @@ impl SessionObserver {
 
     /// `from` ended its direction.
     pub fn ended(&mut self, t_us: Micros, from: Side, how: How, out: &mut Vec<Event>) {
-        let pending = &self.pending[from.index()];
-        if !pending.is_empty() {
+        let pending = std::mem::take(&mut self.pending[from.index()]);
+        if may_be_negotiation(from, &pending) {
             let malformed = crate::wire::Malformed::new("X.224 negotiation", pending.len(), "ends too early");
-            out.push(event(t_us, from, Phase::X224, malformed_detail(&malformed, pending)));
+            out.push(event(t_us, from, Phase::X224, malformed_detail(&malformed, &pending)));
+        } else if !pending.is_empty()
+            && let Step::Next(stage, _) = self.other_protocol(t_us, from, &pending, out)
+        {
+            self.stage = stage;
         }
         out.push(event(t_us, from, Phase::Closed, Detail::StreamEnded { how }));
     }
@@ -142,7 +146,7 @@ impl SessionObserver {
                 Err(_) => {}
             }
         }
-        if greeting::may_become_known(pending) {
+        if pending.len() < greeting::TELLING_LENGTH {
             return Step::NeedMore;
         }
         self.other_protocol(t_us, from, pending, out)
@@ -207,6 +211,15 @@ impl SessionObserver {
     fn over(&mut self, t_us: Micros, from: Side, reason: &str, out: &mut Vec<Event>) -> Step {
         out.push(event(t_us, from, Phase::X224, Detail::ObservationStopped { reason: reason.to_owned() }));
         Step::Next(Stage::Over, 0)
+    }
+}
+
+/// Whether these first bytes are the beginning of something that this observer waits for.
+fn may_be_negotiation(from: Side, pending: &[u8]) -> bool {
+    match pending.first() {
+        None => false,
+        Some(&TPKT_VERSION) => true,
+        Some(_) => from == Side::Client && preconnection::may_start(pending),
     }
 }
 

@@ -7,6 +7,7 @@ use rdpscope::observe::UdpObserver;
 use rdpscope::observe::rdp::RdpObserver;
 use rdpscope::trace::{Detail, RdpMessage, Side, Syn, UdpMessage};
 use rdpscope::wire::rdp::security::SEC_INFO_PKT;
+use rdpscope::wire::rdpeudp::RecordProtocol;
 use rdpscope_certs::inspect::Certificate;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -298,8 +299,9 @@ fn compare_udp(comparison: &mut Comparison, truth: &Value, file: &Path) {
     let known = truth["client_syn"].is_object();
     comparison.field("established", summary.established, &known.then(|| &truth["established"]).cloned().into());
     comparison.field("not_rdpeudp", summary.not_rdpeudp, &json!(0));
-    let protocol = truth["handshake"].is_array().then_some("TLS");
-    comparison.field("protocol", summary.protocol.map(|protocol| format!("{protocol:?}").to_uppercase()), &json!(protocol));
+    if truth["handshake"].is_array() {
+        comparison.field("protocol", summary.protocol, &json!(RecordProtocol::Tls));
+    }
     for message in &messages {
         match message {
             UdpMessage::Syn { syn, correlation_id, .. } => {
