@@ -6,7 +6,7 @@
 use super::left_out::say_left_out;
 use super::pcap::{self, Packet, Transport};
 use rdpscope::observe::{SessionObserver, Timeline};
-use rdpscope::trace::{Event, How, Line, Side, Summary};
+use rdpscope::trace::{Event, How, Line, PhaseRecord, Side, Summary};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -55,6 +55,14 @@ impl Observed {
             _ => None,
         })
     }
+
+    /// The phases among the lines.
+    pub(crate) fn phases(&self) -> impl Iterator<Item = &PhaseRecord> {
+        self.lines.iter().filter_map(|line| match line {
+            Line::Phase(phase) => Some(phase),
+            _ => None,
+        })
+    }
 }
 
 /// The folder of captures; without it the test is left out, and says so.
@@ -69,10 +77,8 @@ pub(crate) fn folder() -> Option<PathBuf> {
 /// Every truth file with its capture's name, in the order of their names.
 pub(crate) fn truths(folder: &Path) -> Vec<(String, Value)> {
     let name = |path: &Path| Some(path.file_name()?.to_str()?.strip_suffix(".json")?.to_owned());
-    let mut truths: Vec<(String, Value)> = files(&folder.join("truth"))
-        .iter()
-        .filter_map(|path| Some((name(path)?, read_json(path))))
-        .collect();
+    let mut truths: Vec<(String, Value)> =
+        files(&folder.join("truth")).iter().filter_map(|path| Some((name(path)?, read_json(path)))).collect();
     truths.sort_by(|left, right| left.0.cmp(&right.0));
     truths
 }
@@ -92,14 +98,12 @@ pub(crate) fn conversations(folder: &Path, name: &str, truth: &Value) -> Vec<Con
 
 /// The files of a folder.
 pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries =
-        std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     entries.map(|entry| entry.expect("an entry is read").path()).collect()
 }
 
 fn read_json(path: &Path) -> Value {
-    let text =
-        std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -231,7 +235,9 @@ impl Connection {
         }
         expected.get_or_insert(sequence);
         self.waiting.push((sequence, piece));
-        while let Some(place) = self.waiting.iter().position(|(sequence, piece)| self.follows(*sequence, piece)) {
+        while let Some(place) =
+            self.waiting.iter().position(|(sequence, piece)| self.follows(*sequence, piece))
+        {
             let (sequence, mut piece) = self.waiting.swap_remove(place);
             let expected = self.expected[piece.from.index()].get_or_insert(sequence);
             let seen = expected.wrapping_sub(sequence) as usize;

@@ -3,9 +3,9 @@
 pub(crate) mod captures;
 pub(crate) mod certificates;
 pub(crate) mod left_out;
+pub(crate) mod pcap;
 #[cfg(target_os = "linux")]
 pub(crate) mod peers;
-pub(crate) mod pcap;
 pub(crate) mod process;
 pub(crate) mod rdpscope;
 pub(crate) mod scripted;

@@ -310,3 +310,102 @@ impl EncryptedObserver {
         out.push(seen.event(Phase::Active, Detail::SessionTraffic));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SSL: Option<u32> = Some(1);
+    const HYBRID: Option<u32> = Some(2);
+    const HYBRID_EX: Option<u32> = Some(8);
+    /// Bytes of a session ticket of OpenSSL.
+    const TICKET: usize = 233;
+    const FINALIZATION: [i64; 8] = [36, 40, 40, 40, -36, -40, -40, -40];
+
+    /// The names of what is inferred from lengths; positive ones are the client's, negative ones the server's.
+    fn names(protocol: Option<u32>, may_be_ticket: bool, lengths: &[i64]) -> Vec<String> {
+        let mut observer = EncryptedObserver::new(protocol);
+        let mut out = Vec::new();
+        for (t_us, length) in (0..).zip(lengths) {
+            let from = if *length > 0 { Side::Client } else { Side::Server };
+            let bytes = length.unsigned_abs() as usize;
+            let length = PlaintextLength { min: bytes, max: bytes };
+            observer.record(Seen { t_us, from, length }, may_be_ticket, &mut out);
+        }
+        assert!(out.is_sorted_by_key(|event| event.t_us) && out.iter().all(|event| event.inferred));
+        out.into_iter().map(|event| name(event.detail)).collect()
+    }
+
+    fn name(detail: Detail) -> String {
+        match detail {
+            Detail::CredsspTurn { turn, length } => format!("turn {turn}: {length}"),
+            Detail::EarlyUserAuthorizationResult { .. } => "authorized".to_owned(),
+            Detail::EncryptedMessage { name, .. } => name,
+            Detail::SessionTraffic => "active".to_owned(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn followed_by(connected: &[i64], more: &[i64]) -> Vec<i64> {
+        [connected, more].concat()
+    }
+
+    /// Up to Client Info, with no channel to join.
+    const CONNECTED: [i64; 6] = [462, -126, 12, 8, -11, 400];
+
+    #[test]
+    fn tickets_are_neither_turns_nor_a_connect_response() {
+        let ticket = -(TICKET as i64);
+        for lengths in [
+            [ticket, ticket, 93, -162, 427].as_slice(),
+            &[ticket, 93, ticket, -162, 427],
+            &[93, ticket, ticket, -162, 427],
+            &[ticket, 93, ticket, ticket, 427],
+        ] {
+            let turns = names(HYBRID, true, lengths);
+            let answer = if lengths.contains(&-162) { 162 } else { TICKET };
+            assert_eq!(
+                turns,
+                ["turn 1: 93".to_owned(), format!("turn 2: {answer}"), "turn 3: 427".to_owned()]
+            );
+        }
+        assert_eq!(names(SSL, true, &[462, ticket, ticket]), ["connect_initial"]);
+        assert_eq!(names(SSL, true, &[ticket, 462, -126]), ["connect_initial", "connect_response"]);
+        assert_eq!(names(SSL, false, &[462, -126]), ["connect_initial", "connect_response"]);
+    }
+
+    #[test]
+    fn credssp_ends_with_the_credentials_or_the_authorization_that_follows_them() {
+        let plain = names(HYBRID, false, &[57, -295, 671, -59, 153, 467]);
+        assert_eq!(plain[4..], ["turn 5: 153", "connect_initial"]);
+        let extended = names(HYBRID_EX, false, &[57, -295, 671, -59, 153, -4, 467]);
+        assert_eq!(extended[4..], ["turn 5: 153", "authorized", "connect_initial"]);
+        let refused = names(HYBRID_EX, false, &[57, -295, 671, -15]);
+        assert_eq!(refused[3..], ["turn 4: 15"]);
+    }
+
+    #[test]
+    fn a_licence_exchange_is_not_a_capability_exchange() {
+        let exchange = [-2219, 32, 352, -56, 84, -34, -472, 679];
+        let told = names(SSL, false, &followed_by(&CONNECTED, &followed_by(&exchange, &FINALIZATION)));
+        let licensing = ["license_request", "license_answer", "license_valid_client"];
+        assert_eq!(told[6..9], licensing);
+        assert_eq!(told[9..11], ["demand_active", "confirm_active"]);
+        assert_eq!(told[18..], ["font_map", "active"]);
+        // A new licence instead of the word that none is needed.
+        let exchange = [-2219, 352, -56, 84, -3000, -472, 679];
+        let told = names(SSL, false, &followed_by(&CONNECTED, &followed_by(&exchange, &FINALIZATION)));
+        assert_eq!(told[6..10], ["license_request", "license_answer", "demand_active", "confirm_active"]);
+        assert_eq!(told.last().map(String::as_str), Some("active"));
+    }
+
+    #[test]
+    fn only_the_font_map_or_volume_makes_a_session_active() {
+        let almost = followed_by(&[-34, -472, 679], &[36, 40, 40, 40, -36, -40, -40, -36, -9]);
+        let told = names(SSL, false, &followed_by(&CONNECTED, &almost));
+        assert_eq!(told.last().map(String::as_str), Some("control"), "an error info has 36 bytes");
+        let volume = vec![-16_384; 13];
+        assert_eq!(names(Some(4), true, &volume), ["active"]);
+        assert!(names(None, true, &volume).is_empty(), "nobody said that it is RDP");
+    }
+}

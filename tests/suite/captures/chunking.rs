@@ -1,7 +1,7 @@
 //! The same bytes in other pieces give the same events.
 
 use crate::support::captures::{self, Chunking};
-use rdpscope::trace::{Line, Outcome};
+use rdpscope::trace::Outcome;
 
 const CHUNKINGS: [Chunking; 5] = [
     Chunking::Bytes,
@@ -22,7 +22,12 @@ fn events_do_not_depend_on_where_the_bytes_are_cut() {
                 let otherwise = captures::observe(&captures::cut(&conversation.wire, chunking));
                 let differs = as_sent.lines.iter().zip(&otherwise.lines).find(|(left, right)| left != right);
                 assert_eq!(differs, None, "{} with {chunking:?}", conversation.name);
-                assert_eq!(as_sent.lines.len(), otherwise.lines.len(), "{} with {chunking:?}", conversation.name);
+                assert_eq!(
+                    as_sent.lines.len(),
+                    otherwise.lines.len(),
+                    "{} with {chunking:?}",
+                    conversation.name
+                );
             }
             events += as_sent.lines.len();
         }
@@ -47,7 +52,7 @@ fn without_the_beginning_nothing_is_claimed() {
             let claims = (&summary.requested_protocols, &summary.selected_protocol, &summary.tls_version);
             assert_eq!(claims, (&None, &None, &None), "{}", conversation.name);
             assert_eq!(summary.reached, None, "{}: {:?}", conversation.name, observed.lines);
-            let failed = observed.lines.iter().find(|line| matches!(line, Line::Phase(phase) if phase.outcome == Outcome::Failed));
+            let failed = observed.phases().find(|phase| phase.outcome == Outcome::Failed);
             assert_eq!(failed, None, "{}", conversation.name);
             recordings += 1;
         }

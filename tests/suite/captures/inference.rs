@@ -11,22 +11,16 @@ pub(super) type Message = (String, u64, Side);
 
 /// What the observers infer of the connection sequence.
 pub(super) fn inferred(observed: &Observed) -> Vec<Message> {
-    let of_event = |detail: &Detail| match detail {
-        Detail::CredsspTurn { .. } => Some("ts_request"),
-        Detail::EarlyUserAuthorizationResult { .. } => Some("early_user_authorization_result"),
-        Detail::EncryptedMessage { name, .. } if name.starts_with("license_") => Some("license"),
-        Detail::EncryptedMessage { name, .. } => Some(name.as_str()).map(leak),
-        Detail::SessionTraffic => Some("active"),
+    let name = |detail: &Detail| match detail {
+        Detail::CredsspTurn { .. } => Some("ts_request".to_owned()),
+        Detail::EarlyUserAuthorizationResult { .. } => Some("early_user_authorization_result".to_owned()),
+        Detail::EncryptedMessage { name, .. } if name.starts_with("license_") => Some("license".to_owned()),
+        Detail::EncryptedMessage { name, .. } => Some(name.clone()),
+        Detail::SessionTraffic => Some("active".to_owned()),
         _ => None,
     };
     let inferred = observed.events().filter(|event| event.inferred);
-    inferred
-        .filter_map(|event| Some((of_event(&event.detail)?.to_owned(), event.t_us, event.from?)))
-        .collect()
-}
-
-fn leak(name: &str) -> &'static str {
-    Box::leak(name.to_owned().into_boxed_str())
+    inferred.filter_map(|event| Some((name(&event.detail)?, event.t_us, event.from?))).collect()
 }
 
 /// The messages of the connection sequence in a decrypted stream, up to the Font Map; their times are those at which
@@ -80,6 +74,8 @@ fn what_sizes_tell_is_what_was_inside() {
             for (place, pair) in inferred.iter().zip(&real).enumerate() {
                 assert_eq!(pair.0, pair.1, "{}: message {place}", conversation.name);
             }
+            let is_active = real.iter().any(|(message, ..)| message == "active");
+            assert_eq!(observed.summary.reached == Some(Phase::Active), is_active, "{}", conversation.name);
             assert_eq!(inferred.len(), real.len(), "{}: {inferred:?}", conversation.name);
             println!("{}: {} messages inferred where they were", conversation.name, real.len());
             compared += real.len();
@@ -89,31 +85,47 @@ fn what_sizes_tell_is_what_was_inside() {
     assert!(compared > 0);
 }
 
+/// How many TSRequests a conversation has, where it comes to, and the frame with the Font Map, where TLS was not opened:
+/// by hand, from the sizes that MS-RDPBCGR and MS-CSSP prescribe.
+const UNOPENED: [(&str, usize, Phase, Option<u64>); 4] = [
+    (
+        "microsoft-prot-od-netcaps__MS-RDSOD_Example_1_Win10RS3_x64_WS2016RS1_X64_Domain.pcap.0",
+        5,
+        Phase::Active,
+        Some(64),
+    ),
+    ("ndpi__rdp.pcap.0", 5, Phase::Tls, None),
+    ("zeek__rdp-to-ssl.pcap.0", 4, Phase::Tls, None),
+    ("zeek__rdp-to-ssl.pcap.1", 5, Phase::Active, Some(74)),
+];
+
 #[test]
-fn dump() {
+fn sessions_that_nobody_can_open_come_as_far_as_they_came() {
     let Some(folder) = captures::folder() else { return };
+    let mut found = 0;
     for (name, truth) in captures::truths(&folder) {
         for conversation in captures::conversations(&folder, &name, &truth) {
-            if conversation.inside.is_some() { continue }
+            let expected = UNOPENED.iter().find(|(name, ..)| *name == conversation.name);
+            let Some((name, turns, reached, font_map)) = expected else { continue };
             let observed = captures::observe(&conversation.wire);
-            println!("## {}", conversation.name);
-            for m in inferred(&observed) { println!("   {m:?}"); }
+            assert_eq!(observed.summary.reached, Some(*reached), "{name}");
+            assert_active(name, &observed, &conversation.wire, *font_map);
+            let inferred = inferred(&observed);
+            let requests = inferred.iter().filter(|(message, ..)| message == "ts_request").count();
+            assert_eq!(requests, *turns, "{name}");
+            println!("{name}: reached {reached}, {turns} TSRequests");
+            found += 1;
         }
     }
-    for file in captures::files(&folder.join("lab")) {
-        let name = file.file_name().unwrap().to_str().unwrap().to_owned();
-        if !name.ends_with("pcapng") || name.starts_with("rdpeudp") { continue }
-        let readme = std::fs::read_to_string(folder.join("lab/README.md")).unwrap();
-        let stem = name.trim_end_matches(".pcapng");
-        let row = readme.lines().find(|l| l.starts_with(&format!("| {stem} |"))).unwrap();
-        let ports: Vec<u16> = row.split('|').nth(2).unwrap().split(',').map(|p| p.trim().parse().unwrap()).collect();
-        let packets = crate::support::pcap::packets(&file);
-        for port in ports {
-            for (i, pieces) in captures::reassemble(&packets, port).iter().enumerate() {
-                let observed = captures::observe(pieces);
-                println!("## {name} {port} {i}: {:?} {:?} {:?} {:?} reached {:?}", observed.summary.requested_protocols, observed.summary.selected_protocol, observed.summary.tls_version, observed.summary.failure_code, observed.summary.reached);
-                for m in inferred(&observed) { println!("   {m:?}"); }
-            }
-        }
-    }
+    assert_eq!(found, UNOPENED.len());
+}
+
+/// Fails unless the session became active with the frame that holds the Font Map, or did not where there is none.
+pub(super) fn assert_active(name: &str, observed: &Observed, wire: &[Piece], font_map: Option<u64>) {
+    let expected = font_map.map(|frame| {
+        let piece = wire.iter().find(|piece| piece.frame == frame);
+        piece.unwrap_or_else(|| panic!("{name} has no frame {frame}")).t_us
+    });
+    let active = inferred(observed).into_iter().find(|(message, ..)| message == "active");
+    assert_eq!(active.map(|(_, t_us, _)| t_us), expected, "{name}: when it became active");
 }

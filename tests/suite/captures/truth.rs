@@ -247,8 +247,12 @@ fn compare_settings(comparison: &mut Comparison, messages: &[RdpMessage], truth:
     if let Some((data, core)) = client.and_then(|data| Some((data, data.core.as_ref()?))) {
         let truth = &truth["connect_initial"];
         let version = format!("{}.{}", core.version.value >> 16, core.version.value & 0xffff);
-        let channels: Vec<&str> =
-            data.network.iter().flat_map(|network| &network.channels).map(|channel| &channel.name[..]).collect();
+        let channels: Vec<&str> = data
+            .network
+            .iter()
+            .flat_map(|network| &network.channels)
+            .map(|channel| &channel.name[..])
+            .collect();
         let mut field = |name: &str, found: Value| comparison.field(name, found, &truth[name]);
         field("client_build", json!(core.client_build));
         field("client_name", json!(core.client_name));
@@ -264,11 +268,7 @@ fn compare_settings(comparison: &mut Comparison, messages: &[RdpMessage], truth:
     comparison.field("connect_response", server.is_some(), &json!(truth["connect_response"].is_object()));
     if let Some(security) = server.and_then(|data| data.security.as_ref()) {
         let truth = &truth["connect_response"];
-        comparison.field(
-            "encryption_method",
-            security.encryption_method.value,
-            &truth["encryption_method"],
-        );
+        comparison.field("encryption_method", security.encryption_method.value, &truth["encryption_method"]);
         comparison.field("encryption_level", security.encryption_level.value, &truth["encryption_level"]);
     }
 }
@@ -297,7 +297,11 @@ fn compare_udp(comparison: &mut Comparison, truth: &Value, file: &Path) {
     comparison.field("client_syn_count", summary.syn_count, &count("client_syn_count"));
     comparison.field("server_syn_count", summary.syn_ack_count, &count("server_syn_count"));
     let known = truth["client_syn"].is_object();
-    comparison.field("established", summary.established, &known.then(|| &truth["established"]).cloned().into());
+    comparison.field(
+        "established",
+        summary.established,
+        &known.then(|| &truth["established"]).cloned().into(),
+    );
     comparison.field("not_rdpeudp", summary.not_rdpeudp, &json!(0));
     if truth["handshake"].is_array() {
         comparison.field("protocol", summary.protocol, &json!(RecordProtocol::Tls));
@@ -315,8 +319,15 @@ fn compare_udp(comparison: &mut Comparison, truth: &Value, file: &Path) {
 }
 
 fn compare_syn(comparison: &mut Comparison, syn: &Syn, truth: &Value) {
-    let names = &[(0x0001, "SYN"), (0x0004, "ACK"), (0x0200, "SYNLOSSY"), (0x0800, "CORRELATION_ID"), (0x1000, "SYNEX")];
-    let flags = truth["flags"].as_str().and_then(|hex| u32::from_str_radix(hex.trim_start_matches("0x"), 16).ok());
+    let names = &[
+        (0x0001, "SYN"),
+        (0x0004, "ACK"),
+        (0x0200, "SYNLOSSY"),
+        (0x0800, "CORRELATION_ID"),
+        (0x1000, "SYNEX"),
+    ];
+    let flags =
+        truth["flags"].as_str().and_then(|hex| u32::from_str_radix(hex.trim_start_matches("0x"), 16).ok());
     let flags = flags.map(|flags| rdpscope::wire::x224::bit_names(flags, names));
     comparison.field("flags", &syn.flags, &json!(flags));
     comparison.field("version", syn.udp_version.map(|version| format!("{version:#06x}")), &truth["version"]);
