@@ -5,8 +5,10 @@
 
 use super::left_out::say_left_out;
 use super::pcap::{self, Packet, Transport};
+use rdpscope::observe::rdp::{self, RdpObserver};
 use rdpscope::observe::{SessionObserver, Timeline};
-use rdpscope::trace::{Event, How, Line, PhaseRecord, Side, Summary};
+use rdpscope::trace::{Detail, Event, How, Line, PhaseRecord, Side, Summary};
+use rdpscope::wire::x224::TPKT_VERSION;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -141,6 +143,25 @@ pub(crate) fn observe(pieces: &[Piece]) -> Observed {
     let summary = timeline.summary().clone();
     lines.push(Line::Summary(Box::new(summary.clone())));
     Observed { lines, summary }
+}
+
+/// What a decrypted stream says above CredSSP.
+pub(crate) fn rdp_inside<'a>(pieces: impl IntoIterator<Item = &'a Piece>) -> Vec<Event> {
+    let mut observer = RdpObserver::new(true);
+    let mut events = Vec::new();
+    for piece in pieces.into_iter().skip_while(|piece| piece.bytes.first() != Some(&TPKT_VERSION)) {
+        let mut messages = Vec::new();
+        observer.data(piece.from, &piece.bytes, &mut messages);
+        events.extend(messages.into_iter().map(|message| Event {
+            t_us: piece.t_us,
+            leg: piece.from.into(),
+            from: Some(piece.from),
+            phase: rdp::phase(&message).unwrap_or_else(|| observer.phase()),
+            inferred: false,
+            detail: Detail::Rdp(Box::new(message)),
+        }));
+    }
+    events
 }
 
 /// How bytes are cut before the observers see them.

@@ -8,4 +8,5 @@ pub(crate) mod pcap;
 pub(crate) mod peers;
 pub(crate) mod process;
 pub(crate) mod rdpscope;
+pub(crate) mod schema;
 pub(crate) mod scripted;

@@ -1,10 +1,9 @@
 //! Every field of a trace that tshark also knows.
 
 use super::comparison::Comparison;
-use crate::support::captures::{self, Conversation, Observed, Piece};
+use crate::support::captures::{self, Conversation, Observed};
 use crate::support::pcap::{self, Transport};
 use rdpscope::observe::UdpObserver;
-use rdpscope::observe::rdp::RdpObserver;
 use rdpscope::trace::{Detail, RdpMessage, Side, Syn, UdpMessage};
 use rdpscope::wire::rdp::security::SEC_INFO_PKT;
 use rdpscope::wire::rdpeudp::RecordProtocol;
@@ -185,28 +184,18 @@ fn camel_case(snake_case: &str) -> String {
     snake_case.split('_').filter_map(word).collect()
 }
 
-/// What a decrypted stream says above CredSSP.
-pub(super) fn inside(pieces: &[Piece]) -> Vec<RdpMessage> {
-    let mut observer = RdpObserver::new(true);
-    let mut messages = Vec::new();
-    for piece in pieces.iter().skip_while(|piece| piece.bytes.first() != Some(&3)) {
-        observer.data(piece.from, &piece.bytes, &mut messages);
-    }
-    messages
-}
-
 fn compare_rdp(comparison: &mut Comparison, conversation: &Conversation, observed: &Observed) {
     let truth = &conversation.truth["rdp"];
-    let messages: Vec<RdpMessage> = match (&conversation.inside, truth["connect_initial"].is_object()) {
-        (Some(pieces), true) => inside(pieces),
-        _ => observed
-            .events()
-            .filter_map(|event| match &event.detail {
-                Detail::Rdp(message) => Some((**message).clone()),
-                _ => None,
-            })
-            .collect(),
-    };
+    let inside = conversation.inside.iter().flatten().filter(|_| truth["connect_initial"].is_object());
+    let inside = captures::rdp_inside(inside);
+    let messages: Vec<RdpMessage> = observed
+        .events()
+        .chain(&inside)
+        .filter_map(|event| match &event.detail {
+            Detail::Rdp(message) => Some((**message).clone()),
+            _ => None,
+        })
+        .collect();
     compare_settings(comparison, &messages, truth);
     let count = |name: &str| messages.iter().filter(|message| json!(message)["event"] == name).count();
     for (name, truth_name) in [
