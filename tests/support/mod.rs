@@ -10,3 +10,4 @@ pub(crate) mod process;
 pub(crate) mod rdpscope;
 pub(crate) mod schema;
 pub(crate) mod scripted;
+pub(crate) mod sources;
