@@ -79,7 +79,7 @@ impl Source {
         let stands_alone = |at: usize| {
             let before = text[..at].ends_with(is_word);
             let after = text[at + word.len()..].starts_with(is_word);
-            !(starts_word && before) && !(ends_word && after)
+            (!starts_word || !before) && (!ends_word || !after)
         };
         text.match_indices(word)
             .filter(|(at, _)| stands_alone(*at))
@@ -190,7 +190,7 @@ const TEST_ATTRIBUTES: [&str; 2] = ["#[cfg(test)]", "#[cfg(all(test"];
 /// Where an item for tests begins, and the text from its `mod` on.
 fn test_modules(code: &str) -> impl Iterator<Item = (usize, &str)> {
     TEST_ATTRIBUTES.iter().flat_map(|attribute| code.match_indices(attribute)).filter_map(|(at, _)| {
-        let item = code[at..].find(|character: char| character == '\n')? + at;
+        let item = code[at..].find('\n')? + at;
         let item = code[item..].trim_start();
         let item = item.strip_prefix("pub(crate) ").unwrap_or(item);
         Some((at, item.strip_prefix("mod ")?))

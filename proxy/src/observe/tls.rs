@@ -97,9 +97,8 @@ impl Cipher {
         };
         if name.contains("_GCM") || name.ends_with("_CCM") {
             stream(8 + 16)
-        } else if name.ends_with("_CCM_8") {
-            stream(8 + 8)
-        } else if name.contains("CHACHA20") {
+        } else if name.ends_with("_CCM_8") || name.contains("CHACHA20") {
+            // Explicit nonce and short tag, or a whole tag alone.
             stream(16)
         } else if name.contains("_CBC") {
             let block = if name.contains("3DES") { 8 } else { 16 };

@@ -11,6 +11,7 @@ use rdpscope_certs::inspect::Certificate;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 #[test]
 fn the_observers_agree_with_another_analyser_in_every_field() {
@@ -125,7 +126,7 @@ fn compare_tls(comparison: &mut Comparison, conversation: &Conversation, observe
 const USAGES: [(&str, &str); 2] =
     [("serverAuth", "TLS Web Server Authentication"), ("clientAuth", "TLS Web Client Authentication")];
 
-fn compare_chain(comparison: &mut Comparison, chain: &[Certificate], truth: &Value) {
+fn compare_chain(comparison: &mut Comparison, chain: &[Arc<Certificate>], truth: &Value) {
     let rows = truth.as_array().map_or(&[][..], |rows| rows);
     comparison.field("certificates", chain.len(), &json!(rows.len()));
     for (certificate, truth) in chain.iter().zip(rows) {
