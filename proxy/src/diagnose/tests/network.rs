@@ -45,7 +45,7 @@ fn no_answer_is_no_proof_of_a_filter() {
 
 #[test]
 fn a_client_that_gives_up_while_the_server_is_silent() {
-    let abandoned = |seconds| {
+    let abandoned = |seconds: u64| {
         let took_us = seconds * 1_000_000;
         let detail = Detail::ConnectAbandoned { address: SERVER.to_owned(), took_us };
         Script::accepted().wait(took_us).server_leg(detail).end(Side::Client, How::Fin).diagnose()

@@ -103,6 +103,11 @@ impl Script {
         self.event(Leg::Server, Some(Side::Server), Phase::Active, false, Detail::SessionTraffic)
     }
 
+    /// Something of the server's that would be tedious to write as bytes.
+    pub(super) fn from_server(self, phase: Phase, detail: Detail) -> Script {
+        self.event(Leg::Server, Some(Side::Server), phase, false, detail)
+    }
+
     pub(super) fn udp(self, message: UdpMessage) -> Script {
         self.event(Leg::Client, None, Phase::Udp, false, Detail::Udp(message))
     }
