@@ -5,8 +5,14 @@
 mod support;
 
 #[cfg(test)]
+mod architecture;
+#[cfg(test)]
+mod captures;
+#[cfg(test)]
 mod harness;
 #[cfg(all(test, target_os = "linux"))]
 mod peers;
+#[cfg(test)]
+mod schema;
 #[cfg(test)]
 mod scripted;

@@ -1,6 +1,6 @@
 //! One direct RDP connection as it stands on the wire: negotiation, then TLS or RDP in clear.
 
-use super::encrypted::EncryptedObserver;
+use super::encrypted::{self, EncryptedObserver};
 use super::rdp::{self, RdpObserver};
 use super::tls::{Seen, TlsObserver, malformed_detail};
 use crate::trace::{Detail, Event, How, Micros, Phase, Side};
@@ -10,6 +10,10 @@ use crate::wire::{greeting, preconnection, x224};
 
 /// First byte of a TLS handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
+/// First byte of a TLS record with which no connection begins.
+const TLS_CHANGE_CIPHER_SPEC: u8 = 0x14;
+/// First byte of another such record.
+const TLS_APPLICATION_DATA: u8 = 0x17;
 /// Bytes of one side kept while its negotiation is incomplete. The longest thing awaited is a preconnection PDU with
 /// its text; a connection request ends after 260 bytes.
 const MOST_PENDING: usize = 160 * 1024;
@@ -52,10 +56,14 @@ impl SessionObserver {
 
     /// `from` ended its direction.
     pub fn ended(&mut self, t_us: Micros, from: Side, how: How, out: &mut Vec<Event>) {
-        let pending = &self.pending[from.index()];
-        if !pending.is_empty() {
+        let pending = std::mem::take(&mut self.pending[from.index()]);
+        if may_be_negotiation(from, &pending) {
             let malformed = crate::wire::Malformed::new("X.224 negotiation", pending.len(), "ends too early");
-            out.push(event(t_us, from, Phase::X224, malformed_detail(&malformed, pending)));
+            out.push(event(t_us, from, Phase::X224, malformed_detail(&malformed, &pending)));
+        } else if !pending.is_empty()
+            && let Step::Next(stage, _) = self.other_protocol(t_us, from, &pending, out)
+        {
+            self.stage = stage;
         }
         out.push(event(t_us, from, Phase::Closed, Detail::StreamEnded { how }));
     }
@@ -72,7 +80,7 @@ impl SessionObserver {
     pub fn is_opaque(&self) -> bool {
         match &self.stage {
             Stage::Negotiation => false,
-            Stage::Tls { inside, .. } => inside.is_active(),
+            Stage::Tls { inside, .. } => inside.is_done(),
             Stage::Rdp(observer) => observer.is_lost(Side::Client) && observer.is_lost(Side::Server),
             Stage::Over => true,
         }
@@ -125,8 +133,8 @@ impl SessionObserver {
             return self.tpkt(t_us, from, pending, out);
         }
         if first == TLS_HANDSHAKE && from == Side::Client && !self.client_spoke {
-            out.push(event(t_us, from, Phase::X224, Detail::DirectTls));
-            return Step::Next(tls_stage(u32::MAX), 0);
+            out.push(event(t_us, from, Phase::Tls, Detail::DirectTls));
+            return Step::Next(tls_stage(None), 0);
         }
         if from == Side::Client && !self.client_spoke && preconnection::may_start(pending) {
             match preconnection::decode(pending) {
@@ -138,7 +146,7 @@ impl SessionObserver {
                 Err(_) => {}
             }
         }
-        if greeting::may_become_known(pending) {
+        if pending.len() < greeting::TELLING_LENGTH {
             return Step::NeedMore;
         }
         self.other_protocol(t_us, from, pending, out)
@@ -184,6 +192,9 @@ impl SessionObserver {
     }
 
     fn other_protocol(&mut self, t_us: Micros, from: Side, pending: &[u8], out: &mut Vec<Event>) -> Step {
+        if let [TLS_CHANGE_CIPHER_SPEC | TLS_APPLICATION_DATA, 3, ..] = pending {
+            return self.over(t_us, from, "TLS whose beginning was not seen", out);
+        }
         let protocol = match pending {
             [0x15, 3, ..] => Some("TLS alert"),
             [TLS_HANDSHAKE, 3, ..] => Some("TLS"),
@@ -203,6 +214,15 @@ impl SessionObserver {
     }
 }
 
+/// Whether these first bytes are the beginning of something that this observer waits for.
+fn may_be_negotiation(from: Side, pending: &[u8]) -> bool {
+    match pending.first() {
+        None => false,
+        Some(&TPKT_VERSION) => true,
+        Some(_) => from == Side::Client && preconnection::may_start(pending),
+    }
+}
+
 /// What became of the bytes at the front.
 enum Step {
     NeedMore,
@@ -213,11 +233,11 @@ enum Step {
 fn stage_after(confirm: &ConnectionConfirm) -> Stage {
     match confirm.selected_protocol.unwrap_or(PROTOCOL_RDP) {
         PROTOCOL_RDP => Stage::Rdp(Box::new(RdpObserver::new(false))),
-        protocol => tls_stage(protocol),
+        protocol => tls_stage(Some(protocol)),
     }
 }
 
-fn tls_stage(protocol: u32) -> Stage {
+fn tls_stage(protocol: Option<u32>) -> Stage {
     Stage::Tls { tls: Box::default(), inside: EncryptedObserver::new(protocol) }
 }
 
@@ -233,10 +253,8 @@ fn follow_tls(
         Seen::Event { detail, inferred } => {
             out.push(Event { inferred, ..event(t_us, from, Phase::Tls, *detail) });
         }
-        Seen::ApplicationData { plaintext } => {
-            inside.record(from, plaintext, &mut |phase, detail| {
-                out.push(Event { inferred: true, ..event(t_us, from, phase, detail) });
-            });
+        Seen::ApplicationData { plaintext, may_be_ticket } => {
+            inside.record(encrypted::Seen { t_us, from, length: plaintext }, may_be_ticket, out);
         }
     });
 }

@@ -28,6 +28,8 @@ pub enum Seen {
     ApplicationData {
         /// Fewest and most bytes of plaintext that a record of this size holds.
         plaintext: PlaintextLength,
+        /// True where it may be a session ticket or another message of TLS itself (TLS 1.3).
+        may_be_ticket: bool,
     },
 }
 
@@ -95,9 +97,8 @@ impl Cipher {
         };
         if name.contains("_GCM") || name.ends_with("_CCM") {
             stream(8 + 16)
-        } else if name.ends_with("_CCM_8") {
-            stream(8 + 8)
-        } else if name.contains("CHACHA20") {
+        } else if name.ends_with("_CCM_8") || name.contains("CHACHA20") {
+            // Explicit nonce and short tag, or a whole tag alone.
             stream(16)
         } else if name.contains("_CBC") {
             let block = if name.contains("3DES") { 8 } else { 16 };
@@ -180,7 +181,7 @@ impl TlsObserver {
             return infer(seen, Detail::EncryptedAlert { length });
         }
         if !self.is_tls13 || self.complete {
-            return seen(Seen::ApplicationData { plaintext });
+            return seen(Seen::ApplicationData { plaintext, may_be_ticket: self.is_tls13 });
         }
         if from == Side::Client {
             self.directions[from.index()].encrypted = true;
