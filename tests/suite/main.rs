@@ -5,6 +5,8 @@
 mod support;
 
 #[cfg(test)]
+mod fuzz_regression;
+#[cfg(test)]
 mod harness;
 #[cfg(all(test, target_os = "linux"))]
 mod peers;
