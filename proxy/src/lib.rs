@@ -11,5 +11,6 @@ pub mod explain;
 pub mod observe;
 pub mod recorder;
 pub mod relay;
+pub mod report;
 pub mod trace;
 pub mod wire;

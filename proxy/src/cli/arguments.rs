@@ -138,6 +138,11 @@ Examples:
   rdpscope explain STATUS_ACCOUNT_LOCKED_OUT
   rdpscope explain tls:48";
 
+/// Whether this build has `command`, as a verdict or an explanation would propose it.
+pub(super) fn accepts(command: &str) -> bool {
+    shlex::split(command).is_some_and(|words| Arguments::try_parse_from(words).is_ok())
+}
+
 /// Writes the completions of `shell`.
 pub(super) fn write_completions(shell: Shell, to: &mut impl Write) {
     clap_complete::generate(shell, &mut Arguments::command(), "rdpscope", to);
@@ -169,6 +174,13 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn only_commands_that_exist_are_accepted() {
+        assert!(accepts("rdpscope proxy srv10:3390"));
+        assert!(!accepts("rdpscope frobnicate srv10"));
+        assert!(!accepts("rdpscope proxy srv10 --frobnicate"));
     }
 
     #[test]

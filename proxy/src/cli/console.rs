@@ -31,7 +31,6 @@ impl Watcher for Console {
         // The first line names its session by itself.
         let session = (!matches!(line, Line::Trace(_))).then_some(&**session);
         self.output.json_line(&SessionLine { line, session });
-        self.output.progress(&format!("{line:?}"));
     }
 
     fn notice(&mut self, text: &str) {

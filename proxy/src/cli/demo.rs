@@ -1,5 +1,6 @@
 //! `rdpscope demo`.
 
+use super::arguments;
 use super::output::Output;
 use super::proxy::{relay_between, runtime};
 use super::{Exit, Failure};
@@ -59,6 +60,7 @@ fn settings(server: SocketAddr) -> Settings {
         duration: None,
         client: None,
         udp: UdpMode::Off,
+        knows_command: arguments::accepts,
         shown: serde_json::Map::new(),
     }
 }

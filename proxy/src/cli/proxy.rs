@@ -1,6 +1,6 @@
 //! `rdpscope proxy TARGET`.
 
-use super::arguments::ProxyArguments;
+use super::arguments::{self, ProxyArguments};
 use super::console::Console;
 use super::output::Output;
 use super::{Exit, Failure};
@@ -25,13 +25,13 @@ pub(super) fn run(arguments: ProxyArguments, output: &Output) -> Result<Exit, Fa
     runtime.block_on(relay_between(settings, folder, output, interrupted(), |_| std::future::ready(())))
 }
 
-/// Several sessions run side by side, one thread for each processor.
+/// For what is not a session: those run on threads of their own.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     raise_descriptor_limit();
-    tokio::runtime::Builder::new_multi_thread()
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::not_done(format!("cannot start its threads: {error}")))
+        .map_err(|error| Failure::not_done(format!("cannot start: {error}")))
 }
 
 /// Listens and relays until it is over; `client` is run once the address is known.
@@ -90,6 +90,7 @@ fn trace_folder(arguments: &ProxyArguments) -> Result<Option<TraceFolder>, Failu
 
 fn settings(arguments: ProxyArguments) -> Settings {
     Settings {
+        knows_command: arguments::accepts,
         shown: shown(&arguments),
         route: Route {
             target: arguments.target,

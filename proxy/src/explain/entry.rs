@@ -15,6 +15,7 @@ pub struct Entry {
     /// What usually causes it, likeliest first.
     pub causes: &'static [&'static str],
     /// The rdpscope commands that tell the causes apart.
+    #[serde(skip)]
     pub next: &'static [&'static str],
     /// What else there is to know.
     #[serde(skip_serializing_if = "Option::is_none")]

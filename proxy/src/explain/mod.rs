@@ -52,13 +52,31 @@ pub struct Explanation {
 }
 
 /// A number's meaning in one family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Meaning {
     /// The family.
     pub family: Family,
     /// The line of its table.
     #[serde(flatten)]
     pub entry: &'static Entry,
+    /// The rdpscope commands that tell the causes apart.
+    pub next: Vec<&'static str>,
+}
+
+impl Meaning {
+    fn new(family: Family, entry: &'static Entry) -> Meaning {
+        Meaning { family, entry, next: entry.next.to_vec() }
+    }
+}
+
+impl Explanation {
+    /// Leaves out the commands that `knows` does not know: nobody shall be sent to one that does not exist.
+    pub fn retain_commands(&mut self, knows: impl Fn(&str) -> bool) {
+        let readings = self.reading.iter_mut().map(|reading| &mut reading.next);
+        for next in readings.chain(self.meanings.iter_mut().map(|meaning| &mut meaning.next)) {
+            next.retain(|command| knows(command));
+        }
+    }
 }
 
 /// Why there is no explanation.
@@ -156,9 +174,11 @@ fn explanation(code: u32, meanings: Vec<Meaning>) -> Explanation {
 
 fn by_code(family: Option<Family>, code: u32) -> Option<Explanation> {
     let meanings: Vec<Meaning> = match family {
-        Some(family) => family.find_alone(code).map(|entry| Meaning { family, entry }).into_iter().collect(),
+        Some(family) => {
+            family.find_alone(code).map(|entry| Meaning::new(family, entry)).into_iter().collect()
+        }
         None => {
-            let found = |family: Family| family.find(code).map(|entry| Meaning { family, entry });
+            let found = |family: Family| family.find(code).map(|entry| Meaning::new(family, entry));
             Family::ALL.into_iter().filter_map(found).collect()
         }
     };
@@ -176,7 +196,7 @@ fn by_name(family: Option<Family>, name: &str) -> Option<Explanation> {
     let families = || Family::ALL.into_iter().filter(|other| family.is_none_or(|family| family == *other));
     let found = |whole| -> Vec<Meaning> {
         families()
-            .flat_map(|family| family.find_name(name, whole).map(move |entry| Meaning { family, entry }))
+            .flat_map(|family| family.find_name(name, whole).map(move |entry| Meaning::new(family, entry)))
             .collect()
     };
     let whole = found(true);
@@ -186,13 +206,13 @@ fn by_name(family: Option<Family>, name: &str) -> Option<Explanation> {
 }
 
 fn pair(code: u32, extended: u32) -> Result<Explanation, ExplainError> {
-    let meaning = |family: Family, code| family.find_alone(code).map(|entry| Meaning { family, entry });
+    let meaning = |family: Family, code| family.find_alone(code).map(|entry| Meaning::new(family, entry));
     let reason = meaning(Family::Reason, code);
     let detail = meaning(Family::Extended, extended);
     if reason.is_none() && detail.is_none() {
         return Err(ExplainError::Unknown(format!("the pair {code:#x} and {extended:#x}")));
     }
-    let reading = Some(Reading::of_pair((code, reason), (extended, detail)));
+    let reading = Some(Reading::of_pair((code, reason.clone()), (extended, detail.clone())));
     let extended = Some(format!("{extended:#010x}"));
     // What the server is said to have sent explains more than that the connection ended.
     let meanings = detail.into_iter().chain(reason).collect();

@@ -25,7 +25,7 @@ pub struct Reading {
     #[serde(skip_serializing_if = "<[WrongClaim]>::is_empty")]
     pub wrong_claims: &'static [WrongClaim],
     /// The commands that tell.
-    pub next: &'static [&'static str],
+    pub next: Vec<&'static str>,
 }
 
 /// One branch of a decision.
@@ -125,7 +125,7 @@ impl Reading {
                 .to_owned(),
             decide: DECIDE,
             wrong_claims: WRONG_ABOUT_ALL,
-            next: SOCKET_CLOSED_NEXT,
+            next: SOCKET_CLOSED_NEXT.to_vec(),
         })
     }
 
@@ -142,12 +142,12 @@ impl Reading {
             },
             ((_, Some(reason)), (code, None)) => Reading {
                 but: format!("The extended code {code:#x} is none that rdpscope knows."),
-                next: reason.entry.next,
+                next: reason.entry.next.to_vec(),
                 ..plain(reason.entry.meaning)
             },
             ((_, Some(reason)), (0, Some(_))) => Reading {
                 but: "The extended code 0 adds nothing: the server gave no reason.".to_owned(),
-                next: reason.entry.next,
+                next: reason.entry.next.to_vec(),
                 ..plain(reason.entry.meaning)
             },
             ((code, reason), (_, Some(extended))) => Reading {
@@ -157,7 +157,7 @@ impl Reading {
                     }
                     None => format!("The error code {code:#x} is none that rdpscope knows."),
                 },
-                next: extended.entry.next,
+                next: extended.entry.next.to_vec(),
                 ..plain(extended.entry.meaning)
             },
             ((code, None), (extended, None)) => {
@@ -168,11 +168,11 @@ impl Reading {
 }
 
 fn plain(says: &str) -> Reading {
-    Reading { says: says.to_owned(), but: String::new(), decide: &[], wrong_claims: &[], next: &[PROXY] }
+    Reading { says: says.to_owned(), but: String::new(), decide: &[], wrong_claims: &[], next: vec![PROXY] }
 }
 
 fn socket_closed(says: &str) -> Reading {
-    Reading { decide: DECIDE, next: SOCKET_CLOSED_NEXT, ..plain(says) }
+    Reading { decide: DECIDE, next: SOCKET_CLOSED_NEXT.to_vec(), ..plain(says) }
 }
 
 fn socket_closed_server_denied() -> Reading {
@@ -183,7 +183,7 @@ fn socket_closed_server_denied() -> Reading {
               (inferred, not documented by Microsoft)."
                 .to_owned(),
         wrong_claims: WRONG_ABOUT_THE_PAIR,
-        next: &[PROXY, PROBE, AB_CERT, INSIDE],
+        next: vec![PROXY, PROBE, AB_CERT, INSIDE],
         ..socket_closed(
             "socket closed, \"server denied connection\": it ended before a session existed, and only error \
              info 7 on the wire proves that the server denied it",

@@ -46,7 +46,7 @@ fn with_reading(out: &mut String, explanation: &Explanation, reading: &Reading) 
             line(out, &format!("  ({letter}) {}\n      {}", step.seen, step.means));
         }
     }
-    commands(out, reading.next);
+    commands(out, &reading.next);
     if !reading.wrong_claims.is_empty() {
         line(out, "\nOften claimed, and wrong:");
         for wrong in reading.wrong_claims {
@@ -61,7 +61,7 @@ fn with_meaning(out: &mut String, explanation: &Explanation, meaning: &Meaning) 
     unsourced(out, meaning);
     understood(out, explanation);
     causes(out, meaning.entry.causes);
-    commands(out, meaning.entry.next);
+    commands(out, &meaning.next);
 }
 
 fn unsourced(out: &mut String, meaning: &Meaning) {

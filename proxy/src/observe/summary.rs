@@ -29,7 +29,9 @@ pub(super) fn note(summary: &mut Summary, event: &Event) {
             summary.cipher = hello.cipher_suite.name.as_deref().map(str::to_owned);
             summary.cipher_id = Some(format!("{:#06x}", hello.cipher_suite.id));
         }
-        Detail::Certificate { chain, .. } => summary.certificate = chain.first().map(certificate),
+        Detail::Certificate { chain, .. } => {
+            summary.certificate = chain.first().map(|first| certificate(first))
+        }
         Detail::Rdp(message) => {
             if let Some(code) = message.error_info() {
                 summary.error_info = Some(format!("{code:#010x}"));

@@ -6,11 +6,20 @@ use crate::trace::{Detail, Event, Leg, Line, Micros, Outcome, Phase, PhaseRecord
 /// Follows a session's events through the phases.
 #[derive(Debug, Default)]
 pub struct Timeline {
+    /// Reaching the server, which goes on while the client already speaks.
+    reaching: Lane,
+    /// The conversation of client and server.
+    conversation: Lane,
+    first_end: Option<Micros>,
+    summary: Summary,
+}
+
+/// Phases that follow one another.
+#[derive(Debug, Default)]
+struct Lane {
     open: Option<OpenPhase>,
     /// The furthest phase that has been closed; later events of earlier phases change nothing.
     closed_through: Option<Phase>,
-    first_end: Option<Micros>,
-    summary: Summary,
 }
 
 /// A phase under way.
@@ -58,13 +67,14 @@ impl Timeline {
 
     /// The phase that is under way, or the last one that was.
     pub fn current(&self) -> Option<Phase> {
-        self.open.as_ref().map(|open| open.phase).or(self.closed_through)
+        let of = |lane: &Lane| lane.open.as_ref().map(|open| open.phase).or(lane.closed_through);
+        of(&self.conversation).or(of(&self.reaching))
     }
 
     /// The session is over: closes what is open.
     pub fn finish(&mut self, t_us: Micros, out: &mut Vec<Line>) {
         let mut ended = Vec::new();
-        if let Some(open) = self.open.take() {
+        for open in [self.reaching.open.take(), self.conversation.open.take()].into_iter().flatten() {
             let outcome = match (open.failed, open.phase) {
                 (true, _) => Outcome::Failed,
                 (false, Phase::Active) => Outcome::Ok,
@@ -92,7 +102,7 @@ impl Timeline {
             return;
         }
         self.enter(event, ended);
-        let Some(open) = &mut self.open else { return };
+        let Some(open) = &mut self.lane(event.phase).open else { return };
         if event.phase != open.phase {
             return;
         }
@@ -103,7 +113,7 @@ impl Timeline {
         open.inferred |= event.inferred;
         open.failed = event.detail.is_failure() || (open.failed && !event.detail.completes());
         if event.detail.completes() {
-            if let Some(open) = self.open.take() {
+            if let Some(open) = self.lane(event.phase).open.take() {
                 self.close(open, event.t_us, Outcome::Ok, ended);
             }
             self.skip_after(event, ended);
@@ -112,14 +122,12 @@ impl Timeline {
 
     /// Opens the event's phase when it is a later one than the open phase.
     fn enter(&mut self, event: &Event, ended: &mut Vec<PhaseRecord>) {
-        if self.closed_through.is_some_and(|closed| event.phase <= closed) {
+        let lane = self.lane(event.phase);
+        let is_later = |phase: Option<Phase>| phase.is_none_or(|phase| event.phase > phase);
+        if !is_later(lane.closed_through) || !is_later(lane.open.as_ref().map(|open| open.phase)) {
             return;
         }
-        match &self.open {
-            Some(open) if event.phase <= open.phase => return,
-            _ => {}
-        }
-        if let Some(open) = self.open.take() {
+        if let Some(open) = lane.open.take() {
             let outcome = if open.failed { Outcome::Failed } else { Outcome::Ok };
             let end_us = open.last_us;
             self.close(open, end_us, outcome, ended);
@@ -129,7 +137,7 @@ impl Timeline {
             Phase::Tcp => Some(Leg::Server),
             _ => None,
         };
-        self.open = Some(OpenPhase {
+        self.lane(event.phase).open = Some(OpenPhase {
             phase: event.phase,
             leg,
             start_us: event.detail.began_us(event.t_us),
@@ -140,8 +148,13 @@ impl Timeline {
         });
     }
 
+    fn lane(&mut self, phase: Phase) -> &mut Lane {
+        if phase <= Phase::Tcp { &mut self.reaching } else { &mut self.conversation }
+    }
+
     fn close(&mut self, open: OpenPhase, end_us: Micros, outcome: Outcome, ended: &mut Vec<PhaseRecord>) {
-        self.closed_through = self.closed_through.max(Some(open.phase));
+        let lane = self.lane(open.phase);
+        lane.closed_through = lane.closed_through.max(Some(open.phase));
         if outcome == Outcome::Ok {
             self.summary.reached = self.summary.reached.max(Some(open.phase));
         }
@@ -167,7 +180,7 @@ impl Timeline {
             _ => &[],
         };
         for phase in skipped {
-            self.closed_through = Some(*phase);
+            self.conversation.closed_through = Some(*phase);
             ended.push(plain(*phase, None, event.t_us, event.t_us, Outcome::Skipped));
         }
     }
@@ -183,5 +196,81 @@ fn plain(phase: Phase, leg: Option<Leg>, start_us: Micros, end_us: Micros, outco
         inferred: false,
         waiting_for_client_us: None,
         waiting_for_server_us: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::{ConnectError, How};
+    use crate::wire::x224::{ConnectionConfirm, ConnectionRequest};
+
+    fn event(t_us: Micros, from: Option<Side>, phase: Phase, detail: Detail) -> Event {
+        Event { t_us, leg: from.map_or(Leg::Server, Leg::from), from, phase, inferred: false, detail }
+    }
+
+    fn phases(events: Vec<Event>, end_us: Micros) -> Vec<PhaseRecord> {
+        let mut timeline = Timeline::default();
+        let mut lines = Vec::new();
+        events.into_iter().for_each(|event| timeline.push(event, &mut lines));
+        timeline.finish(end_us, &mut lines);
+        let phase = |line| if let Line::Phase(phase) = line { Some(phase) } else { None };
+        lines.into_iter().filter_map(phase).collect()
+    }
+
+    fn connecting(t_us: Micros) -> Event {
+        event(t_us, None, Phase::Tcp, Detail::Connecting { address: "10.0.0.1:3389".to_owned() })
+    }
+
+    fn request(t_us: Micros) -> Event {
+        event(t_us, Some(Side::Client), Phase::X224, Detail::ConnectionRequest(ConnectionRequest::default()))
+    }
+
+    #[test]
+    fn a_client_that_speaks_first_does_not_cut_the_connecting_short() {
+        let connected = Detail::Connected { address: String::new(), local: String::new(), took_us: 40 };
+        let confirm = ConnectionConfirm { selected_protocol_name: "RDP".to_owned(), ..Default::default() };
+        let records = phases(
+            vec![
+                connecting(10),
+                request(20),
+                event(50, None, Phase::Tcp, connected),
+                event(90, Some(Side::Server), Phase::X224, Detail::ConnectionConfirm(confirm)),
+            ],
+            100,
+        );
+        let seen: Vec<_> = records
+            .iter()
+            .map(|record| (record.phase, record.start_us, record.end_us, record.outcome))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                (Phase::Tcp, 10, 50, Outcome::Ok),
+                (Phase::X224, 20, 90, Outcome::Ok),
+                (Phase::Tls, 90, 90, Outcome::Skipped),
+                (Phase::Credssp, 90, 90, Outcome::Skipped),
+                (Phase::Closed, 100, 100, Outcome::Ok),
+            ]
+        );
+        assert_eq!(records[1].waiting_for_server_us, Some(70));
+    }
+
+    #[test]
+    fn what_did_not_finish_is_failed_or_unfinished() {
+        let refused = Detail::ConnectFailed {
+            address: String::new(),
+            error: ConnectError::Refused,
+            reason: String::new(),
+            took_us: 1,
+        };
+        let ended = event(40, Some(Side::Client), Phase::Closed, Detail::StreamEnded { how: How::Fin });
+        let records =
+            phases(vec![connecting(10), event(11, None, Phase::Tcp, refused), request(20), ended], 50);
+        let seen: Vec<_> = records.iter().map(|record| (record.phase, record.outcome)).collect();
+        let expected =
+            [(Phase::Tcp, Outcome::Failed), (Phase::X224, Outcome::Unfinished), (Phase::Closed, Outcome::Ok)];
+        assert_eq!(seen, expected);
+        assert_eq!((records[2].start_us, records[2].end_us), (40, 50));
     }
 }

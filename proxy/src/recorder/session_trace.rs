@@ -113,6 +113,12 @@ impl SessionTrace {
         self.lines(lines);
     }
 
+    /// Every fact is there: hands the summary over.
+    pub fn summarise(&mut self) {
+        let summary = self.timeline.summary().clone();
+        self.lines(vec![Line::Summary(Box::new(summary))]);
+    }
+
     /// Hands the last lines over and waits until there is room for them; answers with the whole record.
     pub async fn conclude(mut self, lines: Vec<Line>) -> Record {
         self.keep(&lines);

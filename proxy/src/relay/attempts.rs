@@ -71,7 +71,16 @@ impl Attempts {
 
     /// Nobody will connect any more: whoever waits for a return need not.
     pub fn close(&self) {
-        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.set_closed(true);
+    }
+
+    /// Clients may connect again.
+    pub fn reopen(&self) {
+        self.set_closed(false);
+    }
+
+    fn set_closed(&self, closed: bool) {
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = closed;
         self.changed.notify_waiters();
     }
 

@@ -1,9 +1,12 @@
 //! The client that rdpscope starts itself (`--client`), and the .rdp file for it.
 
+use super::connect::plain_reason;
+use super::listener::{ListenError, Settings};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 use tokio::process::{Child, Command};
 
 /// A command with places to fill in, split into words once; no shell sees it.
@@ -95,12 +98,74 @@ impl Drop for RdpFile {
 }
 
 /// How a client ended, in words.
-pub fn describe(status: ExitStatus) -> String {
+fn describe(status: ExitStatus) -> String {
     match status.code() {
         Some(code) => format!("ended with exit code {code}"),
         None => "was ended by a signal".to_owned(),
     }
 }
+
+/// The client that runs for each attempt, if any.
+pub(super) struct ClientRun {
+    child: Option<Child>,
+    was_asked_for: bool,
+    /// Sessions that had begun when the client was started.
+    sessions_before: u64,
+    /// Kept until the client has ended.
+    _rdp: Option<RdpFile>,
+}
+
+impl ClientRun {
+    /// Starts the client, where the settings name one.
+    pub(super) fn new(settings: &Settings, address: SocketAddr) -> Result<ClientRun, ListenError> {
+        let Some(command) = &settings.client else {
+            return Ok(ClientRun { child: None, was_asked_for: false, sessions_before: 0, _rdp: None });
+        };
+        let failed = |error: io::Error| ListenError::Client {
+            program: command.program().to_owned(),
+            reason: plain_reason(&error),
+        };
+        let rdp = RdpFile::write(address).map_err(failed)?;
+        let child = command.start(&Places { address, rdp: rdp.path(), arm: "-" }).map_err(failed)?;
+        Ok(ClientRun { child: Some(child), was_asked_for: true, sessions_before: 0, _rdp: Some(rdp) })
+    }
+
+    /// The client was asked for and has ended: nobody else will connect.
+    pub(super) fn is_over(&self) -> bool {
+        self.was_asked_for && self.child.is_none()
+    }
+
+    /// Starts the client for the next attempt; false where there is to be none: sessions are not counted, or the
+    /// last attempt brought none.
+    pub(super) fn restart(
+        &mut self,
+        settings: &Settings,
+        address: SocketAddr,
+        sessions: u64,
+    ) -> Result<bool, ListenError> {
+        if settings.sessions.is_none() || sessions == self.sessions_before {
+            return Ok(false);
+        }
+        *self = ClientRun { sessions_before: sessions, ..ClientRun::new(settings, address)? };
+        Ok(true)
+    }
+
+    /// Waits for the client's end; for ever where none runs.
+    pub(super) async fn ended(&mut self) {
+        let Some(child) = &mut self.child else { return std::future::pending().await };
+        let words = match child.wait().await {
+            Ok(status) => describe(status),
+            Err(error) => format!("cannot be waited for: {error}"),
+        };
+        tracing::info!("the client {words}");
+        // Its last connection may still be on its way through the system to us.
+        tokio::time::sleep(LAST_CONNECTION).await;
+        self.child = None;
+    }
+}
+
+/// How long after a client's end a connection of it may still turn up.
+const LAST_CONNECTION: Duration = Duration::from_millis(100);
 
 fn unknown_place(word: &str) -> Option<&str> {
     let mut rest = word;

@@ -1,19 +1,21 @@
 //! Listens, runs a session for each client, and ends when it was told to, or when there were enough.
 
 use super::attempts::Attempts;
-use super::client_command::{ClientCommand, Places, RdpFile, describe};
-use super::session::{self, Route, SharedSession};
+use super::client_command::{ClientCommand, ClientRun};
+use super::connect::plain_reason;
+use super::session::Route;
 use super::udp::{self, UdpMode, UdpSessions};
-use crate::recorder::{RecorderHandle, SessionId, SessionTrace, TraceStart};
+use super::workers::{self, Report};
+use crate::recorder::RecorderHandle;
 use crate::trace::Record;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::process::Child;
-use tokio::sync::watch;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 /// Sessions at once. Each takes two sockets and a file; a flood beyond this is refused and hurts no session that runs.
@@ -22,8 +24,6 @@ const MOST_SESSIONS: usize = 10_000;
 const BACKLOG: u32 = 4096;
 /// How long sessions have to write their verdicts once they were told to stop.
 const STOP_GRACE: Duration = Duration::from_secs(5);
-/// A process that has no descriptor left cannot accept; it tries again when some session may have ended.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What to do.
 #[derive(Debug, Clone)]
@@ -40,6 +40,8 @@ pub struct Settings {
     pub client: Option<ClientCommand>,
     /// What becomes of RDP-UDP.
     pub udp: UdpMode,
+    /// Whether this build has a command that a verdict proposes; others are left out.
+    pub knows_command: fn(&str) -> bool,
     /// The settings as the trace shows them.
     pub shown: serde_json::Map<String, serde_json::Value>,
 }
@@ -86,10 +88,8 @@ pub struct Listener {
 impl Listener {
     /// Binds the TCP port and, where UDP is relayed or swallowed, the UDP port of the same number.
     pub async fn bind(settings: Settings) -> Result<Listener, ListenError> {
-        let bind_error = |error: io::Error| ListenError::Bind {
-            address: settings.listen,
-            reason: super::connect::plain_reason(&error),
-        };
+        let bind_error =
+            |error: io::Error| ListenError::Bind { address: settings.listen, reason: plain_reason(&error) };
         let tcp = listen_tcp(settings.listen).map_err(bind_error)?;
         let address = tcp.local_addr().map_err(bind_error)?;
         let udp = match settings.udp {
@@ -120,44 +120,37 @@ impl Listener {
         interrupted: impl Future<Output = ()>,
         mut concluded: impl FnMut(Record),
     ) -> Result<Finished, ListenError> {
-        let shared = Arc::new(Shared {
-            attempts: Attempts::default(),
-            udp: Arc::new(UdpSessions::default()),
-            settings: self.settings,
-            recorder,
-            run_id: self.run_id,
-        });
+        let address = self.address;
+        let bind_error = |error: io::Error| ListenError::Bind { address, reason: plain_reason(&error) };
+        let shared = Arc::new(Shared::new(self.settings, recorder, self.run_id));
         let (stop, stopped) = watch::channel(false);
-        let mut sessions = JoinSet::new();
+        let (reports, mut reported) = mpsc::unbounded_channel();
+        let tcp = self.tcp.into_std().map_err(bind_error)?;
+        workers::start(&tcp, &shared, &reports, &stopped).map_err(bind_error)?;
+        drop((tcp, reports, stopped));
         let mut background = JoinSet::new();
         if let Some(socket) = self.udp {
             background.spawn(relay_udp(socket, shared.clone()));
         }
-        let mut accepted: u64 = 0;
-        let mut client = ClientRun::new(shared.settings.client.clone(), self.address)?;
+        let mut client = ClientRun::new(&shared.settings, address)?;
         let deadline = shared.settings.duration.map(|duration| tokio::time::Instant::now() + duration);
+        let mut count = Count::default();
         tokio::pin!(interrupted);
         let finished = loop {
-            let enough = shared.settings.sessions.is_some_and(|most| accepted >= most);
-            if enough || client.is_over() {
-                shared.attempts.close();
-                if sessions.is_empty() {
+            let enough = shared.settings.sessions.is_some_and(|most| count.began >= most);
+            if (enough || client.is_over()) && count.open() == 0 {
+                if enough || !client.restart(&shared.settings, address, count.began)? {
                     break Finished::Done;
                 }
+                shared.attempts.reopen();
+            } else if enough || client.is_over() {
+                shared.attempts.close();
             }
             tokio::select! {
-                connection = self.tcp.accept(), if !enough && sessions.len() < MOST_SESSIONS => match connection {
-                    Ok((stream, peer)) => {
-                        accepted += 1;
-                        sessions.spawn(serve(stream, peer, accepted, shared.clone(), stopped.clone()));
-                    }
-                    Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+                report = reported.recv() => match report {
+                    Some(report) => count.note(report, &mut concluded),
+                    None => break Finished::Done,
                 },
-                Some(session) = sessions.join_next() => {
-                    if let Ok(record) = session {
-                        concluded(record);
-                    }
-                }
                 () = client.ended() => {}
                 () = until(deadline) => break Finished::Done,
                 () = &mut interrupted => break Finished::Interrupted,
@@ -167,10 +160,8 @@ impl Listener {
         // Nobody is left to see that the channel is closed when every session has ended.
         let _ = stop.send(true);
         let drained = async {
-            while let Some(session) = sessions.join_next().await {
-                if let Ok(record) = session {
-                    concluded(record);
-                }
+            while let Some(report) = reported.recv().await {
+                count.note(report, &mut concluded);
             }
         };
         // A session that cannot end within the grace is cut; its trace holds all but its verdict.
@@ -179,31 +170,64 @@ impl Listener {
     }
 }
 
-/// What every session needs.
-struct Shared {
-    attempts: Attempts,
-    udp: Arc<UdpSessions>,
-    settings: Settings,
-    recorder: RecorderHandle,
-    run_id: String,
+/// Sessions that were begun and that are over.
+#[derive(Debug, Default)]
+struct Count {
+    began: u64,
+    concluded: u64,
 }
 
-async fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    number: u64,
-    shared: Arc<Shared>,
-    stop: watch::Receiver<bool>,
-) -> Record {
-    let start = TraceStart {
-        id: SessionId::from(format!("{}-{number:04}", shared.run_id)),
-        target: shared.settings.route.target.to_string(),
-        settings: shared.settings.shown.clone(),
-        started: jiff::Timestamp::now(),
-        began: Instant::now(),
-    };
-    let session = SharedSession::new(SessionTrace::begin(start, Some(shared.recorder.clone())));
-    session::run(stream, peer, &shared.settings.route, session, &shared.attempts, &shared.udp, stop).await
+impl Count {
+    fn open(&self) -> u64 {
+        self.began - self.concluded
+    }
+
+    fn note(&mut self, report: Report, concluded: &mut impl FnMut(Record)) {
+        match report {
+            Report::Began => self.began += 1,
+            Report::Concluded(record) => {
+                self.concluded += 1;
+                if let Some(record) = record {
+                    concluded(*record);
+                }
+            }
+        }
+    }
+}
+
+/// What every session needs.
+pub(super) struct Shared {
+    pub(super) attempts: Attempts,
+    pub(super) udp: Arc<UdpSessions>,
+    pub(super) settings: Settings,
+    pub(super) recorder: RecorderHandle,
+    /// Sessions that may still begin.
+    pub(super) remaining: Arc<Semaphore>,
+    /// Sessions that there is room for at once.
+    pub(super) room: Arc<Semaphore>,
+    run_id: String,
+    numbers: AtomicU64,
+}
+
+impl Shared {
+    fn new(settings: Settings, recorder: RecorderHandle, run_id: String) -> Shared {
+        let remaining = settings.sessions.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
+        Shared {
+            attempts: Attempts::default(),
+            udp: Arc::new(UdpSessions::default()),
+            settings,
+            recorder,
+            remaining: Arc::new(Semaphore::new(remaining.min(Semaphore::MAX_PERMITS))),
+            room: Arc::new(Semaphore::new(MOST_SESSIONS)),
+            run_id,
+            numbers: AtomicU64::new(1),
+        }
+    }
+
+    /// A new session's id: when the program began, its process, and the session's number.
+    pub(super) fn next_session_id(&self) -> String {
+        format!("{}-{:04}", self.run_id, self.numbers.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 async fn relay_udp(socket: UdpSocket, shared: Arc<Shared>) {
@@ -231,47 +255,5 @@ async fn until(deadline: Option<tokio::time::Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
-    }
-}
-
-/// The client that runs for each attempt, if any.
-struct ClientRun {
-    child: Option<Child>,
-    was_asked_for: bool,
-    /// Kept until the client has ended.
-    _rdp: Option<RdpFile>,
-}
-
-impl ClientRun {
-    fn new(command: Option<ClientCommand>, address: SocketAddr) -> Result<ClientRun, ListenError> {
-        let Some(command) = command else {
-            return Ok(ClientRun { child: None, was_asked_for: false, _rdp: None });
-        };
-        let failed = |error: io::Error| ListenError::Client {
-            program: command.program().to_owned(),
-            reason: super::connect::plain_reason(&error),
-        };
-        let rdp = RdpFile::write(address).map_err(failed)?;
-        let child = command.start(&Places { address, rdp: rdp.path(), arm: "-" }).map_err(failed)?;
-        Ok(ClientRun { child: Some(child), was_asked_for: true, _rdp: Some(rdp) })
-    }
-
-    /// The client was asked for and has ended: nobody else will connect.
-    fn is_over(&self) -> bool {
-        self.was_asked_for && self.child.is_none()
-    }
-
-    async fn ended(&mut self) {
-        match &mut self.child {
-            Some(child) => {
-                let words = match child.wait().await {
-                    Ok(status) => describe(status),
-                    Err(error) => format!("cannot be waited for: {error}"),
-                };
-                tracing::info!("the client {words}");
-                self.child = None;
-            }
-            None => std::future::pending().await,
-        }
     }
 }

@@ -15,3 +15,4 @@ pub mod target;
 mod tcp_info;
 pub mod udp;
 pub mod upstream_proxy;
+mod workers;

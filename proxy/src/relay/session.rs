@@ -32,6 +32,19 @@ pub struct Route {
     pub upstream_proxy: Option<UpstreamProxy>,
 }
 
+/// What a session shares with the others.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// Where it goes.
+    pub route: &'a Route,
+    /// Who else is connected.
+    pub attempts: &'a Attempts,
+    /// Whose datagrams belong to whom.
+    pub udp: &'a UdpSessions,
+    /// Whether this build has a command that a verdict proposes.
+    pub knows_command: fn(&str) -> bool,
+}
+
 /// A session that others may add observations to: the UDP relay sees datagrams of the same client.
 #[derive(Clone)]
 pub struct SharedSession {
@@ -155,12 +168,11 @@ impl Observed {
 pub async fn run(
     mut client: TcpStream,
     peer: SocketAddr,
-    route: &Route,
     session: SharedSession,
-    attempts: &Attempts,
-    udp: &UdpSessions,
+    surroundings: &Surroundings<'_>,
     mut stop: watch::Receiver<bool>,
 ) -> Record {
+    let Surroundings { route, attempts, udp, knows_command } = *surroundings;
     attempts.began(peer.ip());
     udp.register(peer.ip(), &session);
     // Relayed bytes leave as they come: nothing is held back for a fuller segment.
@@ -188,7 +200,7 @@ pub async fn run(
     }
     let came_back = wait_for_return(&session, peer, attempts).await;
     attempts.ended(peer.ip());
-    conclude(session, came_back).await
+    conclude(session, came_back, knows_command).await
 }
 
 /// Connects and relays until both sides are done.
@@ -332,7 +344,7 @@ fn udp_events(t_us: Micros, from: Option<Side>, messages: Vec<UdpMessage>) -> Ve
     messages.into_iter().map(event).collect()
 }
 
-async fn conclude(session: SharedSession, came_back: bool) -> Record {
+async fn conclude(session: SharedSession, came_back: bool, knows_command: fn(&str) -> bool) -> Record {
     // The UDP relay holds a session only while it handles a datagram.
     let mut session = session;
     let mut observed = loop {
@@ -359,12 +371,10 @@ async fn conclude(session: SharedSession, came_back: bool) -> Record {
     summary.closed_by = Some(closed_by);
     summary.how = Some(how);
     (summary.bytes_up, summary.bytes_down) = (bytes_up, bytes_down);
-    let summary = summary.clone();
-    let mut record = observed.trace.record().clone();
-    record.push(Line::Summary(Box::new(summary.clone())));
-    let diagnosis = diagnose::diagnose(&record, &Context { came_back });
+    observed.trace.summarise();
+    let mut diagnosis = diagnose::diagnose(observed.trace.record(), &Context { came_back });
+    diagnosis.verdict.next.retain(|command| knows_command(command));
     let mut lines: Vec<Line> = diagnosis.findings.into_iter().map(Line::Finding).collect();
-    lines.push(Line::Summary(Box::new(summary)));
     lines.push(Line::Verdict(Box::new(diagnosis.verdict)));
     lines.push(Line::End(End { t_us, closed_by, how, bytes_up, bytes_down }));
     observed.trace.conclude(lines).await

@@ -7,6 +7,7 @@ use crate::wire::x224::{ConnectionConfirm, ConnectionRequest, NegotiationFailure
 use rdpscope_certs::inspect::Certificate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Something that was seen, and when, where and from whom.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -147,7 +148,7 @@ pub enum Detail {
     /// TLS Certificate, visible up to TLS 1.2.
     Certificate {
         /// The chain, end entity first.
-        chain: Vec<Certificate>,
+        chain: Vec<Arc<Certificate>>,
         /// Certificates of the chain that could not be read, and why.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         unreadable: Vec<String>,

@@ -194,18 +194,18 @@ fn body<'a>(pdu: &'a [u8], block: &Block) -> &'a [u8] {
 }
 
 #[cfg(test)]
-pub(in crate::wire) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::wire::mcs::{self, McsPdu};
 
     /// A block with its header.
-    pub(in crate::wire) fn block(block_type: u16, body: &[u8]) -> Vec<u8> {
+    pub(crate) fn block(block_type: u16, body: &[u8]) -> Vec<u8> {
         let length = (body.len() + 4) as u16;
         [&block_type.to_le_bytes(), &length.to_le_bytes(), body].concat()
     }
 
     /// A Connect-Initial (0x65) or Connect-Response (0x66) around `blocks`.
-    pub(in crate::wire) fn connect_pdu(tag: u8, blocks: &[Vec<u8>]) -> Vec<u8> {
+    pub(crate) fn connect_pdu(tag: u8, blocks: &[Vec<u8>]) -> Vec<u8> {
         let key: &[u8] =
             if tag == 0x65 { b"\0\x05\0\x14\x7C\0\x01Duca" } else { b"\0\x05\0\x14\x7C\0\x01McDn" };
         let blocks = blocks.concat();
@@ -219,7 +219,7 @@ pub(in crate::wire) mod tests {
         ber(&[0x7F, tag], &[before, &ber(&[4], &user_data)].concat())
     }
 
-    pub(in crate::wire) fn client_list(pdu: &[u8]) -> BlockList {
+    pub(crate) fn client_list(pdu: &[u8]) -> BlockList {
         let McsPdu::ConnectInitial(connect) = mcs::decode(pdu).unwrap() else {
             panic!("not a Connect-Initial")
         };

@@ -150,11 +150,11 @@ impl Capabilities {
 }
 
 #[cfg(test)]
-pub(in crate::wire) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// The body of a Demand Active PDU with general, bitmap and one unknown set.
-    pub(in crate::wire) fn demand_body() -> Vec<u8> {
+    pub(crate) fn demand_body() -> Vec<u8> {
         let mut body = vec![1, 0, 1, 0, 4, 0, 40, 0];
         body.extend(b"RDP\0\x03\0\0\0");
         body.extend([1, 0, 8, 0, 1, 0, 3, 0]);

@@ -165,16 +165,16 @@ fn read_tail(extended: &mut ExtendedClientInfo, reader: &mut Reader<'_>) -> Resu
 }
 
 #[cfg(test)]
-pub(in crate::wire) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// UTF-16LE bytes of `text`.
-    pub(in crate::wire) fn utf16(text: &str) -> Vec<u8> {
+    pub(crate) fn utf16(text: &str) -> Vec<u8> {
         text.encode_utf16().flat_map(u16::to_le_bytes).collect()
     }
 
     /// A Client Info body with the given texts and their true lengths.
-    pub(in crate::wire) fn info_body(texts: [&str; 5]) -> Vec<u8> {
+    pub(crate) fn info_body(texts: [&str; 5]) -> Vec<u8> {
         let fields: Vec<_> = texts.iter().map(|text| utf16(text)).collect();
         let mut body = [0x0409_u32.to_le_bytes(), 0x0001_073B_u32.to_le_bytes()].concat();
         for field in &fields {

@@ -249,17 +249,17 @@ pub fn auto_reconnect_status(body: &[u8]) -> Result<AutoReconnectStatus, Malform
 }
 
 #[cfg(test)]
-pub(in crate::wire) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A share data PDU with its two headers.
-    pub(in crate::wire) fn data_pdu(pdu_type2: u8, body: &[u8]) -> Vec<u8> {
+    pub(crate) fn data_pdu(pdu_type2: u8, body: &[u8]) -> Vec<u8> {
         let header = [0xEA, 3, 1, 0, 0, 1, body.len() as u8, 0, pdu_type2, 0, 0, 0];
         control_pdu(PDUTYPE_DATAPDU, &[&header, body].concat())
     }
 
     /// A share control PDU.
-    pub(in crate::wire) fn control_pdu(pdu_type: u8, body: &[u8]) -> Vec<u8> {
+    pub(crate) fn control_pdu(pdu_type: u8, body: &[u8]) -> Vec<u8> {
         let length = (body.len() + 6) as u16;
         [&length.to_le_bytes()[..], &[0x10 | pdu_type, 0, 0xEA, 3], body].concat()
     }

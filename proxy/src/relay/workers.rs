@@ -1,0 +1,128 @@
+//! Threads that accept and run sessions. A session stays on the thread that accepted it, so that a byte that passes
+//! wakes no other thread.
+
+use super::session::Surroundings;
+use super::{listener::Shared, session};
+use crate::recorder::{SessionId, SessionTrace, TraceStart};
+use crate::trace::Record;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::task::JoinSet;
+
+/// A process that has no descriptor left cannot accept; it tries again when some session may have ended.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a worker reports.
+pub(super) enum Report {
+    /// A session began.
+    Began,
+    /// A session is over; absent where it panicked.
+    Concluded(Option<Box<Record>>),
+}
+
+/// One thread for each processor, all accepting from `listener`.
+pub(super) fn start(
+    listener: &std::net::TcpListener,
+    shared: &Arc<Shared>,
+    reports: &mpsc::UnboundedSender<Report>,
+    stop: &watch::Receiver<bool>,
+) -> io::Result<()> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    for _ in 0..threads {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let worker = Worker {
+            listener: listener.try_clone()?,
+            shared: shared.clone(),
+            reports: reports.clone(),
+            stop: stop.clone(),
+        };
+        std::thread::Builder::new().name("relay".to_owned()).spawn(move || runtime.block_on(worker.run()))?;
+    }
+    Ok(())
+}
+
+struct Worker {
+    listener: std::net::TcpListener,
+    shared: Arc<Shared>,
+    reports: mpsc::UnboundedSender<Report>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Worker {
+    /// Ends when it was told to stop and its sessions have ended.
+    async fn run(mut self) {
+        // The listener was made by tokio once before; it can be registered again.
+        let Ok(listener) = self.listener.try_clone().and_then(TcpListener::from_std) else { return };
+        let mut sessions = JoinSet::new();
+        let mut stopped = self.stop.clone();
+        loop {
+            tokio::select! {
+                (stream, peer, permit) = accept(&listener, &self.shared) => {
+                    self.report(Report::Began);
+                    let session = serve(stream, peer, self.shared.clone(), self.stop.clone());
+                    sessions.spawn(async move {
+                        let record = session.await;
+                        drop(permit);
+                        record
+                    });
+                }
+                Some(session) = sessions.join_next() => self.report(Report::Concluded(session.ok().map(Box::new))),
+                _ = stopped.wait_for(|stop| *stop) => break,
+            }
+        }
+        while let Some(session) = sessions.join_next().await {
+            self.report(Report::Concluded(session.ok().map(Box::new)));
+        }
+    }
+
+    fn report(&mut self, report: Report) {
+        // Nobody listens any more when the program ends without waiting for its sessions.
+        let _ = self.reports.send(report);
+    }
+}
+
+/// The next client, once there is room for a session.
+async fn accept(listener: &TcpListener, shared: &Shared) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+    loop {
+        let (Ok(remaining), Ok(room)) =
+            (shared.remaining.clone().acquire_owned().await, shared.room.clone().acquire_owned().await)
+        else {
+            return std::future::pending().await;
+        };
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                // A session that was begun counts for good.
+                remaining.forget();
+                return (stream, peer, room);
+            }
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    shared: Arc<Shared>,
+    stop: watch::Receiver<bool>,
+) -> Record {
+    let start = TraceStart {
+        id: SessionId::from(shared.next_session_id()),
+        target: shared.settings.route.target.to_string(),
+        settings: shared.settings.shown.clone(),
+        started: jiff::Timestamp::now(),
+        began: Instant::now(),
+    };
+    let session = session::SharedSession::new(SessionTrace::begin(start, Some(shared.recorder.clone())));
+    let surroundings = Surroundings {
+        route: &shared.settings.route,
+        attempts: &shared.attempts,
+        udp: &shared.udp,
+        knows_command: shared.settings.knows_command,
+    };
+    session::run(stream, peer, session, &surroundings, stop).await
+}

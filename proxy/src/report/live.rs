@@ -1,0 +1,453 @@
+//! A session as it happens: one line a phase, as it ends.
+
+use super::layout::{Look, Page};
+use super::verdict::Conclusion;
+use super::{Style, time, words};
+use crate::trace::{
+    Altered, ClosedBy, Detail, End, Event, Finding, Header, How, Leg, Line, Micros, Outcome, Phase,
+    PhaseRecord, Side, Verdict,
+};
+use std::collections::VecDeque;
+
+/// Events kept for the line of their phase. The channels phase of a client with 30 channels has some 70; of a phase
+/// with more, as a long session has, the last ones are told.
+const MOST_WAITING: usize = 256;
+/// Silence between two phases that is worth a line of its own: no network needs so long.
+const PAUSE_US: Micros = 1_000_000;
+/// Columns of a phase's name; those of the gateway are longer and push the rest of their line.
+const PHASE_COLUMNS: usize = 12;
+/// Where the lines of a certificate, footnotes and the end begin.
+const DETAIL_INDENT: usize = 14;
+
+/// Footnotes that were given.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Explained {
+    inferred: bool,
+    bars: bool,
+}
+
+/// One session's lines.
+#[derive(Debug)]
+pub struct LiveText {
+    label: String,
+    style: Style,
+    numbered: bool,
+    headed: bool,
+    pub(super) explained: Explained,
+    /// Where the trace is.
+    pub(super) trace: Option<String>,
+    header: Option<Header>,
+    client: Option<String>,
+    /// Events whose phase has not ended.
+    waiting: VecDeque<Event>,
+    /// The last phase that an event belonged to.
+    entered: Option<Phase>,
+    /// When something was last seen.
+    last_us: Option<Micros>,
+    /// The last thing worth naming, as the client and as the server would say it.
+    moments: [Option<(Micros, String)>; 2],
+    /// When each side said, by alert or ultimatum, that it ends the session.
+    farewells: [Option<Micros>; 2],
+    first_end: Option<Micros>,
+    proxy_reason: Option<String>,
+    findings: Vec<Finding>,
+    verdict: Option<Verdict>,
+}
+
+impl LiveText {
+    /// A session with nothing seen yet; `label` is its name on the screen, for example its number.
+    pub fn new(label: &str, style: Style) -> LiveText {
+        LiveText {
+            label: label.to_owned(),
+            style,
+            numbered: false,
+            headed: false,
+            explained: Explained::default(),
+            trace: None,
+            header: None,
+            client: None,
+            waiting: VecDeque::new(),
+            entered: None,
+            last_us: None,
+            moments: [None, None],
+            farewells: [None, None],
+            first_end: None,
+            proxy_reason: None,
+            findings: Vec::new(),
+            verdict: None,
+        }
+    }
+
+    /// From here on every line carries the label.
+    pub fn show_number(&mut self) {
+        self.numbered = true;
+    }
+
+    /// Takes one line of the trace: what is to be shown, if anything; may be several lines of text.
+    pub fn line(&mut self, line: &Line) -> Option<String> {
+        let prefix = self.prefix();
+        let style = self.style;
+        let mut page = Page::new(&style, &prefix);
+        match line {
+            Line::Trace(header) => self.header = Some(header.clone()),
+            Line::Event(event) => self.event(event, &mut page),
+            Line::Phase(phase) => self.phase(phase, &mut page),
+            Line::Altered(altered) => self.altered(altered, &mut page),
+            Line::Finding(finding) => self.findings.push(finding.clone()),
+            Line::Summary(_) => {}
+            Line::Verdict(verdict) => self.verdict = Some((**verdict).clone()),
+            Line::End(end) => self.close(Some(end), &mut page),
+        }
+        page.finish()
+    }
+
+    /// The verdict and what to do, once its line was taken; for where results go.
+    pub fn verdict(&self) -> Option<String> {
+        let conclusion = Conclusion {
+            verdict: self.verdict.as_ref()?,
+            findings: &self.findings,
+            trace: self.trace.as_deref(),
+            session: self.numbered.then_some(self.label.as_str()),
+        };
+        Some(conclusion.text(&self.style))
+    }
+
+    /// The last line of a trace that has no end: it was cut short.
+    pub(super) fn cut_short(&mut self) -> Option<String> {
+        let prefix = self.prefix();
+        let style = self.style;
+        let mut page = Page::new(&style, &prefix);
+        self.close(None, &mut page);
+        page.finish()
+    }
+
+    /// How the session ended.
+    fn close(&mut self, end: Option<&End>, page: &mut Page<'_>) {
+        self.head(page);
+        let mut clauses = vec![match end {
+            Some(end) => self.ending(end),
+            None => "the trace breaks off here".to_owned(),
+        }];
+        let rest: Vec<Event> = std::mem::take(&mut self.waiting).into();
+        clauses.extend(words::describe(&rest, self.target()));
+        if let Some(end) = end.filter(|end| end.bytes_up > 0 || end.bytes_down > 0) {
+            clauses.push(format!("{} up, {} down", size(end.bytes_up), size(end.bytes_down)));
+        }
+        let left = format!(" {:<PHASE_COLUMNS$} ", Phase::Closed.id());
+        page.beside(&left, DETAIL_INDENT, &clauses.join("; "));
+    }
+
+    fn prefix(&self) -> String {
+        if self.numbered { format!("#{} ", self.label) } else { String::new() }
+    }
+
+    /// Whose lines these are, once, before the first.
+    fn head(&mut self, page: &mut Page<'_>) {
+        if std::mem::replace(&mut self.headed, true) {
+            return;
+        }
+        let arrow = if self.style.ascii { "->" } else { "→" };
+        let client = self.client.as_ref().map(|client| format!("{client} {arrow} ")).unwrap_or_default();
+        page.heading(&format!("session {}: {client}{}", self.label, self.target()));
+    }
+
+    /// What the user named.
+    fn target(&self) -> &str {
+        self.header.as_ref().map_or("an unknown target", |header| &header.target)
+    }
+
+    fn event(&mut self, event: &Event, page: &mut Page<'_>) {
+        match &event.detail {
+            Detail::Accepted { peer, .. } => {
+                self.client = Some(peer.clone());
+                self.head(page);
+            }
+            Detail::ProxyClosed { reason } => self.proxy_reason = Some(reason.clone()),
+            _ => {}
+        }
+        if self.style.verbose > 0 {
+            self.single(event, page);
+        }
+        if let Detail::Udp(message) = &event.detail {
+            return self.udp(event, message, page);
+        }
+        if let Detail::StreamEnded { .. } | Detail::ProxyClosed { .. } = event.detail {
+            self.first_end.get_or_insert(event.t_us);
+            return;
+        }
+        if !matches!(event.detail, Detail::TcpInfo(_)) {
+            self.follow(event, page);
+        }
+        if self.waiting.len() == MOST_WAITING {
+            self.waiting.pop_front();
+        }
+        self.waiting.push_back(event.clone());
+    }
+
+    /// Tells a pause before a new phase, and when the desktop is there.
+    fn follow(&mut self, event: &Event, page: &mut Page<'_>) {
+        let is_new = self.entered.is_none_or(|entered| event.phase > entered);
+        let paused = self.last_us.map_or(0, |last| event.t_us.saturating_sub(last));
+        if let (true, Some(side), PAUSE_US..) = (is_new, event.from, paused) {
+            let waits = if side == Side::Client { [paused, 0] } else { [0, paused] };
+            let columns = Columns { mark: ' ', name: "(pause)", outcome: None, us: Some(paused) };
+            self.row(
+                &columns,
+                &time::bar(paused, waits, &self.style),
+                pause_words(side, self.entered, event.phase),
+                page,
+            );
+        }
+        if is_new && event.phase == Phase::Active {
+            let columns = Columns { mark: mark(event.inferred), name: "active", outcome: None, us: None };
+            let text = format!("the desktop is there, {} after the start", time::short(event.t_us));
+            self.row(&columns, "", &text, page);
+            let moment = Some((event.t_us, "the desktop was there".to_owned()));
+            self.moments = [moment.clone(), moment];
+        }
+        self.entered = self.entered.max(Some(event.phase));
+        self.last_us = self.last_us.max(Some(event.t_us));
+        for side in [Side::Client, Side::Server] {
+            if let Some(name) = words::as_moment(event, side) {
+                self.moments[side.index()] = Some((event.t_us, name));
+            }
+        }
+        if let (Some(side), true) = (event.from, words::is_farewell(&event.detail)) {
+            self.farewells[side.index()] = Some(event.t_us);
+        }
+    }
+
+    /// The event by itself in words.
+    fn told(&self, event: &Event) -> Vec<String> {
+        let event = std::slice::from_ref(event);
+        let mut clauses = words::describe(event, self.target());
+        clauses.extend(words::by_size(event));
+        clauses
+    }
+
+    /// `-v`: the event by itself.
+    fn single(&mut self, event: &Event, page: &mut Page<'_>) {
+        self.head(page);
+        let who = match (event.from, event.leg) {
+            (Some(side), _) => side.to_string(),
+            (None, Leg::Proxy) => "rdpscope".to_owned(),
+            (None, leg) => format!("{} leg", if leg == Leg::Client { "client" } else { "server" }),
+        };
+        let left = format!("    {:>8} {:<10} ", time::short(event.t_us), who);
+        let told = self.told(event).join("; ");
+        let name = words::event_name(&event.detail);
+        let text = if told.is_empty() { name } else { format!("{name}: {told}") };
+        page.beside(&self.style.paint(Look::Faint, &left), left.chars().count(), &text);
+        if self.style.verbose > 1 {
+            // Serialising these types into memory cannot fail.
+            page.whole(8, &serde_json::to_string(event).unwrap_or_default());
+        }
+    }
+
+    fn udp(&mut self, event: &Event, message: &crate::trace::UdpMessage, page: &mut Page<'_>) {
+        let Some((good, text)) = words::udp(message) else { return };
+        let outcome = if good { Outcome::Ok } else { Outcome::Failed };
+        let columns = Columns { mark: mark(event.inferred), name: "udp", outcome: Some(outcome), us: None };
+        self.row(&columns, "", &text, page);
+    }
+
+    fn phase(&mut self, phase: &PhaseRecord, page: &mut Page<'_>) {
+        self.last_us = self.last_us.max(Some(phase.end_us));
+        if phase.leg == Some(Leg::Client) && phase.phase == Phase::Tcp {
+            return;
+        }
+        // Both are told as they happen.
+        if let Phase::Udp | Phase::Closed = phase.phase {
+            return;
+        }
+        let events = self.take(phase.phase);
+        let clauses = self.clauses(phase, &events);
+        let columns = Columns {
+            mark: mark(phase.inferred),
+            name: phase.phase.id(),
+            outcome: Some(phase.outcome),
+            us: (phase.outcome != Outcome::Skipped).then(|| phase.duration_us()),
+        };
+        // How long the session was used says nothing beside the times of its beginning.
+        let bar =
+            if phase.phase == Phase::Active { String::new() } else { time::phase_bar(phase, &self.style) };
+        self.row(&columns, &bar, &clauses.join("; "), page);
+        self.certificates(&events, page);
+        self.footnotes(phase, page);
+    }
+
+    /// Takes the events that belong to `phase`, or came too late for an earlier one. What the system says of TCP at
+    /// the end waits for the last line.
+    fn take(&mut self, phase: Phase) -> Vec<Event> {
+        let belongs = |event: &Event| event.phase <= phase && !matches!(event.detail, Detail::TcpInfo(_));
+        let (taken, left) = std::mem::take(&mut self.waiting).into_iter().partition(belongs);
+        self.waiting = left;
+        Vec::from(taken)
+    }
+
+    fn clauses(&self, phase: &PhaseRecord, events: &[Event]) -> Vec<String> {
+        let mut clauses = words::describe(events, self.target());
+        match words::done(phase.phase) {
+            Some(done) if phase.outcome == Outcome::Ok && clauses.is_empty() => clauses.push(done.to_owned()),
+            _ => clauses.extend(words::by_size(events)),
+        }
+        if phase.outcome == Outcome::Skipped {
+            clauses.push("not part of what was negotiated".to_owned());
+        }
+        let waits = [("client", phase.waiting_for_client_us), ("server", phase.waiting_for_server_us)];
+        for (who, waited) in waits {
+            if let Some(waited @ PAUSE_US..) = waited {
+                clauses.push(format!("{} of it waiting for the {who}", time::short(waited)));
+            }
+        }
+        clauses
+    }
+
+    fn certificates(&self, events: &[Event], page: &mut Page<'_>) {
+        for event in events {
+            let Detail::Certificate { chain, unreadable } = &event.detail else { continue };
+            let indent = " ".repeat(DETAIL_INDENT);
+            if let Some(certificate) = chain.first() {
+                let [identity, properties] = words::certificate(certificate, self.started_unix());
+                page.beside(&format!(" {:<PHASE_COLUMNS$} ", "certificate"), DETAIL_INDENT, &identity);
+                page.beside(&indent, DETAIL_INDENT, &properties);
+            }
+            for reason in unreadable {
+                page.beside(&indent, DETAIL_INDENT, reason);
+            }
+        }
+    }
+
+    fn started_unix(&self) -> Option<i64> {
+        let started: jiff::Timestamp = self.header.as_ref()?.started.parse().ok()?;
+        Some(started.as_second())
+    }
+
+    fn footnotes(&mut self, phase: &PhaseRecord, page: &mut Page<'_>) {
+        if phase.waiting_for_client_us > Some(0) && !std::mem::replace(&mut self.explained.bars, true) {
+            self.footnote(&time::legend(&self.style), page);
+        }
+        if phase.inferred && !std::mem::replace(&mut self.explained.inferred, true) {
+            self.footnote("~ encrypted: judged by sizes and timing alone", page);
+        }
+    }
+
+    fn footnote(&self, text: &str, page: &mut Page<'_>) {
+        let indent = " ".repeat(DETAIL_INDENT);
+        page.beside(&indent, DETAIL_INDENT, &format!("({text})"));
+    }
+
+    fn altered(&mut self, altered: &Altered, page: &mut Page<'_>) {
+        let columns = Columns { mark: '!', name: altered.phase.id(), outcome: None, us: None };
+        let text =
+            format!("rdpscope changed bytes to the {}: {} ({})", leg(altered.leg), altered.what, altered.why);
+        self.row(&columns, "", &text, page);
+    }
+
+    fn row(&mut self, columns: &Columns<'_>, bar: &str, text: &str, page: &mut Page<'_>) {
+        self.head(page);
+        let outcome = columns.outcome.map_or("", outcome_word);
+        let time = columns.us.map(time::short).unwrap_or_default();
+        let name = format!("{}{:<PHASE_COLUMNS$} ", columns.mark, columns.name);
+        let outcome = format!("{outcome:<4}");
+        let (time, bar) = (format!(" {time:>7} "), format!("{bar:<cells$} ", cells = time::BAR_CELLS));
+        let width = [&name, &outcome, &time, &bar].iter().map(|part| part.chars().count()).sum();
+        let outcome = self.style.paint(outcome_look(columns.outcome), &outcome);
+        let left = format!("{name}{outcome}{time}{}", self.style.paint(Look::Faint, &bar));
+        page.beside(&left, width, text);
+    }
+
+    /// Who ended the session, in which way, and how long after what.
+    fn ending(&self, end: &End) -> String {
+        let (who, side) = match end.closed_by {
+            ClosedBy::Client => ("the client", Some(Side::Client)),
+            ClosedBy::Server => ("the server", Some(Side::Server)),
+            ClosedBy::Proxy => ("rdpscope", None),
+        };
+        let how = match end.how {
+            How::Fin => "closed the connection",
+            How::Reset => "reset the connection",
+            How::Timeout => "fell silent until the connection timed out",
+            How::Alert => "closed the connection with a TLS alert",
+            How::McsUltimatum => "ended the session with an MCS disconnect ultimatum",
+        };
+        let after = match side {
+            Some(side) => self.after(side, end),
+            None => match &self.proxy_reason {
+                Some(reason) => format!(": {reason}"),
+                None => ": there is no server to relay to".to_owned(),
+            },
+        };
+        format!("{who} {how}{after}")
+    }
+
+    /// How long after what `side` ended the session.
+    fn after(&self, side: Side, end: &End) -> String {
+        let Some((t_us, name)) = &self.moments[side.index()] else { return String::new() };
+        let farewell =
+            self.farewells[side.index()].filter(|_| matches!(end.how, How::Alert | How::McsUltimatum));
+        let ended_us = farewell.or(self.first_end).unwrap_or(end.t_us);
+        format!(" {} after {name}", time::short(ended_us.saturating_sub(*t_us)))
+    }
+}
+
+/// The columns before the words.
+struct Columns<'a> {
+    mark: char,
+    name: &'a str,
+    outcome: Option<Outcome>,
+    us: Option<Micros>,
+}
+
+fn mark(inferred: bool) -> char {
+    if inferred { '~' } else { ' ' }
+}
+
+fn outcome_word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Ok => "ok",
+        Outcome::Failed => "FAIL",
+        Outcome::Unfinished => "CUT",
+        Outcome::Skipped => "skip",
+    }
+}
+
+fn outcome_look(outcome: Option<Outcome>) -> Look {
+    match outcome {
+        Some(Outcome::Ok) => Look::Good,
+        Some(Outcome::Failed) => Look::Bad,
+        Some(Outcome::Unfinished) => Look::Doubtful,
+        Some(Outcome::Skipped) | None => Look::Faint,
+    }
+}
+
+fn leg(leg: Leg) -> &'static str {
+    match leg {
+        Leg::Client => "client",
+        Leg::Server => "server",
+        Leg::Proxy => "relay",
+    }
+}
+
+/// Why a side may have paused between two phases.
+fn pause_words(side: Side, before: Option<Phase>, after: Phase) -> &'static str {
+    match (side, before, after) {
+        (Side::Client, _, Phase::X224) => "client was connected and sent nothing",
+        (Side::Client, _, Phase::Tls) => "client paused before TLS: normally the password prompt",
+        (Side::Client, Some(Phase::Tls), _) => {
+            "client paused: normally the question whether to trust the server"
+        }
+        (Side::Client, ..) => "client paused",
+        (Side::Server, ..) => "server paused",
+    }
+}
+
+/// Bytes in at most eight characters.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} bytes"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}

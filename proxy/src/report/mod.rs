@@ -1,0 +1,54 @@
+//! A record and its verdict as text for a terminal: the answer first, then why, then what to do.
+//!
+//! Nothing here prints, looks at a terminal or asks a clock. Every text from the wire passes [`safe::neutralise`] when
+//! it is laid out.
+
+mod layout;
+mod live;
+pub mod safe;
+mod screen;
+mod time;
+mod verdict;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+pub use layout::Style;
+pub use live::LiveText;
+pub use screen::{Screen, Shown};
+
+use crate::trace::{Line, Micros, Phase, Record};
+
+/// A finished, or broken off, record as text: every phase, then the verdict.
+pub fn text(record: &Record, style: &Style) -> String {
+    let label = record.header.as_ref().map_or("without a header", |header| &header.session);
+    let mut live = LiveText::new(label, *style);
+    let header = record.header.iter().map(|header| Line::Trace(header.clone()));
+    let findings = record.findings.iter().map(|finding| Line::Finding(finding.clone()));
+    let verdict = record.verdict.iter().map(|verdict| Line::Verdict(Box::new(verdict.clone())));
+    let lines = header.chain(in_order(record)).chain(findings).chain(verdict);
+    let mut texts: Vec<String> = lines.filter_map(|line| live.line(&line)).collect();
+    texts.extend(match &record.end {
+        Some(end) => live.line(&Line::End(end.clone())),
+        None => live.cut_short(),
+    });
+    texts.extend(live.verdict().map(|verdict| format!("\n{verdict}")));
+    texts.join("\n")
+}
+
+/// What was seen and changed, and the phases, in the order of time; at the same time in the order of phases, a phase
+/// after its events.
+fn in_order(record: &Record) -> impl Iterator<Item = Line> {
+    let mut lines: Vec<((Micros, Phase, bool), Line)> = Vec::new();
+    let events = record.events.iter();
+    lines.extend(events.map(|event| ((event.t_us, event.phase, false), Line::Event(event.clone()))));
+    let altered = record.altered.iter();
+    lines.extend(
+        altered.map(|altered| ((altered.t_us, altered.phase, false), Line::Altered(altered.clone()))),
+    );
+    let phases = record.phases.iter();
+    lines.extend(phases.map(|phase| ((phase.end_us, phase.phase, true), Line::Phase(phase.clone()))));
+    lines.sort_by_key(|(key, _)| *key);
+    lines.into_iter().map(|(_, line)| line)
+}

@@ -1,0 +1,85 @@
+//! Text from the wire made harmless: a terminal obeys control characters, and readers are misled by characters that
+//! turn the direction of writing or are not seen at all. Everything that is laid out goes through [`neutralise`].
+
+/// Characters shown of one name, subject or greeting. Longer ones are shortened: a certificate may hold 64 KiB of
+/// subject, and 100 characters are longer than any host name in use.
+const LONGEST_NAME: usize = 100;
+
+/// `text` with every dangerous character replaced by a visible escape such as `\x1b` or `\u{202e}`; with `ascii`
+/// everything outside of ASCII as well. What is harmless stays as it is, so that doing it twice changes nothing.
+pub fn neutralise(text: &str, ascii: bool) -> String {
+    let mut harmless = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' => harmless.push_str("\\n"),
+            '\r' => harmless.push_str("\\r"),
+            '\t' => harmless.push_str("\\t"),
+            _ if character.is_ascii_control() => {
+                harmless.push_str(&format!("\\x{:02x}", u32::from(character)))
+            }
+            _ if is_dangerous(character) || (ascii && !character.is_ascii()) => {
+                harmless.push_str(&format!("\\u{{{:x}}}", u32::from(character)));
+            }
+            _ => harmless.push(character),
+        }
+    }
+    harmless
+}
+
+/// A name from the wire for the middle of a sentence: harmless, and no longer than [`LONGEST_NAME`].
+pub fn name(text: &str) -> String {
+    let mut short: String = text.chars().take(LONGEST_NAME).collect();
+    if short.len() < text.len() {
+        short.push_str("...");
+    }
+    neutralise(&short, false)
+}
+
+/// Controls, line and paragraph separators, bidirectional controls, and characters that leave no trace on the screen.
+fn is_dangerous(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{00ad}' | '\u{061c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown_instead() {
+        assert_eq!(neutralise("a\x1b[2Jb", false), "a\\x1b[2Jb");
+        assert_eq!(neutralise("GET\r\n\tx\0\x7f", false), "GET\\r\\n\\tx\\x00\\x7f");
+        assert_eq!(neutralise("\u{9b}2J \u{85}", false), "\\u{9b}2J \\u{85}");
+        assert_eq!(
+            neutralise("moc.\u{202e}evil\u{2066}\u{200b}", false),
+            "moc.\\u{202e}evil\\u{2066}\\u{200b}"
+        );
+    }
+
+    #[test]
+    fn ordinary_names_stay_and_ascii_terminals_get_ascii() {
+        assert_eq!(neutralise("CN=Büro-Süd, O=東京", false), "CN=Büro-Süd, O=東京");
+        assert_eq!(neutralise("CN=Büro", true), "CN=B\\u{fc}ro");
+    }
+
+    #[test]
+    fn long_names_are_shortened_by_characters() {
+        let short = name(&"ü".repeat(5000));
+        assert_eq!(short.chars().count(), LONGEST_NAME + 3);
+        assert_eq!(name("srv10"), "srv10");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_dangerous_is_left_and_twice_is_once(text in any::<String>(), ascii in any::<bool>()) {
+            let harmless = neutralise(&text, ascii);
+            prop_assert!(!harmless.chars().any(is_dangerous));
+            prop_assert!(!ascii || harmless.is_ascii());
+            prop_assert_eq!(&neutralise(&harmless, ascii), &harmless);
+        }
+    }
+}
