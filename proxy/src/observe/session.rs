@@ -281,10 +281,12 @@ fn follow_tls(
 }
 
 fn follow_rdp(observer: &mut RdpObserver, t_us: Micros, from: Side, bytes: &[u8], out: &mut Vec<Event>) {
+    let mut reached = observer.phase();
     let mut messages = Vec::new();
     observer.data(from, bytes, &mut messages);
     for message in messages {
-        let phase = rdp::phase(&message).unwrap_or_else(|| observer.phase());
+        reached = rdp::reached_with(reached, &message);
+        let phase = rdp::phase(&message).unwrap_or(reached);
         let detail = match message {
             RdpMessage::FastPathStarted => Detail::SessionTraffic,
             RdpMessage::Malformed { structure, offset, reason } => {
