@@ -11,4 +11,6 @@ mod harness;
 #[cfg(all(test, target_os = "linux"))]
 mod peers;
 #[cfg(test)]
+mod relay_properties;
+#[cfg(test)]
 mod scripted;
