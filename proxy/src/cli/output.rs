@@ -17,8 +17,8 @@ pub(super) struct Output {
     pub(super) quiet: bool,
     /// Whether standard error takes colour.
     pub(super) color_stderr: bool,
-    /// Whether standard output takes colour.
-    pub(super) color_stdout: bool,
+    /// The terminal's character set lacks box-drawing characters.
+    pub(super) ascii: bool,
 }
 
 impl Output {
@@ -34,7 +34,7 @@ impl Output {
             verbose: arguments.verbose,
             quiet: arguments.quiet,
             color_stderr: AutoStream::choice(&std::io::stderr()) != ColorChoice::Never,
-            color_stdout: AutoStream::choice(&std::io::stdout()) != ColorChoice::Never,
+            ascii: lacks_unicode(),
         }
     }
 
@@ -88,6 +88,19 @@ impl Output {
     /// Columns of the terminal that shows progress.
     pub(super) fn width(&self) -> usize {
         if std::io::stderr().is_terminal() { terminal_width() } else { DEFAULT_WIDTH }
+    }
+}
+
+/// Whether the environment names a character set other than UTF-8. Windows' console API takes Unicode always.
+fn lacks_unicode() -> bool {
+    let setting = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+    match setting {
+        _ if cfg!(windows) => false,
+        Some(locale) => {
+            let locale = locale.to_ascii_lowercase();
+            locale.contains('.') && !locale.contains("utf-8") && !locale.contains("utf8")
+        }
+        None => false,
     }
 }
 

@@ -1,39 +1,142 @@
-//! Why a session ended.
-use crate::trace::{Confidence, Finding, Phase, Record, Summary, Verdict, VerdictId};
+//! Why a session ended: a catalogue of rules over its finished record.
+//!
+//! Each [`Rule`] looks at [`Facts`], which are gathered once, and answers with a [`Conclusion`] or not at all. Rules
+//! whose cause would only be a consequence of another that holds are silent; of the others the surest is the verdict
+//! and the rest are its alternatives.
+
+mod catalogue;
+mod certificate;
+mod ending;
+mod exclusions;
+mod facts;
+mod findings;
+mod negotiation;
+mod network;
+mod rule;
+mod session;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod udp;
+mod words;
+
+pub use catalogue::rules;
+pub use facts::Facts;
+pub use rule::{Conclusion, Remedy, Rule};
+
+use crate::trace::{Alternative, Confidence, Finding, Record, Summary, Verdict, VerdictId};
+use std::cmp::Reverse;
 
 /// What is known besides the record.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Context {
-    /// The client came back and got further.
+    /// The same client connected again after this session and got further.
     pub came_back: bool,
 }
 
 /// What follows from a record.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Diagnosis {
-    /// Why it ended.
+    /// Why the session ended.
     pub verdict: Verdict,
-    /// True, but not the cause.
+    /// What else is worth knowing.
     pub findings: Vec<Finding>,
 }
 
-/// Stands in until the catalogue is merged.
-pub fn diagnose(_record: &Record, _context: &Context) -> Diagnosis {
-    let verdict = Verdict {
-        id: VerdictId::Healthy,
-        confidence: Confidence::Possible,
-        phase: Phase::Closed,
-        summary: String::new(),
-        evidence: vec![],
-        ruled_out: vec![],
-        alternatives: vec![],
-        next: vec![],
-        fix: vec![],
-    };
-    Diagnosis { verdict, findings: vec![] }
+/// Why the session of `record` ended. A summary in the record is believed in who ended it and how.
+pub fn diagnose(record: &Record, context: &Context) -> Diagnosis {
+    let unknown = Summary::default();
+    let facts = Facts::new(record, record.summary.as_ref().unwrap_or(&unknown), context.came_back);
+    let verdict = reach_verdict(&facts);
+    let findings = findings::all(&facts, verdict.id);
+    Diagnosis { verdict, findings }
 }
 
-/// Stands in until the catalogue is merged.
-pub fn may_be_a_prompt(_record: &Record, _summary: &Summary) -> bool {
-    false
+/// Whether the client cut the connection at a place and in a way in which it may only be asking its user something,
+/// so that it is worth waiting whether it comes back.
+pub fn may_be_a_prompt(record: &Record, summary: &Summary) -> bool {
+    Facts::new(record, summary, false).may_be_a_prompt()
+}
+
+fn reach_verdict(facts: &Facts<'_>) -> Verdict {
+    let mut held = holding(facts);
+    let resort = ending::last_resort(facts);
+    if held.is_empty() {
+        return verdict(facts, resort.0, resort.1, &[]);
+    }
+    held.sort_by_key(|(_, conclusion)| Reverse(conclusion.confidence));
+    let (rule, conclusion) = held.remove(0);
+    let mut others: Vec<_> = held.iter().map(|(rule, conclusion)| (rule.id, conclusion.confidence)).collect();
+    if conclusion.confidence == Confidence::Possible {
+        others.push((resort.0.id, Confidence::Possible));
+    }
+    verdict(facts, rule, conclusion, &others)
+}
+
+/// The rules that hold and are not silenced by another that does; those of last resort aside.
+fn holding(facts: &Facts<'_>) -> Vec<(&'static Rule, Conclusion)> {
+    let reasons = rules().filter(|rule| !rule.is_last_resort);
+    let mut held: Vec<_> = reasons.filter_map(|rule| (rule.judge)(facts).map(|it| (rule, it))).collect();
+    let ids: Vec<VerdictId> = held.iter().map(|(rule, _)| rule.id).collect();
+    held.retain(|(rule, _)| !rule.depends_on.iter().any(|cause| ids.contains(cause)));
+    held
+}
+
+fn verdict(
+    facts: &Facts<'_>,
+    rule: &'static Rule,
+    conclusion: Conclusion,
+    others: &[(VerdictId, Confidence)],
+) -> Verdict {
+    let alternatives = alternatives(rule.id, others, &conclusion.alternatives);
+    let mut evidence = conclusion.evidence;
+    evidence.sort_by_key(|evidence| evidence.t_us);
+    let next = conclusion.next.into_iter().chain(rule.next.iter().map(|command| facts.fill(command))).collect();
+    let fix = conclusion.fix.unwrap_or(rule.fix);
+    Verdict {
+        id: rule.id,
+        confidence: conclusion.confidence,
+        phase: conclusion.phase,
+        summary: conclusion.summary,
+        evidence,
+        ruled_out: ruled_out(facts, rule.id, &alternatives),
+        alternatives,
+        next,
+        fix: fix.iter().map(|remedy| remedy.filled(facts)).collect(),
+    }
+}
+
+/// Each cause once, at its surest, likeliest first.
+fn alternatives(
+    verdict: VerdictId,
+    others: &[(VerdictId, Confidence)],
+    suggested: &[(VerdictId, Confidence)],
+) -> Vec<Alternative> {
+    let mut alternatives: Vec<Alternative> = Vec::new();
+    for &(id, confidence) in others.iter().chain(suggested) {
+        match alternatives.iter_mut().find(|known| known.id == id) {
+            _ if id == verdict => {}
+            Some(known) => known.confidence = known.confidence.max(confidence),
+            None => alternatives.push(Alternative { id, confidence }),
+        }
+    }
+    alternatives.sort_by_key(|alternative| Reverse(alternative.confidence));
+    alternatives
+}
+
+/// A session that did not fail needs no list of what it did not fail of.
+fn ruled_out(facts: &Facts<'_>, verdict: VerdictId, alternatives: &[Alternative]) -> Vec<VerdictId> {
+    if verdict == VerdictId::Healthy {
+        return Vec::new();
+    }
+    let mut ruled_out = Vec::new();
+    for exclusion in exclusions::EXCLUSIONS.iter().filter(|exclusion| (exclusion.holds)(facts)) {
+        for id in exclusion.causes {
+            let is_open = *id == verdict || alternatives.iter().any(|alternative| alternative.id == *id);
+            if !is_open && !ruled_out.contains(id) {
+                ruled_out.push(*id);
+            }
+        }
+    }
+    ruled_out
 }

@@ -236,12 +236,12 @@ fn the_line_of_json() {
             "the certificate has expired",
             "the clock of the client is wrong"
           ],
+          "note": "Windows shows it as 0x80090328 (SEC_E_CERT_EXPIRED).",
+          "documented": true,
           "next": [
             "rdpscope probe TARGET",
             "rdpscope ab TARGET --vary cert"
-          ],
-          "note": "Windows shows it as 0x80090328 (SEC_E_CERT_EXPIRED).",
-          "documented": true
+          ]
         }
       ]
     }

@@ -222,6 +222,7 @@ impl LiveText {
         let event = std::slice::from_ref(event);
         let mut clauses = words::describe(event, self.target());
         clauses.extend(words::by_size(event));
+        clauses.extend(words::stream_end(event).map(str::to_owned));
         clauses
     }
 

@@ -197,7 +197,7 @@ fn certificate(subject: &str) -> Certificate {
 }
 
 fn chain(subject: &str) -> Detail {
-    Detail::Certificate { chain: vec![certificate(subject)], unreadable: vec![] }
+    Detail::Certificate { chain: vec![certificate(subject).into()], unreadable: vec![] }
 }
 
 fn healthy(session: &str, target: &str) -> Vec<Line> {
@@ -453,7 +453,7 @@ fn hostile() -> Vec<Line> {
         .server(
             3_000,
             Phase::Tls,
-            Detail::Certificate { chain: vec![certificate], unreadable: vec![EVIL.to_owned()] },
+            Detail::Certificate { chain: vec![certificate.into()], unreadable: vec![EVIL.to_owned()] },
         )
         .server(
             3_100,
@@ -540,6 +540,7 @@ fn single_events_only_on_request() {
         !quiet.contains("negotiation_failure") && single.contains("3.1 ms server     negotiation_failure: "),
         "{single}"
     );
+    assert!(single.contains("3.9 ms client     stream_ended: FIN"), "{single}");
     assert!(!single.contains("\"t_us\":3100") && full.contains("\"t_us\":3100"), "{full}");
 }
 

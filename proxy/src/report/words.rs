@@ -7,7 +7,7 @@ mod x224;
 
 use super::safe;
 use crate::explain::{self, Entry, Family};
-use crate::trace::{Detail, Event, Phase, RdpMessage, Side, UdpMessage};
+use crate::trace::{Detail, Event, How, Phase, RdpMessage, Side, UdpMessage};
 use std::collections::BTreeMap;
 
 pub(super) use tls::certificate;
@@ -20,7 +20,10 @@ pub(super) fn describe(events: &[Event], target: &str) -> Vec<String> {
     clauses.extend(x224::describe(events));
     clauses.extend(tls::describe(events, target));
     clauses.extend(rdp::describe(events));
-    clauses.extend(events.iter().filter_map(oddity));
+    let is_other_protocol = |event: &Event| matches!(event.detail, Detail::OtherProtocol { .. });
+    if !events.iter().any(is_other_protocol) {
+        clauses.extend(events.iter().filter_map(oddity));
+    }
     clauses
 }
 
@@ -60,6 +63,15 @@ pub(super) fn by_size(events: &[Event]) -> Option<String> {
         if count == 1 { name } else { format!("{count} x {name}") }
     }));
     if parts.is_empty() { None } else { Some(parts.join(", ")) }
+}
+
+/// How a side ended its direction, where that event stands alone.
+pub(super) fn stream_end(events: &[Event]) -> Option<&'static str> {
+    events.iter().find_map(|event| match event.detail {
+        Detail::StreamEnded { how: How::Fin } => Some("FIN"),
+        Detail::StreamEnded { how: How::Reset } => Some("RST"),
+        _ => None,
+    })
 }
 
 /// What may happen in any phase.

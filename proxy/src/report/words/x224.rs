@@ -41,7 +41,7 @@ pub(super) fn describe(events: &[Event]) -> Vec<String> {
         }
     }
     if !negotiation.is_empty() {
-        clauses.push(negotiation.join(", "));
+        clauses.insert(0, negotiation.join(", "));
     }
     clauses.extend(counted(anomalies.into_iter().map(|anomaly| format!("odd: {}", safe::name(anomaly)))));
     clauses

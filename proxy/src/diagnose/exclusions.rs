@@ -1,0 +1,126 @@
+//! Causes that a session shows not to be the case. "Not seen" is no reason to rule anything out.
+
+use super::facts::{Facts, NameCheck, Refusal};
+use crate::trace::{Phase, Side, VerdictId};
+use rdpscope_certs::inspect::Validity;
+
+/// What is ruled out by one observation.
+pub(super) struct Exclusion {
+    /// Whether it was made.
+    pub(super) holds: fn(&Facts<'_>) -> bool,
+    /// What it rules out.
+    pub(super) causes: &'static [VerdictId],
+}
+
+pub(super) const EXCLUSIONS: &[Exclusion] = &[
+    // An address was tried.
+    Exclusion {
+        holds: |facts| facts.network.connected.is_some() || !facts.network.attempts.is_empty(),
+        causes: &[VerdictId::DnsFailure],
+    },
+    // TCP is connected.
+    Exclusion {
+        holds: |facts| facts.network.connected.is_some(),
+        causes: &[VerdictId::TcpRefused, VerdictId::TcpFiltered],
+    },
+    // The server spoke.
+    Exclusion { holds: |facts| facts.server_spoke(), causes: &[VerdictId::TcpReset, VerdictId::RdpSilent] },
+    // It spoke RDP.
+    Exclusion {
+        holds: |facts| facts.negotiation.confirm.is_some() || facts.negotiation.failure.is_some(),
+        causes: &[VerdictId::NotRdp],
+    },
+    // It agreed in the negotiation, or named the reason why not.
+    Exclusion {
+        holds: |facts| facts.negotiation.confirm.is_some() || facts.negotiation.failure.is_some(),
+        causes: &[
+            VerdictId::TlsRequired,
+            VerdictId::TlsRefusedByServer,
+            VerdictId::ServerCertificateMissing,
+            VerdictId::InconsistentFlags,
+            VerdictId::NlaRequired,
+            VerdictId::ClientCertificateRequired,
+        ],
+    },
+    // NLA was chosen.
+    Exclusion { holds: |facts| facts.uses_nla(), causes: &[VerdictId::NlaNotOffered] },
+    // The server found a common version, and nobody complained of it.
+    Exclusion {
+        holds: |facts| facts.tls.server_hello.is_some() && facts.tls.alert.is_none(),
+        causes: &[VerdictId::TlsVersionMismatch],
+    },
+    // Both sides finished the handshake.
+    Exclusion {
+        holds: |facts| facts.tls.complete.is_some(),
+        causes: &[VerdictId::TlsCipherMismatch, VerdictId::ServerKeyUnusable, VerdictId::TlsStalled],
+    },
+    // The certificate was in its period when it was shown.
+    Exclusion { holds: is_in_its_period, causes: &[VerdictId::CertificateExpired, VerdictId::CertificateNotYetValid] },
+    // It is for the name that the client asked for.
+    Exclusion {
+        holds: |facts| facts.tls.certificate.as_ref().is_some_and(|it| it.name == NameCheck::Matches),
+        causes: &[VerdictId::CertificateNameMismatch],
+    },
+    // It is for servers.
+    Exclusion {
+        holds: |facts| facts.tls.certificate.as_ref().is_some_and(|it| !it.has_wrong_usage()),
+        causes: &[VerdictId::CertificateWrongUsage],
+    },
+    // Nothing about it is weak.
+    Exclusion {
+        holds: |facts| facts.tls.certificate.as_ref().is_some_and(|it| it.leaf.weaknesses().is_empty()),
+        causes: &[VerdictId::CertificateWeak],
+    },
+    // The client went on after it had seen the certificate.
+    Exclusion {
+        holds: |facts| facts.tls.server_hello.is_some() && facts.client_accepted_certificate(),
+        causes: &[
+            VerdictId::CertificateExpired,
+            VerdictId::CertificateNotYetValid,
+            VerdictId::CertificateNameMismatch,
+            VerdictId::CertificateUntrusted,
+            VerdictId::CertificateWrongUsage,
+            VerdictId::CertificateWeak,
+            VerdictId::CertificateRevoked,
+            VerdictId::CertificateRejected,
+        ],
+    },
+    // There was no NLA, or the client went on after it.
+    Exclusion {
+        holds: is_past_nla,
+        causes: &[
+            VerdictId::NlaLogonFailed,
+            VerdictId::NlaAccountLocked,
+            VerdictId::NlaAccountDisabled,
+            VerdictId::NlaPasswordExpired,
+            VerdictId::NlaAccountRestricted,
+            VerdictId::NlaLogonTypeDenied,
+            VerdictId::NlaClockSkew,
+            VerdictId::NlaEncryptionOracle,
+            VerdictId::NlaKeyBinding,
+            VerdictId::NlaNtlmRefused,
+            VerdictId::NlaNoAuthority,
+        ],
+    },
+    // The desktop was there.
+    Exclusion {
+        holds: |facts| facts.inside.active.is_some(),
+        causes: &[VerdictId::LicensingFailed, VerdictId::AuthorizationDenied],
+    },
+    // The server answered on UDP.
+    Exclusion { holds: |facts| facts.udp.answered, causes: &[VerdictId::UdpBlocked] },
+];
+
+fn is_in_its_period(facts: &Facts<'_>) -> bool {
+    let valid = facts.tls.certificate.as_ref().and_then(|certificate| certificate.validity());
+    // A client that complains all the same has another clock.
+    let client_complains = matches!(facts.refusal(), Some(Refusal::Alert { description: 45, .. }));
+    matches!(valid, Some(Validity::Valid { .. })) && !client_complains
+}
+
+fn is_past_nla(facts: &Facts<'_>) -> bool {
+    let has_none = matches!(facts.selected_protocol(), Some("SSL" | "RDP"));
+    let client_is_past = facts.inside.furthest.is_some_and(|furthest| furthest.what > Phase::Credssp)
+        && facts.last[Side::Client.index()].is_some();
+    has_none || client_is_past
+}

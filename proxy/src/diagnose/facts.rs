@@ -1,0 +1,282 @@
+//! What a record says, gathered in one pass, so that a rule only has to ask.
+
+mod certificate;
+mod ending;
+mod gather;
+
+pub(super) use certificate::{CertificateFacts, NameCheck};
+pub(super) use ending::{Ending, Refusal};
+
+use crate::trace::{
+    ClosedBy, ConnectError, Micros, Phase, Record, Side, Summary, TcpInfo,
+};
+use crate::wire::rdp::redirection::ServerRedirection;
+use crate::wire::rdp::share::SetErrorInfo;
+use crate::wire::tls::{Alert, ClientHello, ServerHello};
+use crate::wire::x224::{ConnectionConfirm, ConnectionRequest, NegotiationFailure};
+
+/// The port that need not be named.
+const DEFAULT_PORT: &str = "3389";
+
+/// Something, and when it was seen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Seen<T> {
+    pub(super) t_us: Micros,
+    pub(super) what: T,
+}
+
+/// What one session shows.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// The target as a command takes it: without the port where that is the usual one.
+    pub(super) target: String,
+    pub(super) host: String,
+    pub(super) port: String,
+    /// The wall clock at `t_us` 0, seconds since 1970.
+    pub(super) started_unix: Option<i64>,
+    /// The client came back after this connection and got further.
+    pub(super) came_back: bool,
+    pub(super) summary: &'a Summary,
+    pub(super) network: Network<'a>,
+    pub(super) negotiation: Negotiation<'a>,
+    pub(super) tls: Tls<'a>,
+    pub(super) inside: Inside<'a>,
+    pub(super) udp: Udp,
+    /// What the system knows of the connection to either side, by [`Side::index`].
+    pub(super) links: [Option<TcpInfo>; 2],
+    /// The last message of either side, by [`Side::index`].
+    pub(super) last: [Option<Micros>; 2],
+    /// The first bytes that break a format.
+    pub(super) malformed: Option<Seen<Broken<'a>>>,
+    pub(super) ending: Ending<'a>,
+}
+
+/// From the name to a TCP connection.
+#[derive(Debug, Default)]
+pub(super) struct Network<'a> {
+    /// The address at which the client reached rdpscope.
+    pub(super) local: Option<&'a str>,
+    /// Name and reason.
+    pub(super) resolution_failed: Option<Seen<(&'a str, &'a str)>>,
+    pub(super) attempts: Vec<Attempt<'a>>,
+    pub(super) connected: Option<Seen<&'a str>>,
+    /// Proxy and reason.
+    pub(super) upstream_refused: Option<Seen<(&'a str, &'a str)>>,
+}
+
+/// One address that did not come to be the connection.
+#[derive(Debug)]
+pub(super) struct Attempt<'a> {
+    pub(super) t_us: Micros,
+    pub(super) address: &'a str,
+    /// How it failed; absent where it was given up before it could fail.
+    pub(super) error: Option<ConnectError>,
+    pub(super) reason: &'a str,
+    pub(super) took_us: Micros,
+}
+
+/// X.224.
+#[derive(Debug, Default)]
+pub(super) struct Negotiation<'a> {
+    pub(super) request: Option<Seen<&'a ConnectionRequest>>,
+    pub(super) confirm: Option<Seen<&'a ConnectionConfirm>>,
+    pub(super) failure: Option<Seen<&'a NegotiationFailure>>,
+    /// Its reason.
+    pub(super) disconnect: Option<Seen<u8>>,
+    /// By side: the protocol's name where it is known, and its first bytes.
+    pub(super) other_protocol: [Option<Seen<(Option<&'a str>, &'a str)>>; 2],
+}
+
+/// The TLS handshake.
+#[derive(Debug, Default)]
+pub(super) struct Tls<'a> {
+    /// The last one: a second answers a HelloRetryRequest.
+    pub(super) client_hello: Option<Seen<&'a ClientHello>>,
+    pub(super) hello_retry: bool,
+    pub(super) server_hello: Option<Seen<&'a ServerHello>>,
+    pub(super) certificate: Option<CertificateFacts<'a>>,
+    /// The end of the server's flight in clear.
+    pub(super) server_hello_done: bool,
+    pub(super) complete: Option<Micros>,
+    /// The last readable or inferred message of the handshake, by side.
+    pub(super) last: [Option<Micros>; 2],
+    /// The first fatal alert in clear.
+    pub(super) alert: Option<Seen<(Side, &'a Alert)>>,
+    /// The first encrypted alert of a side.
+    pub(super) encrypted_alert: [Option<Micros>; 2],
+}
+
+/// What happened behind TLS, or without it.
+#[derive(Debug, Default)]
+pub(super) struct Inside<'a> {
+    /// The last CredSSP message: its number and who sent it.
+    pub(super) credssp: Option<Seen<(u32, Side)>>,
+    pub(super) early_authorization: Option<Micros>,
+    /// The furthest phase of the RDP connection sequence, and when it began.
+    pub(super) furthest: Option<Seen<Phase>>,
+    /// The first message that only a client beyond the handshakes sends.
+    pub(super) client_went_on: Option<Micros>,
+    pub(super) active: Option<Micros>,
+    /// Whether only sizes say that the session became active.
+    pub(super) active_is_inferred: bool,
+    pub(super) error_info: Option<Seen<&'a SetErrorInfo>>,
+    /// Its error code, by name.
+    pub(super) licence_alert: Option<Seen<String>>,
+    pub(super) redirection: Option<Seen<&'a ServerRedirection>>,
+    /// The MCS Disconnect Provider Ultimatum of a side, with its reason.
+    pub(super) ultimatum: Option<Seen<(Side, String)>>,
+    /// A refusal inside the connection sequence, in words.
+    pub(super) refused: Option<Seen<&'static str>>,
+}
+
+/// The side channel.
+#[derive(Debug, Default)]
+pub(super) struct Udp {
+    pub(super) syn: Option<Micros>,
+    pub(super) answered: bool,
+    pub(super) established: Option<Micros>,
+    /// SYNs, and how long they waited.
+    pub(super) unanswered: Option<Seen<(u32, Micros)>>,
+    /// How long the server of an open connection had been silent at the end.
+    pub(super) server_silence: Option<Seen<Micros>>,
+}
+
+/// Bytes that break a format.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Broken<'a> {
+    pub(super) from: Option<Side>,
+    pub(super) phase: Phase,
+    pub(super) structure: &'a str,
+    pub(super) reason: &'a str,
+}
+
+impl<'a> Facts<'a> {
+    /// What `record` shows; `summary` may be newer than the one in it.
+    pub(super) fn new(record: &'a Record, summary: &'a Summary, came_back: bool) -> Facts<'a> {
+        let header = record.header.as_ref();
+        let named = header.map_or("", |header| header.target.as_str());
+        let (host, port) = split(named);
+        let started = header.and_then(|header| header.started.parse::<jiff::Timestamp>().ok());
+        let mut facts = Facts {
+            target: if port == DEFAULT_PORT { host.to_owned() } else { named.to_owned() },
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port: port.to_owned(),
+            started_unix: started.map(jiff::Timestamp::as_second),
+            came_back,
+            summary,
+            network: Network::default(),
+            negotiation: Negotiation::default(),
+            tls: Tls::default(),
+            inside: Inside::default(),
+            udp: Udp::default(),
+            links: [None; 2],
+            last: [None; 2],
+            malformed: None,
+            ending: Ending::default(),
+        };
+        record.events.iter().for_each(|event| facts.note(event));
+        facts.conclude_ending(record);
+        facts
+    }
+
+    /// `text` with the session's names in the place of `{target}`, `{host}`, `{port}`, `{server}` (the address
+    /// that was connected) and `{thumbprint}`.
+    pub fn fill(&self, text: &str) -> String {
+        let thumbprint = self.tls.certificate.as_ref().map(|certificate| certificate.leaf.sha1.to_uppercase());
+        text.replace("{target}", or_else(&self.target, "TARGET"))
+            .replace("{host}", or_else(&self.host, "HOST"))
+            .replace("{port}", or_else(&self.port, DEFAULT_PORT))
+            .replace("{server}", self.network.connected.map_or("SERVER-ADDRESS", |connected| connected.what))
+            .replace("{thumbprint}", thumbprint.as_deref().unwrap_or("THUMBPRINT"))
+    }
+
+    /// Whether the server sent anything on the main connection.
+    pub(super) fn server_spoke(&self) -> bool {
+        self.last[Side::Server.index()].is_some()
+    }
+
+    /// Whether the client sent anything on the main connection.
+    pub(super) fn client_spoke(&self) -> bool {
+        self.last[Side::Client.index()].is_some()
+    }
+
+    /// Whether the server selected one of the protocols with network level authentication.
+    pub(super) fn uses_nla(&self) -> bool {
+        matches!(self.selected_protocol(), Some("HYBRID" | "HYBRID_EX"))
+    }
+
+    /// The protocol that the server selected.
+    pub(super) fn selected_protocol(&self) -> Option<&str> {
+        self.negotiation.confirm.map(|confirm| confirm.what.selected_protocol_name.as_str())
+    }
+
+    /// Whether the client offered network level authentication, and whether it offered plain TLS beside it.
+    pub(super) fn offered(&self, protocol: &str) -> bool {
+        self.negotiation.request.is_some_and(|request| {
+            request.what.requested_protocol_names.iter().any(|name| name == protocol)
+        })
+    }
+
+    /// How long the session had been active when it ended.
+    pub(super) fn active_for(&self) -> Option<Micros> {
+        self.inside.active.map(|active| self.ending.t_us.saturating_sub(active))
+    }
+
+    /// The phase that was under way when the session ended.
+    pub(super) fn stopped_in(&self) -> Phase {
+        let wants_tls = self.selected_protocol().is_some_and(|protocol| protocol != "RDP");
+        if self.network.connected.is_none() && !self.server_spoke() {
+            return if self.network.resolution_failed.is_some() { Phase::Dns } else { Phase::Tcp };
+        }
+        if let Some(furthest) = self.inside.furthest {
+            return furthest.what;
+        }
+        match (self.negotiation.confirm, self.tls.client_hello, self.tls.complete) {
+            (_, _, Some(_)) if self.uses_nla() => Phase::Credssp,
+            (_, _, Some(_)) => Phase::Mcs,
+            (_, Some(_), None) => Phase::Tls,
+            (Some(_), None, None) if wants_tls => Phase::Tls,
+            (Some(_), None, None) => Phase::Mcs,
+            (None, None, None) => Phase::X224,
+        }
+    }
+
+    /// Whether the connection ended, by the client's hand, at a place and in a way in which clients also leave to
+    /// ask their user something.
+    pub(super) fn may_be_a_prompt(&self) -> bool {
+        let at_such_a_place = self.tls.server_hello.is_some()
+            || (self.negotiation.confirm.is_some() && self.tls.client_hello.is_none())
+            || !self.client_spoke();
+        self.ending.by == Some(ClosedBy::Client)
+            && self.network_is_fine()
+            && at_such_a_place
+            && !self.failed_on_the_wire()
+            && self.inside.active.is_none()
+    }
+
+    fn network_is_fine(&self) -> bool {
+        self.network.connected.is_some() || self.network.attempts.is_empty()
+    }
+
+    fn failed_on_the_wire(&self) -> bool {
+        self.negotiation.failure.is_some()
+            || self.negotiation.disconnect.is_some()
+            || self.negotiation.other_protocol.iter().any(Option::is_some)
+            || self.tls.alert.is_some()
+            || self.inside.error_info.is_some()
+            || self.inside.licence_alert.is_some()
+            || self.malformed.is_some()
+    }
+}
+
+/// Host and port of `host:port`, `[v6]:port`.
+fn split(target: &str) -> (&str, &str) {
+    match target.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, port),
+        _ => (target, DEFAULT_PORT),
+    }
+}
+
+fn or_else<'s>(text: &'s str, otherwise: &'s str) -> &'s str {
+    if text.is_empty() { otherwise } else { text }
+}

@@ -1,0 +1,110 @@
+//! Who ended the session, how, and whether it looks as if the client refused the certificate.
+
+use super::Facts;
+use crate::trace::{ClosedBy, How, Micros, Phase, Record, Side};
+
+/// A program that refuses a certificate by itself does so within milliseconds; nobody reads a question and answers
+/// it faster than this.
+pub(crate) const AUTOMATIC_US: Micros = 2_000_000;
+
+/// The end of the session.
+#[derive(Debug, Default)]
+pub(crate) struct Ending<'a> {
+    /// Who ended it; absent where the record stops before the session does.
+    pub(crate) by: Option<ClosedBy>,
+    pub(crate) how: Option<How>,
+    /// When the first side ended its direction, or the last thing happened.
+    pub(crate) t_us: Micros,
+    /// The first side that ended its direction.
+    pub(crate) first: Option<(Side, How, Micros)>,
+    /// Why rdpscope ended it.
+    pub(crate) stopped: Option<&'a str>,
+}
+
+/// How the client's behaviour looks like a refusal of the certificate.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Refusal {
+    /// It said so with an alert in clear.
+    Alert {
+        t_us: Micros,
+        description: u8,
+    },
+    /// It left right after the server's part of the handshake and sent nothing more.
+    Left {
+        t_us: Micros,
+        /// How long after the last message of the handshake.
+        after_us: Micros,
+        /// Whether an encrypted alert came first.
+        encrypted_alert: bool,
+    },
+}
+
+impl Refusal {
+    pub(crate) fn t_us(self) -> Micros {
+        match self {
+            Refusal::Alert { t_us, .. } | Refusal::Left { t_us, .. } => t_us,
+        }
+    }
+
+    /// Whether it came too fast for a person to have decided it.
+    pub(crate) fn is_automatic(self) -> bool {
+        match self {
+            Refusal::Alert { .. } => true,
+            Refusal::Left { after_us, .. } => after_us < AUTOMATIC_US,
+        }
+    }
+}
+
+impl<'a> Facts<'a> {
+    /// Derives who ended the session from the summary, and where that does not say it, from the events.
+    pub(super) fn conclude_ending(&mut self, record: &'a Record) {
+        let end = record.end.as_ref();
+        let from_events = match self.ending.first {
+            _ if self.ending.stopped.is_some() => Some((ClosedBy::Proxy, How::Fin)),
+            Some((side, how, _)) => Some((ClosedBy::from(side), how)),
+            None => None,
+        };
+        let stated = self.summary.closed_by.zip(self.summary.how);
+        let stated = stated.or_else(|| end.map(|end| (end.closed_by, end.how)));
+        if let Some((by, how)) = stated.or(from_events) {
+            self.ending.by = Some(by);
+            self.ending.how = Some(how);
+        }
+        let last_event = record.events.iter().rev().find(|event| event.phase != Phase::Udp);
+        self.ending.t_us = match self.ending.first {
+            Some((_, _, t_us)) => t_us,
+            None => end.map(|end| end.t_us).or(last_event.map(|event| event.t_us)).unwrap_or_default(),
+        };
+    }
+
+    /// Whether this side ended the session.
+    pub(crate) fn ended_by(&self, side: Side) -> bool {
+        self.ending.by == Some(ClosedBy::from(side))
+    }
+
+    /// How long the session lasted after `t_us`.
+    pub(crate) fn left_after(&self, t_us: Micros) -> Micros {
+        self.ending.t_us.saturating_sub(t_us)
+    }
+
+    /// Whether, and how, the client's behaviour looks like a refusal of the server's certificate.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        let hello = self.tls.server_hello?;
+        if let Some(alert) = self.tls.alert {
+            let (from, description) = (alert.what.0, alert.what.1.description);
+            let names_certificate = matches!(description, 42..=46 | 48 | 49 | 113);
+            return (from == Side::Client && names_certificate)
+                .then_some(Refusal::Alert { t_us: alert.t_us, description });
+        }
+        let encrypted_alert = self.tls.encrypted_alert[Side::Client.index()];
+        let showed_certificate = self.tls.certificate.is_some() || hello.what.version == "TLS1.3";
+        let went_on = self.inside.client_went_on.is_some() || self.inside.active.is_some();
+        if !self.ended_by(Side::Client) || went_on || !showed_certificate || self.malformed.is_some() {
+            return None;
+        }
+        let t_us = encrypted_alert.unwrap_or(self.ending.t_us).min(self.ending.t_us);
+        let handshake = self.tls.last.iter().flatten().copied().filter(|last| *last <= t_us).max();
+        let after_us = t_us.saturating_sub(handshake.unwrap_or(hello.t_us));
+        Some(Refusal::Left { t_us, after_us, encrypted_alert: encrypted_alert.is_some() })
+    }
+}

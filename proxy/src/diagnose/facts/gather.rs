@@ -1,0 +1,202 @@
+//! From events to facts, one event at a time.
+
+use super::{Attempt, Broken, CertificateFacts, Facts, Seen};
+use crate::trace::{Detail, Event, Leg, Micros, Phase, RdpMessage, Side, UdpMessage};
+
+/// T.125 `Result` that means success.
+const RT_SUCCESSFUL: u32 = 0;
+/// `ST_TOTAL_ABORT`: licensing, and with it the connection, ends.
+const ST_TOTAL_ABORT: u32 = 1;
+
+impl<'a> Facts<'a> {
+    pub(super) fn note(&mut self, event: &'a Event) {
+        self.note_side(event);
+        self.note_network(event);
+        self.note_negotiation(event);
+        self.note_tls(event);
+        self.note_inside(event);
+        match &event.detail {
+            Detail::StreamEnded { how } => {
+                let end = event.from.map(|side| (side, *how, event.t_us));
+                self.ending.first = self.ending.first.or(end);
+            }
+            Detail::ProxyClosed { reason } => self.ending.stopped = Some(reason),
+            Detail::Rdp(message) => self.note_message(event, message),
+            Detail::Udp(message) => self.note_udp(event.t_us, message),
+            Detail::Malformed { structure, reason, .. } => self.note_malformed(event, structure, reason),
+            _ => {}
+        }
+    }
+
+    /// When a side spoke last. Ends and side channels are no speech.
+    fn note_side(&mut self, event: &Event) {
+        let is_speech = event.phase != Phase::Udp && !matches!(event.detail, Detail::StreamEnded { .. });
+        if let Some(side) = event.from.filter(|_| is_speech) {
+            self.last[side.index()] = Some(event.t_us);
+        }
+    }
+
+    fn note_network(&mut self, event: &'a Event) {
+        let t_us = event.t_us;
+        match &event.detail {
+            Detail::Accepted { local, .. } => self.network.local = Some(local),
+            Detail::ResolutionFailed { name, reason, .. } => {
+                self.network.resolution_failed = Some(Seen { t_us, what: (name, reason) });
+            }
+            Detail::Connected { address, .. } => self.network.connected = Some(Seen { t_us, what: address }),
+            Detail::ConnectFailed { address, error, reason, took_us } => {
+                let (error, took_us) = (Some(*error), *took_us);
+                self.network.attempts.push(Attempt { t_us, address, error, reason, took_us });
+            }
+            Detail::ConnectAbandoned { address, took_us } => {
+                let (error, reason, took_us) = (None, "", *took_us);
+                self.network.attempts.push(Attempt { t_us, address, error, reason, took_us });
+            }
+            Detail::UpstreamProxyRefused { proxy, reason, .. } => {
+                self.network.upstream_refused = Some(Seen { t_us, what: (proxy, reason) });
+            }
+            Detail::TcpInfo(info) => match event.leg {
+                Leg::Client => self.links[Side::Client.index()] = Some(*info),
+                Leg::Server => self.links[Side::Server.index()] = Some(*info),
+                Leg::Proxy => {}
+            },
+            _ => {}
+        }
+    }
+
+    fn note_negotiation(&mut self, event: &'a Event) {
+        let t_us = event.t_us;
+        let negotiation = &mut self.negotiation;
+        match &event.detail {
+            Detail::ConnectionRequest(request) => negotiation.request = Some(Seen { t_us, what: request }),
+            Detail::ConnectionConfirm(confirm) => negotiation.confirm = Some(Seen { t_us, what: confirm }),
+            Detail::NegotiationFailure(failure) => negotiation.failure = Some(Seen { t_us, what: failure }),
+            Detail::DisconnectRequest { reason } => negotiation.disconnect = Some(Seen { t_us, what: *reason }),
+            Detail::OtherProtocol { protocol, first_bytes } => {
+                if let Some(side) = event.from {
+                    let what = (protocol.as_deref(), first_bytes.as_str());
+                    negotiation.other_protocol[side.index()] = Some(Seen { t_us, what });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn note_tls(&mut self, event: &'a Event) {
+        let t_us = event.t_us;
+        match &event.detail {
+            Detail::ClientHello(hello) => self.tls.client_hello = Some(Seen { t_us, what: hello }),
+            Detail::HelloRetryRequest(_) => self.tls.hello_retry = true,
+            Detail::ServerHello(hello) => self.tls.server_hello = Some(Seen { t_us, what: hello }),
+            Detail::Certificate { chain, .. } if event.from == Some(Side::Server) => {
+                self.tls.certificate = CertificateFacts::new(self, t_us, chain);
+            }
+            Detail::HandshakeMessage { name, .. } => self.tls.server_hello_done |= name == "server_hello_done",
+            Detail::HandshakeComplete => self.tls.complete = Some(t_us),
+            Detail::Alert(alert) => {
+                if let Some(side) = event.from.filter(|_| alert.is_fatal() && self.tls.alert.is_none()) {
+                    self.tls.alert = Some(Seen { t_us, what: (side, alert) });
+                }
+            }
+            Detail::EncryptedAlert { .. } => {
+                if let Some(side) = event.from {
+                    self.tls.encrypted_alert[side.index()].get_or_insert(t_us);
+                }
+            }
+            Detail::EncryptionStarted => {}
+            _ => return,
+        }
+        let is_alert = matches!(event.detail, Detail::Alert(_) | Detail::EncryptedAlert { .. });
+        if let Some(side) = event.from.filter(|_| !is_alert) {
+            self.tls.last[side.index()] = Some(t_us);
+        }
+    }
+
+    fn note_inside(&mut self, event: &'a Event) {
+        let t_us = event.t_us;
+        match &event.detail {
+            Detail::CredsspTurn { turn, .. } => {
+                self.inside.credssp = event.from.map(|side| Seen { t_us, what: (*turn, side) });
+            }
+            Detail::EarlyUserAuthorizationResult { .. } => self.inside.early_authorization = Some(t_us),
+            Detail::SessionTraffic => self.note_active(t_us, event.inferred),
+            Detail::EncryptedMessage { .. } | Detail::Rdp(_) => {}
+            _ => return,
+        }
+        if event.from == Some(Side::Client) {
+            self.inside.client_went_on.get_or_insert(t_us);
+        }
+        let goes_further = self.inside.furthest.is_none_or(|furthest| event.phase > furthest.what);
+        if goes_further && event.phase <= Phase::Active {
+            self.inside.furthest = Some(Seen { t_us, what: event.phase });
+        }
+    }
+
+    fn note_active(&mut self, t_us: Micros, inferred: bool) {
+        if self.inside.active.is_none() {
+            self.inside.active = Some(t_us);
+            self.inside.active_is_inferred = inferred;
+        }
+    }
+
+    fn note_message(&mut self, event: &'a Event, message: &'a RdpMessage) {
+        let t_us = event.t_us;
+        let inside = &mut self.inside;
+        match message {
+            RdpMessage::FontMap => self.note_active(t_us, event.inferred),
+            RdpMessage::SetErrorInfo(info) if info.error_info != 0 => {
+                inside.error_info = Some(Seen { t_us, what: info });
+            }
+            RdpMessage::License(licence) => {
+                let alert = licence.alert.as_ref().filter(|_| !licence.completes());
+                if let Some(alert) = alert.filter(|alert| alert.state_transition.value == ST_TOTAL_ABORT) {
+                    let code = &alert.error_code;
+                    let what = code.name.clone().unwrap_or_else(|| format!("{:#x}", code.value));
+                    inside.licence_alert = Some(Seen { t_us, what });
+                }
+            }
+            RdpMessage::ServerRedirection(redirection) => {
+                inside.redirection = Some(Seen { t_us, what: redirection });
+            }
+            RdpMessage::DisconnectProviderUltimatum { reason } => {
+                let what = reason.name.clone().unwrap_or_else(|| reason.value.to_string());
+                inside.ultimatum = event.from.map(|side| Seen { t_us, what: (side, what) });
+            }
+            RdpMessage::ConnectResponse(response) if response.result.value != RT_SUCCESSFUL => {
+                inside.refused = Some(Seen { t_us, what: "the client's settings (MCS Connect Initial)" });
+            }
+            RdpMessage::AttachUserConfirm { result, .. } if result.value != RT_SUCCESSFUL => {
+                inside.refused = Some(Seen { t_us, what: "the user's place in the session (MCS Attach User)" });
+            }
+            RdpMessage::ChannelJoinConfirm { result, .. } if result.value != RT_SUCCESSFUL => {
+                inside.refused = Some(Seen { t_us, what: "a channel that the client needs (MCS Channel Join)" });
+            }
+            RdpMessage::Malformed { structure, reason, .. } => self.note_malformed(event, structure, reason),
+            _ => {}
+        }
+    }
+
+    fn note_malformed(&mut self, event: &Event, structure: &'a str, reason: &'a str) {
+        let what = Broken { from: event.from, phase: event.phase, structure, reason };
+        self.malformed.get_or_insert(Seen { t_us: event.t_us, what });
+    }
+
+    fn note_udp(&mut self, t_us: Micros, message: &UdpMessage) {
+        match message {
+            UdpMessage::Syn { .. } => {
+                self.udp.syn.get_or_insert(t_us);
+            }
+            UdpMessage::SynAck { .. } => self.udp.answered = true,
+            UdpMessage::Established { .. } => {
+                self.udp.established.get_or_insert(t_us);
+            }
+            UdpMessage::Unanswered { syn_count, waited_us } => {
+                self.udp.unanswered = Some(Seen { t_us, what: (*syn_count, *waited_us) });
+            }
+            UdpMessage::Silence { side: Side::Server, for_us, .. } => {
+                self.udp.server_silence = Some(Seen { t_us, what: *for_us });
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! What is true and worth knowing without being the cause.
+
+use super::facts::{CertificateFacts, Facts};
+use super::network::failed_addresses;
+use super::words::{SECOND, span};
+use crate::trace::{Finding, Phase, Side, TcpInfo, VerdictId};
+use crate::wire::tls::DowngradeSentinel;
+use rdpscope_certs::inspect::{Validity, Weakness};
+
+/// Windows renews its self-signed certificate only when it has expired; a month is time to plan the restart.
+const EXPIRES_SOON_SECONDS: u64 = 30 * 24 * 3600;
+/// Above this round trip time typing feels slow and handshakes of a dozen round trips take seconds.
+const SLOW_RTT_US: u32 = 150_000;
+/// Above this share of segments sent again TCP halves its speed over and over.
+const LOSSY_PERCENT: u64 = 2;
+/// With fewer segments sent again a share says nothing.
+const LOSSY_SEGMENTS: u32 = 3;
+/// Clients that do not ask anything begin TLS within milliseconds of the server's answer.
+const PASSWORD_PROMPT_US: u64 = 3 * SECOND;
+
+/// Everything worth knowing of the session whose verdict is `verdict`.
+pub(super) fn all(facts: &Facts<'_>, verdict: VerdictId) -> Vec<Finding> {
+    let mut findings = Findings { verdict, found: Vec::new() };
+    network(facts, &mut findings);
+    negotiation(facts, &mut findings);
+    tls(facts, &mut findings);
+    if let Some(certificate) = &facts.tls.certificate {
+        self::certificate(certificate, &mut findings);
+    }
+    udp(facts, &mut findings);
+    findings.found
+}
+
+struct Findings {
+    verdict: VerdictId,
+    found: Vec<Finding>,
+}
+
+impl Findings {
+    fn add(&mut self, id: &str, phase: Phase, text: String) {
+        self.found.push(Finding { id: id.to_owned(), phase, text });
+    }
+
+    /// A cause that another session may fail of; not where this one did.
+    fn add_unless_verdict(&mut self, id: VerdictId, phase: Phase, text: String) {
+        if self.verdict != id {
+            self.add(id.as_str(), phase, text);
+        }
+    }
+}
+
+fn network(facts: &Facts<'_>, findings: &mut Findings) {
+    let failed = failed_addresses(facts);
+    if facts.network.connected.is_some() && !failed.is_empty() {
+        let text = format!("{} has an address that does not answer: {failed}.", facts.host);
+        findings.add("address-unreachable", Phase::Tcp, text);
+    }
+    for (side, name) in [(Side::Client, "client"), (Side::Server, "server")] {
+        if let Some(link) = &facts.links[side.index()] {
+            slow(link, name, findings);
+            lossy(link, name, findings);
+        }
+    }
+}
+
+fn slow(link: &TcpInfo, name: &str, findings: &mut Findings) {
+    if let Some(rtt) = link.rtt_us.filter(|rtt| *rtt > SLOW_RTT_US) {
+        let text = format!("The way between rdpscope and the {name} is slow: a round trip takes {}.", span(rtt.into()));
+        findings.add("high-round-trip-time", Phase::Tcp, text);
+    }
+}
+
+fn lossy(link: &TcpInfo, name: &str, findings: &mut Findings) {
+    let Some((again, all)) = link.retransmitted_segments.zip(link.segments_out) else { return };
+    if again >= LOSSY_SEGMENTS && u64::from(again) * 100 > u64::from(all) * LOSSY_PERCENT {
+        let text = format!("Of {all} segments sent to the {name}, {again} had to be sent again.");
+        findings.add("segments-lost", Phase::Tcp, text);
+    }
+}
+
+fn negotiation(facts: &Facts<'_>, findings: &mut Findings) {
+    if let Some(request) = facts.negotiation.request {
+        if let Some(id) = &request.what.correlation_id {
+            let text = format!("The correlation id of this connection, under which servers and gateways log it, is {id}.");
+            findings.add("correlation-id", Phase::X224, text);
+        }
+        let asks = |flag: &str| request.what.flag_names.iter().any(|name| name == flag);
+        if asks("RESTRICTED_ADMIN_MODE_REQUIRED") {
+            let text = "The client demands Restricted Admin mode, which the server has to allow.".to_owned();
+            findings.add("restricted-admin", Phase::X224, text);
+        }
+        if asks("REDIRECTED_AUTHENTICATION_MODE_REQUIRED") {
+            let text = "The client demands Remote Credential Guard, which needs Kerberos and a name, not an address.";
+            findings.add("remote-credential-guard", Phase::X224, text.to_owned());
+        }
+        for anomaly in &request.what.anomalies {
+            findings.add("request-anomaly", Phase::X224, format!("The client's request is odd: {anomaly}."));
+        }
+    }
+    let Some(confirm) = facts.negotiation.confirm else { return };
+    for anomaly in &confirm.what.anomalies {
+        findings.add("confirm-anomaly", Phase::X224, format!("The server's answer is odd: {anomaly}."));
+    }
+    let selected = confirm.what.selected_protocol_name.as_str();
+    let offered_nla = facts.offered("HYBRID") || facts.offered("HYBRID_EX");
+    if offered_nla && matches!(selected, "SSL" | "RDP") && findings.verdict != VerdictId::NlaNotOffered {
+        let text = format!("Network level authentication is off: the client offered it and the server chose {selected}.");
+        findings.add("nla-off", Phase::X224, text);
+    }
+    if selected == "RDP" {
+        let text = "The session uses the old RDP security, which does not prove the server's identity.".to_owned();
+        findings.add("rdp-security", Phase::X224, text);
+    }
+    if let Some(hello) = facts.tls.client_hello {
+        let waited = hello.t_us.saturating_sub(confirm.t_us);
+        if waited >= PASSWORD_PROMPT_US && !facts.tls.hello_retry {
+            let text = format!(
+                "The client waited {} before it began TLS; that is normally its user typing the password, not the \
+                 network.",
+                span(waited)
+            );
+            findings.add("client-waited", Phase::Tls, text);
+        }
+    }
+}
+
+fn tls(facts: &Facts<'_>, findings: &mut Findings) {
+    let Some(hello) = facts.tls.server_hello.map(|hello| hello.what) else { return };
+    if matches!(hello.version.as_str(), "SSL3.0" | "TLS1.0" | "TLS1.1") {
+        let text = format!("The server chose {}, which current systems refuse.", hello.version);
+        findings.add("old-tls-version", Phase::Tls, text);
+    }
+    let suite = hello.cipher_suite.to_string();
+    if suite.starts_with("TLS_RSA_WITH") {
+        let text = format!("The cipher suite {suite} has no forward secrecy; hardened clients refuse it.");
+        findings.add("static-rsa-key-exchange", Phase::Tls, text);
+    }
+    let offered_more = |version| {
+        facts.tls.client_hello.is_some_and(|client| client.what.max_version.as_str() >= version)
+    };
+    let is_downgraded = match hello.downgrade_sentinel {
+        Some(DowngradeSentinel::Tls12) => offered_more("TLS1.3"),
+        Some(DowngradeSentinel::Tls11OrOlder) => offered_more("TLS1.2"),
+        None => false,
+    };
+    if is_downgraded {
+        let text = format!(
+            "The server says that it can do better than {} and the client offered better: something on the way \
+             rewrites the handshake.",
+            hello.version
+        );
+        findings.add("tls-downgraded", Phase::Tls, text);
+    }
+}
+
+fn certificate(certificate: &CertificateFacts<'_>, findings: &mut Findings) {
+    let subject = certificate.subject();
+    let words = certificate.validity_words();
+    match certificate.validity() {
+        Some(Validity::Valid { remaining_seconds }) if remaining_seconds < EXPIRES_SOON_SECONDS => {
+            let text = format!("The server's certificate for {subject} is {words} more.");
+            findings.add("certificate-expires-soon", Phase::Tls, text);
+        }
+        Some(Validity::Expired { .. }) => {
+            let text = format!("The server's certificate for {subject} {words}.");
+            findings.add_unless_verdict(VerdictId::CertificateExpired, Phase::Tls, text);
+        }
+        Some(Validity::NotYetValid { .. }) => {
+            let text = format!("The server's certificate for {subject} is {words}.");
+            findings.add_unless_verdict(VerdictId::CertificateNotYetValid, Phase::Tls, text);
+        }
+        _ => {}
+    }
+    if certificate.has_wrong_usage() {
+        let text = format!("The server's certificate for {subject} is not meant for servers.");
+        findings.add_unless_verdict(VerdictId::CertificateWrongUsage, Phase::Tls, text);
+    }
+    for weakness in certificate.weaknesses() {
+        let id = match weakness {
+            Weakness::Sha1Signature | Weakness::Md5Signature => "certificate-weak-signature",
+            _ => "certificate-weak-key",
+        };
+        findings.add(id, Phase::Tls, format!("The server's certificate for {subject} is weak: {weakness}."));
+    }
+}
+
+fn udp(facts: &Facts<'_>, findings: &mut Findings) {
+    if let Some((count, waited, _)) = facts.udp_is_blocked() {
+        let text = format!(
+            "UDP is blocked: {count} attempts in {} got no answer, so the session runs over TCP alone.",
+            span(waited)
+        );
+        findings.add_unless_verdict(VerdictId::UdpBlocked, Phase::Udp, text);
+    } else if let Some((silent, _)) = facts.udp_is_half_open() {
+        let text = format!("UDP was opened, but nothing came over it from the server for {}.", span(silent));
+        findings.add_unless_verdict(VerdictId::UdpHalfOpen, Phase::Udp, text);
+    }
+}

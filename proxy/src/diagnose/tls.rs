@@ -1,0 +1,343 @@
+//! The TLS handshake, apart from the certificate.
+
+use super::facts::Facts;
+use super::rule::{Conclusion, Remedy, Rule};
+use super::words::{SECOND, ended, list, span};
+use crate::trace::{Confidence, Phase, Side, VerdictId, Where};
+
+/// A server that cannot use its key or finds no common version drops the connection in milliseconds; so much later it
+/// is a time-out.
+const DROP_US: u64 = 5 * SECOND;
+
+/// Nobody computes a handshake message for so long, and no round trip takes it; xfreerdp gives up after 10 s.
+const STALL_US: u64 = 5 * SECOND;
+
+/// One segment sent again is everyday life; two and more while nothing else moves are a hole in the path.
+const STALL_RETRANSMISSIONS: u32 = 2;
+
+/// Alert descriptions of RFC 8446 section 6 that rules ask for.
+mod description {
+    pub(super) const HANDSHAKE_FAILURE: u8 = 40;
+    pub(super) const ACCESS_DENIED: u8 = 49;
+    pub(super) const PROTOCOL_VERSION: u8 = 70;
+    pub(super) const INSUFFICIENT_SECURITY: u8 = 71;
+    pub(super) const INTERNAL_ERROR: u8 = 80;
+    pub(super) const INAPPROPRIATE_FALLBACK: u8 = 86;
+}
+
+const SCHANNEL_EVENTS: Remedy = Remedy::command(
+    Where::Server,
+    "Read what Schannel logged: 36870 key not accessible, 36871 TLS disabled by policy, 36874 no common cipher.",
+    "Get-WinEvent -FilterHashtable @{LogName='System';ProviderName='Schannel'} -MaxEvents 20",
+);
+const KEY_EVENTS: Remedy = Remedy::command(
+    Where::Server,
+    "Look for events 1057 and 1058: Windows could not make or replace its Remote Desktop certificate.",
+    "Get-WinEvent -FilterHashtable @{LogName='System';Id=1057,1058} -MaxEvents 5",
+);
+const SAVE_KEY_RIGHTS: Remedy = Remedy::command(
+    Where::Server,
+    "Write down the rights on the key store before changing any; this changes nothing.",
+    "icacls C:\\ProgramData\\Microsoft\\Crypto\\RSA\\MachineKeys /t /c > machinekeys.txt",
+);
+const KEY_RIGHTS: Remedy = Remedy::command(
+    Where::Server,
+    "Give the Remote Desktop service read access to the key store.",
+    "icacls C:\\ProgramData\\Microsoft\\Crypto\\RSA\\MachineKeys /t /c /grant \"NT AUTHORITY\\NETWORK SERVICE:(R)\"",
+);
+const RENEW: Remedy = Remedy::command(
+    Where::Server,
+    "Let Windows make a new certificate and key; restarting TermService cuts every session on the server.",
+    "Restart-Service SessionEnv -Force; Restart-Service TermService -Force",
+);
+const TLS_POLICY: Remedy = Remedy::command(
+    Where::Server,
+    "See which TLS versions the server has switched off.",
+    "Get-ChildItem HKLM:\\SYSTEM\\CurrentControlSet\\Control\\SecurityProviders\\SCHANNEL\\Protocols -Recurse",
+);
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: VerdictId::TlsVersionMismatch,
+        needs: "a TLS alert in clear",
+        depends_on: &[],
+        is_last_resort: false,
+        judge: version_mismatch,
+        next: &["rdpscope probe {target}", "rdpscope ab {target} --vary tls"],
+        fix: &[
+            Remedy::by_hand(Where::Client, "Update the client, or let it use TLS 1.2."),
+            TLS_POLICY,
+            SCHANNEL_EVENTS,
+        ],
+    },
+    Rule {
+        id: VerdictId::TlsCipherMismatch,
+        needs: "a TLS alert in clear",
+        depends_on: &[],
+        is_last_resort: false,
+        judge: cipher_mismatch,
+        next: &["rdpscope probe {target}"],
+        fix: &[
+            Remedy::command(Where::Server, "See which cipher suites the server has left.", "Get-TlsCipherSuite | ft Name"),
+            SCHANNEL_EVENTS,
+            Remedy::by_hand(Where::Client, "Update the client, or its policy on cipher suites."),
+        ],
+    },
+    Rule {
+        id: VerdictId::ServerKeyUnusable,
+        needs: "a ClientHello, and the server's end or alert right after it",
+        depends_on: &[],
+        is_last_resort: false,
+        judge: server_key_unusable,
+        next: &["rdpscope probe {target}"],
+        fix: &[SCHANNEL_EVENTS, KEY_EVENTS, SAVE_KEY_RIGHTS, KEY_RIGHTS, RENEW],
+    },
+    Rule {
+        id: VerdictId::TlsStalled,
+        needs: "a TLS handshake in which one side's next message did not come for seconds",
+        depends_on: &[VerdictId::ClientPrompted],
+        is_last_resort: false,
+        judge: stalled,
+        next: &["rdpscope ab {target} --vary mss", "ping -f -l 1472 {host}"],
+        fix: &[
+            Remedy::by_hand(
+                Where::Network,
+                "Let ICMP \"fragmentation needed\" through, or lower the largest segment (MSS) on the VPN or router.",
+            ),
+            Remedy::by_hand(
+                Where::Network,
+                "If something inspects TLS on the way, take this connection out of the inspection.",
+            ),
+        ],
+    },
+    Rule {
+        id: VerdictId::ServerClosed,
+        needs: "the TLS alert access_denied in clear from the server",
+        depends_on: &[],
+        is_last_resort: false,
+        judge: access_denied,
+        next: &["rdpscope probe {target}"],
+        fix: &[SCHANNEL_EVENTS],
+    },
+    Rule {
+        id: VerdictId::ProtocolError,
+        needs: "any other fatal TLS alert in clear",
+        depends_on: &[
+            VerdictId::TlsVersionMismatch,
+            VerdictId::TlsCipherMismatch,
+            VerdictId::ServerKeyUnusable,
+        ],
+        is_last_resort: false,
+        judge: other_alert,
+        next: &["rdpscope probe {target}"],
+        fix: &[
+            Remedy::by_hand(
+                Where::Network,
+                "Try once without whatever inspects or shapes traffic between client and server.",
+            ),
+            SCHANNEL_EVENTS,
+        ],
+    },
+];
+
+/// The first fatal alert: from whom, its number, and the evidence that it is.
+fn alert(facts: &Facts<'_>) -> Option<(Side, u8, u64, String)> {
+    let alert = facts.tls.alert?;
+    let (from, message) = alert.what;
+    let name = message.description_name.as_deref().unwrap_or("without a name");
+    let text = format!("the {from} sends the TLS alert {name} ({})", message.description);
+    Some((from, message.description, alert.t_us, text))
+}
+
+fn offered_versions(facts: &Facts<'_>) -> String {
+    match facts.tls.client_hello {
+        Some(hello) if !hello.what.supported_versions.is_empty() => list(&hello.what.supported_versions),
+        Some(hello) => format!("up to {}", hello.what.max_version),
+        None => "nothing that was seen".to_owned(),
+    }
+}
+
+fn version_mismatch(facts: &Facts<'_>) -> Option<Conclusion> {
+    let (from, number, t_us, text) = alert(facts)?;
+    let offers = offered_versions(facts);
+    let conclusion = match (number, from, facts.tls.server_hello) {
+        (description::PROTOCOL_VERSION, Side::Client, Some(hello)) => {
+            let summary = format!("The server chose {}, and the client refuses that TLS version.", hello.what.version);
+            Conclusion::confirmed(Phase::Tls, summary)
+        }
+        (description::PROTOCOL_VERSION, ..) => {
+            let summary = format!("Client and server share no TLS version: the client offers {offers}.");
+            Conclusion::confirmed(Phase::Tls, summary)
+        }
+        (description::INAPPROPRIATE_FALLBACK, ..) => {
+            let summary = format!(
+                "The client tried again with an older TLS version ({offers}) and the server refused that on purpose."
+            );
+            Conclusion::likely(Phase::Tls, summary)
+        }
+        _ => return None,
+    };
+    Some(conclusion.seen(t_us, text))
+}
+
+fn cipher_mismatch(facts: &Facts<'_>) -> Option<Conclusion> {
+    let (from, number, t_us, text) = alert(facts)?;
+    let right_after_hello = from == Side::Server && facts.tls.server_hello.is_none();
+    let confidence = match number {
+        description::INSUFFICIENT_SECURITY => Confidence::Confirmed,
+        description::HANDSHAKE_FAILURE if right_after_hello => Confidence::Confirmed,
+        description::HANDSHAKE_FAILURE => Confidence::Likely,
+        _ => return None,
+    };
+    let summary = match from {
+        Side::Server => "The server accepts none of the cipher suites, groups or signatures that the client offers.",
+        Side::Client => "The client does not accept what the server chose or showed in the TLS handshake.",
+    };
+    Some(Conclusion::new(confidence, Phase::Tls, summary).seen(t_us, text))
+}
+
+fn server_key_unusable(facts: &Facts<'_>) -> Option<Conclusion> {
+    let hello = facts.tls.client_hello.filter(|_| facts.tls.server_hello.is_none())?;
+    if let Some((from, number, t_us, text)) = alert(facts) {
+        let failed_inside = from == Side::Server && number == description::INTERNAL_ERROR;
+        let summary = "The server failed by itself on the client's first TLS message, most often because it cannot \
+                       use the private key of its certificate.";
+        let conclusion = Conclusion::likely(Phase::Tls, summary);
+        return failed_inside.then(|| conclusion.or_possibly(&[VerdictId::TlsVersionMismatch]).seen(t_us, text));
+    }
+    let after = facts.left_after(hello.t_us);
+    if !facts.ended_by(Side::Server) || after >= DROP_US || facts.malformed.is_some() {
+        return None;
+    }
+    let how = ended(facts.ending.how);
+    let summary = format!(
+        "The server {how} {} after the client's first TLS message and said nothing: most often it cannot use the \
+         private key of its certificate.",
+        span(after)
+    );
+    let mut others = vec![VerdictId::TlsVersionMismatch, VerdictId::TlsCipherMismatch, VerdictId::TlsInspected];
+    if facts.tls.hello_retry {
+        others.remove(0);
+    }
+    let conclusion = Conclusion::likely(Phase::Tls, summary).or_possibly(&others);
+    Some(
+        conclusion
+            .seen(hello.t_us, format!("the client sends its ClientHello ({})", offered_versions(facts)))
+            .seen(facts.ending.t_us, format!("the server {how} without a ServerHello or an alert")),
+    )
+}
+
+fn stalled(facts: &Facts<'_>) -> Option<Conclusion> {
+    let hello = facts.tls.client_hello?;
+    if facts.tls.complete.is_some() || facts.tls.alert.is_some() || facts.inside.active.is_some() {
+        return None;
+    }
+    match facts.tls.server_hello {
+        None => no_server_flight(facts, hello.t_us),
+        Some(_) => flight_incomplete(facts).or_else(|| client_does_not_go_on(facts)),
+    }
+}
+
+fn no_server_flight(facts: &Facts<'_>, hello_us: u64) -> Option<Conclusion> {
+    let waited = facts.left_after(hello_us);
+    if waited < STALL_US {
+        return None;
+    }
+    let gave_up = if facts.ended_by(Side::Server) { "the server closed the connection" } else { "it was given up" };
+    let summary = format!(
+        "The client's first TLS message got no answer for {}, then {gave_up}: it or the answer was lost on the way, \
+         or something in between holds it.",
+        span(waited)
+    );
+    let conclusion = if facts.ended_by(Side::Server) {
+        Conclusion::possible(Phase::Tls, summary)
+    } else {
+        Conclusion::likely(Phase::Tls, summary)
+    };
+    let conclusion = conclusion.or_possibly(&[VerdictId::ServerKeyUnusable, VerdictId::TlsInspected]);
+    let conclusion = conclusion.seen(hello_us, "the client sends its ClientHello; no answer came");
+    Some(with_retransmissions(conclusion, facts, Side::Server))
+}
+
+/// TLS 1.2 and older: the server's flight is in clear, so that a part that is missing is seen to be missing.
+fn flight_incomplete(facts: &Facts<'_>) -> Option<Conclusion> {
+    let hello = facts.tls.server_hello?;
+    let last = facts.tls.last[Side::Server.index()]?;
+    let waited = facts.left_after(last);
+    let client_answered = facts.tls.last[Side::Client.index()].is_some_and(|client| client > last);
+    if hello.what.version == "TLS1.3" || facts.tls.server_hello_done || client_answered || waited < STALL_US {
+        return None;
+    }
+    let summary = format!(
+        "The server's part of the TLS handshake came only in part, then nothing for {}: large segments are lost on \
+         the way.",
+        span(waited)
+    );
+    let conclusion = Conclusion::likely(Phase::Tls, summary).seen(last, "the last message of the server's flight");
+    Some(with_retransmissions(conclusion, facts, Side::Server))
+}
+
+/// rdpscope takes the server's flight off the wire, so that a flight that the client never gets shows as segments
+/// sent to it again and again.
+fn client_does_not_go_on(facts: &Facts<'_>) -> Option<Conclusion> {
+    let last = facts.tls.last[Side::Server.index()]?;
+    let waited = facts.left_after(last);
+    let client_answered = facts.tls.last[Side::Client.index()].is_some_and(|client| client > last);
+    let lost = retransmissions(facts, Side::Client)? >= STALL_RETRANSMISSIONS;
+    if !lost || client_answered || waited < STALL_US || facts.tls.encrypted_alert[0].is_some() {
+        return None;
+    }
+    let summary = format!(
+        "The server's certificate was sent to the client again and again and the client did not go on for {}: large \
+         segments are lost between rdpscope and the client.",
+        span(waited)
+    );
+    let conclusion = Conclusion::likely(Phase::Tls, summary).seen(last, "the last message of the server's flight");
+    Some(with_retransmissions(conclusion, facts, Side::Client))
+}
+
+fn retransmissions(facts: &Facts<'_>, side: Side) -> Option<u32> {
+    facts.links[side.index()].and_then(|link| link.retransmitted_segments)
+}
+
+fn with_retransmissions(conclusion: Conclusion, facts: &Facts<'_>, side: Side) -> Conclusion {
+    match retransmissions(facts, side) {
+        Some(count) if count > 0 => {
+            let text = format!("{count} segments to the {side} had to be sent again");
+            conclusion.seen(facts.ending.t_us, text)
+        }
+        _ => conclusion,
+    }
+}
+
+fn access_denied(facts: &Facts<'_>) -> Option<Conclusion> {
+    let (from, number, t_us, text) = alert(facts)?;
+    let summary = "The server denied access during the TLS handshake; an RDP server says so when it refuses the \
+                   credentials.";
+    let conclusion = Conclusion::confirmed(Phase::Tls, summary).or_possibly(&[VerdictId::NlaLogonFailed]);
+    (from == Side::Server && number == description::ACCESS_DENIED).then(|| conclusion.seen(t_us, text))
+}
+
+fn other_alert(facts: &Facts<'_>) -> Option<Conclusion> {
+    let (from, number, t_us, text) = alert(facts)?;
+    if facts.refusal().is_some() || (from == Side::Server && number == description::ACCESS_DENIED) {
+        return None;
+    }
+    let meaning = facts.tls.alert.and_then(|alert| alert.what.1.describe()).map(|known| known.meaning);
+    let said = match facts.tls.alert.and_then(|alert| alert.what.1.description_name.as_deref()) {
+        Some(name) => format!("{name} ({number})"),
+        None => format!("number {number}, which has no name"),
+    };
+    let meaning = meaning.map_or_else(String::new, |meaning| format!(": {}", lower_first(meaning)));
+    let summary = format!("The {from} broke the TLS handshake off with the alert {said}{meaning}");
+    let summary = format!("{}.", summary.trim_end_matches('.'));
+    Some(Conclusion::confirmed(Phase::Tls, summary).seen(t_us, text))
+}
+
+fn lower_first(sentence: &str) -> String {
+    let mut characters = sentence.chars();
+    match characters.next() {
+        Some(first) => first.to_lowercase().chain(characters).collect(),
+        None => String::new(),
+    }
+}
