@@ -166,6 +166,8 @@ impl Listener {
         };
         // A session that cannot end within the grace is cut; its trace holds all but its verdict.
         let _ = tokio::time::timeout(STOP_GRACE, drained).await;
+        // Gone for good, not only asked to go: it holds a handle of the recorder, whose end is awaited next.
+        background.shutdown().await;
         Ok(finished)
     }
 }
