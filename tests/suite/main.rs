@@ -8,6 +8,8 @@ mod support;
 mod fuzz_regression;
 #[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod observer_limits;
 #[cfg(all(test, target_os = "linux"))]
 mod peers;
 #[cfg(test)]

@@ -4,8 +4,15 @@
 use super::rule::Rule;
 use super::{certificate, ending, negotiation, network, session, tls, udp};
 
-const FAMILIES: &[&[Rule]] =
-    &[network::RULES, negotiation::RULES, tls::RULES, certificate::RULES, session::RULES, ending::RULES, udp::RULES];
+const FAMILIES: &[&[Rule]] = &[
+    network::RULES,
+    negotiation::RULES,
+    tls::RULES,
+    certificate::RULES,
+    session::RULES,
+    ending::RULES,
+    udp::RULES,
+];
 
 /// Every rule.
 pub fn rules() -> impl Iterator<Item = &'static Rule> {

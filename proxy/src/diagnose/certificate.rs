@@ -38,10 +38,8 @@ const CLIENT_CLOCK: Remedy = Remedy::command(
     "Compare the client's clock with the server's.",
     "w32tm /stripchart /computer:{host} /samples:3",
 );
-const REAL_NAME: Remedy = Remedy::by_hand(
-    Where::Client,
-    "Dial the name that is in the certificate, exactly as it stands there.",
-);
+const REAL_NAME: Remedy =
+    Remedy::by_hand(Where::Client, "Dial the name that is in the certificate, exactly as it stands there.");
 const PROXY_NAME: &[Remedy] = &[
     Remedy::by_hand(
         Where::Client,
@@ -136,7 +134,9 @@ fn unexplained(facts: &Facts<'_>) -> Option<Refusal> {
 }
 
 fn alerted(facts: &Facts<'_>, wanted: u8) -> Option<Refusal> {
-    facts.refusal().filter(|refusal| matches!(refusal, Refusal::Alert { description, .. } if *description == wanted))
+    facts
+        .refusal()
+        .filter(|refusal| matches!(refusal, Refusal::Alert { description, .. } if *description == wanted))
 }
 
 fn with_refusal(conclusion: Conclusion, facts: &Facts<'_>, refusal: Refusal) -> Conclusion {
@@ -168,8 +168,10 @@ fn visible_fault(facts: &Facts<'_>, fault: String, summary: String) -> Option<Co
 fn expired(facts: &Facts<'_>) -> Option<Conclusion> {
     let Some(certificate) = facts.tls.certificate.as_ref() else {
         let refusal = alerted(facts, description::CERTIFICATE_EXPIRED)?;
-        let summary = "The client refused the server's certificate because it is outside its validity period.";
-        let conclusion = Conclusion::likely(Phase::Tls, summary).or_possibly(&[VerdictId::CertificateNotYetValid]);
+        let summary =
+            "The client refused the server's certificate because it is outside its validity period.";
+        let conclusion =
+            Conclusion::likely(Phase::Tls, summary).or_possibly(&[VerdictId::CertificateNotYetValid]);
         return Some(with_refusal(conclusion, facts, refusal));
     };
     let words = certificate.validity_words();
@@ -179,7 +181,10 @@ fn expired(facts: &Facts<'_>) -> Option<Conclusion> {
             return None;
         }
         let conclusion = if certificate.is_expired() {
-            Conclusion::confirmed(Phase::Tls, format!("The client refused the server's certificate: it {words}."))
+            Conclusion::confirmed(
+                Phase::Tls,
+                format!("The client refused the server's certificate: it {words}."),
+            )
         } else {
             let summary = format!(
                 "The client says that the server's certificate is outside its validity period, but by the clock of \
@@ -249,9 +254,10 @@ fn untrusted(facts: &Facts<'_>) -> Option<Conclusion> {
         certificate.subject(),
         certificate.chain_length
     );
-    let summary = "The server's certificate is self-signed, which a client only takes when it is told to, and the \
+    let summary =
+        "The server's certificate is self-signed, which a client only takes when it is told to, and the \
                    client left right after it was shown."
-        .to_owned();
+            .to_owned();
     visible_fault(facts, fault, summary)
 }
 
@@ -309,16 +315,15 @@ fn weak(facts: &Facts<'_>) -> Option<Conclusion> {
 
 fn rejected(facts: &Facts<'_>) -> Option<Conclusion> {
     let refusal = unexplained(facts)?;
-    let hidden_causes = [
-        VerdictId::CertificateExpired,
-        VerdictId::CertificateNameMismatch,
-        VerdictId::CertificateUntrusted,
-    ];
+    let hidden_causes =
+        [VerdictId::CertificateExpired, VerdictId::CertificateNameMismatch, VerdictId::CertificateUntrusted];
     let conclusion = match (refusal, facts.tls.certificate.as_ref()) {
         (_, Some(certificate)) if certificate.has_visible_fault() => return None,
         (Refusal::Alert { .. }, certificate) => {
             let summary = match certificate {
-                Some(_) => "The client refused the server's certificate without saying why, and no fault can be seen in it.",
+                Some(_) => {
+                    "The client refused the server's certificate without saying why, and no fault can be seen in it."
+                }
                 None => "The client refused the server's certificate without saying why.",
             };
             Conclusion::confirmed(Phase::Tls, summary).or_possibly(&[VerdictId::CertificateUntrusted])

@@ -124,7 +124,8 @@ fn healthy(facts: &Facts<'_>) -> Option<Conclusion> {
     let active = facts.inside.active?;
     let lasted = facts.active_for()?;
     let up = span(lasted);
-    let server_announced = facts.inside.ultimatum.as_ref().is_some_and(|ultimatum| ultimatum.what.0 == Side::Server);
+    let server_announced =
+        facts.inside.ultimatum.as_ref().is_some_and(|ultimatum| ultimatum.what.0 == Side::Server);
     let sure = if facts.inside.active_is_inferred { Confidence::Likely } else { Confidence::Confirmed };
     let conclusion = match (facts.ending.by, facts.ending.how) {
         (_, Some(How::Timeout)) => return None,
@@ -138,12 +139,16 @@ fn healthy(facts: &Facts<'_>) -> Option<Conclusion> {
             let confidence = if hasty { Confidence::Possible } else { sure };
             Conclusion::new(confidence, Phase::Active, summary)
         }
-        (Some(ClosedBy::Client), _) => {
-            Conclusion::new(sure, Phase::Active, format!("The session worked for {up}; then the client ended it."))
-        }
-        (Some(ClosedBy::Proxy), _) => {
-            Conclusion::new(sure, Phase::Active, format!("The session worked for {up}, until rdpscope was stopped."))
-        }
+        (Some(ClosedBy::Client), _) => Conclusion::new(
+            sure,
+            Phase::Active,
+            format!("The session worked for {up}; then the client ended it."),
+        ),
+        (Some(ClosedBy::Proxy), _) => Conclusion::new(
+            sure,
+            Phase::Active,
+            format!("The session worked for {up}, until rdpscope was stopped."),
+        ),
         (None, _) => {
             let summary = format!("The session worked for {up}, until the end of what was recorded.");
             Conclusion::new(sure, Phase::Active, summary)
@@ -252,7 +257,9 @@ fn server_closed(facts: &Facts<'_>) -> Conclusion {
     let how = ended(facts.ending.how);
     let summary = match phase {
         Phase::Credssp => {
-            format!("The server {how} during network level authentication (NLA); the status that would say why is inside TLS.")
+            format!(
+                "The server {how} during network level authentication (NLA); the status that would say why is inside TLS."
+            )
         }
         Phase::Tls if facts.tls.client_hello.is_none() => {
             let answered = facts.negotiation.confirm.map_or(0, |confirm| confirm.t_us);
@@ -285,7 +292,9 @@ fn hidden_causes(facts: &Facts<'_>, phase: Phase) -> &'static [VerdictId] {
     match phase {
         Phase::Credssp if facts.inside.credssp.is_some() => INSIDE_NLA,
         Phase::Info | Phase::Licensing => INSIDE_LOGON,
-        Phase::Mcs | Phase::Channels | Phase::Capabilities | Phase::Finalization => &[VerdictId::ProtocolError],
+        Phase::Mcs | Phase::Channels | Phase::Capabilities | Phase::Finalization => {
+            &[VerdictId::ProtocolError]
+        }
         _ => &[],
     }
 }

@@ -55,7 +55,10 @@ pub(super) const EXCLUSIONS: &[Exclusion] = &[
         causes: &[VerdictId::TlsCipherMismatch, VerdictId::ServerKeyUnusable, VerdictId::TlsStalled],
     },
     // The certificate was in its period when it was shown.
-    Exclusion { holds: is_in_its_period, causes: &[VerdictId::CertificateExpired, VerdictId::CertificateNotYetValid] },
+    Exclusion {
+        holds: is_in_its_period,
+        causes: &[VerdictId::CertificateExpired, VerdictId::CertificateNotYetValid],
+    },
     // It is for the name that the client asked for.
     Exclusion {
         holds: |facts| facts.tls.certificate.as_ref().is_some_and(|it| it.name == NameCheck::Matches),

@@ -7,9 +7,7 @@ mod gather;
 pub(super) use certificate::{CertificateFacts, NameCheck};
 pub(super) use ending::{Ending, Refusal};
 
-use crate::trace::{
-    ClosedBy, ConnectError, Micros, Phase, Record, Side, Summary, TcpInfo,
-};
+use crate::trace::{ClosedBy, ConnectError, Micros, Phase, Record, Side, Summary, TcpInfo};
 use crate::wire::rdp::redirection::ServerRedirection;
 use crate::wire::rdp::share::SetErrorInfo;
 use crate::wire::tls::{Alert, ClientHello, ServerHello};
@@ -182,7 +180,8 @@ impl<'a> Facts<'a> {
     /// `text` with the session's names in the place of `{target}`, `{host}`, `{port}`, `{server}` (the address
     /// that was connected) and `{thumbprint}`.
     pub fn fill(&self, text: &str) -> String {
-        let thumbprint = self.tls.certificate.as_ref().map(|certificate| certificate.leaf.sha1.to_uppercase());
+        let thumbprint =
+            self.tls.certificate.as_ref().map(|certificate| certificate.leaf.sha1.to_uppercase());
         text.replace("{target}", or_else(&self.target, "TARGET"))
             .replace("{host}", or_else(&self.host, "HOST"))
             .replace("{port}", or_else(&self.port, DEFAULT_PORT))
@@ -212,9 +211,9 @@ impl<'a> Facts<'a> {
 
     /// Whether the client offered network level authentication, and whether it offered plain TLS beside it.
     pub(super) fn offered(&self, protocol: &str) -> bool {
-        self.negotiation.request.is_some_and(|request| {
-            request.what.requested_protocol_names.iter().any(|name| name == protocol)
-        })
+        self.negotiation
+            .request
+            .is_some_and(|request| request.what.requested_protocol_names.iter().any(|name| name == protocol))
     }
 
     /// How long the session had been active when it ended.

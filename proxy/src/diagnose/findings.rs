@@ -65,7 +65,10 @@ fn network(facts: &Facts<'_>, findings: &mut Findings) {
 
 fn slow(link: &TcpInfo, name: &str, findings: &mut Findings) {
     if let Some(rtt) = link.rtt_us.filter(|rtt| *rtt > SLOW_RTT_US) {
-        let text = format!("The way between rdpscope and the {name} is slow: a round trip takes {}.", span(rtt.into()));
+        let text = format!(
+            "The way between rdpscope and the {name} is slow: a round trip takes {}.",
+            span(rtt.into())
+        );
         findings.add("high-round-trip-time", Phase::Tcp, text);
     }
 }
@@ -81,7 +84,9 @@ fn lossy(link: &TcpInfo, name: &str, findings: &mut Findings) {
 fn negotiation(facts: &Facts<'_>, findings: &mut Findings) {
     if let Some(request) = facts.negotiation.request {
         if let Some(id) = &request.what.correlation_id {
-            let text = format!("The correlation id of this connection, under which servers and gateways log it, is {id}.");
+            let text = format!(
+                "The correlation id of this connection, under which servers and gateways log it, is {id}."
+            );
             findings.add("correlation-id", Phase::X224, text);
         }
         let asks = |flag: &str| request.what.flag_names.iter().any(|name| name == flag);
@@ -104,11 +109,14 @@ fn negotiation(facts: &Facts<'_>, findings: &mut Findings) {
     let selected = confirm.what.selected_protocol_name.as_str();
     let offered_nla = facts.offered("HYBRID") || facts.offered("HYBRID_EX");
     if offered_nla && matches!(selected, "SSL" | "RDP") && findings.verdict != VerdictId::NlaNotOffered {
-        let text = format!("Network level authentication is off: the client offered it and the server chose {selected}.");
+        let text = format!(
+            "Network level authentication is off: the client offered it and the server chose {selected}."
+        );
         findings.add("nla-off", Phase::X224, text);
     }
     if selected == "RDP" {
-        let text = "The session uses the old RDP security, which does not prove the server's identity.".to_owned();
+        let text =
+            "The session uses the old RDP security, which does not prove the server's identity.".to_owned();
         findings.add("rdp-security", Phase::X224, text);
     }
     if let Some(hello) = facts.tls.client_hello {
@@ -135,9 +143,8 @@ fn tls(facts: &Facts<'_>, findings: &mut Findings) {
         let text = format!("The cipher suite {suite} has no forward secrecy; hardened clients refuse it.");
         findings.add("static-rsa-key-exchange", Phase::Tls, text);
     }
-    let offered_more = |version| {
-        facts.tls.client_hello.is_some_and(|client| client.what.max_version.as_str() >= version)
-    };
+    let offered_more =
+        |version| facts.tls.client_hello.is_some_and(|client| client.what.max_version.as_str() >= version);
     let is_downgraded = match hello.downgrade_sentinel {
         Some(DowngradeSentinel::Tls12) => offered_more("TLS1.3"),
         Some(DowngradeSentinel::Tls11OrOlder) => offered_more("TLS1.2"),

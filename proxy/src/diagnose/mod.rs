@@ -91,7 +91,8 @@ fn verdict(
     let alternatives = alternatives(rule.id, others, &conclusion.alternatives);
     let mut evidence = conclusion.evidence;
     evidence.sort_by_key(|evidence| evidence.t_us);
-    let next = conclusion.next.into_iter().chain(rule.next.iter().map(|command| facts.fill(command))).collect();
+    let next =
+        conclusion.next.into_iter().chain(rule.next.iter().map(|command| facts.fill(command))).collect();
     let fix = conclusion.fix.unwrap_or(rule.fix);
     Verdict {
         id: rule.id,

@@ -169,9 +169,10 @@ fn failure(facts: &Facts<'_>, code: u32, summary: &'static str) -> Option<Conclu
 
 fn with_failure(conclusion: Conclusion, facts: &Facts<'_>, t_us: u64) -> Conclusion {
     let conclusion = match facts.negotiation.request {
-        Some(request) => {
-            conclusion.seen(request.t_us, format!("the client offers {}", list(&request.what.requested_protocol_names)))
-        }
+        Some(request) => conclusion.seen(
+            request.t_us,
+            format!("the client offers {}", list(&request.what.requested_protocol_names)),
+        ),
         None => conclusion,
     };
     match facts.negotiation.failure {
@@ -207,7 +208,11 @@ fn nla_not_offered(facts: &Facts<'_>) -> Option<Conclusion> {
     let offered_nla = facts.offered("HYBRID") || facts.offered("HYBRID_EX");
     let left = facts.ending.by == Some(ClosedBy::Client) && facts.tls.client_hello.is_none();
     let selected = confirm.what.selected_protocol_name.as_str();
-    if !offered_nla || !left || !matches!(selected, "SSL" | "RDP") || facts.last_of_client_is_after(confirm.t_us) {
+    if !offered_nla
+        || !left
+        || !matches!(selected, "SSL" | "RDP")
+        || facts.last_of_client_is_after(confirm.t_us)
+    {
         return None;
     }
     let conclusion = if facts.offered("SSL") {

@@ -90,7 +90,10 @@ pub(super) const RULES: &[Rule] = &[
                  the host's own firewall, none at all to a firewall or a missing route on the way.",
             ),
             FIREWALL_RULES,
-            Remedy::by_hand(Where::Server, "Check that the host is running and has the address that was dialled."),
+            Remedy::by_hand(
+                Where::Server,
+                "Check that the host is running and has the address that was dialled.",
+            ),
         ],
     },
     Rule {
@@ -156,7 +159,10 @@ pub(super) const RULES: &[Rule] = &[
                 Where::Network,
                 "Allow this destination and port on the upstream proxy, or name another one with --upstream-proxy.",
             ),
-            Remedy::by_hand(Where::Network, "If there is a direct way to the server, leave --upstream-proxy out."),
+            Remedy::by_hand(
+                Where::Network,
+                "If there is a direct way to the server, leave --upstream-proxy out.",
+            ),
         ],
     },
 ];
@@ -207,9 +213,8 @@ fn tcp_filtered(facts: &Facts<'_>) -> Option<Conclusion> {
     if network.connected.is_some() || network.upstream_refused.is_some() {
         return None;
     }
-    let answered = |attempt: &Attempt<'_>| {
-        matches!(attempt.error, Some(ConnectError::Refused | ConnectError::Reset))
-    };
+    let answered =
+        |attempt: &Attempt<'_>| matches!(attempt.error, Some(ConnectError::Refused | ConnectError::Reset));
     let unanswered: Vec<_> = network.attempts.iter().filter(|attempt| !answered(attempt)).collect();
     let longest = unanswered.iter().map(|attempt| attempt.took_us).max()?;
     let names = addresses(unanswered.iter().copied());
@@ -222,9 +227,15 @@ fn tcp_filtered(facts: &Facts<'_>) -> Option<Conclusion> {
         );
         Conclusion::likely(Phase::Tcp, summary)
     } else if has(ConnectError::Unreachable) {
-        Conclusion::likely(Phase::Tcp, format!("There is no way to {names}: the network says it is unreachable."))
+        Conclusion::likely(
+            Phase::Tcp,
+            format!("There is no way to {names}: the network says it is unreachable."),
+        )
     } else if has(ConnectError::Other) {
-        Conclusion::possible(Phase::Tcp, format!("{names} could not be connected, and nothing came back from it."))
+        Conclusion::possible(
+            Phase::Tcp,
+            format!("{names} could not be connected, and nothing came back from it."),
+        )
     } else {
         let summary = format!(
             "The client gave up {} after the connection to {names} was begun, too soon to tell why it was not answered.",
@@ -241,12 +252,14 @@ fn tcp_reset(facts: &Facts<'_>) -> Option<Conclusion> {
         let summary = format!("{} cut the TCP connection while it was being opened.", reset.address);
         return Some(with_attempts(Conclusion::confirmed(Phase::Tcp, summary), facts));
     }
-    if !facts.ended_by(Side::Server) || facts.server_spoke() || facts.negotiation.other_protocol[0].is_some() {
+    if !facts.ended_by(Side::Server) || facts.server_spoke() || facts.negotiation.other_protocol[0].is_some()
+    {
         return None;
     }
     let since = facts.negotiation.request.map_or(0, |request| request.t_us);
     let after = span(facts.left_after(since));
-    let asked = if facts.client_spoke() { "after the client's request" } else { "before the client had asked" };
+    let asked =
+        if facts.client_spoke() { "after the client's request" } else { "before the client had asked" };
     let how = if facts.ending.how == Some(How::Reset) { "reset" } else { "closed" };
     let summary = format!(
         "The server accepted the TCP connection and {how} it without a byte of RDP, {after} {asked}."
@@ -317,8 +330,9 @@ pub(super) fn failed_addresses(facts: &Facts<'_>) -> String {
 fn upstream_refused(facts: &Facts<'_>) -> Option<Conclusion> {
     let refused = facts.network.upstream_refused?;
     let (proxy, reason) = refused.what;
-    let summary =
-        format!("The upstream proxy {proxy} opened no way to {{target}}: {reason}; the server itself was never asked.");
+    let summary = format!(
+        "The upstream proxy {proxy} opened no way to {{target}}: {reason}; the server itself was never asked."
+    );
     let conclusion = Conclusion::confirmed(Phase::Tcp, facts.fill(&summary));
     Some(conclusion.seen(refused.t_us, format!("the proxy's refusal: {reason}")))
 }

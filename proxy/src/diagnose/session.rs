@@ -142,7 +142,10 @@ pub(super) const RULES: &[Rule] = &[
         protocol_error,
         &[
             CORE_LOG,
-            Remedy::by_hand(Where::Client, "Try another client or version: one of the two sides has a fault."),
+            Remedy::by_hand(
+                Where::Client,
+                "Try another client or version: one of the two sides has a fault.",
+            ),
         ],
     ),
 ];
@@ -215,7 +218,9 @@ fn server_shutdown(facts: &Facts<'_>) -> Option<Conclusion> {
 
 fn idle_limit(facts: &Facts<'_>) -> Option<Conclusion> {
     let summary = match facts.inside.error_info.as_ref().map(|info| info.what.error_info) {
-        Some(code) if code == *code::LIMITS.start() => "The session was idle for as long as the server's limit allows.",
+        Some(code) if code == *code::LIMITS.start() => {
+            "The session was idle for as long as the server's limit allows."
+        }
         _ => "The session reached the server's limit for active sessions.",
     };
     stated(facts, |code| code::LIMITS.contains(&code), summary)
@@ -248,7 +253,9 @@ fn redirected_away(facts: &Facts<'_>) -> Option<Conclusion> {
     let packet = redirection.what;
     let addresses = [&packet.target_fqdn, &packet.target_net_bios_name, &packet.target_net_address];
     let target = addresses.into_iter().flatten().next().map_or("another host", String::as_str);
-    let summary = format!("The connection broker sent the client to {target}, past rdpscope, which sees no more of it.");
+    let summary = format!(
+        "The connection broker sent the client to {target}, past rdpscope, which sees no more of it."
+    );
     let conclusion = Conclusion::confirmed(facts.stopped_in(), summary);
     Some(conclusion.seen(redirection.t_us, format!("the server sends a redirection to {target}")))
 }
@@ -263,7 +270,8 @@ fn protocol_error(facts: &Facts<'_>) -> Option<Conclusion> {
             || [code::TAKEN, code::DENIED, code::INSUFFICIENT_PRIVILEGES].contains(&code)
     };
     if let Some((code, t_us, text)) = error_info(facts, |code| !has_own_verdict(code)) {
-        let why = meaning(facts).map_or_else(|| "nobody has documented what that means".to_owned(), str::to_owned);
+        let why =
+            meaning(facts).map_or_else(|| "nobody has documented what that means".to_owned(), str::to_owned);
         let summary = format!("The server ended the session with error {code:#x}: {why}.");
         return Some(Conclusion::confirmed(facts.stopped_in(), summary).seen(t_us, text));
     }

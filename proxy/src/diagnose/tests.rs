@@ -66,13 +66,33 @@ fn every_cause_that_passive_observation_can_prove_has_a_rule() {
     let known: HashSet<VerdictId> = rules().map(|rule| rule.id).collect();
     let beyond = [
         // CredSSP statuses are inside TLS.
-        NlaLogonFailed, NlaAccountLocked, NlaAccountDisabled, NlaPasswordExpired, NlaAccountRestricted,
-        NlaLogonTypeDenied, NlaClockSkew, NlaEncryptionOracle, NlaKeyBinding, NlaNtlmRefused, NlaNoAuthority,
+        NlaLogonFailed,
+        NlaAccountLocked,
+        NlaAccountDisabled,
+        NlaPasswordExpired,
+        NlaAccountRestricted,
+        NlaLogonTypeDenied,
+        NlaClockSkew,
+        NlaEncryptionOracle,
+        NlaKeyBinding,
+        NlaNtlmRefused,
+        NlaNoAuthority,
         // A gateway is not followed yet.
-        GatewayUnreachable, GatewayNotAGateway, GatewayTransportBlocked, GatewayResponseMalformed,
-        GatewayAuthFailed, GatewayChannelBinding, GatewayPolicyDenied, GatewayTargetUnreachable, GatewayLimit,
+        GatewayUnreachable,
+        GatewayNotAGateway,
+        GatewayTransportBlocked,
+        GatewayResponseMalformed,
+        GatewayAuthFailed,
+        GatewayChannelBinding,
+        GatewayPolicyDenied,
+        GatewayTargetUnreachable,
+        GatewayLimit,
         // One session does not show them.
-        TlsInspected, LinkSlow, LinkLossy, IdleTimeout, SessionLimit,
+        TlsInspected,
+        LinkSlow,
+        LinkLossy,
+        IdleTimeout,
+        SessionLimit,
     ];
     for id in VerdictId::ALL {
         assert_ne!(known.contains(id), beyond.contains(id), "{id}");

@@ -78,7 +78,11 @@ pub(super) const RULES: &[Rule] = &[
         judge: cipher_mismatch,
         next: &["rdpscope probe {target}"],
         fix: &[
-            Remedy::command(Where::Server, "See which cipher suites the server has left.", "Get-TlsCipherSuite | ft Name"),
+            Remedy::command(
+                Where::Server,
+                "See which cipher suites the server has left.",
+                "Get-TlsCipherSuite | ft Name",
+            ),
             SCHANNEL_EVENTS,
             Remedy::by_hand(Where::Client, "Update the client, or its policy on cipher suites."),
         ],
@@ -162,7 +166,8 @@ fn version_mismatch(facts: &Facts<'_>) -> Option<Conclusion> {
     let offers = offered_versions(facts);
     let conclusion = match (number, from, facts.tls.server_hello) {
         (description::PROTOCOL_VERSION, Side::Client, Some(hello)) => {
-            let summary = format!("The server chose {}, and the client refuses that TLS version.", hello.what.version);
+            let summary =
+                format!("The server chose {}, and the client refuses that TLS version.", hello.what.version);
             Conclusion::confirmed(Phase::Tls, summary)
         }
         (description::PROTOCOL_VERSION, ..) => {
@@ -190,7 +195,9 @@ fn cipher_mismatch(facts: &Facts<'_>) -> Option<Conclusion> {
         _ => return None,
     };
     let summary = match from {
-        Side::Server => "The server accepts none of the cipher suites, groups or signatures that the client offers.",
+        Side::Server => {
+            "The server accepts none of the cipher suites, groups or signatures that the client offers."
+        }
         Side::Client => "The client does not accept what the server chose or showed in the TLS handshake.",
     };
     Some(Conclusion::new(confidence, Phase::Tls, summary).seen(t_us, text))
@@ -203,7 +210,8 @@ fn server_key_unusable(facts: &Facts<'_>) -> Option<Conclusion> {
         let summary = "The server failed by itself on the client's first TLS message, most often because it cannot \
                        use the private key of its certificate.";
         let conclusion = Conclusion::likely(Phase::Tls, summary);
-        return failed_inside.then(|| conclusion.or_possibly(&[VerdictId::TlsVersionMismatch]).seen(t_us, text));
+        return failed_inside
+            .then(|| conclusion.or_possibly(&[VerdictId::TlsVersionMismatch]).seen(t_us, text));
     }
     let after = facts.left_after(hello.t_us);
     if !facts.ended_by(Side::Server) || after >= DROP_US || facts.malformed.is_some() {
@@ -215,7 +223,8 @@ fn server_key_unusable(facts: &Facts<'_>) -> Option<Conclusion> {
          private key of its certificate.",
         span(after)
     );
-    let mut others = vec![VerdictId::TlsVersionMismatch, VerdictId::TlsCipherMismatch, VerdictId::TlsInspected];
+    let mut others =
+        vec![VerdictId::TlsVersionMismatch, VerdictId::TlsCipherMismatch, VerdictId::TlsInspected];
     if facts.tls.hello_retry {
         others.remove(0);
     }
@@ -243,7 +252,8 @@ fn no_server_flight(facts: &Facts<'_>, hello_us: u64) -> Option<Conclusion> {
     if waited < STALL_US {
         return None;
     }
-    let gave_up = if facts.ended_by(Side::Server) { "the server closed the connection" } else { "it was given up" };
+    let gave_up =
+        if facts.ended_by(Side::Server) { "the server closed the connection" } else { "it was given up" };
     let summary = format!(
         "The client's first TLS message got no answer for {}, then {gave_up}: it or the answer was lost on the way, \
          or something in between holds it.",
@@ -273,7 +283,8 @@ fn flight_incomplete(facts: &Facts<'_>) -> Option<Conclusion> {
          the way.",
         span(waited)
     );
-    let conclusion = Conclusion::likely(Phase::Tls, summary).seen(last, "the last message of the server's flight");
+    let conclusion =
+        Conclusion::likely(Phase::Tls, summary).seen(last, "the last message of the server's flight");
     Some(with_retransmissions(conclusion, facts, Side::Server))
 }
 
@@ -292,7 +303,8 @@ fn client_does_not_go_on(facts: &Facts<'_>) -> Option<Conclusion> {
          segments are lost between rdpscope and the client.",
         span(waited)
     );
-    let conclusion = Conclusion::likely(Phase::Tls, summary).seen(last, "the last message of the server's flight");
+    let conclusion =
+        Conclusion::likely(Phase::Tls, summary).seen(last, "the last message of the server's flight");
     Some(with_retransmissions(conclusion, facts, Side::Client))
 }
 

@@ -14,8 +14,10 @@ const CLIENT_OFF: Remedy = Remedy::command(
     "New-ItemProperty 'HKLM:\\SOFTWARE\\Policies\\Microsoft\\Windows NT\\Terminal Services\\Client' fClientDisableUDP \
      -Value 1 -PropertyType DWord -Force",
 );
-const LET_THROUGH: Remedy =
-    Remedy::by_hand(Where::Network, "Let UDP port {port} through in both directions, or block it openly with a reject.");
+const LET_THROUGH: Remedy = Remedy::by_hand(
+    Where::Network,
+    "Let UDP port {port} through in both directions, or block it openly with a reject.",
+);
 const UDP_RULE: Remedy = Remedy::command(
     Where::Server,
     "See whether the host's firewall lets Remote Desktop over UDP in.",
@@ -69,7 +71,8 @@ fn blocked(facts: &Facts<'_>) -> Option<Conclusion> {
     let (count, waited, t_us) = facts.udp_is_blocked()?;
     let waited = span(waited);
     let conclusion = if facts.summary.transport == Transport::Udp {
-        let summary = format!("The server did not answer over UDP: {count} attempts in {waited} came to nothing.");
+        let summary =
+            format!("The server did not answer over UDP: {count} attempts in {waited} came to nothing.");
         Conclusion::likely(Phase::Udp, summary)
     } else if facts.died_after_udp() {
         let summary = format!(

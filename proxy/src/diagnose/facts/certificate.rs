@@ -28,7 +28,11 @@ pub(crate) enum NameCheck {
 }
 
 impl<'a> CertificateFacts<'a> {
-    pub(super) fn new(facts: &Facts<'a>, t_us: Micros, chain: &'a [std::sync::Arc<Certificate>]) -> Option<CertificateFacts<'a>> {
+    pub(super) fn new(
+        facts: &Facts<'a>,
+        t_us: Micros,
+        chain: &'a [std::sync::Arc<Certificate>],
+    ) -> Option<CertificateFacts<'a>> {
         let leaf = chain.first()?;
         let since_start = i64::try_from(t_us / 1_000_000).unwrap_or(i64::MAX);
         let server_name = facts.tls.client_hello.and_then(|hello| hello.what.server_name.as_deref());

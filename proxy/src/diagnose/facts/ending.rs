@@ -25,10 +25,7 @@ pub(crate) struct Ending<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Refusal {
     /// It said so with an alert in clear.
-    Alert {
-        t_us: Micros,
-        description: u8,
-    },
+    Alert { t_us: Micros, description: u8 },
     /// It left right after the server's part of the handshake and sent nothing more.
     Left {
         t_us: Micros,

@@ -71,7 +71,9 @@ impl<'a> Facts<'a> {
             Detail::ConnectionRequest(request) => negotiation.request = Some(Seen { t_us, what: request }),
             Detail::ConnectionConfirm(confirm) => negotiation.confirm = Some(Seen { t_us, what: confirm }),
             Detail::NegotiationFailure(failure) => negotiation.failure = Some(Seen { t_us, what: failure }),
-            Detail::DisconnectRequest { reason } => negotiation.disconnect = Some(Seen { t_us, what: *reason }),
+            Detail::DisconnectRequest { reason } => {
+                negotiation.disconnect = Some(Seen { t_us, what: *reason })
+            }
             Detail::OtherProtocol { protocol, first_bytes } => {
                 if let Some(side) = event.from {
                     let what = (protocol.as_deref(), first_bytes.as_str());
@@ -91,7 +93,9 @@ impl<'a> Facts<'a> {
             Detail::Certificate { chain, .. } if event.from == Some(Side::Server) => {
                 self.tls.certificate = CertificateFacts::new(self, t_us, chain);
             }
-            Detail::HandshakeMessage { name, .. } => self.tls.server_hello_done |= name == "server_hello_done",
+            Detail::HandshakeMessage { name, .. } => {
+                self.tls.server_hello_done |= name == "server_hello_done"
+            }
             Detail::HandshakeComplete => self.tls.complete = Some(t_us),
             Detail::Alert(alert) => {
                 if let Some(side) = event.from.filter(|_| alert.is_fatal() && self.tls.alert.is_none()) {
@@ -166,10 +170,12 @@ impl<'a> Facts<'a> {
                 inside.refused = Some(Seen { t_us, what: "the client's settings (MCS Connect Initial)" });
             }
             RdpMessage::AttachUserConfirm { result, .. } if result.value != RT_SUCCESSFUL => {
-                inside.refused = Some(Seen { t_us, what: "the user's place in the session (MCS Attach User)" });
+                inside.refused =
+                    Some(Seen { t_us, what: "the user's place in the session (MCS Attach User)" });
             }
             RdpMessage::ChannelJoinConfirm { result, .. } if result.value != RT_SUCCESSFUL => {
-                inside.refused = Some(Seen { t_us, what: "a channel that the client needs (MCS Channel Join)" });
+                inside.refused =
+                    Some(Seen { t_us, what: "a channel that the client needs (MCS Channel Join)" });
             }
             RdpMessage::Malformed { structure, reason, .. } => self.note_malformed(event, structure, reason),
             _ => {}

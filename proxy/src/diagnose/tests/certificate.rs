@@ -1,6 +1,6 @@
 use super::script::{
-    HYBRID, Made, SERVER, SSL, Script, alert, application_data, handshake_12, handshake_13, record, server_flight_12,
-    session_traffic,
+    HYBRID, Made, SERVER, SSL, Script, alert, application_data, handshake_12, handshake_13, record,
+    server_flight_12, session_traffic,
 };
 use super::{Diagnosis, assert_verdict, has_finding, may_also_be};
 use crate::trace::{Confidence, Detail, How, Phase, Side, VerdictId};
@@ -128,7 +128,9 @@ fn a_good_certificate_that_is_refused_all_the_same() {
     assert_verdict(&diagnosis, VerdictId::CertificateRejected, Confidence::Possible);
     assert!(may_also_be(&diagnosis, VerdictId::CertificateUntrusted));
     assert!(may_also_be(&diagnosis, VerdictId::ClientClosed));
-    for cause in [VerdictId::CertificateExpired, VerdictId::CertificateNameMismatch, VerdictId::CertificateWeak] {
+    for cause in
+        [VerdictId::CertificateExpired, VerdictId::CertificateNameMismatch, VerdictId::CertificateWeak]
+    {
         assert!(diagnosis.verdict.ruled_out.contains(&cause), "{cause}");
     }
 }
@@ -222,7 +224,10 @@ fn a_weak_certificate_is_refused_by_some_clients_only() {
     let said_so = weak(1024).client(&alert(43)).end(Side::Client, How::Fin).diagnose();
     assert_verdict(&said_so, VerdictId::CertificateWeak, Confidence::Likely);
     let findings = weak(1024).end(Side::Server, How::Fin).diagnose();
-    assert!(has_finding(&findings, "certificate-weak-signature") && has_finding(&findings, "certificate-weak-key"));
+    assert!(
+        has_finding(&findings, "certificate-weak-signature")
+            && has_finding(&findings, "certificate-weak-key")
+    );
 }
 
 #[test]

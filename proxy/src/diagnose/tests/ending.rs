@@ -1,5 +1,6 @@
 use super::script::{
-    HYBRID, SSL, Script, application_data, client_hello, handshake_13, request, server_hello_13, session_traffic,
+    HYBRID, SSL, Script, application_data, client_hello, handshake_13, request, server_hello_13,
+    session_traffic,
 };
 use super::{assert_verdict, may_also_be};
 use crate::trace::{Confidence, How, Phase, Side, VerdictId};
@@ -97,7 +98,8 @@ fn a_server_that_leaves_during_nla() {
 
 #[test]
 fn a_client_that_leaves_after_the_servers_nla_answer() {
-    let diagnosis = three_nla_messages().server(&application_data(60)).end(Side::Client, How::Reset).diagnose();
+    let diagnosis =
+        three_nla_messages().server(&application_data(60)).end(Side::Client, How::Reset).diagnose();
     assert_verdict(&diagnosis, VerdictId::ClientClosed, Confidence::Likely);
     assert_eq!(diagnosis.verdict.phase, Phase::Credssp);
     assert!(may_also_be(&diagnosis, VerdictId::NlaLogonFailed));

@@ -13,7 +13,8 @@ fn each_failure_code_is_its_own_cause_and_rules_the_others_out() {
         VerdictId::ClientCertificateRequired,
     ];
     for (code, cause) in (1..).zip(causes) {
-        let script = Script::connected().client(&request(SSL)).server(&failure(code)).end(Side::Client, How::Reset);
+        let script =
+            Script::connected().client(&request(SSL)).server(&failure(code)).end(Side::Client, How::Reset);
         let diagnosis = script.diagnose();
         assert_verdict(&diagnosis, cause, Confidence::Confirmed);
         assert_eq!(diagnosis.verdict.phase, Phase::X224);
@@ -25,7 +26,8 @@ fn each_failure_code_is_its_own_cause_and_rules_the_others_out() {
 
 #[test]
 fn a_failure_is_no_prompt_even_when_the_client_comes_back_with_less() {
-    let refused = || Script::connected().client(&request(SSL)).server(&failure(5)).end(Side::Client, How::Reset);
+    let refused =
+        || Script::connected().client(&request(SSL)).server(&failure(5)).end(Side::Client, How::Reset);
     assert!(!refused().may_be_a_prompt());
     assert_verdict(&refused().and_came_back().diagnose(), VerdictId::NlaRequired, Confidence::Confirmed);
 }

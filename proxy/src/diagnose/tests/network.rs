@@ -26,7 +26,11 @@ fn a_refused_connection_is_proved_and_rules_the_name_out() {
     let diagnosis = attempt([failed(ConnectError::Refused, 0)]);
     assert_verdict(&diagnosis, VerdictId::TcpRefused, Confidence::Confirmed);
     assert_eq!(diagnosis.verdict.ruled_out, [VerdictId::DnsFailure]);
-    assert!(diagnosis.verdict.next.contains(&"rdpscope probe srv10".to_owned()), "{:?}", diagnosis.verdict.next);
+    assert!(
+        diagnosis.verdict.next.contains(&"rdpscope probe srv10".to_owned()),
+        "{:?}",
+        diagnosis.verdict.next
+    );
 }
 
 #[test]
@@ -38,8 +42,16 @@ fn of_two_addresses_one_refuses_and_one_is_silent() {
 
 #[test]
 fn no_answer_is_no_proof_of_a_filter() {
-    assert_verdict(&attempt([failed(ConnectError::TimedOut, 21)]), VerdictId::TcpFiltered, Confidence::Likely);
-    assert_verdict(&attempt([failed(ConnectError::Unreachable, 3)]), VerdictId::TcpFiltered, Confidence::Likely);
+    assert_verdict(
+        &attempt([failed(ConnectError::TimedOut, 21)]),
+        VerdictId::TcpFiltered,
+        Confidence::Likely,
+    );
+    assert_verdict(
+        &attempt([failed(ConnectError::Unreachable, 3)]),
+        VerdictId::TcpFiltered,
+        Confidence::Likely,
+    );
     assert_verdict(&attempt([failed(ConnectError::Other, 0)]), VerdictId::TcpFiltered, Confidence::Possible);
 }
 
@@ -78,7 +90,9 @@ fn a_server_without_ipv6_is_not_another_machine() {
     let script = Script::connected().server_leg(failed(ConnectError::Unreachable, 0));
     let diagnosis = script.client(&request(SSL)).wait(9_000_000).end(Side::Client, How::Fin).diagnose();
     assert_verdict(&diagnosis, VerdictId::RdpSilent, Confidence::Likely);
-    assert!(!may_also_be(&diagnosis, VerdictId::DnsMismatch) && !has_finding(&diagnosis, "address-unreachable"));
+    assert!(
+        !may_also_be(&diagnosis, VerdictId::DnsMismatch) && !has_finding(&diagnosis, "address-unreachable")
+    );
 }
 
 #[test]
@@ -99,7 +113,8 @@ fn what_speaks_first_or_otherwise_is_not_rdp() {
     let diagnosis = web.end(Side::Server, How::Fin).diagnose();
     assert_verdict(&diagnosis, VerdictId::NotRdp, Confidence::Confirmed);
     assert!(diagnosis.verdict.summary.contains("HTTP"));
-    let garbage = Script::connected().server(&[0xde, 0xad, 0xbe, 0xef]).end(Side::Server, How::Fin).diagnose();
+    let garbage =
+        Script::connected().server(&[0xde, 0xad, 0xbe, 0xef]).end(Side::Server, How::Fin).diagnose();
     assert_verdict(&garbage, VerdictId::NotRdp, Confidence::Confirmed);
 }
 

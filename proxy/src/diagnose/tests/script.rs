@@ -2,7 +2,9 @@
 
 use super::super::{Context, Diagnosis, diagnose, may_be_a_prompt};
 use crate::observe::{SessionObserver, Timeline};
-use crate::trace::{Detail, Event, Header, How, Leg, Line, Micros, Phase, RdpMessage, Record, Side, Summary, UdpMessage};
+use crate::trace::{
+    Detail, Event, Header, How, Leg, Line, Micros, Phase, RdpMessage, Record, Side, Summary, UdpMessage,
+};
 use rcgen::{CertificateParams, KeyPair};
 use time::{Duration, OffsetDateTime};
 
@@ -265,7 +267,9 @@ impl Default for Made {
 
 impl Made {
     pub(super) fn der(&self) -> Vec<u8> {
-        let today = OffsetDateTime::from_unix_timestamp(STARTED.parse::<jiff::Timestamp>().unwrap().as_second()).unwrap();
+        let today =
+            OffsetDateTime::from_unix_timestamp(STARTED.parse::<jiff::Timestamp>().unwrap().as_second())
+                .unwrap();
         let params = |name: &str| {
             let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
             params.distinguished_name = rcgen::DistinguishedName::new();

@@ -128,7 +128,8 @@ fn bytes_that_break_the_protocol() {
     let diagnosis = script.diagnose();
     assert_verdict(&diagnosis, VerdictId::ProtocolError, Confidence::Likely);
     assert!(diagnosis.verdict.summary.contains("client"));
-    let later = in_clear().active().message(Side::Client, Phase::Active, malformed()).end(Side::Client, How::Fin);
+    let later =
+        in_clear().active().message(Side::Client, Phase::Active, malformed()).end(Side::Client, How::Fin);
     assert_verdict(&later.diagnose(), VerdictId::Healthy, Confidence::Confirmed);
 }
 
@@ -137,8 +138,13 @@ fn a_servers_ultimatum_before_its_reset_is_an_orderly_end() {
     let reason = || code(3, "rn-user-requested");
     let ultimatum = || RdpMessage::DisconnectProviderUltimatum { reason: reason() };
     let script = in_clear().active().message(Side::Server, Phase::Active, ultimatum());
-    assert_verdict(&script.end(Side::Server, How::Reset).diagnose(), VerdictId::Healthy, Confidence::Confirmed);
-    let early = in_clear().message(Side::Server, Phase::Mcs, ultimatum()).end(Side::Server, How::Fin).diagnose();
+    assert_verdict(
+        &script.end(Side::Server, How::Reset).diagnose(),
+        VerdictId::Healthy,
+        Confidence::Confirmed,
+    );
+    let early =
+        in_clear().message(Side::Server, Phase::Mcs, ultimatum()).end(Side::Server, How::Fin).diagnose();
     assert_verdict(&early, VerdictId::ServerClosed, Confidence::Likely);
     assert!(early.verdict.evidence.iter().any(|evidence| evidence.text.contains("rn-user-requested")));
 }

@@ -1,6 +1,6 @@
 use super::script::{
-    HYBRID, Made, SSL, Script, alert, application_data, client_hello, finished, handshake_13, record, server_flight_12,
-    server_hello_12,
+    HYBRID, Made, SSL, Script, alert, application_data, client_hello, finished, handshake_13, record,
+    server_flight_12, server_hello_12,
 };
 use super::{assert_verdict, has_finding, may_also_be};
 use crate::trace::{Confidence, Detail, How, Phase, Side, TcpInfo, VerdictId};
@@ -77,7 +77,8 @@ fn a_server_flight_that_comes_only_in_part() {
 fn a_server_flight_that_does_not_reach_the_client() {
     let sent = |again| {
         let script = server_flight_12(Script::negotiated(SSL, SSL), "srv10", &Made::default().der());
-        let info = TcpInfo { retransmitted_segments: Some(again), segments_out: Some(20), ..Default::default() };
+        let info =
+            TcpInfo { retransmitted_segments: Some(again), segments_out: Some(20), ..Default::default() };
         script.wait(9_000_000).end(Side::Client, How::Fin).client_leg(Detail::TcpInfo(info)).diagnose()
     };
     assert_verdict(&sent(6), VerdictId::TlsStalled, Confidence::Likely);
