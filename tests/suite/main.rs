@@ -9,9 +9,15 @@ mod architecture;
 #[cfg(test)]
 mod captures;
 #[cfg(test)]
+mod fuzz_regression;
+#[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod observer_limits;
 #[cfg(all(test, target_os = "linux"))]
 mod peers;
+#[cfg(test)]
+mod relay_properties;
 #[cfg(test)]
 mod schema;
 #[cfg(test)]

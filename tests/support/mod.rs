@@ -3,6 +3,7 @@
 pub(crate) mod captures;
 pub(crate) mod certificates;
 pub(crate) mod left_out;
+pub(crate) mod oracles;
 pub(crate) mod pcap;
 #[cfg(target_os = "linux")]
 pub(crate) mod peers;
@@ -10,4 +11,5 @@ pub(crate) mod process;
 pub(crate) mod rdpscope;
 pub(crate) mod schema;
 pub(crate) mod scripted;
+pub(crate) mod seeds;
 pub(crate) mod sources;

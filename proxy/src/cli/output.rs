@@ -93,7 +93,9 @@ impl Output {
 
 /// Whether the environment names a character set other than UTF-8. Windows' console API takes Unicode always.
 fn lacks_unicode() -> bool {
-    let setting = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+    let setting = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
     match setting {
         _ if cfg!(windows) => false,
         Some(locale) => {

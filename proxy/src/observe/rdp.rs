@@ -89,6 +89,14 @@ pub fn phase(message: &RdpMessage) -> Option<Phase> {
     }
 }
 
+/// How far a session has come that had come as far as `reached` before `message`.
+pub fn reached_with(reached: Phase, message: &RdpMessage) -> Phase {
+    match message {
+        RdpMessage::FontMap => Phase::Active,
+        message => reached.max(phase(message).unwrap_or(reached)),
+    }
+}
+
 /// Encrypted PDUs still show their kind; the first ones without a kind are the capability exchange.
 fn encrypted_phase(flags: u32) -> Option<Phase> {
     if flags & u32::from(security::SEC_INFO_PKT) != 0 {
@@ -386,11 +394,7 @@ impl RdpObserver {
             _ if self.phase == Phase::Active => return Ok(()),
             pdu_type => RdpMessage::OtherSharePdu { pdu_type },
         };
-        let completes = message == RdpMessage::FontMap;
         self.emit(message, out);
-        if completes {
-            self.phase = Phase::Active;
-        }
         Ok(())
     }
 
@@ -441,9 +445,7 @@ impl RdpObserver {
     }
 
     fn emit(&mut self, message: RdpMessage, out: &mut Vec<RdpMessage>) {
-        if let Some(phase) = phase(&message) {
-            self.phase = self.phase.max(phase);
-        }
+        self.phase = reached_with(self.phase, &message);
         out.push(message);
     }
 }

@@ -4,8 +4,9 @@ use super::encrypted::{self, EncryptedObserver};
 use super::rdp::{self, RdpObserver};
 use super::tls::{Seen, TlsObserver, malformed_detail};
 use crate::trace::{Detail, Event, How, Micros, Phase, Side};
+use crate::wire::Malformed;
 use crate::wire::rdp::RdpMessage;
-use crate::wire::x224::{ConnectionConfirm, TPKT_VERSION, Tpdu};
+use crate::wire::x224::{ConnectionConfirm, TPKT_HEADER_LENGTH, TPKT_VERSION, Tpdu};
 use crate::wire::{greeting, preconnection, x224};
 
 /// First byte of a TLS handshake record.
@@ -14,11 +15,14 @@ const TLS_HANDSHAKE: u8 = 0x16;
 const TLS_CHANGE_CIPHER_SPEC: u8 = 0x14;
 /// First byte of another such record.
 const TLS_APPLICATION_DATA: u8 = 0x17;
-/// Bytes of one side kept while its negotiation is incomplete. The longest thing awaited is a preconnection PDU with
+/// Bytes of one side kept while the negotiation is incomplete. The longest thing awaited is a preconnection PDU with
 /// its text; a connection request ends after 260 bytes.
 const MOST_PENDING: usize = 160 * 1024;
+/// A TLS alert in clear is one record of this length.
+const TLS_ALERT_LENGTH: usize = 7;
 /// Bytes shown of a protocol that is not RDP: enough to see what it is, too few to hold a secret of any known one.
-const SHOWN_BYTES: usize = 16;
+/// So many are awaited, or the end of the stream.
+const SHOWN_BYTES: usize = greeting::TELLING_LENGTH;
 /// RDP_NEG_RSP.selectedProtocol for standard RDP security.
 const PROTOCOL_RDP: u32 = 0;
 
@@ -26,8 +30,12 @@ const PROTOCOL_RDP: u32 = 0;
 #[derive(Debug, Default)]
 pub struct SessionObserver {
     stage: Stage,
+    /// What each side sent and the present stage has not taken: a structure that is not whole yet, or what the
+    /// client sent without waiting for the server's answer.
     pending: [Vec<u8>; 2],
-    client_spoke: bool,
+    preconnected: bool,
+    /// The client's connection request went by.
+    requested: bool,
 }
 
 #[derive(Debug, Default)]
@@ -57,13 +65,12 @@ impl SessionObserver {
     /// `from` ended its direction.
     pub fn ended(&mut self, t_us: Micros, from: Side, how: How, out: &mut Vec<Event>) {
         let pending = std::mem::take(&mut self.pending[from.index()]);
-        if may_be_negotiation(from, &pending) {
-            let malformed = crate::wire::Malformed::new("X.224 negotiation", pending.len(), "ends too early");
+        if !pending.is_empty() && self.is_other_protocol(from, &pending) {
+            self.other_protocol(t_us, from, &pending, out);
+            self.stage = Stage::Over;
+        } else if !pending.is_empty() {
+            let malformed = Malformed::new("X.224 negotiation", pending.len(), "ends too early");
             out.push(event(t_us, from, Phase::X224, malformed_detail(&malformed, &pending)));
-        } else if !pending.is_empty()
-            && let Step::Next(stage, _) = self.other_protocol(t_us, from, &pending, out)
-        {
-            self.stage = stage;
         }
         out.push(event(t_us, from, Phase::Closed, Detail::StreamEnded { how }));
     }
@@ -80,7 +87,7 @@ impl SessionObserver {
     pub fn is_opaque(&self) -> bool {
         match &self.stage {
             Stage::Negotiation => false,
-            Stage::Tls { inside, .. } => inside.is_done(),
+            Stage::Tls { tls, inside } => inside.is_done() || tls.is_stopped(),
             Stage::Rdp(observer) => observer.is_lost(Side::Client) && observer.is_lost(Side::Server),
             Stage::Over => true,
         }
@@ -97,22 +104,30 @@ impl SessionObserver {
     }
 
     fn negotiation(&mut self, t_us: Micros, from: Side, bytes: &[u8], out: &mut Vec<Event>) {
-        let room = MOST_PENDING.saturating_sub(self.pending[from.index()].len());
-        self.pending[from.index()].extend_from_slice(&bytes[..bytes.len().min(room)]);
-        loop {
-            let pending = std::mem::take(&mut self.pending[from.index()]);
-            match self.negotiate(t_us, from, &pending, out) {
+        let mut pending = std::mem::take(&mut self.pending[from.index()]);
+        let (taken, rest) = bytes.split_at(bytes.len().min(MOST_PENDING - pending.len()));
+        pending.extend_from_slice(taken);
+        let mut used = 0;
+        let next = loop {
+            match self.negotiate(t_us, from, &pending[used..], out) {
+                Step::NeedMore if rest.is_empty() || used > 0 => break None,
                 Step::NeedMore => {
-                    self.pending[from.index()] = pending;
-                    return;
+                    break Some(self.over(t_us, from, "too much was sent before the negotiation ended", out));
                 }
-                Step::Consumed(0) => return,
-                Step::Consumed(count) => self.pending[from.index()] = pending[count..].to_vec(),
-                Step::Next(stage, consumed) => {
-                    self.pending[from.index()] = pending[consumed..].to_vec();
-                    return self.enter(stage, t_us, from, out);
+                Step::Consumed(count) => used += count,
+                Step::Next(stage, count) => {
+                    used += count;
+                    break Some(stage);
                 }
             }
+        };
+        pending.drain(..used);
+        self.pending[from.index()] = pending;
+        if let Some(stage) = next {
+            self.enter(stage, t_us, from, out);
+        }
+        if !rest.is_empty() {
+            self.data(t_us, from, rest, out);
         }
     }
 
@@ -129,16 +144,20 @@ impl SessionObserver {
 
     fn negotiate(&mut self, t_us: Micros, from: Side, pending: &[u8], out: &mut Vec<Event>) -> Step {
         let Some(&first) = pending.first() else { return Step::NeedMore };
+        if from == Side::Client && self.requested {
+            return Step::NeedMore;
+        }
         if first == TPKT_VERSION {
             return self.tpkt(t_us, from, pending, out);
         }
-        if first == TLS_HANDSHAKE && from == Side::Client && !self.client_spoke {
+        if first == TLS_HANDSHAKE && from == Side::Client {
             out.push(event(t_us, from, Phase::Tls, Detail::DirectTls));
             return Step::Next(tls_stage(None), 0);
         }
-        if from == Side::Client && !self.client_spoke && preconnection::may_start(pending) {
+        if self.may_be_preconnection(from, pending) {
             match preconnection::decode(pending) {
                 Ok(Some((pdu, consumed))) => {
+                    self.preconnected = true;
                     out.push(event(t_us, from, Phase::X224, Detail::PreconnectionPdu(pdu)));
                     return Step::Consumed(consumed);
                 }
@@ -146,10 +165,22 @@ impl SessionObserver {
                 Err(_) => {}
             }
         }
-        if pending.len() < greeting::TELLING_LENGTH {
+        let is_alert = matches!(pending, [0x15, 3, ..]) && pending.len() >= TLS_ALERT_LENGTH;
+        if pending.len() < SHOWN_BYTES && !is_alert {
             return Step::NeedMore;
         }
-        self.other_protocol(t_us, from, pending, out)
+        self.other_protocol(t_us, from, pending, out);
+        Step::Next(Stage::Over, 0)
+    }
+
+    fn may_be_preconnection(&self, from: Side, pending: &[u8]) -> bool {
+        from == Side::Client && !self.preconnected && preconnection::may_start(pending)
+    }
+
+    /// Whether these bytes, after which no more come, are neither X.224 nor what may stand before it.
+    fn is_other_protocol(&self, from: Side, pending: &[u8]) -> bool {
+        let early = from == Side::Client && self.requested;
+        !early && pending.first() != Some(&TPKT_VERSION) && !self.may_be_preconnection(from, pending)
     }
 
     fn tpkt(&mut self, t_us: Micros, from: Side, pending: &[u8], out: &mut Vec<Event>) -> Step {
@@ -157,43 +188,48 @@ impl SessionObserver {
             Ok(None) => Step::NeedMore,
             Ok(Some((tpdu, consumed))) => self.tpdu(t_us, from, tpdu, consumed, out),
             Err(malformed) => {
-                out.push(event(t_us, from, Phase::X224, malformed_detail(&malformed, pending)));
-                self.over(t_us, from, "the X.224 negotiation cannot be read", out)
+                // Of a header that announces no packet nothing else is shown: more may have come with it by chance.
+                let length = x224::packet_length(pending).unwrap_or(TPKT_HEADER_LENGTH);
+                let packet = pending.get(..length).unwrap_or_default();
+                out.push(event(t_us, from, Phase::X224, malformed_detail(&malformed, packet)));
+                Step::Next(self.over(t_us, from, "the X.224 negotiation cannot be read", out), 0)
             }
         }
     }
 
     fn tpdu(&mut self, t_us: Micros, from: Side, tpdu: Tpdu, consumed: usize, out: &mut Vec<Event>) -> Step {
-        self.client_spoke |= from == Side::Client;
         let mut say = |detail| out.push(event(t_us, from, Phase::X224, detail));
-        match tpdu {
-            Tpdu::ConnectionRequest(request) => {
+        match (from, tpdu) {
+            (Side::Client, Tpdu::ConnectionRequest(request)) => {
+                self.requested = true;
                 say(Detail::ConnectionRequest(request));
                 Step::Consumed(consumed)
             }
-            Tpdu::ConnectionConfirm(confirm) => {
+            (Side::Server, Tpdu::ConnectionConfirm(confirm)) => {
                 let stage = stage_after(&confirm);
                 say(Detail::ConnectionConfirm(confirm));
                 Step::Next(stage, consumed)
             }
-            Tpdu::NegotiationFailure(failure) => {
+            (Side::Server, Tpdu::NegotiationFailure(failure)) => {
                 say(Detail::NegotiationFailure(failure));
                 Step::Next(Stage::Over, consumed)
             }
-            Tpdu::DisconnectRequest { reason } => {
+            (_, Tpdu::DisconnectRequest { reason }) => {
                 say(Detail::DisconnectRequest { reason });
                 Step::Next(Stage::Over, consumed)
             }
-            Tpdu::Other { code } => {
-                let reason = format!("X.224 TPDU {code:#04x} has no place in the negotiation");
-                self.over(t_us, from, &reason, out)
+            (_, tpdu) => {
+                let code = tpdu.code();
+                let reason = format!("X.224 TPDU {code:#04x} of the {from} has no place in the negotiation");
+                Step::Next(self.over(t_us, from, &reason, out), 0)
             }
         }
     }
 
-    fn other_protocol(&mut self, t_us: Micros, from: Side, pending: &[u8], out: &mut Vec<Event>) -> Step {
+    fn other_protocol(&self, t_us: Micros, from: Side, pending: &[u8], out: &mut Vec<Event>) {
         if let [TLS_CHANGE_CIPHER_SPEC | TLS_APPLICATION_DATA, 3, ..] = pending {
-            return self.over(t_us, from, "TLS whose beginning was not seen", out);
+            self.over(t_us, from, "TLS whose beginning was not seen", out);
+            return;
         }
         let protocol = match pending {
             [0x15, 3, ..] => Some("TLS alert"),
@@ -205,21 +241,12 @@ impl SessionObserver {
             first_bytes: hex::encode(&pending[..pending.len().min(SHOWN_BYTES)]),
         };
         out.push(event(t_us, from, Phase::X224, detail));
-        self.over(t_us, from, "this is not RDP", out)
+        self.over(t_us, from, "this is not RDP", out);
     }
 
-    fn over(&mut self, t_us: Micros, from: Side, reason: &str, out: &mut Vec<Event>) -> Step {
+    fn over(&self, t_us: Micros, from: Side, reason: &str, out: &mut Vec<Event>) -> Stage {
         out.push(event(t_us, from, Phase::X224, Detail::ObservationStopped { reason: reason.to_owned() }));
-        Step::Next(Stage::Over, 0)
-    }
-}
-
-/// Whether these first bytes are the beginning of something that this observer waits for.
-fn may_be_negotiation(from: Side, pending: &[u8]) -> bool {
-    match pending.first() {
-        None => false,
-        Some(&TPKT_VERSION) => true,
-        Some(_) => from == Side::Client && preconnection::may_start(pending),
+        Stage::Over
     }
 }
 
@@ -260,10 +287,12 @@ fn follow_tls(
 }
 
 fn follow_rdp(observer: &mut RdpObserver, t_us: Micros, from: Side, bytes: &[u8], out: &mut Vec<Event>) {
+    let mut reached = observer.phase();
     let mut messages = Vec::new();
     observer.data(from, bytes, &mut messages);
     for message in messages {
-        let phase = rdp::phase(&message).unwrap_or_else(|| observer.phase());
+        reached = rdp::reached_with(reached, &message);
+        let phase = rdp::phase(&message).unwrap_or(reached);
         let detail = match message {
             RdpMessage::FastPathStarted => Detail::SessionTraffic,
             RdpMessage::Malformed { structure, offset, reason } => {

@@ -10,6 +10,9 @@ use crate::wire::tls::{
 
 /// Bytes shown of what breaks the format.
 const SHOWN_BYTES: usize = 32;
+/// Handshake messages and alerts told of one direction. A handshake has at most ten a side; a peer that goes on and
+/// on is not followed any longer, because each of its messages may have 128 KiB.
+const MOST_TOLD: usize = 32;
 const CLIENT_HELLO: u8 = 1;
 const SERVER_HELLO: u8 = 2;
 const CERTIFICATE: u8 = 11;
@@ -67,6 +70,7 @@ struct Direction {
     finished: bool,
     fatal_alert: bool,
     stopped: bool,
+    told: usize,
 }
 
 /// What a cipher suite adds to the plaintext of a record, by RFC 5246 6.2.3 and RFC 8446 5.2.
@@ -127,6 +131,11 @@ impl TlsObserver {
         }
     }
 
+    /// Whether nothing more is told of either direction.
+    pub fn is_stopped(&self) -> bool {
+        self.directions.iter().all(|direction| direction.stopped)
+    }
+
     /// Bytes of this direction went by unseen: its records cannot be told apart any more.
     pub fn lost(&mut self, from: Side) {
         self.directions[from.index()].stopped = true;
@@ -135,6 +144,18 @@ impl TlsObserver {
     /// Whether this side sent a fatal alert in clear.
     pub fn alerted(&self, from: Side) -> bool {
         self.directions[from.index()].fatal_alert
+    }
+
+    /// Counts one more message or alert of this side; false, and once the reason, when it is one too many.
+    fn is_followed(&mut self, from: Side, seen: &mut impl FnMut(Seen)) -> bool {
+        let direction = &mut self.directions[from.index()];
+        direction.told += 1;
+        if direction.told > MOST_TOLD && !direction.stopped {
+            direction.stopped = true;
+            let reason = format!("the {from} sends more handshake messages and alerts than any session has");
+            tell(seen, Detail::ObservationStopped { reason });
+        }
+        direction.told <= MOST_TOLD
     }
 
     fn stop(&mut self, from: Side, malformed: &Malformed, bytes: &[u8], seen: &mut impl FnMut(Seen)) {
@@ -158,7 +179,7 @@ impl TlsObserver {
                 direction.records.keep_fragments(false);
                 tell(seen, Detail::EncryptionStarted);
             }
-            ContentType::Alert if direction.encrypted => infer(seen, Detail::EncryptedAlert { length }),
+            ContentType::Alert if direction.encrypted => self.encrypted_alert(from, length, seen),
             ContentType::Alert => self.alert(from, &record.fragment.unwrap_or_default(), seen),
             ContentType::ApplicationData => self.application_data(from, length, seen),
             // RFC 6520; says nothing about the session.
@@ -178,7 +199,7 @@ impl TlsObserver {
     fn application_data(&mut self, from: Side, length: usize, seen: &mut impl FnMut(Seen)) {
         let plaintext = self.cipher.plaintext(length);
         if self.is_tls13 && plaintext.may_be(2) {
-            return infer(seen, Detail::EncryptedAlert { length });
+            return self.encrypted_alert(from, length, seen);
         }
         if !self.is_tls13 || self.complete {
             return seen(Seen::ApplicationData { plaintext, may_be_ticket: self.is_tls13 });
@@ -191,7 +212,16 @@ impl TlsObserver {
         }
     }
 
+    fn encrypted_alert(&mut self, from: Side, length: usize, seen: &mut impl FnMut(Seen)) {
+        if self.is_followed(from, seen) {
+            infer(seen, Detail::EncryptedAlert { length });
+        }
+    }
+
     fn alert(&mut self, from: Side, fragment: &[u8], seen: &mut impl FnMut(Seen)) {
+        if !self.is_followed(from, seen) {
+            return;
+        }
         match Alert::decode(fragment) {
             Ok(alert) => {
                 self.directions[from.index()].fatal_alert |= alert.is_fatal();
@@ -210,6 +240,7 @@ impl TlsObserver {
     ) {
         while let Some(message) = self.directions[from.index()].handshake.next(&mut fragment) {
             match message {
+                Ok(_) if !self.is_followed(from, seen) => return,
                 Ok(message) => self.message(from, &message, record_version, seen),
                 Err(malformed) => return self.stop(from, &malformed, &[], seen),
             }

@@ -11,7 +11,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
@@ -53,27 +53,38 @@ pub enum Ending {
 
 /// Copies until both directions have ended, or one side resets. Returns true when a reset was the end: the caller
 /// then resets both sockets.
+///
+/// A reset is passed on after the bytes that came before it. It is seen when these have been taken, so a reset by one
+/// side waits for the other to read.
 pub async fn pump(client: &mut TcpStream, server: &mut TcpStream, tap: &mut impl Tap) -> bool {
     let (client_reader, client_writer) = client.split();
     let (server_reader, server_writer) = server.split();
     let mut up = Flow::new(Side::Client, client_reader, server_writer);
     let mut down = Flow::new(Side::Server, server_reader, client_writer);
     poll_fn(|cx| {
-        let up_end = up.poll(cx, tap);
-        let down_end = down.poll(cx, tap);
-        for (end, other) in [(up_end, &mut down), (down_end, &mut up)] {
-            match end {
-                Poll::Ready(FlowEnd::Reset) => return Poll::Ready(true),
-                Poll::Ready(FlowEnd::SinkGone) => other.source_is_gone = true,
-                Poll::Ready(FlowEnd::Finished) | Poll::Pending => {}
-            }
-        }
-        match (up.is_done(), down.is_done()) {
-            (true, true) => Poll::Ready(up.source_is_gone || down.source_is_gone),
-            _ => Poll::Pending,
-        }
+        let ends = (up.poll(cx, tap), down.poll(cx, tap));
+        if ends == (Poll::Pending, Poll::Pending) { Poll::Pending } else { Poll::Ready(()) }
     })
-    .await
+    .await;
+    let (ended, open) = if up.end.is_some() { (up, &mut down) } else { (down, &mut up) };
+    if ended.end == Some(FlowEnd::Reset) {
+        return true;
+    }
+    open.source_is_gone = ended.end == Some(FlowEnd::SinkGone);
+    tokio::select! {
+        end = poll_fn(|cx| open.poll(cx, tap)) => {
+            [Some(end), ended.end].into_iter().any(|end| end != Some(FlowEnd::Finished))
+        }
+        () = reset_of(&ended.source) => true,
+    }
+}
+
+/// Waits for the reset of a side that nobody reads from any more; for ever where the system does not tell.
+async fn reset_of(source: &ReadHalf<'_>) {
+    match source.ready(Interest::ERROR).await {
+        Ok(_) => {}
+        Err(_) => std::future::pending().await,
+    }
 }
 
 /// What ended a flow.
@@ -120,13 +131,9 @@ impl<'a> Flow<'a> {
         }
     }
 
-    fn is_done(&self) -> bool {
-        self.end.is_some()
-    }
-
     fn poll(&mut self, cx: &mut Context<'_>, tap: &mut impl Tap) -> Poll<FlowEnd> {
-        if self.end.is_some() {
-            return Poll::Pending;
+        if let Some(end) = self.end {
+            return Poll::Ready(end);
         }
         let end = ready!(self.poll_copy(cx, tap));
         self.end = Some(end);
@@ -175,6 +182,9 @@ impl<'a> Flow<'a> {
         #[cfg(target_os = "linux")]
         if let Some(pipe) = &mut self.pipe {
             ready!(pipe.poll_drain(cx, self.sink.as_ref()))?;
+            if self.calm_reads > CALM_READS {
+                self.pipe = None;
+            }
         }
         while self.pending_start < self.pending.len() {
             let rest = &self.pending[self.pending_start..];
@@ -227,17 +237,65 @@ impl<'a> Flow<'a> {
         self.poll_once(cx, tap)
     }
 
-    /// Through a pipe while nobody looks and the stream is busy, otherwise through the buffer.
+    /// Through a pipe once nobody looks and the stream is busy; an empty pipe goes when the stream has calmed down.
     #[cfg(target_os = "linux")]
     fn choose_way(&mut self, count: usize, tap: &impl Tap) {
         self.calm_reads = if count >= BUSY_READ { 0 } else { self.calm_reads + 1 };
-        match &self.pipe {
-            None if count >= BUSY_READ && tap.is_opaque() => self.pipe = Pipe::new().ok(),
-            Some(pipe) if self.calm_reads > CALM_READS && pipe.is_empty() => self.pipe = None,
-            _ => {}
+        if self.pipe.is_none() && count >= BUSY_READ && tap.is_opaque() {
+            self.pipe = Pipe::new().ok();
         }
     }
 
     #[cfg(not(target_os = "linux"))]
     fn choose_way(&mut self, _count: usize, _tap: &impl Tap) {}
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// Nobody looks at anything.
+    struct Blind;
+
+    impl Tap for Blind {
+        fn data(&mut self, _at: Instant, _from: Side, _bytes: &[u8]) {}
+        fn unseen(&mut self, _at: Instant, _from: Side, _count: u64) {}
+        fn is_opaque(&self) -> bool {
+            true
+        }
+        fn ended(&mut self, _at: Instant, _from: Side, _ending: Ending) {}
+    }
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (ours, listener.accept().await.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn a_busy_stream_has_a_pipe_and_gives_it_back_when_it_is_calm() {
+        let (mut source, mut sender) = pair().await;
+        let (mut sink, mut receiver) = pair().await;
+        let mut flow = Flow::new(Side::Client, source.split().0, sink.split().1);
+        let mut pass = async |bytes: &[u8]| {
+            let mut arrived = vec![0; bytes.len()];
+            tokio::select! {
+                _ = poll_fn(|cx| flow.poll(cx, &mut Blind)) => panic!("nothing ends"),
+                _ = async {
+                    tokio::try_join!(sender.write_all(bytes), receiver.read_exact(&mut arrived)).unwrap();
+                } => {}
+            }
+            assert!(arrived == bytes);
+            flow.pipe.is_some()
+        };
+        assert!(pass(&vec![7; 4 << 20]).await, "a busy stream has a pipe");
+        let mut kept = 0;
+        while pass(b"calm").await {
+            kept += 1;
+            assert!(kept < 100, "the pipe is kept for ever");
+        }
+        assert!(pass(&vec![8; 4 << 20]).await, "it is busy again");
+    }
 }

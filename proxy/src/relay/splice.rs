@@ -1,6 +1,6 @@
 //! Moving bytes from socket to socket without copying them through this process (Linux `splice`).
 //!
-//! Used only while a stream that nobody looks at any more is busy: an idle session holds no pipe.
+//! Used only while a stream that nobody looks at any more is busy: a calm session holds no pipe.
 
 #[cfg(target_os = "linux")]
 pub(super) use linux::Pipe;
@@ -31,11 +31,6 @@ mod linux {
             // A smaller pipe works as well, only slower.
             let _ = fcntl_setpipe_size(&writer, PIPE_SIZE);
             Ok(Pipe { reader, writer, held: 0 })
-        }
-
-        /// True when every byte that came in has gone out.
-        pub(in crate::relay) fn is_empty(&self) -> bool {
-            self.held == 0
         }
 
         /// Takes bytes from `source`; 0 is its end.

@@ -114,32 +114,46 @@ pub enum Tpdu {
     },
 }
 
+impl Tpdu {
+    /// Its TPDU code.
+    pub fn code(&self) -> u8 {
+        match self {
+            Tpdu::ConnectionRequest(_) => CONNECTION_REQUEST,
+            Tpdu::ConnectionConfirm(_) | Tpdu::NegotiationFailure(_) => CONNECTION_CONFIRM,
+            Tpdu::DisconnectRequest { .. } => DISCONNECT_REQUEST,
+            Tpdu::Other { code } => *code,
+        }
+    }
+}
+
 /// Decodes the TPKT at the start of `bytes`.
 pub fn decode(bytes: &[u8]) -> Decoded<Tpdu> {
-    if bytes.len() < TPKT_HEADER_LENGTH {
+    let Some([version, reserved, high, low]) = bytes.first_chunk::<TPKT_HEADER_LENGTH>() else {
         return Ok(None);
-    }
-    let mut reader = Reader::new("TPKT", bytes);
-    if reader.u8()? != TPKT_VERSION {
+    };
+    if *version != TPKT_VERSION {
         return Err(Malformed::new("TPKT", 0, "version is not 3"));
     }
-    let reserved = reader.u8()?;
-    let length = usize::from(reader.u16_be()?);
+    let length = usize::from(u16::from_be_bytes([*high, *low]));
     if length < SHORTEST_TPDU {
         return Err(Malformed::new("TPKT", 2, "length is too small for an X.224 TPDU"));
     }
     if length > LONGEST_TPDU {
         return Err(Malformed::new("TPKT", 2, "length is too large for an X.224 connection TPDU"));
     }
-    if bytes.len() < length {
-        return Ok(None);
-    }
+    let Some(tpdu) = bytes.get(TPKT_HEADER_LENGTH..length) else { return Ok(None) };
     let mut anomalies = Vec::new();
-    if reserved != 0 {
+    if *reserved != 0 {
         anomalies.push("TPKT reserved byte is not zero".to_owned());
     }
-    let tpdu = decode_tpdu(&bytes[TPKT_HEADER_LENGTH..length], length, anomalies)?;
-    Ok(Some((tpdu, length)))
+    Ok(Some((decode_tpdu(tpdu, length, anomalies)?, length)))
+}
+
+/// Bytes of the packet at the start of `bytes`, where its header announces one that [`decode`] reads.
+pub fn packet_length(bytes: &[u8]) -> Option<usize> {
+    let [_, _, high, low] = bytes.first_chunk::<TPKT_HEADER_LENGTH>()?;
+    let length = usize::from(u16::from_be_bytes([*high, *low]));
+    (SHORTEST_TPDU..=LONGEST_TPDU).contains(&length).then_some(length)
 }
 
 /// The name of one protocol value, or its number in hex.

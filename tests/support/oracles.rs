@@ -1,0 +1,375 @@
+//! What must hold for any bytes at all: one function a parser or observer, for the fuzzer and for ordinary tests.
+//!
+//! Each fails by a panic, its own or that of the code under test.
+
+use rdpscope::observe::{SessionObserver, Timeline, UdpObserver};
+use rdpscope::trace::{Event, How, Line, Micros, Side, UdpMessage};
+use rdpscope::wire::tls::{
+    Alert, ClientHello, HandshakeReader, RecordReader, ServerHello, ServerKeyExchange,
+};
+use rdpscope::wire::{Decoded, gcc, greeting, mcs, preconnection, rdp, rdpeudp, rdpeudp2, tls, tpkt, x224};
+use rdpscope_certs::inspect::inspect;
+use serde::{Serialize, de::DeserializeOwned};
+use std::fmt::Debug;
+
+/// What judges the bytes that a fuzzer thought of.
+pub(crate) type Oracle = fn(&[u8]);
+
+/// Every oracle by the name of its fuzz target and of its folder in the corpus.
+pub(crate) const ORACLES: [(&str, Oracle); 10] = [
+    ("x224", x224_negotiation),
+    ("preconnection", preconnection_pdu),
+    ("tls_records", tls_records),
+    ("client_hello", client_hello),
+    ("certificate", certificate),
+    ("mcs", mcs_and_gcc),
+    ("rdp", rdp_pdus),
+    ("rdpeudp", rdpeudp_datagram),
+    ("session_observer", session_observer),
+    ("udp_observer", udp_observer),
+];
+
+/// JSON that any input may make, besides what grows with its length: keys, names and hashes of one structure.
+const MOST_JSON: usize = 16 * 1024;
+/// JSON bytes that one byte of input may make. The worst is a list of two-byte numbers that are all named.
+const MOST_JSON_PER_BYTE: usize = 64;
+/// Events that a byte may make: an inferred one beside what was seen, and the line of a phase that ended before.
+const MOST_LINES_PER_BYTE: usize = 4;
+/// Lines that need no byte: the two endings, and the phases that they close.
+const MOST_LINES_WITHOUT_BYTES: usize = 32;
+
+fn x224_negotiation(bytes: &[u8]) {
+    decoded(bytes, tpkt::tpkt_header);
+    decoded(bytes, tpkt::fast_path_header);
+    decoded(bytes, x224::decode);
+    if let Some((tpkt::Pdu::Slow { payload }, length)) = decoded(bytes, tpkt::next_pdu) {
+        assert!(payload.start <= payload.end && payload.end <= length, "{payload:?} of {length}");
+    }
+    match x224::decode(bytes) {
+        Ok(Some((x224::Tpdu::ConnectionRequest(request), _))) => survives_json(bytes, &request),
+        Ok(Some((x224::Tpdu::ConnectionConfirm(confirm), _))) => survives_json(bytes, &confirm),
+        Ok(Some((x224::Tpdu::NegotiationFailure(failure), _))) => survives_json(bytes, &failure),
+        _ => {}
+    }
+}
+
+fn preconnection_pdu(bytes: &[u8]) {
+    if let Some((pdu, _)) = decoded(bytes, preconnection::decode) {
+        assert!(preconnection::may_start(bytes));
+        survives_json(bytes, &pdu);
+    }
+    let known = greeting::recognise(bytes);
+    let early = bytes.get(..greeting::TELLING_LENGTH).and_then(greeting::recognise);
+    assert!(bytes.len() < greeting::TELLING_LENGTH || known == early, "{known:?} after {early:?}");
+}
+
+/// Records, the messages in them and what those say, the same for any chunking.
+fn tls_records(bytes: &[u8]) {
+    let whole = tls_told(&[bytes]);
+    assert!(whole.len() <= bytes.len() + 1, "{} of {} bytes", whole.len(), bytes.len());
+    assert_eq!(whole, tls_told(&bytes.chunks(1).collect::<Vec<_>>()));
+    assert_eq!(whole, tls_told(&pieces(bytes)));
+}
+
+fn tls_told(pieces: &[&[u8]]) -> Vec<String> {
+    let (mut records, mut messages) = (RecordReader::new(), HandshakeReader::new());
+    let mut told = Vec::new();
+    for mut piece in pieces.iter().copied() {
+        while let Some(record) = records.next(&mut piece) {
+            told.push(format!("{record:?}"));
+            let Ok(record) = record else { continue };
+            let fragment = record.fragment.unwrap_or_default();
+            let mut rest = &fragment[..];
+            while let Some(message) = messages.next(&mut rest) {
+                told.push(format!("{message:?}"));
+            }
+            assert!(rest.is_empty(), "a reader without a message has read everything");
+        }
+        assert!(piece.is_empty(), "a reader without a record has read everything");
+    }
+    told.push(format!("{:?} {:?}", records.unfinished(), messages.unfinished()));
+    told
+}
+
+/// The bodies of every handshake message that is read, and alerts.
+fn client_hello(bytes: &[u8]) {
+    value(bytes, ClientHello::decode(bytes, 0x0303));
+    value(bytes, ServerHello::decode(bytes));
+    value(bytes, Alert::decode(bytes));
+    for version in ["TLS1.0", "TLS1.2"] {
+        for cipher_suite in [0x0033, 0xc014, 0xc030] {
+            let _no_json = ServerKeyExchange::decode(bytes, cipher_suite, version);
+        }
+    }
+    for certificate in tls::certificate_list(bytes).unwrap_or_default() {
+        assert!(certificate.len() <= bytes.len());
+    }
+}
+
+fn certificate(bytes: &[u8]) {
+    let Ok(certificate) = inspect(bytes) else { return };
+    survives_json(bytes, &certificate);
+    certificate.weaknesses().iter().for_each(|weakness| assert!(!weakness.to_string().is_empty()));
+    for unix_seconds in [i64::MIN, 0, i64::MAX] {
+        assert!(!certificate.validity_words(unix_seconds).is_empty());
+    }
+    for name in ["localhost", "127.0.0.1", "[::1]", "", ".", "*"] {
+        let _either = certificate.matches_name(name) | certificate.permits_server_authentication();
+    }
+}
+
+fn mcs_and_gcc(bytes: &[u8]) {
+    let pdu = match mcs::decode(bytes) {
+        Ok(pdu) => pdu,
+        Err(malformed) => return assert!(malformed.offset <= bytes.len(), "{malformed}"),
+    };
+    match pdu {
+        mcs::McsPdu::ConnectInitial(connect) => {
+            value(bytes, gcc::client_data(bytes, &connect));
+            blocks_are_inside(bytes, gcc::client_blocks(bytes, &connect));
+        }
+        mcs::McsPdu::ConnectResponse(connect) => {
+            value(bytes, gcc::server_data(bytes, &connect));
+            blocks_are_inside(bytes, gcc::server_blocks(bytes, &connect));
+        }
+        mcs::McsPdu::SendDataRequest(data) | mcs::McsPdu::SendDataIndication(data) => {
+            assert!(bytes.get(data.payload.clone()).is_some(), "{data:?}");
+        }
+        _ => {}
+    }
+}
+
+fn blocks_are_inside(bytes: &[u8], list: Result<gcc::BlockList, rdpscope::wire::Malformed>) {
+    let Ok(list) = list else { return };
+    for block in &list.blocks {
+        assert!(block.offset + usize::from(block.length) <= bytes.len(), "{block:?}");
+    }
+    for offset in [
+        gcc::server_selected_protocol_offset(&list.blocks),
+        gcc::client_requested_protocols_offset(&list.blocks),
+        gcc::multitransport_flags_offset(&list.blocks),
+    ] {
+        assert!(offset.is_none_or(|offset| offset + 4 <= bytes.len()), "{offset:?} of {}", bytes.len());
+    }
+}
+
+/// Every body that stands behind a security header or a share header.
+fn rdp_pdus(bytes: &[u8]) {
+    value(bytes, rdp::security::security_exchange(bytes));
+    value(bytes, rdp::client_info::client_info(bytes));
+    value(bytes, rdp::licensing::license(bytes));
+    value(bytes, rdp::redirection::server_redirection(bytes));
+    value(bytes, rdp::multitransport::multitransport_request(bytes));
+    value(bytes, rdp::multitransport::multitransport_response(bytes));
+    value(bytes, rdp::autodetect::autodetect(bytes));
+    value(bytes, rdp::heartbeat::heartbeat(bytes));
+    value(bytes, rdp::capabilities::demand_active(bytes));
+    value(bytes, rdp::capabilities::confirm_active(bytes));
+    value(bytes, rdp::logon::save_session_info(bytes));
+    value(bytes, rdp::share::synchronize(bytes));
+    value(bytes, rdp::share::control(bytes));
+    value(bytes, rdp::share::set_error_info(bytes));
+    value(bytes, rdp::share::status_info(bytes));
+    value(bytes, rdp::share::auto_reconnect_status(bytes));
+    let _no_json = (rdp::security::basic_header(bytes), rdp::share::share_data(bytes));
+    if let Ok(control) = rdp::share::share_control(bytes) {
+        assert!((4..=bytes.len()).contains(&control.total_length), "{control:?}");
+    }
+}
+
+fn rdpeudp_datagram(bytes: &[u8]) {
+    if let Ok(datagram) = rdpeudp::Datagram::decode(bytes) {
+        assert!(datagram.payload.is_none_or(|payload| payload.offset <= bytes.len()), "{datagram:?}");
+        assert!(datagram.version() <= 3 && !(datagram.is_syn() && datagram.is_syn_ack()), "{datagram:?}");
+    }
+    if let Ok(packet) = rdpeudp2::Packet::decode(bytes) {
+        assert!(packet.data.len() < bytes.len(), "{packet:?}");
+    }
+    let _either = rdpeudp::RecordProtocol::of(bytes);
+}
+
+/// A conversation: the same lines for any chunking, which survive JSON and are no more than the bytes account for.
+///
+/// The first byte chooses how it begins, so that a fuzzer does not have to find a valid X.224 exchange: without one,
+/// or with the confirm that selects RDP, SSL, HYBRID or HYBRID_EX. Then follow steps: a byte whose top bit is the side
+/// and which with the next byte is the number of bytes that this side sends, and those bytes.
+fn session_observer(bytes: &[u8]) {
+    let steps = conversation(bytes);
+    let whole = observed(&steps, |sent| vec![sent]);
+    for other in [observed(&steps, |sent| sent.chunks(1).collect()), observed(&steps, pieces)] {
+        for (line, other) in whole.lines.iter().zip(&other.lines) {
+            assert_eq!(line, other, "in other pieces");
+        }
+        assert_eq!(whole, other, "in other pieces");
+    }
+
+    let sent = steps.iter().map(|(_, sent)| sent.len()).sum::<usize>();
+    assert!(whole.lines.len() <= sent * MOST_LINES_PER_BYTE + MOST_LINES_WITHOUT_BYTES, "{whole:?}");
+    let json: usize = whole.lines.iter().map(json_length).sum();
+    assert!(
+        json <= MOST_JSON + sent * MOST_JSON_PER_BYTE,
+        "{json} bytes of JSON for {sent} bytes: {whole:?}"
+    );
+}
+
+type Steps = Vec<(Side, Vec<u8>)>;
+
+fn conversation(bytes: &[u8]) -> Steps {
+    let Some((beginning, mut rest)) = bytes.split_first() else { return Steps::new() };
+    let mut steps = match beginning % 5 {
+        0 => Steps::new(),
+        beginning => x224_exchange(&[0, 1, 2, 8][usize::from(beginning) - 1..][..1]),
+    };
+    while let [first, second, after @ ..] = rest {
+        let side = if first & 0x80 == 0 { Side::Client } else { Side::Server };
+        let length = usize::from(first & 0x7f) << 8 | usize::from(*second);
+        let (sent, after) = after.split_at(length.min(after.len()));
+        steps.push((side, sent.to_vec()));
+        rest = after;
+    }
+    steps
+}
+
+/// A request without cookie that asks for everything, and the confirm that selects `protocol`.
+fn x224_exchange(protocol: &[u8]) -> Steps {
+    let request = [3, 0, 0, 19, 14, 0xe0, 0, 0, 0, 0, 0, 1, 0, 8, 0, 11, 0, 0, 0];
+    let confirm = [&[3, 0, 0, 19, 14, 0xd0, 0, 0, 0x12, 0x34, 0, 2, 0, 8, 0], protocol, &[0, 0, 0]].concat();
+    vec![(Side::Client, request.to_vec()), (Side::Server, confirm)]
+}
+
+/// All that a session observer tells.
+#[derive(Debug, PartialEq)]
+struct Observed {
+    lines: Vec<Line>,
+    opaque: bool,
+    alerted: [bool; 2],
+    announced_end: bool,
+}
+
+fn observed<'a>(steps: &'a Steps, cut: impl Fn(&'a [u8]) -> Vec<&'a [u8]>) -> Observed {
+    let mut observer = SessionObserver::default();
+    let (mut timeline, mut lines) = (Timeline::default(), Vec::new());
+    let mut take = |events: Vec<Event>| events.into_iter().for_each(|event| timeline.push(event, &mut lines));
+    let mut t_us: Micros = 0;
+    for (side, sent) in steps {
+        t_us += 1000;
+        for piece in cut(sent) {
+            let mut events = Vec::new();
+            observer.data(t_us, *side, piece, &mut events);
+            take(events);
+        }
+    }
+    let mut events = Vec::new();
+    observer.ended(t_us, Side::Client, How::Fin, &mut events);
+    observer.ended(t_us, Side::Server, How::Reset, &mut events);
+    take(events);
+    timeline.finish(t_us, &mut lines);
+    Observed {
+        lines,
+        opaque: observer.is_opaque(),
+        alerted: [observer.alerted(Side::Client), observer.alerted(Side::Server)],
+        announced_end: observer.announced_end(),
+    }
+}
+
+/// Datagrams: a byte whose top bit is the side and whose other bits are the seconds that passed, a byte for the length,
+/// and the datagram. A length of 255 stands for the datagram with zeros up to the MTU.
+fn udp_observer(bytes: &[u8]) {
+    const MTU: usize = 1232;
+    let (mut observer, mut messages) = (UdpObserver::new(), Vec::new());
+    let (mut t_us, mut count, mut rest) = (0, 0, bytes);
+    while let [first, second, after @ ..] = rest {
+        let side = if first & 0x80 == 0 { Side::Client } else { Side::Server };
+        let (sent, after) = after.split_at(usize::from(*second).min(after.len()));
+        let mut datagram = sent.to_vec();
+        if *second == u8::MAX {
+            datagram.resize(MTU, 0);
+        }
+        t_us += u64::from(first & 0x7f) * 1_000_000;
+        observer.tick(t_us, &mut messages);
+        observer.datagram(t_us, side, &datagram, &mut messages);
+        (count, rest) = (count + 1, after);
+    }
+    observer.finish(t_us, &mut messages);
+    let summary = observer.summary();
+    assert_eq!(summary.datagrams_up + summary.datagrams_down, count as u64);
+    // A datagram tells one thing, what it opens and what it carries; the silence before it of each side, too.
+    assert!(messages.len() <= 4 * (count + 1), "{} messages for {count} datagrams", messages.len());
+    messages.iter().for_each(|message: &UdpMessage| {
+        json_length(message);
+    });
+    json_length(summary);
+}
+
+/// A decoder takes no more than it was given, and says nothing else when more follows.
+fn decoded<T: Debug + PartialEq>(bytes: &[u8], decode: impl Fn(&[u8]) -> Decoded<T>) -> Option<(T, usize)> {
+    match decode(bytes) {
+        Ok(Some((value, consumed))) => {
+            assert!((1..=bytes.len()).contains(&consumed), "{consumed} of {} bytes: {value:?}", bytes.len());
+            let longer = [bytes, &[0xff; 8]].concat();
+            assert_eq!(decode(&longer), Ok(Some((value, consumed))), "with more bytes behind it");
+            decode(bytes).ok().flatten()
+        }
+        Ok(None) => None,
+        Err(malformed) => {
+            assert!(malformed.offset <= bytes.len(), "{malformed} in {} bytes", bytes.len());
+            None
+        }
+    }
+}
+
+/// A value of a whole message is in the trace as it is; a fault lies inside the message.
+fn value<T>(bytes: &[u8], decoded: Result<T, rdpscope::wire::Malformed>)
+where
+    T: Debug + PartialEq + Serialize + DeserializeOwned,
+{
+    match decoded {
+        Ok(value) => survives_json(bytes, &value),
+        Err(malformed) => assert!(malformed.offset <= bytes.len(), "{malformed} in {} bytes", bytes.len()),
+    }
+}
+
+fn survives_json<T: Debug + PartialEq + Serialize + DeserializeOwned>(bytes: &[u8], value: &T) {
+    let length = json_length(value);
+    let most = MOST_JSON + bytes.len() * MOST_JSON_PER_BYTE;
+    assert!(length <= most, "{length} bytes of JSON for {} bytes: {value:?}", bytes.len());
+}
+
+/// Bytes of the JSON, which reads back as what it was.
+fn json_length<T: Debug + PartialEq + Serialize + DeserializeOwned>(value: &T) -> usize {
+    let json = serde_json::to_string(value).expect("it becomes JSON");
+    let back = serde_json::from_str::<T>(&json).unwrap_or_else(|error| panic!("{error} in {json}"));
+    assert_eq!(&back, value, "{json}");
+    json.len()
+}
+
+/// Cuts `bytes` into pieces of 1 to 64 bytes that look random and are the same every time.
+fn pieces(bytes: &[u8]) -> Vec<&[u8]> {
+    let seed = bytes.iter().fold(bytes.len() as u64, |seed, byte| seed.rotate_left(5) ^ u64::from(*byte));
+    let mut random = Random::new(seed);
+    let (mut rest, mut pieces) = (bytes, Vec::new());
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at(rest.len().min(1 + random.below(64)));
+        pieces.push(piece);
+        rest = after;
+    }
+    pieces
+}
+
+/// Numbers that look random and are the same for the same seed (splitmix64).
+pub(crate) struct Random(u64);
+
+impl Random {
+    /// Begins the sequence of `seed`.
+    pub(crate) fn new(seed: u64) -> Self {
+        Random(seed)
+    }
+
+    /// The next, below `limit`.
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ mixed >> 31) % limit.max(1) as u64) as usize
+    }
+}

@@ -1,0 +1,198 @@
+//! The beginnings of the fuzz corpus: for each oracle some messages as peers send them, of our own making.
+
+use super::certificates::certificates;
+use super::scripted::Side;
+use super::scripted::bytes::{
+    HYBRID, SSL, connection_confirm, connection_request, fatal_alert, negotiation_failure, preconnection_pdu,
+};
+use super::scripted::rdp;
+use super::scripted::tls::{Flights, Handshake, Trust};
+use rustls::version::{TLS12, TLS13};
+
+/// Bytes of a TLS record before its fragment.
+const RECORD_HEADER: usize = 5;
+/// Bytes of a handshake message before its body.
+const HANDSHAKE_HEADER: usize = 4;
+
+/// An input for an oracle.
+#[derive(Debug)]
+pub(crate) struct Seed {
+    /// Whose.
+    pub(crate) target: &'static str,
+    /// What it is, as a file name.
+    pub(crate) name: String,
+    /// It.
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// All of them.
+pub(crate) fn seeds() -> Vec<Seed> {
+    let mut seeds = Vec::new();
+    let mut add = |target: &'static str, messages: Vec<(&str, Vec<u8>)>| {
+        seeds.extend(messages.into_iter().map(|(name, bytes)| Seed { target, name: name.to_owned(), bytes }));
+    };
+    add("x224", x224());
+    add(
+        "preconnection",
+        vec![("version-2", preconnection_pdu(7, "vm")), ("http", b"GET / HTTP/1.1\r\n".to_vec())],
+    );
+    add("tls_records", tls_records());
+    add("client_hello", handshake_bodies());
+    add(
+        "certificate",
+        vec![
+            ("signed", certificates().signed.for_rustls().0[0].to_vec()),
+            ("authority", certificates().authority_der.to_vec()),
+        ],
+    );
+    add("mcs", mcs());
+    add("rdp", rdp_bodies());
+    add("rdpeudp", rdpeudp());
+    add("session_observer", conversations());
+    add("udp_observer", flows());
+    seeds
+}
+
+fn x224() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("request", connection_request("anna", SSL | HYBRID)),
+        ("confirm", connection_confirm(HYBRID)),
+        ("failure", negotiation_failure(5)),
+        ("fast-path", vec![0, 0x80, 5, 0xaa, 0xbb]),
+    ]
+}
+
+fn handshake(version: &'static rustls::SupportedProtocolVersion) -> (Handshake, Flights) {
+    let mut handshake = Handshake::new(version, &certificates().signed, Trust::Anything);
+    let flights = handshake.flights();
+    (handshake, flights)
+}
+
+fn tls_records() -> Vec<(&'static str, Vec<u8>)> {
+    let flights = handshake(&TLS12).1;
+    vec![
+        ("client-hello", flights[0].1.clone()),
+        ("server-flight", flights[1].1.clone()),
+        ("client-key-exchange", flights[2].1.clone()),
+        ("alert", fatal_alert(48)),
+    ]
+}
+
+/// The hello's of both sides and the server's certificates without their headers.
+fn handshake_bodies() -> Vec<(&'static str, Vec<u8>)> {
+    let body = |flight: &[u8]| {
+        let length = usize::from(u16::from_be_bytes([flight[7], flight[8]]));
+        flight[RECORD_HEADER + HANDSHAKE_HEADER..][..length].to_vec()
+    };
+    let (old, new) = (handshake(&TLS12).1, handshake(&TLS13).1);
+    vec![
+        ("client-1.2", body(&old[0].1)),
+        ("client-1.3", body(&new[0].1)),
+        ("server-1.2", body(&old[1].1)),
+        ("server-1.3", body(&new[1].1)),
+    ]
+}
+
+fn mcs() -> Vec<(&'static str, Vec<u8>)> {
+    const TPKT_AND_DATA: usize = 7;
+    let (_, data) = rdp::send(Side::Server, rdp::IO, &[1, 2, 3]);
+    vec![
+        ("connect-initial", rdp::connect_initial("client")),
+        ("connect-response", rdp::connect_response(2, 3)),
+        ("channel-join-confirm", vec![0x3e, 0, 0, 6, 3, 0xeb, 3, 0xeb]),
+        ("send-data", data[TPKT_AND_DATA..].to_vec()),
+    ]
+}
+
+fn rdp_bodies() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("client-info", rdp::client_info("EXAMPLE", "anna")),
+        ("license", rdp::license_error(7)),
+        ("redirection", rdp::redirection()),
+        ("demand-active", rdp::demand_active()),
+        ("confirm-active", rdp::confirm_active()),
+        ("share-data", rdp::share_data(0x2f, &[0x0b, 0, 0, 0])),
+        ("logon-error", vec![3, 0, 0, 0, 0, 0, 2, 0, 0, 0, 8, 0, 0, 0, 0xfe, 0xff, 0xff, 0xff, 0, 0, 0, 0]),
+        ("auto-detect", vec![14, 0, 1, 0, 0x40, 8, 3, 0, 0, 0, 4, 0, 0, 0]),
+    ]
+}
+
+/// SYN, or with `acknowledged` SYN+ACK, of version 2 without its padding.
+fn syn(acknowledged: Option<u32>) -> Vec<u8> {
+    let flags: u16 = if acknowledged.is_some() { 0x1005 } else { 0x1001 };
+    let mut bytes = acknowledged.unwrap_or(u32::MAX).to_be_bytes().to_vec();
+    bytes.extend([0, 64]);
+    bytes.extend(flags.to_be_bytes());
+    bytes.extend([0, 0, 0, 9, 4, 208, 4, 208, 0, 1, 0, 2]);
+    bytes
+}
+
+/// The client's first data: a DTLS record.
+fn udp_data() -> Vec<u8> {
+    let header = [0, 0, 0, 1, 0, 64, 0, 0x0c, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 2];
+    [&header[..], &[0x16, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1]].concat()
+}
+
+fn rdpeudp() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("syn", syn(None)),
+        ("syn-ack", syn(Some(9))),
+        ("data", udp_data()),
+        ("version-3", vec![0x0c, 0x10, 1, 0, 0, 0, 0, 0xe0, 0, 2, 0, 0x16, 3, 3, 0, 1]),
+    ]
+}
+
+/// For the session observer: the first byte chooses the X.224 exchange, see there.
+fn conversation(beginning: u8, messages: &[(Side, Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = vec![beginning];
+    for (side, message) in messages {
+        let length = u16::try_from(message.len()).expect("a message is short");
+        let side = if *side == Side::Client { 0 } else { 0x8000 };
+        bytes.extend((side | length).to_be_bytes());
+        bytes.extend(message);
+    }
+    bytes
+}
+
+fn conversations() -> Vec<(&'static str, Vec<u8>)> {
+    let x224 = [(Side::Client, connection_request("anna", SSL)), (Side::Server, connection_confirm(SSL))];
+    let (mut old, old_flights) = handshake(&TLS12);
+    let (mut new, new_flights) = handshake(&TLS13);
+    // Sizes as CredSSP and MCS have them, whatever is inside.
+    let sizes = [(Side::Client, 64), (Side::Server, 200), (Side::Client, 500), (Side::Client, 450)];
+    let inside = |handshake: &mut Handshake| {
+        sizes.map(|(side, size)| handshake.application_data(side, &vec![0x30; size])).to_vec()
+    };
+    let (old_inside, new_inside) = (inside(&mut old), inside(&mut new));
+    vec![
+        ("x224-and-tls-1.2", conversation(0, &[&x224[..], &old_flights].concat())),
+        ("hybrid-tls-1.2", conversation(3, &[old_flights, old_inside].concat())),
+        ("hybrid-tls-1.3", conversation(4, &[new_flights, new_inside].concat())),
+        ("session-in-clear", conversation(1, &rdp::session(0, 0))),
+        ("classic-security", conversation(1, &rdp::session(2, 1))),
+        ("refused", conversation(0, &[x224[0].clone(), (Side::Server, negotiation_failure(2))])),
+        (
+            "preconnection-and-http",
+            conversation(
+                0,
+                &[
+                    (Side::Client, preconnection_pdu(1, "vm")),
+                    (Side::Server, b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()),
+                ],
+            ),
+        ),
+    ]
+}
+
+/// For the UDP observer: side and seconds, length, datagram.
+fn flows() -> Vec<(&'static str, Vec<u8>)> {
+    let datagram = |side_and_seconds: u8, bytes: &[u8]| {
+        [&[side_and_seconds, u8::try_from(bytes.len()).expect("a datagram is short")], bytes].concat()
+    };
+    let opened = [datagram(0, &syn(None)), datagram(0x80, &syn(Some(9))), datagram(1, &udp_data())].concat();
+    vec![
+        ("opened-and-silent", [opened, datagram(0xc0, &udp_data())].concat()),
+        ("unanswered", [datagram(0, &syn(None)), datagram(9, &syn(None))].concat()),
+        ("other", datagram(0, &[0x16, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 1])),
+    ]
+}
