@@ -114,12 +114,17 @@ fn what_the_corpus_was_made_of_still_holds() {
     }
 }
 
+/// `UPDATE_CORPUS=1` writes it anew.
 #[test]
-#[ignore = "writes tests/fuzz/corpus anew: cargo test -p rdpscope --test suite write_corpus -- --ignored"]
-fn write_corpus() {
+fn the_corpus_is_what_the_seeds_make() {
+    let update = std::env::var_os("UPDATE_CORPUS").is_some();
     for seed in seeds() {
         let folder = fuzz_folder().join("corpus").join(seed.target);
-        std::fs::create_dir_all(&folder).expect("a folder is made");
-        std::fs::write(folder.join(&seed.name), &seed.bytes).expect("a seed is written");
+        let path = folder.join(&seed.name);
+        if update {
+            std::fs::create_dir_all(&folder).expect("a folder is made");
+            std::fs::write(&path, &seed.bytes).expect("a seed is written");
+        }
+        assert!(path.is_file(), "{} is missing: run this test with UPDATE_CORPUS=1", path.display());
     }
 }

@@ -9,7 +9,7 @@ pub(super) fn run(arguments: &ExplainArguments, output: &Output) -> Result<Exit,
     let mut explanation = explain::run(&arguments.code, arguments.extended.as_deref()).map_err(failure)?;
     explanation.retain_commands(arguments::accepts);
     output.json_line(&explanation);
-    output.result(&explain::text(&explanation).trim_end());
+    output.result(explain::text(&explanation).trim_end());
     Ok(Exit::Healthy)
 }
 

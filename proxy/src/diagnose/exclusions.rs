@@ -35,13 +35,14 @@ pub(super) const EXCLUSIONS: &[Exclusion] = &[
         holds: |facts| facts.negotiation.confirm.is_some() || facts.negotiation.failure.is_some(),
         causes: &[
             VerdictId::TlsRequired,
-            VerdictId::TlsRefusedByServer,
             VerdictId::ServerCertificateMissing,
             VerdictId::InconsistentFlags,
             VerdictId::NlaRequired,
             VerdictId::ClientCertificateRequired,
         ],
     },
+    // It chose TLS, or named another reason.
+    Exclusion { holds: |facts| facts.chose_tls(), causes: &[VerdictId::TlsRefusedByServer] },
     // NLA was chosen.
     Exclusion { holds: |facts| facts.uses_nla(), causes: &[VerdictId::NlaNotOffered] },
     // The server found a common version, and nobody complained of it.

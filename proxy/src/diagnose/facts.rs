@@ -213,6 +213,12 @@ impl<'a> Facts<'a> {
         matches!(self.selected_protocol(), Some("HYBRID" | "HYBRID_EX"))
     }
 
+    /// Whether TLS was not what the server refused: it chose something that runs over TLS, or named a reason.
+    pub(super) fn chose_tls(&self) -> bool {
+        self.negotiation.failure.is_some()
+            || self.selected_protocol().is_some_and(|selected| selected != "RDP")
+    }
+
     /// Whether the observers tell the messages inside TLS by their sizes. RDSTLS, RDSAAD and TLS without X.224 are
     /// not followed, so that there nothing can be said of what the client sent.
     pub(super) fn inside_is_followed(&self) -> bool {

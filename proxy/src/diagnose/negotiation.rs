@@ -40,6 +40,17 @@ macro_rules! failure_rule {
     };
 }
 
+/// For a server that is set to the old RDP security.
+const DEMAND_TLS: &[Remedy] = &[
+    SEE_SECURITY,
+    Remedy::command(
+        Where::Server,
+        "Let the listener negotiate (1) or demand TLS (2); it holds for new connections.",
+        "Set-ItemProperty 'HKLM:\\SYSTEM\\CurrentControlSet\\Control\\Terminal Server\\WinStations\\RDP-Tcp' \
+         SecurityLayer 2",
+    ),
+];
+
 pub(super) const RULES: &[Rule] = &[
     failure_rule!(
         TlsRequired,
@@ -57,16 +68,17 @@ pub(super) const RULES: &[Rule] = &[
         TlsRefusedByServer,
         2,
         "The server is set to the old RDP security and refuses TLS, on which the client insists.",
-        &[
-            SEE_SECURITY,
-            Remedy::command(
-                Where::Server,
-                "Let the listener negotiate (1) or demand TLS (2); it holds for new connections.",
-                "Set-ItemProperty 'HKLM:\\SYSTEM\\CurrentControlSet\\Control\\Terminal Server\\WinStations\\RDP-Tcp' \
-                 SecurityLayer 2",
-            ),
-        ]
+        DEMAND_TLS
     ),
+    Rule {
+        id: VerdictId::TlsRefusedByServer,
+        needs: "the client's request for TLS, the server's choice of the old RDP security, and the client's end",
+        depends_on: &[VerdictId::ClientPrompted, VerdictId::NlaNotOffered],
+        is_last_resort: false,
+        judge: tls_not_chosen,
+        next: &["rdpscope probe {target}"],
+        fix: DEMAND_TLS,
+    },
     failure_rule!(
         ServerCertificateMissing,
         3,
@@ -236,6 +248,27 @@ fn nla_not_offered(facts: &Facts<'_>) -> Option<Conclusion> {
     Some(
         conclusion
             .seen(request.t_us, format!("the client offers {asks}"))
+            .seen(confirm.t_us, format!("the server chooses {selected}"))
+            .seen(facts.ending.t_us, format!("the client leaves {after} later")),
+    )
+}
+
+/// Some servers choose the old RDP security instead of refusing with a code (xrdp does): the client just leaves.
+fn tls_not_chosen(facts: &Facts<'_>) -> Option<Conclusion> {
+    let (request, confirm) = (facts.negotiation.request?, facts.negotiation.confirm?);
+    let left = facts.ending.by == Some(ClosedBy::Client) && !facts.last_of_client_is_after(confirm.t_us);
+    let selected = confirm.what.selected_protocol_name.as_str();
+    if !facts.offered("SSL") || !left || selected != "RDP" {
+        return None;
+    }
+    let summary = "The client asked for TLS, the server chose the old RDP security, and the client left.";
+    let at_once = facts.left_after(confirm.t_us) < AUTOMATIC_US;
+    let confidence = if at_once { Confidence::Likely } else { Confidence::Possible };
+    let after = span(facts.left_after(confirm.t_us));
+    Some(
+        Conclusion::new(confidence, Phase::X224, summary)
+            .or_possibly(&[VerdictId::ClientClosed])
+            .seen(request.t_us, format!("the client offers {}", list(&request.what.requested_protocol_names)))
             .seen(confirm.t_us, format!("the server chooses {selected}"))
             .seen(facts.ending.t_us, format!("the client leaves {after} later")),
     )

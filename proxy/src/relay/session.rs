@@ -215,14 +215,11 @@ async fn serve(
     let mut first = Vec::new();
     let connected = {
         let connecting = reach(route, session);
-        tokio::pin!(connecting);
-        loop {
-            tokio::select! {
-                connected = &mut connecting => break connected,
-                ending = listen_ahead(client, &mut first, &mut tap) => {
-                    client_gave_up(session, ending);
-                    return;
-                }
+        tokio::select! {
+            connected = connecting => connected,
+            ending = listen_ahead(client, &mut first, &mut tap) => {
+                client_gave_up(session, ending);
+                return;
             }
         }
     };
