@@ -107,19 +107,17 @@ fn every_oracle_is_a_fuzz_target_with_a_corpus() {
     }
 }
 
+/// Set to write tests/fuzz/corpus anew.
+const UPDATE_VARIABLE: &str = "UPDATE_CORPUS";
+
 #[test]
 fn what_the_corpus_was_made_of_still_holds() {
     for seed in seeds() {
         judge(seed.target, Path::new(&seed.name), &seed.bytes);
-    }
-}
-
-#[test]
-#[ignore = "writes tests/fuzz/corpus anew: cargo test -p rdpscope --test suite write_corpus -- --ignored"]
-fn write_corpus() {
-    for seed in seeds() {
-        let folder = fuzz_folder().join("corpus").join(seed.target);
-        std::fs::create_dir_all(&folder).expect("a folder is made");
-        std::fs::write(folder.join(&seed.name), &seed.bytes).expect("a seed is written");
+        if std::env::var_os(UPDATE_VARIABLE).is_some() {
+            let folder = fuzz_folder().join("corpus").join(seed.target);
+            std::fs::create_dir_all(&folder).expect("a folder is made");
+            std::fs::write(folder.join(&seed.name), &seed.bytes).expect("a seed is written");
+        }
     }
 }
