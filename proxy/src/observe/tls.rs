@@ -99,9 +99,8 @@ impl Cipher {
         };
         if name.contains("_GCM") || name.ends_with("_CCM") {
             stream(8 + 16)
-        } else if name.ends_with("_CCM_8") {
-            stream(8 + 8)
-        } else if name.contains("CHACHA20") {
+        } else if name.ends_with("_CCM_8") || name.contains("CHACHA20") {
+            // A nonce of 8 bytes and a tag of 8; a tag of 16.
             stream(16)
         } else if name.contains("_CBC") {
             let block = if name.contains("3DES") { 8 } else { 16 };

@@ -269,9 +269,10 @@ mod tests {
     }
 
     async fn pair() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (ours, listener.accept().await.unwrap().0)
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port is free");
+        let address = listener.local_addr().expect("a listener has an address");
+        let ours = TcpStream::connect(address).await.expect("loopback connects");
+        (ours, listener.accept().await.expect("the connection is accepted").0)
     }
 
     #[tokio::test]
@@ -284,7 +285,8 @@ mod tests {
             tokio::select! {
                 _ = poll_fn(|cx| flow.poll(cx, &mut Blind)) => panic!("nothing ends"),
                 _ = async {
-                    tokio::try_join!(sender.write_all(bytes), receiver.read_exact(&mut arrived)).unwrap();
+                    tokio::try_join!(sender.write_all(bytes), receiver.read_exact(&mut arrived))
+                        .expect("the bytes pass");
                 } => {}
             }
             assert!(arrived == bytes);
