@@ -5,6 +5,10 @@
 mod support;
 
 #[cfg(test)]
+mod architecture;
+#[cfg(test)]
+mod captures;
+#[cfg(test)]
 mod fuzz_regression;
 #[cfg(test)]
 mod harness;
@@ -14,5 +18,7 @@ mod observer_limits;
 mod peers;
 #[cfg(test)]
 mod relay_properties;
+#[cfg(test)]
+mod schema;
 #[cfg(test)]
 mod scripted;

@@ -1,11 +1,15 @@
 //! What the tests stand on: real peers, certificates, scripted conversations, and the program under test.
 
+pub(crate) mod captures;
 pub(crate) mod certificates;
 pub(crate) mod left_out;
 pub(crate) mod oracles;
+pub(crate) mod pcap;
 #[cfg(target_os = "linux")]
 pub(crate) mod peers;
 pub(crate) mod process;
 pub(crate) mod rdpscope;
+pub(crate) mod schema;
 pub(crate) mod scripted;
 pub(crate) mod seeds;
+pub(crate) mod sources;

@@ -1,6 +1,7 @@
 //! The built program as a user runs it: `rdpscope proxy` as a process, judged by what it prints and writes.
 
 use super::process::{Lines, Process};
+use super::schema;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -177,7 +178,7 @@ fn read_traces(folder: &Path) -> Vec<Session> {
         .map(|file| {
             std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
         })
-        .map(|text| Session { lines: text.lines().map(json).collect() })
+        .map(|text| Session { lines: text.lines().map(json).inspect(schema::assert_valid).collect() })
         .collect();
     sessions.sort_by_key(|session| session.lines[0]["started"].to_string());
     sessions

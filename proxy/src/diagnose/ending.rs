@@ -150,8 +150,7 @@ fn healthy(facts: &Facts<'_>) -> Option<Conclusion> {
             format!("The session worked for {up}, until rdpscope was stopped."),
         ),
         (None, _) => {
-            let summary = format!("The session worked for {up}, until the end of what was recorded.");
-            Conclusion::new(sure, Phase::Active, summary)
+            Conclusion::new(sure, Phase::Active, "The session works; what was recorded ends before it does.")
         }
     };
     Some(conclusion.seen(active, "session traffic begins").seen(facts.ending.t_us, who_ended(facts)))
@@ -209,7 +208,8 @@ fn client_closed(facts: &Facts<'_>) -> Conclusion {
     let summary = if by_client { client_left(facts, phase) } else { interrupted(facts, phase) };
     let confidence = if by_client { Confidence::Likely } else { Confidence::Possible };
     let conclusion = Conclusion::new(confidence, phase, summary).seen(facts.ending.t_us, who_ended(facts));
-    if by_client { conclusion.or_possibly(hidden_causes(facts, phase)) } else { conclusion }
+    let nla_was_answered = by_client && phase == Phase::Credssp && facts.inside.credssp.is_some();
+    if nla_was_answered { conclusion.or_possibly(INSIDE_NLA) } else { conclusion }
 }
 
 /// Nobody but rdpscope, or the end of the capture, ended it: neither side did anything wrong.
@@ -244,6 +244,9 @@ fn client_left(facts: &Facts<'_>, phase: Phase) -> String {
                  password, or was closed by its user."
             )
         }
+        Phase::Tls if facts.tls.complete.is_some() => {
+            "The client left some time after the TLS handshake; what was said inside TLS is not visible.".to_owned()
+        }
         Phase::Credssp => "The client left during network level authentication (NLA); the status that would say why \
                            is inside TLS."
             .to_owned(),
@@ -266,6 +269,11 @@ fn server_closed(facts: &Facts<'_>) -> Conclusion {
             let waited = span(facts.left_after(answered));
             format!("The server {how} {waited} after it had agreed on TLS, before the client began with it.")
         }
+        Phase::Tls if facts.tls.complete.is_some() => {
+            format!(
+                "The server {how} some time after the TLS handshake; what was said inside TLS is not visible."
+            )
+        }
         Phase::Tls => format!("The server {how} in the middle of the TLS handshake, without an alert."),
         _ => format!("The server {how} in phase {phase} with no reason on the wire."),
     };
@@ -287,7 +295,7 @@ fn server_closed(facts: &Facts<'_>) -> Conclusion {
     conclusion.seen(facts.ending.t_us, who_ended(facts))
 }
 
-/// Causes that end a session in this phase and would be read only inside TLS.
+/// Causes for which a server ends a session in this phase and that would be read only inside TLS.
 fn hidden_causes(facts: &Facts<'_>, phase: Phase) -> &'static [VerdictId] {
     match phase {
         Phase::Credssp if facts.inside.credssp.is_some() => INSIDE_NLA,

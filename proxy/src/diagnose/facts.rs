@@ -5,7 +5,7 @@ mod ending;
 mod gather;
 
 pub(super) use certificate::{CertificateFacts, NameCheck};
-pub(super) use ending::{Ending, Refusal};
+pub(super) use ending::{AUTOMATIC_US, Ending, Refusal};
 
 use crate::trace::{ClosedBy, ConnectError, Micros, Phase, Record, Side, Summary, TcpInfo};
 use crate::wire::rdp::redirection::ServerRedirection;
@@ -81,8 +81,17 @@ pub(super) struct Negotiation<'a> {
     pub(super) failure: Option<Seen<&'a NegotiationFailure>>,
     /// Its reason.
     pub(super) disconnect: Option<Seen<u8>>,
-    /// By side: the protocol's name where it is known, and its first bytes.
-    pub(super) other_protocol: [Option<Seen<(Option<&'a str>, &'a str)>>; 2],
+    /// What a side spoke instead of RDP, by [`Side::index`].
+    pub(super) other_protocol: [Option<Seen<OtherProtocol<'a>>>; 2],
+}
+
+/// Something that is not RDP.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OtherProtocol<'a> {
+    /// Absent where its first bytes do not tell.
+    pub(super) name: Option<&'a str>,
+    /// Hex.
+    pub(super) first_bytes: &'a str,
 }
 
 /// The TLS handshake.
@@ -204,6 +213,12 @@ impl<'a> Facts<'a> {
         matches!(self.selected_protocol(), Some("HYBRID" | "HYBRID_EX"))
     }
 
+    /// Whether the observers tell the messages inside TLS by their sizes. RDSTLS, RDSAAD and TLS without X.224 are
+    /// not followed, so that there nothing can be said of what the client sent.
+    pub(super) fn inside_is_followed(&self) -> bool {
+        matches!(self.selected_protocol(), Some("SSL" | "HYBRID" | "HYBRID_EX"))
+    }
+
     /// The protocol that the server selected.
     pub(super) fn selected_protocol(&self) -> Option<&str> {
         self.negotiation.confirm.map(|confirm| confirm.what.selected_protocol_name.as_str())
@@ -231,6 +246,7 @@ impl<'a> Facts<'a> {
             return furthest.what;
         }
         match (self.negotiation.confirm, self.tls.client_hello, self.tls.complete) {
+            (_, _, Some(_)) if !self.inside_is_followed() => Phase::Tls,
             (_, _, Some(_)) if self.uses_nla() => Phase::Credssp,
             (_, _, Some(_)) => Phase::Mcs,
             (_, Some(_), None) => Phase::Tls,
@@ -251,6 +267,7 @@ impl<'a> Facts<'a> {
             && at_such_a_place
             && !self.failed_on_the_wire()
             && self.inside.active.is_none()
+            && self.inside.furthest.is_none_or(|furthest| furthest.what <= Phase::Credssp)
     }
 
     fn network_is_fine(&self) -> bool {

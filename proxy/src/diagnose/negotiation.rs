@@ -1,9 +1,9 @@
 //! X.224: the server's refusals, and what the client makes of its choice.
 
-use super::facts::Facts;
+use super::facts::{AUTOMATIC_US, Facts};
 use super::rule::{Conclusion, Remedy, Rule};
 use super::words::{list, span};
-use crate::trace::{ClosedBy, Phase, Side, VerdictId, Where};
+use crate::trace::{ClosedBy, Confidence, Phase, Side, VerdictId, Where};
 
 const SHOW_SECURITY: &str = "Get-CimInstance -Namespace root/cimv2/terminalservices -ClassName Win32_TSGeneralSetting \
      | Select-Object SecurityLayer,UserAuthenticationRequired,MinEncryptionLevel,SSLCertificateSHA1Hash,PolicySource*";
@@ -217,10 +217,13 @@ fn nla_not_offered(facts: &Facts<'_>) -> Option<Conclusion> {
     }
     let conclusion = if facts.offered("SSL") {
         let summary = format!(
-            "The client left right after the server had chosen {selected} instead of NLA; perhaps it insists on NLA, \
-             although it offered TLS without it as well."
+            "The client left after the server had chosen {selected} instead of network level authentication (NLA), \
+             on which it seems to insist although it offered TLS without it as well."
         );
-        Conclusion::possible(Phase::X224, summary).or_possibly(&[VerdictId::ClientClosed])
+        // A client that leaves at once has decided by itself; later it may have been its user.
+        let at_once = facts.left_after(confirm.t_us) < AUTOMATIC_US;
+        let confidence = if at_once { Confidence::Likely } else { Confidence::Possible };
+        Conclusion::new(confidence, Phase::X224, summary).or_possibly(&[VerdictId::ClientClosed])
     } else {
         let summary = format!(
             "The client insists on network level authentication (NLA), the server chose {selected}, and the client \

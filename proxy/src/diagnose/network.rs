@@ -274,13 +274,12 @@ fn tcp_reset(facts: &Facts<'_>) -> Option<Conclusion> {
 
 fn not_rdp(facts: &Facts<'_>) -> Option<Conclusion> {
     let other = facts.negotiation.other_protocol[Side::Server.index()]?;
-    let (protocol, first_bytes) = other.what;
-    let summary = match protocol {
+    let summary = match other.what.name {
         Some(protocol) => format!("Port {{port}} of {{host}} does not speak RDP but {protocol}."),
         None => "What answers on port {port} of {host} does not speak RDP.".to_owned(),
     };
     let conclusion = Conclusion::confirmed(Phase::X224, facts.fill(&summary));
-    Some(conclusion.seen(other.t_us, format!("the server's first bytes are {first_bytes}")))
+    Some(conclusion.seen(other.t_us, format!("the server's first bytes are {}", other.what.first_bytes)))
 }
 
 fn rdp_silent(facts: &Facts<'_>) -> Option<Conclusion> {

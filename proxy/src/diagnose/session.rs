@@ -288,11 +288,10 @@ fn protocol_error(facts: &Facts<'_>) -> Option<Conclusion> {
 
 fn other_client(facts: &Facts<'_>) -> Option<Conclusion> {
     let other = facts.negotiation.other_protocol[Side::Client.index()]?;
-    let (protocol, first_bytes) = other.what;
-    let speaks = protocol.map_or_else(|| "something else".to_owned(), str::to_owned);
+    let speaks = other.what.name.map_or_else(|| "something else".to_owned(), str::to_owned);
     let summary = format!("What connected to rdpscope is no RDP client: it speaks {speaks}.");
     let conclusion = Conclusion::confirmed(Phase::X224, summary);
-    Some(conclusion.seen(other.t_us, format!("the client's first bytes are {first_bytes}")))
+    Some(conclusion.seen(other.t_us, format!("the client's first bytes are {}", other.what.first_bytes)))
 }
 
 /// That bytes break the format is seen; that the connection ended because of it is not.

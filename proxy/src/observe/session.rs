@@ -1,6 +1,6 @@
 //! One direct RDP connection as it stands on the wire: negotiation, then TLS or RDP in clear.
 
-use super::encrypted::EncryptedObserver;
+use super::encrypted::{self, EncryptedObserver};
 use super::rdp::{self, RdpObserver};
 use super::tls::{Seen, TlsObserver, malformed_detail};
 use crate::trace::{Detail, Event, How, Micros, Phase, Side};
@@ -11,6 +11,10 @@ use crate::wire::{greeting, preconnection, x224};
 
 /// First byte of a TLS handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
+/// First byte of a TLS record with which no connection begins.
+const TLS_CHANGE_CIPHER_SPEC: u8 = 0x14;
+/// First byte of another such record.
+const TLS_APPLICATION_DATA: u8 = 0x17;
 /// Bytes of one side kept while the negotiation is incomplete. The longest thing awaited is a preconnection PDU with
 /// its text; a connection request ends after 260 bytes.
 const MOST_PENDING: usize = 160 * 1024;
@@ -83,7 +87,7 @@ impl SessionObserver {
     pub fn is_opaque(&self) -> bool {
         match &self.stage {
             Stage::Negotiation => false,
-            Stage::Tls { tls, inside } => inside.is_active() || tls.is_stopped(),
+            Stage::Tls { tls, inside } => inside.is_done() || tls.is_stopped(),
             Stage::Rdp(observer) => observer.is_lost(Side::Client) && observer.is_lost(Side::Server),
             Stage::Over => true,
         }
@@ -147,8 +151,8 @@ impl SessionObserver {
             return self.tpkt(t_us, from, pending, out);
         }
         if first == TLS_HANDSHAKE && from == Side::Client {
-            out.push(event(t_us, from, Phase::X224, Detail::DirectTls));
-            return Step::Next(tls_stage(u32::MAX), 0);
+            out.push(event(t_us, from, Phase::Tls, Detail::DirectTls));
+            return Step::Next(tls_stage(None), 0);
         }
         if self.may_be_preconnection(from, pending) {
             match preconnection::decode(pending) {
@@ -161,11 +165,9 @@ impl SessionObserver {
                 Err(_) => {}
             }
         }
-        let is_alert = matches!(pending, [0x15, 3, ..]) && pending.len() >= TLS_ALERT_LENGTH;
-        if pending.len() < SHOWN_BYTES && !is_alert {
-            return Step::NeedMore;
-        }
-        self.other_protocol(t_us, from, pending, out);
+        let telling = if let [0x15, 3, ..] = pending { TLS_ALERT_LENGTH } else { SHOWN_BYTES };
+        let Some(shown) = pending.get(..telling) else { return Step::NeedMore };
+        self.other_protocol(t_us, from, shown, out);
         Step::Next(Stage::Over, 0)
     }
 
@@ -223,6 +225,10 @@ impl SessionObserver {
     }
 
     fn other_protocol(&self, t_us: Micros, from: Side, pending: &[u8], out: &mut Vec<Event>) {
+        if let [TLS_CHANGE_CIPHER_SPEC | TLS_APPLICATION_DATA, 3, ..] = pending {
+            self.over(t_us, from, "TLS whose beginning was not seen", out);
+            return;
+        }
         let protocol = match pending {
             [0x15, 3, ..] => Some("TLS alert"),
             [TLS_HANDSHAKE, 3, ..] => Some("TLS"),
@@ -252,11 +258,11 @@ enum Step {
 fn stage_after(confirm: &ConnectionConfirm) -> Stage {
     match confirm.selected_protocol.unwrap_or(PROTOCOL_RDP) {
         PROTOCOL_RDP => Stage::Rdp(Box::new(RdpObserver::new(false))),
-        protocol => tls_stage(protocol),
+        protocol => tls_stage(Some(protocol)),
     }
 }
 
-fn tls_stage(protocol: u32) -> Stage {
+fn tls_stage(protocol: Option<u32>) -> Stage {
     Stage::Tls { tls: Box::default(), inside: EncryptedObserver::new(protocol) }
 }
 
@@ -272,10 +278,8 @@ fn follow_tls(
         Seen::Event { detail, inferred } => {
             out.push(Event { inferred, ..event(t_us, from, Phase::Tls, *detail) });
         }
-        Seen::ApplicationData { plaintext } => {
-            inside.record(from, plaintext, &mut |phase, detail| {
-                out.push(Event { inferred: true, ..event(t_us, from, phase, detail) });
-            });
+        Seen::ApplicationData { plaintext, may_be_ticket } => {
+            inside.record(encrypted::Seen { t_us, from, length: plaintext }, may_be_ticket, out);
         }
     });
 }

@@ -31,6 +31,8 @@ pub enum Seen {
     ApplicationData {
         /// Fewest and most bytes of plaintext that a record of this size holds.
         plaintext: PlaintextLength,
+        /// True where it may be a session ticket or another message of TLS itself (TLS 1.3).
+        may_be_ticket: bool,
     },
 }
 
@@ -100,7 +102,7 @@ impl Cipher {
         if name.contains("_GCM") || name.ends_with("_CCM") {
             stream(8 + 16)
         } else if name.ends_with("_CCM_8") || name.contains("CHACHA20") {
-            // A nonce of 8 bytes and a tag of 8; a tag of 16.
+            // Explicit nonce and short tag, or a whole tag alone.
             stream(16)
         } else if name.contains("_CBC") {
             let block = if name.contains("3DES") { 8 } else { 16 };
@@ -200,7 +202,7 @@ impl TlsObserver {
             return self.encrypted_alert(from, length, seen);
         }
         if !self.is_tls13 || self.complete {
-            return seen(Seen::ApplicationData { plaintext });
+            return seen(Seen::ApplicationData { plaintext, may_be_ticket: self.is_tls13 });
         }
         if from == Side::Client {
             self.directions[from.index()].encrypted = true;

@@ -166,7 +166,7 @@ impl Listener {
         };
         // A session that cannot end within the grace is cut; its trace holds all but its verdict.
         let _ = tokio::time::timeout(STOP_GRACE, drained).await;
-        // Gone for good, not only asked to go: it holds a handle of the recorder, whose end is awaited next.
+        // What holds the way to the recorder must be gone before its end can be waited for.
         background.shutdown().await;
         Ok(finished)
     }

@@ -96,7 +96,9 @@ impl<'a> Facts<'a> {
         let encrypted_alert = self.tls.encrypted_alert[Side::Client.index()];
         let showed_certificate = self.tls.certificate.is_some() || hello.what.version == "TLS1.3";
         let went_on = self.inside.client_went_on.is_some() || self.inside.active.is_some();
-        if !self.ended_by(Side::Client) || went_on || !showed_certificate || self.malformed.is_some() {
+        let would_be_seen = self.tls.complete.is_none() || self.inside_is_followed();
+        let nothing_more = would_be_seen && !went_on && self.malformed.is_none();
+        if !self.ended_by(Side::Client) || !showed_certificate || !nothing_more {
             return None;
         }
         let t_us = encrypted_alert.unwrap_or(self.ending.t_us).min(self.ending.t_us);

@@ -1,6 +1,6 @@
 //! From events to facts, one event at a time.
 
-use super::{Attempt, Broken, CertificateFacts, Facts, Seen};
+use super::{Attempt, Broken, CertificateFacts, Facts, OtherProtocol, Seen};
 use crate::trace::{Detail, Event, Leg, Micros, Phase, RdpMessage, Side, UdpMessage};
 
 /// T.125 `Result` that means success.
@@ -26,6 +26,12 @@ impl<'a> Facts<'a> {
             Detail::Malformed { structure, reason, .. } => self.note_malformed(event, structure, reason),
             _ => {}
         }
+    }
+
+    /// Whether the other side had left before: what is said then, as xrdp's TLS alert to a client that has gone, is
+    /// no cause.
+    fn is_reaction(&self, event: &Event) -> bool {
+        self.ending.first.is_some_and(|(side, ..)| event.from.is_some_and(|from| from != side))
     }
 
     /// When a side spoke last. Ends and side channels are no speech.
@@ -76,7 +82,7 @@ impl<'a> Facts<'a> {
             }
             Detail::OtherProtocol { protocol, first_bytes } => {
                 if let Some(side) = event.from {
-                    let what = (protocol.as_deref(), first_bytes.as_str());
+                    let what = OtherProtocol { name: protocol.as_deref(), first_bytes };
                     negotiation.other_protocol[side.index()] = Some(Seen { t_us, what });
                 }
             }
@@ -98,7 +104,8 @@ impl<'a> Facts<'a> {
             }
             Detail::HandshakeComplete => self.tls.complete = Some(t_us),
             Detail::Alert(alert) => {
-                if let Some(side) = event.from.filter(|_| alert.is_fatal() && self.tls.alert.is_none()) {
+                let counts = alert.is_fatal() && self.tls.alert.is_none() && !self.is_reaction(event);
+                if let Some(side) = event.from.filter(|_| counts) {
                     self.tls.alert = Some(Seen { t_us, what: (side, alert) });
                 }
             }
@@ -183,6 +190,9 @@ impl<'a> Facts<'a> {
     }
 
     fn note_malformed(&mut self, event: &Event, structure: &'a str, reason: &'a str) {
+        if self.is_reaction(event) {
+            return;
+        }
         let what = Broken { from: event.from, phase: event.phase, structure, reason };
         self.malformed.get_or_insert(Seen { t_us: event.t_us, what });
     }

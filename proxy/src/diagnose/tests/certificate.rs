@@ -212,7 +212,7 @@ fn weak(bits: u32) -> Script {
     Script::negotiated(SSL, SSL)
         .client(&super::script::client_hello("srv10"))
         .server(&flight)
-        .from_server(Phase::Tls, detail)
+        .server_says(Phase::Tls, detail)
 }
 
 #[test]

@@ -54,8 +54,10 @@ fn a_client_that_insists_on_nla() {
     assert!(!has_finding(&diagnosis, "nla-off"), "what is the verdict is no finding");
     let offered_both = || Script::negotiated(SSL | HYBRID, SSL);
     let left = offered_both().end(Side::Client, How::Fin).diagnose();
-    assert_verdict(&left, VerdictId::NlaNotOffered, Confidence::Possible);
+    assert_verdict(&left, VerdictId::NlaNotOffered, Confidence::Likely);
     assert!(may_also_be(&left, VerdictId::ClientClosed));
+    let late = offered_both().wait(30_000_000).end(Side::Client, How::Fin).diagnose();
+    assert_verdict(&late, VerdictId::NlaNotOffered, Confidence::Possible);
     let asked = offered_both().end(Side::Client, How::Fin).and_came_back().diagnose();
     assert_verdict(&asked, VerdictId::ClientPrompted, Confidence::Likely);
     assert!(!may_also_be(&asked, VerdictId::NlaNotOffered));

@@ -28,13 +28,17 @@ pub(super) struct Script {
 impl Script {
     /// A client has connected to rdpscope.
     pub(super) fn accepted() -> Script {
+        Script::accepted_at(STARTED)
+    }
+
+    fn accepted_at(started: &str) -> Script {
         let header = Header {
             schema: crate::trace::SCHEMA_VERSION,
             rdpscope: "0".to_owned(),
             session: "test".to_owned(),
             target: "srv10:3389".to_owned(),
             settings: serde_json::Map::new(),
-            started: STARTED.to_owned(),
+            started: started.to_owned(),
         };
         let script = Script {
             observer: SessionObserver::default(),
@@ -49,11 +53,16 @@ impl Script {
 
     /// The server is connected, too.
     pub(super) fn connected() -> Script {
+        Script::connected_at(STARTED)
+    }
+
+    /// The same at another time, RFC 3339.
+    pub(super) fn connected_at(started: &str) -> Script {
         let addresses = vec![SERVER.to_owned()];
         let resolved = Detail::Resolved { name: "srv10".to_owned(), addresses, took_us: 900 };
         let local = "10.0.0.1:40000".to_owned();
         let connected = Detail::Connected { address: SERVER.to_owned(), local, took_us: 800 };
-        Script::accepted().proxy(Phase::Dns, resolved).server_leg(connected)
+        Script::accepted_at(started).proxy(Phase::Dns, resolved).server_leg(connected)
     }
 
     /// X.224 negotiation done: the client offers, the server chooses.
@@ -63,6 +72,12 @@ impl Script {
 
     pub(super) fn wait(mut self, us: Micros) -> Script {
         self.now += us;
+        self
+    }
+
+    /// The next step comes at least so late.
+    pub(super) fn at(mut self, t_us: Micros) -> Script {
+        self.now = self.now.max(t_us);
         self
     }
 
@@ -106,7 +121,7 @@ impl Script {
     }
 
     /// Something of the server's that would be tedious to write as bytes.
-    pub(super) fn from_server(self, phase: Phase, detail: Detail) -> Script {
+    pub(super) fn server_says(self, phase: Phase, detail: Detail) -> Script {
         self.event(Leg::Server, Some(Side::Server), phase, false, detail)
     }
 

@@ -121,3 +121,25 @@ fn weak_tls_is_a_finding() {
     let modern = greeted().server(&server_hello_12()).end(Side::Client, How::Fin).diagnose();
     assert!(!has_finding(&modern, "old-tls-version") && !has_finding(&modern, "static-rsa-key-exchange"));
 }
+
+#[test]
+fn what_is_said_to_a_client_that_has_gone_is_no_cause() {
+    let script = Script::negotiated(SSL, SSL).end(Side::Client, How::Fin).server(&alert(50));
+    let diagnosis = script.end(Side::Server, How::Fin).diagnose();
+    assert_verdict(&diagnosis, VerdictId::ClientClosed, Confidence::Likely);
+    let before = greeted().server(&alert(50)).end(Side::Client, How::Fin).diagnose();
+    assert_verdict(&before, VerdictId::ProtocolError, Confidence::Confirmed);
+}
+
+#[test]
+fn where_the_inside_is_not_followed_nothing_is_said_of_it() {
+    const RDSTLS: u8 = 4;
+    let ended = |side| handshake_13(Script::negotiated(RDSTLS, RDSTLS)).end(side, How::Fin).diagnose();
+    for (side, id) in [(Side::Client, VerdictId::ClientClosed), (Side::Server, VerdictId::ServerClosed)] {
+        let diagnosis = ended(side);
+        assert_verdict(&diagnosis, id, Confidence::Likely);
+        assert!(diagnosis.verdict.summary.contains("not visible"), "{}", diagnosis.verdict.summary);
+        assert!(!may_also_be(&diagnosis, VerdictId::CertificateRejected));
+        assert!(!diagnosis.verdict.ruled_out.contains(&VerdictId::CertificateRejected));
+    }
+}

@@ -1,0 +1,7 @@
+//! The observers against captures of real sessions and what another analyser says of them.
+
+mod chunking;
+mod comparison;
+mod inference;
+mod lab;
+mod truth;
