@@ -165,11 +165,9 @@ impl SessionObserver {
                 Err(_) => {}
             }
         }
-        let is_alert = matches!(pending, [0x15, 3, ..]) && pending.len() >= TLS_ALERT_LENGTH;
-        if pending.len() < SHOWN_BYTES && !is_alert {
-            return Step::NeedMore;
-        }
-        self.other_protocol(t_us, from, pending, out);
+        let telling = if let [0x15, 3, ..] = pending { TLS_ALERT_LENGTH } else { SHOWN_BYTES };
+        let Some(shown) = pending.get(..telling) else { return Step::NeedMore };
+        self.other_protocol(t_us, from, shown, out);
         Step::Next(Stage::Over, 0)
     }
 

@@ -269,10 +269,10 @@ mod tests {
     }
 
     async fn pair() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback works");
-        let ours =
-            TcpStream::connect(listener.local_addr().expect("loopback works")).await.expect("loopback works");
-        (ours, listener.accept().await.expect("loopback works").0)
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port is free");
+        let address = listener.local_addr().expect("a listener has an address");
+        let ours = TcpStream::connect(address).await.expect("loopback connects");
+        (ours, listener.accept().await.expect("the connection is accepted").0)
     }
 
     #[tokio::test]
@@ -285,7 +285,8 @@ mod tests {
             tokio::select! {
                 _ = poll_fn(|cx| flow.poll(cx, &mut Blind)) => panic!("nothing ends"),
                 _ = async {
-                    tokio::try_join!(sender.write_all(bytes), receiver.read_exact(&mut arrived)).expect("loopback works");
+                    tokio::try_join!(sender.write_all(bytes), receiver.read_exact(&mut arrived))
+                        .expect("the bytes pass");
                 } => {}
             }
             assert!(arrived == bytes);
