@@ -2,133 +2,168 @@
 //! again. This keeps count of who came back and how far they then got.
 
 use crate::trace::Phase;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::oneshot;
 
 /// How long a client has to dial again. One that showed its question while the connection was open comes back within
 /// milliseconds of the answer; longer waits would only keep the verdict from a user who clicked "No".
 const RETURN_WINDOW: Duration = Duration::from_secs(5);
+/// How long a connection of a client that did come back has to get further: a logon with a dialog takes less.
+const PROGRESS_WINDOW: Duration = Duration::from_secs(60);
+/// Connections of one client whose verdict may wait at once. A person has one or two; a program that dials by the
+/// hundred asks nobody.
+const MOST_WAITING: usize = 16;
+
+/// A connection's number; a later one has a greater number.
+pub type Number = u64;
 
 /// Who is connected, and how far everybody got.
 #[derive(Default)]
 pub struct Attempts {
-    clients: Mutex<HashMap<IpAddr, Client>>,
-    changed: Notify,
-    closed: Mutex<bool>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    clients: HashMap<IpAddr, Client>,
+    newest: Number,
+    /// Nobody will connect any more.
+    closed: bool,
 }
 
 /// The connections of one client's address.
 #[derive(Default)]
 struct Client {
-    /// Connections that were begun, ever.
-    begun: u64,
-    /// Connections that have not concluded.
-    open: u64,
-    /// The furthest phase since a connection began to wait for the client's return, by that connection's number.
-    waiting: HashMap<u64, Option<Phase>>,
+    newest: Number,
+    open: BTreeSet<Number>,
+    waiting: BTreeMap<Number, Waiting>,
+}
+
+/// A connection that has ended and waits to hear whether its client came back and got further.
+struct Waiting {
+    reached: Option<Phase>,
+    answer: oneshot::Sender<bool>,
+}
+
+impl Client {
+    fn has_newer_open(&self, number: Number) -> bool {
+        self.open.last().is_some_and(|newest| *newest > number)
+    }
+
+    /// Tells those who wait in vain: their client came back, or cannot any more, and no newer connection is open.
+    fn give_up(&mut self, closed: bool) {
+        let oldest = self.open.last().copied().unwrap_or(0);
+        for (number, waiting) in self.waiting.split_off(&oldest) {
+            if closed || self.newest > number {
+                // One that no longer listens needs no answer.
+                let _ = waiting.answer.send(false);
+            } else {
+                self.waiting.insert(number, waiting);
+            }
+        }
+    }
 }
 
 impl Attempts {
-    /// A connection of this client begins.
-    pub fn began(&self, client: IpAddr) {
-        let mut clients = self.lock();
-        let client = clients.entry(client).or_default();
-        client.begun += 1;
-        client.open += 1;
-        drop(clients);
-        self.changed.notify_waiters();
+    /// A connection of this client begins; answers with its number.
+    pub fn began(&self, client: IpAddr) -> Number {
+        let mut state = self.lock();
+        state.newest += 1;
+        let number = state.newest;
+        let client = state.clients.entry(client).or_default();
+        client.newest = number;
+        client.open.insert(number);
+        number
     }
 
     /// A connection of this client came to a new phase.
-    pub fn progress(&self, client: IpAddr, reached: Option<Phase>) {
-        let mut clients = self.lock();
-        let Some(client) = clients.get_mut(&client) else { return };
-        if client.waiting.is_empty() {
-            return;
-        }
-        for furthest in client.waiting.values_mut() {
-            *furthest = reached.max(*furthest);
-        }
-        drop(clients);
-        self.changed.notify_waiters();
-    }
-
-    /// A connection of this client has concluded.
-    pub fn ended(&self, client: IpAddr) {
-        let mut clients = self.lock();
-        if let Some(entry) = clients.get_mut(&client) {
-            entry.open = entry.open.saturating_sub(1);
-            if entry.open == 0 {
-                clients.remove(&client);
+    pub fn progress(&self, client: IpAddr, number: Number, reached: Option<Phase>) {
+        let mut state = self.lock();
+        let Some(client) = state.clients.get_mut(&client) else { return };
+        let older = client.waiting.range(..number);
+        let passed: Vec<Number> =
+            older.filter(|(_, old)| old.reached < reached).map(|(number, _)| *number).collect();
+        for number in passed {
+            if let Some(waiting) = client.waiting.remove(&number) {
+                let _ = waiting.answer.send(true);
             }
         }
-        drop(clients);
-        self.changed.notify_waiters();
+    }
+
+    /// A connection of this client has ended on the wire.
+    pub fn ended(&self, client: IpAddr, number: Number) {
+        let mut state = self.lock();
+        let closed = state.closed;
+        if let Some(client) = state.clients.get_mut(&client) {
+            client.open.remove(&number);
+            client.give_up(closed);
+        }
+        state.forget(client);
     }
 
     /// Nobody will connect any more: whoever waits for a return need not.
     pub fn close(&self) {
-        self.set_closed(true);
+        let mut state = self.lock();
+        state.closed = true;
+        state.clients.values_mut().for_each(|client| client.give_up(true));
     }
 
     /// Clients may connect again.
     pub fn reopen(&self) {
-        self.set_closed(false);
+        self.lock().closed = false;
     }
 
-    fn set_closed(&self, closed: bool) {
-        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = closed;
-        self.changed.notify_waiters();
-    }
-
-    /// Waits whether `client`, one of whose connections has just ended after `reached`, comes back and gets further.
-    pub async fn came_back(&self, client: IpAddr, reached: Option<Phase>) -> bool {
-        let key = {
-            let mut clients = self.lock();
-            let entry = clients.entry(client).or_default();
-            entry.waiting.insert(entry.begun, None);
-            entry.begun
-        };
-        let window = tokio::time::sleep(RETURN_WINDOW);
-        tokio::pin!(window);
-        let mut window_is_over = false;
-        let answer = loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            if let Some(answer) = self.answer(client, key, reached, window_is_over) {
-                break answer;
-            }
-            tokio::select! {
-                () = changed => {}
-                () = &mut window, if !window_is_over => window_is_over = true,
-            }
-        };
-        if let Some(entry) = self.lock().get_mut(&client) {
-            entry.waiting.remove(&key);
+    /// Waits whether `client`, whose connection `number` has just ended after `reached`, comes back and gets further.
+    pub async fn came_back(&self, client: IpAddr, number: Number, reached: Option<Phase>) -> bool {
+        let Some(mut answer) = self.wait(client, number, reached) else { return false };
+        if let Ok(answer) = tokio::time::timeout(RETURN_WINDOW, &mut answer).await {
+            return answer.unwrap_or(false);
         }
-        answer
-    }
-
-    fn answer(&self, client: IpAddr, key: u64, reached: Option<Phase>, window_is_over: bool) -> Option<bool> {
-        let clients = self.lock();
-        let Some(entry) = clients.get(&client) else { return Some(false) };
-        if entry.waiting.get(&key).copied().flatten() > reached {
-            return Some(true);
+        let returned = self.lock().clients.get(&client).is_some_and(|client| client.has_newer_open(number));
+        let came_back =
+            returned && matches!(tokio::time::timeout(PROGRESS_WINDOW, answer).await, Ok(Ok(true)));
+        let mut state = self.lock();
+        if let Some(client) = state.clients.get_mut(&client) {
+            client.waiting.remove(&number);
         }
-        let returned = entry.begun > key;
-        // The waiting connections themselves are open, too; what counts is whether any other one is.
-        let others_open = entry.open > entry.waiting.len() as u64;
-        let closed = *self.closed.lock().unwrap_or_else(PoisonError::into_inner);
-        let nothing_to_come = window_is_over || closed || returned;
-        (nothing_to_come && !others_open).then_some(false)
+        state.forget(client);
+        came_back
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Client>> {
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Where an answer is to be had: the way on which it comes.
+    fn wait(
+        &self,
+        client: IpAddr,
+        number: Number,
+        reached: Option<Phase>,
+    ) -> Option<oneshot::Receiver<bool>> {
+        let mut state = self.lock();
+        let closed = state.closed;
+        let client = state.clients.entry(client).or_default();
+        if client.waiting.len() >= MOST_WAITING || (closed && !client.has_newer_open(number)) {
+            return None;
+        }
+        client.newest = client.newest.max(number);
+        let (answer, receiver) = oneshot::channel();
+        client.waiting.insert(number, Waiting { reached, answer });
+        Some(receiver)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// A client with nothing open and nothing waiting needs no memory.
+    fn forget(&mut self, client: IpAddr) {
+        if self.clients.get(&client).is_some_and(|client| client.open.is_empty() && client.waiting.is_empty())
+        {
+            self.clients.remove(&client);
+        }
     }
 }
 
@@ -140,10 +175,12 @@ mod tests {
 
     const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+    /// A connection that ended after the negotiation and waits.
     async fn waiting(attempts: &Arc<Attempts>) -> tokio::task::JoinHandle<bool> {
-        let attempts = attempts.clone();
-        attempts.began(CLIENT);
-        let waiting = tokio::spawn(async move { attempts.came_back(CLIENT, Some(Phase::X224)).await });
+        let number = attempts.began(CLIENT);
+        let waiter = attempts.clone();
+        attempts.ended(CLIENT, number);
+        let waiting = tokio::spawn(async move { waiter.came_back(CLIENT, number, Some(Phase::X224)).await });
         tokio::task::yield_now().await;
         waiting
     }
@@ -152,11 +189,13 @@ mod tests {
     async fn a_second_connection_that_gets_further_is_a_return() {
         let attempts = Arc::new(Attempts::default());
         let waiting = waiting(&attempts).await;
-        attempts.began(CLIENT);
-        attempts.progress(CLIENT, Some(Phase::X224));
+        let second = attempts.began(CLIENT);
+        attempts.progress(CLIENT, second, Some(Phase::X224));
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished(), "as far as before is not further");
-        attempts.progress(CLIENT, Some(Phase::Tls));
+        tokio::time::sleep(2 * RETURN_WINDOW).await;
+        assert!(!waiting.is_finished(), "its user is still asked");
+        attempts.progress(CLIENT, second, Some(Phase::Tls));
         assert!(waiting.await.unwrap());
     }
 
@@ -164,9 +203,18 @@ mod tests {
     async fn a_second_connection_that_gets_no_further_is_not() {
         let attempts = Arc::new(Attempts::default());
         let waiting = waiting(&attempts).await;
-        attempts.began(CLIENT);
-        attempts.progress(CLIENT, Some(Phase::X224));
-        attempts.ended(CLIENT);
+        let second = attempts.began(CLIENT);
+        attempts.progress(CLIENT, second, Some(Phase::X224));
+        attempts.ended(CLIENT, second);
+        assert!(!waiting.await.unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_older_connection_that_gets_further_is_no_return() {
+        let attempts = Arc::new(Attempts::default());
+        let older = attempts.began(CLIENT);
+        let waiting = waiting(&attempts).await;
+        attempts.progress(CLIENT, older, Some(Phase::Active));
         assert!(!waiting.await.unwrap());
     }
 
@@ -176,6 +224,7 @@ mod tests {
         let began = tokio::time::Instant::now();
         assert!(!waiting(&attempts).await.await.unwrap());
         assert!(began.elapsed() >= RETURN_WINDOW);
+        assert!(attempts.lock().clients.is_empty(), "nothing is kept");
     }
 
     #[tokio::test(start_paused = true)]
@@ -185,6 +234,21 @@ mod tests {
         attempts.close();
         let began = tokio::time::Instant::now();
         assert!(!waiting.await.unwrap());
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_waits_for_nobody() {
+        let attempts = Arc::new(Attempts::default());
+        let numbers: Vec<Number> = (0..MOST_WAITING).map(|_| attempts.began(CLIENT)).collect();
+        let number = attempts.began(CLIENT);
+        for old in numbers {
+            let waiter = attempts.clone();
+            tokio::spawn(async move { waiter.came_back(CLIENT, old, None).await });
+        }
+        tokio::task::yield_now().await;
+        let began = tokio::time::Instant::now();
+        assert!(!attempts.came_back(CLIENT, number, None).await);
         assert_eq!(began.elapsed(), Duration::ZERO);
     }
 }

@@ -1,6 +1,6 @@
 //! One client's connection from accept to verdict.
 
-use super::attempts::Attempts;
+use super::attempts::{Attempts, Number};
 use super::pump::{Ending, Tap, pump};
 use super::resolve::resolve;
 use super::target::Target;
@@ -103,6 +103,7 @@ struct SessionTap<'a> {
     session: &'a SharedSession,
     attempts: &'a Attempts,
     client: SocketAddr,
+    number: Number,
     reached: Option<Phase>,
 }
 
@@ -118,7 +119,7 @@ impl Tap for SessionTap<'_> {
         let reached = observed.trace.timeline().reached();
         if reached > self.reached {
             self.reached = reached;
-            self.attempts.progress(self.client.ip(), reached);
+            self.attempts.progress(self.client.ip(), self.number, reached);
         }
     }
 
@@ -173,7 +174,7 @@ pub async fn run(
     mut stop: watch::Receiver<bool>,
 ) -> Record {
     let Surroundings { route, attempts, udp, knows_command } = *surroundings;
-    attempts.began(peer.ip());
+    let number = attempts.began(peer.ip());
     udp.register(peer.ip(), &session);
     // Relayed bytes leave as they come: nothing is held back for a fuller segment.
     let _ = client.set_nodelay(true);
@@ -182,8 +183,9 @@ pub async fn run(
         let detail = Detail::Accepted { peer: peer.to_string(), local };
         session.lock().trace.say(Leg::Client, None, Phase::Tcp, detail);
     }
+    let tap = SessionTap { session: &session, attempts, client: peer, number, reached: None };
     let stopped = tokio::select! {
-        () = serve(&mut client, peer, route, &session, attempts) => false,
+        () = serve(&mut client, route, &session, tap) => false,
         _ = stop.wait_for(|stop| *stop) => true,
     };
     if stopped {
@@ -198,20 +200,13 @@ pub async fn run(
     if let Some(info) = client_info {
         session.lock().trace.say(Leg::Client, None, Phase::Tcp, Detail::TcpInfo(info));
     }
-    let came_back = wait_for_return(&session, peer, attempts).await;
-    attempts.ended(peer.ip());
+    attempts.ended(peer.ip(), number);
+    let came_back = wait_for_return(&session, peer, number, attempts).await;
     conclude(session, came_back, knows_command).await
 }
 
 /// Connects and relays until both sides are done.
-async fn serve(
-    client: &mut TcpStream,
-    peer: SocketAddr,
-    route: &Route,
-    session: &SharedSession,
-    attempts: &Attempts,
-) {
-    let mut tap = SessionTap { session, attempts, client: peer, reached: None };
+async fn serve(client: &mut TcpStream, route: &Route, session: &SharedSession, mut tap: SessionTap<'_>) {
     let mut first = Vec::new();
     let connected = {
         let connecting = reach(route, session);
@@ -319,7 +314,12 @@ fn reset(stream: &TcpStream) {
 }
 
 /// A client that cuts the connection to ask its user something comes back; whether it did decides the verdict.
-async fn wait_for_return(session: &SharedSession, peer: SocketAddr, attempts: &Attempts) -> bool {
+async fn wait_for_return(
+    session: &SharedSession,
+    peer: SocketAddr,
+    number: Number,
+    attempts: &Attempts,
+) -> bool {
     let (may_be_prompt, reached) = {
         let mut observed = session.lock();
         if observed.proxy_closed {
@@ -331,7 +331,7 @@ async fn wait_for_return(session: &SharedSession, peer: SocketAddr, attempts: &A
         observed.trace.timeline_mut().summary_mut().how = Some(how);
         (diagnose::may_be_a_prompt(observed.trace.record(), observed.trace.timeline().summary()), reached)
     };
-    may_be_prompt && attempts.came_back(peer.ip(), reached).await
+    may_be_prompt && attempts.came_back(peer.ip(), number, reached).await
 }
 
 fn udp_events(t_us: Micros, from: Option<Side>, messages: Vec<UdpMessage>) -> Vec<Event> {
