@@ -8,7 +8,9 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let Some(path) = std::env::args().nth(1) else {
-        eprintln!("name a trace: cargo run --example read_trace -- examples/traces/certificate-expired.jsonl");
+        eprintln!(
+            "name a trace: cargo run --example read_trace -- examples/traces/certificate-expired.jsonl"
+        );
         return ExitCode::from(2);
     };
     match read(&path) {
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
 }
 
 fn read(path: &str) -> Result<Record, Box<dyn std::error::Error>> {
-    let lines: Result<Vec<Line>, _> = std::fs::read_to_string(path)?.lines().map(serde_json::from_str).collect();
+    let lines: Result<Vec<Line>, _> =
+        std::fs::read_to_string(path)?.lines().map(serde_json::from_str).collect();
     Ok(lines?.into_iter().collect())
 }
