@@ -141,6 +141,13 @@ impl Process {
         }
     }
 
+    /// Sends `signal` to the program itself, not to those it started.
+    #[cfg(unix)]
+    pub(crate) fn signal_first(&self, signal: rustix::process::Signal) {
+        let process = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(process, signal).expect("it runs");
+    }
+
     #[cfg(unix)]
     fn signal(&mut self, ending: Ending) {
         use rustix::process::{Pid, Signal, kill_process_group};

@@ -93,6 +93,8 @@ impl Listener {
         let tcp = listen_tcp(settings.listen).map_err(bind_error)?;
         let address = tcp.local_addr().map_err(bind_error)?;
         let udp = match settings.udp {
+            // A proxy that carries TCP carries no datagrams, and past it they would take a way that was not asked for.
+            UdpMode::Relay if settings.route.upstream_proxy.is_some() => None,
             // Another program may own the UDP port; sessions then run over TCP alone, as behind a firewall.
             UdpMode::Relay | UdpMode::Drop => UdpSocket::bind(address).await.ok(),
             UdpMode::Off | UdpMode::Refuse => None,
@@ -107,9 +109,15 @@ impl Listener {
         self.address
     }
 
-    /// Whether RDP-UDP is handled as the settings ask.
-    pub fn has_udp(&self) -> bool {
-        self.udp.is_some() || matches!(self.settings.udp, UdpMode::Off | UdpMode::Refuse)
+    /// Why RDP-UDP is not handled as the settings ask.
+    pub fn udp_trouble(&self) -> Option<&'static str> {
+        match (&self.udp, self.settings.udp) {
+            (Some(_), _) | (None, UdpMode::Off | UdpMode::Refuse) => None,
+            (None, UdpMode::Relay) if self.settings.route.upstream_proxy.is_some() => {
+                Some("no UDP goes through the upstream proxy: sessions will run over TCP alone")
+            }
+            (None, _) => Some("UDP on that port belongs to another program: sessions will run over TCP alone"),
+        }
     }
 
     /// Runs until enough sessions were served, the time is over, or `interrupted` completes. Every session's record
