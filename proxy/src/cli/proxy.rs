@@ -23,9 +23,8 @@ pub(super) fn run(arguments: ProxyArguments, output: &Output) -> Result<Exit, Fa
     let settings = settings(arguments);
     let runtime = runtime()?;
     runtime.block_on(async {
-        let interrupted = interrupted().map_err(|error| {
-            Failure::not_done(format!("cannot wait for signals: {error}"))
-        })?;
+        let interrupted =
+            interrupted().map_err(|error| Failure::not_done(format!("cannot wait for signals: {error}")))?;
         relay_between(settings, folder, output, interrupted, |_| std::future::ready(())).await
     })
 }
