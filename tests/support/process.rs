@@ -108,6 +108,16 @@ impl Process {
         (Process { child, ended: false, output }, stdout)
     }
 
+    /// Starts `command` with a standard output whose reader has already gone away; `output` is standard error.
+    pub(crate) fn spawn_without_reader(mut command: Command) -> Self {
+        let (reader, writer) = std::io::pipe().expect("a pipe opens");
+        drop(reader);
+        command.stdout(writer).stderr(Stdio::piped());
+        let mut child = start(&mut command);
+        let output = Lines::follow(child.stderr.take().expect("standard error is a pipe"));
+        Process { child, ended: false, output }
+    }
+
     /// How it ended, or `None` while it runs. Members of its group do not outlive it.
     pub(crate) fn status(&mut self) -> Option<ExitStatus> {
         let status = self.child.try_wait().expect("a child can be asked for its status");
@@ -139,6 +149,13 @@ impl Process {
             self.signal(Ending::Kill);
             self.wait(GRACE);
         }
+    }
+
+    /// Sends `signal` to the program itself, not to those it started.
+    #[cfg(unix)]
+    pub(crate) fn signal_first(&self, signal: rustix::process::Signal) {
+        let process = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(process, signal).expect("it runs");
     }
 
     #[cfg(unix)]

@@ -47,16 +47,34 @@ pub(crate) struct Session {
 impl Rdpscope {
     /// Relays to `target` with `arguments` beside the usual ones, for `sessions` sessions.
     pub(crate) fn start(target: SocketAddr, sessions: usize, arguments: &[&str]) -> Self {
+        let sessions = sessions.to_string();
+        let arguments = [&["--listen", "127.0.0.1:0", "--sessions", &sessions], arguments].concat();
+        Self::start_as(program(), &target.to_string(), &arguments)
+    }
+
+    /// Runs `command`, which is the program or what runs it elsewhere, with nothing but `arguments` beside the target,
+    /// a folder for traces and JSON.
+    pub(crate) fn start_as(mut command: Command, target: &str, arguments: &[&str]) -> Self {
         let traces = TempDir::new().expect("a temporary folder is made");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rdpscope"));
-        command.arg("proxy").arg(target.to_string()).args(["--listen", "127.0.0.1:0", "--json"]);
-        command.arg("--trace").arg(traces.path()).arg("--sessions").arg(sessions.to_string()).args(arguments);
+        command.args(["proxy", target, "--json", "--trace"]).arg(traces.path()).args(arguments);
         let (process, stdout) = Process::spawn_apart(command);
         let listening = stdout.wait_for(START_WITHIN, |line| json(line)["type"] == "listening");
         let listening = listening.unwrap_or_else(|| panic!("it does not listen:\n{}", process.output.tail()));
         let address = json(&listening)["address"].as_str().and_then(|address| address.parse().ok());
         let address = address.unwrap_or_else(|| panic!("no address in {listening}"));
         Rdpscope { address, process, stdout, traces }
+    }
+
+    /// Asks it to end.
+    #[cfg(unix)]
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        self.process.signal_first(signal);
+    }
+
+    /// Waits until a line on standard output is `wanted`.
+    pub(crate) fn wait_for(&self, wanted: impl Fn(&Value) -> bool) {
+        let line = self.stdout.wait_for(END_WITHIN, |line| wanted(&json(line)));
+        assert!(line.is_some(), "it does not say so:\n{}", self.stdout.all().join("\n"));
     }
 
     /// Waits for its end and reads what it left.
@@ -85,6 +103,23 @@ impl Finished {
 }
 
 impl Session {
+    /// Every line.
+    pub(crate) fn lines(&self) -> &[Value] {
+        &self.lines
+    }
+
+    /// The events called `name`.
+    pub(crate) fn events_named<'a>(&'a self, name: &'a str) -> Vec<&'a Value> {
+        self.of_type("event").filter(|line| line["event"] == name).collect()
+    }
+
+    /// The only event called `name`.
+    pub(crate) fn event<'a>(&'a self, name: &'a str) -> &'a Value {
+        let events = self.events_named(name);
+        assert_eq!(events.len(), 1, "one {name}:\n{self}");
+        events[0]
+    }
+
     /// The lines of one type.
     fn of_type<'a>(&'a self, kind: &'static str) -> impl Iterator<Item = &'a Value> {
         self.lines.iter().filter(move |line| line["type"] == kind)
@@ -165,6 +200,11 @@ impl std::fmt::Display for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))
     }
+}
+
+/// The built program.
+pub(crate) fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_rdpscope"))
 }
 
 fn json(line: &str) -> Value {

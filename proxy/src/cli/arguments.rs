@@ -7,7 +7,6 @@ use crate::relay::upstream_proxy::{ProxyUrlError, UpstreamProxy};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -33,10 +32,15 @@ Examples:
   rdpscope explain 0x904 0x7
   rdpscope demo
 
-Exit codes: 0 done and healthy, 1 done and a fault was found, 2 wrong usage, 3 the work could not be done,
-130 interrupted.";
+Exit codes:
+  0    done and healthy
+  1    done and a fault was found
+  2    wrong usage
+  3    the work could not be done
+  130  interrupted";
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
 pub(super) struct OutputArguments {
     /// Write JSON Lines to standard output, nothing else
     #[arg(long, global = true)]
@@ -84,7 +88,7 @@ pub(super) struct ProxyArguments {
     #[arg(value_parser = target)]
     pub(super) target: Target,
     /// Where to listen; port 0 picks one
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:13389")]
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:13389", value_parser = listen)]
     pub(super) listen: SocketAddr,
     /// Allow --listen on an address that other machines can reach
     #[arg(long)]
@@ -105,7 +109,7 @@ pub(super) struct ProxyArguments {
     #[arg(long, value_name = "URL", value_parser = upstream_proxy)]
     pub(super) upstream_proxy: Option<UpstreamProxy>,
     /// Stop after N sessions
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = sessions)]
     pub(super) sessions: Option<u64>,
     /// Stop after this long, for example 90s or 10m
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
@@ -128,7 +132,7 @@ pub(super) struct ExplainArguments {
     /// The code: decimal, hex, or a name; `FAMILY:CODE` where it is ambiguous
     #[arg(allow_hyphen_values = true)]
     pub(super) code: String,
-    /// The extended code, as in \"Error 0x904, extended 0x7\"
+    /// The extended code, as in "Error 0x904, extended 0x7"
     #[arg(allow_hyphen_values = true)]
     pub(super) extended: Option<String>,
 }
@@ -138,7 +142,12 @@ Examples:
   rdpscope explain 0x904 0x7
   rdpscope explain 2308
   rdpscope explain STATUS_ACCOUNT_LOCKED_OUT
-  rdpscope explain tls:48";
+  rdpscope explain tls:48
+
+Exit codes:
+  0    explained
+  2    not a code
+  3    a code or name that rdpscope does not know";
 
 /// Proposals that are remembered. A run proposes some dozens at most, all for the same target.
 const REMEMBERED_PROPOSALS: usize = 256;
@@ -158,9 +167,11 @@ pub(super) fn accepts(command: &str) -> bool {
     accepted
 }
 
-/// Writes the completions of `shell`.
-pub(super) fn write_completions(shell: Shell, to: &mut impl Write) {
-    clap_complete::generate(shell, &mut Arguments::command(), "rdpscope", to);
+/// The completions of `shell`. In memory, because a reader that goes away early would make their writer panic.
+pub(super) fn completions(shell: Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "rdpscope", &mut script);
+    script
 }
 
 fn target(text: &str) -> Result<Target, TargetError> {
@@ -173,6 +184,15 @@ fn upstream_proxy(url: &str) -> Result<UpstreamProxy, ProxyUrlError> {
 
 fn client_command(text: &str) -> Result<ClientCommand, ClientCommandError> {
     ClientCommand::parse(text)
+}
+
+fn listen(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "not an address to listen on; write for example 127.0.0.1:13389 or [::1]:0")
+}
+
+fn sessions(text: &str) -> Result<u64, &'static str> {
+    let count = text.parse().ok().filter(|count| *count > 0);
+    count.ok_or("not a number of sessions; write 1 or more")
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

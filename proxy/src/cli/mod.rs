@@ -10,7 +10,9 @@ mod proxy;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
+use clap::error::{ContextKind, ErrorKind};
 use output::Output;
+use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -60,9 +62,24 @@ impl Failure {
     }
 }
 
+/// Says what is wrong with the command line. A value that is refused is not repeated: it may hold a password.
+fn refuse(error: &clap::Error) -> ExitCode {
+    match (error.kind(), error.get(ContextKind::InvalidArg), error.source()) {
+        (ErrorKind::ValueValidation, Some(argument), Some(reason)) => {
+            eprintln!("rdpscope: {argument}: {reason}");
+            Exit::Usage.into()
+        }
+        // Help, the version, and what clap says best.
+        _ => error.exit(),
+    }
+}
+
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return refuse(&error),
+    };
     let output = Output::new(&arguments.output);
     output.start_logging();
     let result = match arguments.command {
@@ -70,7 +87,7 @@ pub fn main() -> ExitCode {
         Command::Explain(explain) => explain::run(&explain, &output),
         Command::Demo => demo::run(&output),
         Command::Completions { shell } => {
-            arguments::write_completions(shell, &mut std::io::stdout());
+            output.raw(&arguments::completions(shell));
             Ok(Exit::Healthy)
         }
     };

@@ -70,8 +70,15 @@ impl Output {
     /// A result, for people; nothing under `--json`.
     pub(super) fn result(&self, text: &str) {
         if !self.json {
-            write_line(&mut std::io::stdout().lock(), text);
+            // The text has the colours of standard error; this leaves them out where standard output takes none.
+            write_line(&mut anstream::stdout().lock(), text);
         }
+    }
+
+    /// A file's content.
+    pub(super) fn raw(&self, content: &[u8]) {
+        let mut stdout = std::io::stdout().lock();
+        let _ = stdout.write_all(content).and_then(|()| stdout.flush());
     }
 
     /// A result, for programs; nothing without `--json`.

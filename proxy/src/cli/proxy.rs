@@ -24,7 +24,11 @@ pub(super) fn run(arguments: ProxyArguments, output: &Output) -> Result<Exit, Fa
     let folder = trace_folder(&arguments)?;
     let settings = settings(arguments);
     let runtime = runtime()?;
-    runtime.block_on(relay_between(settings, folder, output, interrupted(), |_| std::future::ready(())))
+    runtime.block_on(async {
+        let interrupted =
+            interrupted().map_err(|error| Failure::not_done(format!("cannot wait for signals: {error}")))?;
+        relay_between(settings, folder, output, interrupted, |_| std::future::ready(())).await
+    })
 }
 
 /// For what is not a session: those run on threads of their own.
@@ -76,8 +80,8 @@ fn announce(listener: &Listener, output: &Output) {
     let address = listener.address();
     output.json_line(&json!({ "type": "listening", "address": address.to_string() }));
     output.progress(&format!("listening on {address}"));
-    if !listener.has_udp() {
-        output.progress("UDP on that port belongs to another program: sessions will run over TCP alone");
+    if let Some(trouble) = listener.udp_trouble() {
+        output.progress(trouble);
     }
 }
 
@@ -127,21 +131,27 @@ fn shown(arguments: &ProxyArguments) -> Map<String, Value> {
     shown
 }
 
-/// Completes when the user or the system asks the program to end.
-async fn interrupted() {
+/// Completes when the user or the system asks the program to end. Signals are caught from the call on, so that none
+/// ends the program without a verdict once it says that it listens.
+fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        // Without a handler the signal ends the program by itself.
-        let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        }
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        Ok(async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        })
     }
-    #[cfg(not(unix))]
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending().await
+    #[cfg(windows)]
+    {
+        let mut interrupt = tokio::signal::windows::ctrl_c()?;
+        Ok(async move {
+            interrupt.recv().await;
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where traces are kept: a folder for each session, readable by its owner only.
 
 use super::SessionId;
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -31,7 +31,7 @@ impl TraceFolder {
     /// Makes `path` where it is missing, and makes sure that it can be written to.
     pub fn open(path: &Path) -> Result<TraceFolder, FolderError> {
         let unwritable = |source| FolderError::Unwritable { path: path.to_owned(), source };
-        std::fs::create_dir_all(path).map_err(unwritable)?;
+        private_folders(true).create(path).map_err(unwritable)?;
         let probe = path.join(format!(".rdpscope-{}", std::process::id()));
         create_private(&probe).map_err(unwritable)?;
         std::fs::remove_file(&probe).map_err(unwritable)?;
@@ -58,7 +58,7 @@ impl TraceFolder {
     pub(super) fn create_session(&self, session: &SessionId) -> Result<File, FolderError> {
         let folder = self.path.join(&**session);
         let unwritable = |source| FolderError::Unwritable { path: folder.clone(), source };
-        create_private_folder(&folder).map_err(unwritable)?;
+        private_folders(false).create(&folder).map_err(unwritable)?;
         create_private(&self.trace_path(session)).map_err(unwritable)
     }
 }
@@ -71,11 +71,13 @@ fn create_private(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-fn create_private_folder(path: &Path) -> io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
+/// What makes folders; `with_parents` also those above, where they are missing, and then one that exists is no error.
+fn private_folders(with_parents: bool) -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    builder.recursive(with_parents);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
+    builder
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use super::connect::plain_reason;
 use super::listener::{ListenError, Settings};
-use std::io;
-use std::net::SocketAddr;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -19,8 +20,8 @@ pub struct ClientCommand {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClientCommandError {
     /// A quote without its partner.
-    #[error("client command {0:?} has a quote that does not end")]
-    Quotes(String),
+    #[error("client command has a quote that does not end")]
+    Quotes,
     /// No word at all.
     #[error("client command is empty; write for example --client 'xfreerdp /v:{{host}}:{{port}}'")]
     Empty,
@@ -45,7 +46,7 @@ const PLACES: [&str; 4] = ["host", "port", "rdp", "arm"];
 impl ClientCommand {
     /// Splits `text` as a POSIX shell splits words.
     pub fn parse(text: &str) -> Result<ClientCommand, ClientCommandError> {
-        let words = shlex::split(text).ok_or_else(|| ClientCommandError::Quotes(text.to_owned()))?;
+        let words = shlex::split(text).ok_or(ClientCommandError::Quotes)?;
         if words.is_empty() {
             return Err(ClientCommandError::Empty);
         }
@@ -80,8 +81,13 @@ impl RdpFile {
     pub fn write(address: SocketAddr) -> io::Result<RdpFile> {
         let path =
             std::env::temp_dir().join(format!("rdpscope-{}-{}.rdp", std::process::id(), address.port()));
-        std::fs::write(&path, format!("full address:s:{address}\r\n"))?;
-        Ok(RdpFile { path })
+        // One that an earlier process left, which had the same number.
+        let _ = std::fs::remove_file(&path);
+        // Never through a link that somebody else has put there.
+        let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+        let rdp = RdpFile { path };
+        file.write_all(format!("full address:s:{address}\r\n").as_bytes())?;
+        Ok(rdp)
     }
 
     /// Where it is.
@@ -125,6 +131,7 @@ impl ClientRun {
             program: command.program().to_owned(),
             reason: plain_reason(&error),
         };
+        let address = reachable(address);
         let rdp = RdpFile::write(address).map_err(failed)?;
         let child = command.start(&Places { address, rdp: rdp.path(), arm: "-" }).map_err(failed)?;
         Ok(ClientRun { child: Some(child), was_asked_for: true, sessions_before: 0, _rdp: Some(rdp) })
@@ -146,6 +153,8 @@ impl ClientRun {
         if settings.sessions.is_none() || sessions == self.sessions_before {
             return Ok(false);
         }
+        // The next attempt's file has the same name: this one must be gone before that is written.
+        self._rdp = None;
         *self = ClientRun { sessions_before: sessions, ..ClientRun::new(settings, address)? };
         Ok(true)
     }
@@ -166,6 +175,17 @@ impl ClientRun {
 
 /// How long after a client's end a connection of it may still turn up.
 const LAST_CONNECTION: Duration = Duration::from_millis(100);
+
+/// Where a client on this machine finds a listener on `address`: not every system connects to "any address".
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
 
 fn unknown_place(word: &str) -> Option<&str> {
     let mut rest = word;
@@ -204,9 +224,17 @@ mod tests {
     }
 
     #[test]
+    fn a_client_is_never_sent_to_any_address() {
+        let sent_to = |address: &str| reachable(address.parse().unwrap()).to_string();
+        assert_eq!(sent_to("0.0.0.0:13389"), "127.0.0.1:13389");
+        assert_eq!(sent_to("[::]:13389"), "[::1]:13389");
+        assert_eq!(sent_to("192.0.2.1:13389"), "192.0.2.1:13389");
+    }
+
+    #[test]
     fn says_what_is_wrong_with_a_command() {
         assert_eq!(ClientCommand::parse(""), Err(ClientCommandError::Empty));
-        assert!(matches!(ClientCommand::parse("a 'b"), Err(ClientCommandError::Quotes(_))));
+        assert_eq!(ClientCommand::parse("a 'b"), Err(ClientCommandError::Quotes));
         assert_eq!(
             ClientCommand::parse("a {user}"),
             Err(ClientCommandError::UnknownPlace("user".to_owned()))

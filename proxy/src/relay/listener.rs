@@ -100,6 +100,8 @@ impl Listener {
         let tcp = listen_tcp(settings.listen).map_err(bind_error)?;
         let address = tcp.local_addr().map_err(bind_error)?;
         let udp = match settings.udp {
+            // A proxy that carries TCP carries no datagrams, and past it they would take a way that was not asked for.
+            UdpMode::Relay if settings.route.upstream_proxy.is_some() => None,
             // Another program may own the UDP port; sessions then run over TCP alone, as behind a firewall.
             UdpMode::Relay | UdpMode::Drop => UdpSocket::bind(address).await.ok(),
             UdpMode::Off | UdpMode::Refuse => None,
@@ -114,9 +116,17 @@ impl Listener {
         self.address
     }
 
-    /// Whether RDP-UDP is handled as the settings ask.
-    pub fn has_udp(&self) -> bool {
-        self.udp.is_some() || matches!(self.settings.udp, UdpMode::Off | UdpMode::Refuse)
+    /// Why RDP-UDP is not handled as the settings ask.
+    pub fn udp_trouble(&self) -> Option<&'static str> {
+        match (&self.udp, self.settings.udp) {
+            (Some(_), _) | (None, UdpMode::Off | UdpMode::Refuse) => None,
+            (None, UdpMode::Relay) if self.settings.route.upstream_proxy.is_some() => {
+                Some("no UDP goes through the upstream proxy: sessions will run over TCP alone")
+            }
+            (None, _) => {
+                Some("UDP on that port belongs to another program: sessions will run over TCP alone")
+            }
+        }
     }
 
     /// Runs until enough sessions were served, the time is over, or `interrupted` completes. Every session's record
@@ -132,6 +142,7 @@ impl Listener {
         let shared = Arc::new(Shared::new(self.settings, recorder, self.run_id, Box::new(concluded)));
         let (stop, stopped) = watch::channel(false);
         let (reports, mut reported) = mpsc::unbounded_channel();
+        let mut client = ClientRun::new(&shared.settings, address)?;
         let tcp = self.tcp.into_std().map_err(bind_error)?;
         workers::start(&tcp, &shared, &reports, &stopped).map_err(bind_error)?;
         drop((tcp, reports, stopped));
@@ -139,28 +150,24 @@ impl Listener {
         if let Some(socket) = self.udp {
             background.spawn(relay_udp(socket, shared.clone()));
         }
-        let mut client = ClientRun::new(&shared.settings, address)?;
         let deadline = shared.settings.duration.map(|duration| tokio::time::Instant::now() + duration);
         let mut count = Count::default();
         tokio::pin!(interrupted);
         let finished = loop {
-            let enough = shared.settings.sessions.is_some_and(|most| count.began >= most);
-            if (enough || client.is_over()) && count.open() == 0 {
-                if enough || !client.restart(&shared.settings, address, count.began)? {
-                    break Finished::Done;
-                }
-                shared.attempts.reopen();
-            } else if enough || client.is_over() {
-                shared.attempts.close();
+            match go_on(&mut client, &shared, address, &count) {
+                Ok(true) => {}
+                Ok(false) => break Ok(Finished::Done),
+                // Sessions end in good order all the same.
+                Err(error) => break Err(error),
             }
             tokio::select! {
                 report = reported.recv() => match report {
                     Some(report) => count.note(report),
-                    None => break Finished::Done,
+                    None => break Ok(Finished::Done),
                 },
                 () = client.ended() => {}
-                () = until(deadline) => break Finished::Done,
-                () = &mut interrupted => break Finished::Interrupted,
+                () = until(deadline) => break Ok(Finished::Done),
+                () = &mut interrupted => break Ok(Finished::Interrupted),
             }
         };
         shared.attempts.close();
@@ -171,8 +178,30 @@ impl Listener {
         let _ = tokio::time::timeout(STOP_GRACE, drained).await;
         // What holds the way to the recorder must be gone before its end can be waited for.
         background.shutdown().await;
-        Ok(finished)
+        finished
     }
+}
+
+/// Starts the next attempt where one is due; false when there is nothing more to wait for.
+fn go_on(
+    client: &mut ClientRun,
+    shared: &Shared,
+    address: SocketAddr,
+    count: &Count,
+) -> Result<bool, ListenError> {
+    let enough = shared.settings.sessions.is_some_and(|most| count.began >= most);
+    if !enough && !client.is_over() {
+        return Ok(true);
+    }
+    if count.open() > 0 {
+        shared.attempts.close();
+        return Ok(true);
+    }
+    let goes_on = !enough && client.restart(&shared.settings, address, count.began)?;
+    if goes_on {
+        shared.attempts.reopen();
+    }
+    Ok(goes_on)
 }
 
 /// Sessions that were begun and that are over.

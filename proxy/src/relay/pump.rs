@@ -6,11 +6,11 @@
 use super::splice::Pipe;
 use crate::trace::Side;
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
@@ -29,6 +29,10 @@ const CALM_READS: usize = 8;
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_SIZE]);
 }
+
+/// How long a server may stay silent after the client's FIN. Clients of RDP do not close one direction to go on reading:
+/// the client has left, and a server that hung, or that the network no longer reaches, would never let the session end.
+const SILENCE_AFTER_CLIENT: Duration = Duration::from_secs(10);
 
 /// Sees what passes, after it has passed.
 pub trait Tap {
@@ -72,11 +76,28 @@ pub async fn pump(client: &mut TcpStream, server: &mut TcpStream, tap: &mut impl
     }
     open.source_is_gone = ended.end == Some(FlowEnd::SinkGone);
     tokio::select! {
-        end = poll_fn(|cx| open.poll(cx, tap)) => {
-            [Some(end), ended.end].into_iter().any(|end| end != Some(FlowEnd::Finished))
-        }
+        end = rest_of(open, tap) => [end, ended.end].into_iter().any(|end| end != Some(FlowEnd::Finished)),
         () = reset_of(&ended.source) => true,
     }
+}
+
+/// Copies the direction that is still open to its end; `None` where a server was silent for too long before it.
+async fn rest_of(open: &mut Flow<'_>, tap: &mut impl Tap) -> Option<FlowEnd> {
+    let silence = tokio::time::sleep(SILENCE_AFTER_CLIENT);
+    tokio::pin!(silence);
+    let mut reads = open.reads;
+    poll_fn(|cx| {
+        if let Poll::Ready(end) = open.poll(cx, tap) {
+            return Poll::Ready(Some(end));
+        }
+        // A client that takes its time to read has not left.
+        if open.reads != reads || !open.holds_nothing() || open.from == Side::Client {
+            reads = open.reads;
+            silence.as_mut().reset(tokio::time::Instant::now() + SILENCE_AFTER_CLIENT);
+        }
+        silence.as_mut().poll(cx).map(|()| None)
+    })
+    .await
 }
 
 /// Waits for the reset of a side that nobody reads from any more; for ever where the system does not tell.
@@ -108,6 +129,8 @@ struct Flow<'a> {
     pending_start: usize,
     pipe: Option<Pipe>,
     calm_reads: usize,
+    /// How often something was read.
+    reads: u64,
     /// The source sent FIN; it is still to be passed on.
     finishing: bool,
     /// Writing to our source failed: its end is a reset, even where the system reports a plain end of file.
@@ -125,6 +148,7 @@ impl<'a> Flow<'a> {
             pending_start: 0,
             pipe: None,
             calm_reads: 0,
+            reads: 0,
             finishing: false,
             source_is_gone: false,
             end: None,
@@ -157,6 +181,7 @@ impl<'a> Flow<'a> {
                 Some(_) => ready!(self.poll_move(cx, tap)),
                 None => ready!(self.poll_once(cx, tap)),
             };
+            self.reads += 1;
             match read {
                 Ok(0) if self.source_is_gone => return Poll::Ready(self.reset(tap)),
                 Ok(0) => {
@@ -170,6 +195,11 @@ impl<'a> Flow<'a> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Whether the sink has taken everything that was read.
+    fn holds_nothing(&self) -> bool {
+        self.pending.is_empty() && self.pipe.as_ref().is_none_or(Pipe::is_empty)
     }
 
     fn reset(&self, tap: &mut impl Tap) -> FlowEnd {

@@ -88,6 +88,11 @@ impl SharedSession {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
+    /// The server that TCP is connected to.
+    pub fn server(&self) -> Option<SocketAddr> {
+        self.lock().trace.timeline().summary().server.as_ref()?.parse().ok()
+    }
+
     /// A datagram of the RDP-UDP side channel.
     pub fn datagram(&self, at: Instant, from: Side, bytes: &[u8]) {
         let mut observed = self.lock();

@@ -33,6 +33,11 @@ mod linux {
             Ok(Pipe { reader, writer, held: 0 })
         }
 
+        /// Whether everything that went in has come out.
+        pub(in crate::relay) fn is_empty(&self) -> bool {
+            self.held == 0
+        }
+
         /// Takes bytes from `source`; 0 is its end.
         pub(in crate::relay) fn poll_fill(
             &mut self,
@@ -82,3 +87,11 @@ mod linux {
 /// Where the system has no splice there is no pipe, and bytes go through a buffer.
 #[cfg(not(target_os = "linux"))]
 pub(super) enum Pipe {}
+
+#[cfg(not(target_os = "linux"))]
+impl Pipe {
+    /// There is none to ask.
+    pub(super) fn is_empty(&self) -> bool {
+        match *self {}
+    }
+}

@@ -67,8 +67,8 @@ impl UdpSessions {
     }
 }
 
-/// Relays datagrams that arrive at `listener` to `server` until the future is dropped; with [`UdpMode::Drop`] they are
-/// only seen.
+/// Relays datagrams that arrive at `listener` to the server of the client's session, or to `server` where it has none,
+/// until the future is dropped; with [`UdpMode::Drop`] they are only seen.
 pub async fn relay(listener: UdpSocket, server: SocketAddr, mode: UdpMode, sessions: Arc<UdpSessions>) {
     let listener = Arc::new(listener);
     let mut flows: HashMap<SocketAddr, mpsc::Sender<Vec<u8>>> = HashMap::new();
@@ -93,6 +93,9 @@ pub async fn relay(listener: UdpSocket, server: SocketAddr, mode: UdpMode, sessi
                     None if flows.len() >= MOST_FLOWS => continue,
                     None => {
                         let (sender, receiver) = mpsc::channel(FLOW_QUEUE);
+                        // Of a name's addresses the one that TCP was connected to.
+                        let session = sessions.newest(client.ip());
+                        let server = session.and_then(|session| session.server()).unwrap_or(server);
                         tasks.spawn(flow(client, server, listener.clone(), receiver, sessions.clone()));
                         flows.entry(client).or_insert(sender)
                     }

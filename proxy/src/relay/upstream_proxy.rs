@@ -56,6 +56,10 @@ impl FromStr for UpstreamProxy {
     type Err = ProxyUrlError;
 
     fn from_str(url: &str) -> Result<UpstreamProxy, ProxyUrlError> {
+        // First, so that no other error repeats what may hold a password.
+        if url.contains('@') {
+            return Err(ProxyUrlError::Credentials);
+        }
         let (protocol, rest, port) = if let Some(rest) = url.strip_prefix("http://") {
             (ProxyProtocol::Http, rest, HTTP_PORT)
         } else if let Some(rest) = url.strip_prefix("socks5://") {
@@ -63,9 +67,6 @@ impl FromStr for UpstreamProxy {
         } else {
             return Err(ProxyUrlError::Scheme(url.to_owned()));
         };
-        if rest.contains('@') {
-            return Err(ProxyUrlError::Credentials);
-        }
         let address = Target::parse(rest.trim_end_matches('/'), port)?;
         Ok(UpstreamProxy { protocol, address })
     }
@@ -181,6 +182,7 @@ mod tests {
         assert_eq!(parsed("http://gate.example:3128").unwrap().to_string(), "http://gate.example:3128");
         assert_eq!(parsed("socks5://127.0.0.1/").unwrap().to_string(), "socks5://127.0.0.1:1080");
         assert_eq!(parsed("http://user:secret@gate"), Err(ProxyUrlError::Credentials));
+        assert_eq!(parsed("https://user:secret@gate"), Err(ProxyUrlError::Credentials));
         assert!(matches!(parsed("https://gate"), Err(ProxyUrlError::Scheme(_))));
         assert!(matches!(parsed("http://"), Err(ProxyUrlError::Address(_))));
     }
