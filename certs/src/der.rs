@@ -47,7 +47,8 @@ pub(crate) fn read(input: &[u8]) -> Option<(Element<'_>, &[u8])> {
             return None;
         }
         let (bytes, after) = rest.split_at_checked(count)?;
-        length = bytes.iter().try_fold(0usize, |sum, &byte| sum.checked_mul(256)?.checked_add(byte.into()))?;
+        length =
+            bytes.iter().try_fold(0usize, |sum, &byte| sum.checked_mul(256)?.checked_add(byte.into()))?;
         rest = after;
     }
     let (content, after) = rest.split_at_checked(length)?;

@@ -220,6 +220,7 @@ impl PrivateKey {
     }
 
     /// Signs the hash of `message` with RSASSA-PSS, the salt as long as the hash, as TLS 1.3 does (RFC 8446 4.2.3).
+    /// Together with [`PrivateKey::sign`] this is what a TLS server needs whose library refuses a short key.
     pub fn sign_pss(&self, hash: Hash, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         let error = KeyError::Sign { kind: self.kind(), hash };
         match &self.secret {
@@ -288,5 +289,125 @@ impl rcgen::SigningKey for PrivateKey {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
         let hash = if self.kind() == KeyKind::P384 { Hash::Sha384 } else { Hash::Sha256 };
         PrivateKey::sign(self, hash, message).map_err(|_| rcgen::Error::RemoteKeyError)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mint::self_signed;
+    use crate::testing::{as_text, openssl, openssl_is_here, rsa_key};
+    use proptest::prelude::*;
+    use rsa::pkcs1::EncodeRsaPrivateKey as _;
+
+    fn p256_secret(key: &PrivateKey) -> p256::SecretKey {
+        p256::SecretKey::from_pkcs8_der(key.pkcs8()).unwrap()
+    }
+
+    #[test]
+    fn keys_survive_every_form() {
+        for kind in [KeyKind::P256, KeyKind::P384] {
+            let key = PrivateKey::generate(kind).unwrap();
+            let again = PrivateKey::from_pkcs8(key.pkcs8()).unwrap();
+            assert_eq!((again.kind(), &again.public, again.pkcs8()), (kind, &key.public, key.pkcs8()));
+        }
+        let key = PrivateKey::generate(KeyKind::P256).unwrap();
+        let sec1 = p256_secret(&key).to_sec1_der().unwrap();
+        assert_eq!(PrivateKey::from_sec1(&sec1).unwrap().public, key.public);
+        let rsa = RsaPrivateKey::from_pkcs8_der(rsa_key().pkcs8()).unwrap();
+        let pkcs1 = rsa.to_pkcs1_der().unwrap();
+        let again = PrivateKey::from_pkcs1(pkcs1.as_bytes()).unwrap();
+        assert_eq!((again.kind(), &again.public), (KeyKind::WINDOWS, &rsa_key().public));
+    }
+
+    #[test]
+    fn a_key_belongs_to_its_own_certificate_alone() {
+        let (one, other) = (self_signed("a", 0, 1).unwrap(), self_signed("a", 0, 1).unwrap());
+        assert!(one.key.belongs_to(one.leaf()));
+        assert!(!one.key.belongs_to(other.leaf()));
+        assert!(!rsa_key().belongs_to(one.leaf()));
+        assert!(!one.key.belongs_to(b"no certificate"));
+    }
+
+    #[test]
+    fn nothing_of_the_key_is_in_its_debug_form_or_in_errors() {
+        assert_eq!(format!("{:?}", rsa_key()), "PrivateKey(RSA 2048)");
+        let mut damaged = rsa_key().pkcs8().to_vec();
+        damaged.truncate(damaged.len() / 2);
+        let error = PrivateKey::from_pkcs8(&damaged).unwrap_err();
+        assert_eq!(error.to_string(), "the private key cannot be read");
+    }
+
+    #[test]
+    fn other_algorithms_are_named() {
+        // Ed25519, RFC 8410 10.3.
+        let mut ed25519 = hex::decode("302e020100300506032b657004220420").unwrap();
+        ed25519.extend([7; 32]);
+        assert_eq!(
+            PrivateKey::from_pkcs8(&ed25519).unwrap_err().to_string(),
+            "the private key is neither RSA nor ECDSA over P-256 or P-384 (it is 1.3.101.112)"
+        );
+    }
+
+    #[test]
+    fn what_no_key_can_sign_is_an_error() {
+        let ecdsa = PrivateKey::generate(KeyKind::P256).unwrap();
+        let error = ecdsa.sign_pss(Hash::Sha256, b"x").unwrap_err();
+        assert_eq!(error.to_string(), "a key of the kind ECDSA P-256 cannot make a signature with Sha256");
+        let short = PrivateKey::generate(KeyKind::Rsa { bits: 512 }).unwrap();
+        assert!(short.sign(Hash::Sha512, b"x").is_err());
+    }
+
+    #[test]
+    fn openssl_verifies_the_signatures() {
+        if !openssl_is_here() {
+            return;
+        }
+        let weak = PrivateKey::generate(KeyKind::WEAK).unwrap();
+        assert_eq!(weak.kind(), KeyKind::WEAK);
+        let (p256, p384) =
+            (PrivateKey::generate(KeyKind::P256).unwrap(), PrivateKey::generate(KeyKind::P384).unwrap());
+        for key in [&weak, rsa_key(), &p256, &p384] {
+            for (hash, name) in [(Hash::Sha1, "-sha1"), (Hash::Sha256, "-sha256"), (Hash::Sha384, "-sha384")]
+            {
+                verify(key, &key.sign(hash, b"message").unwrap(), &[name]);
+                if let KeyKind::Rsa { .. } = key.kind() {
+                    let pss = ["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:digest", name];
+                    verify(key, &key.sign_pss(hash, b"message").unwrap(), &pss);
+                }
+            }
+        }
+    }
+
+    fn verify(key: &PrivateKey, signature: &[u8], options: &[&str]) {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, bytes: &[u8]| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            path
+        };
+        let public = rcgen::PublicKeyData::subject_public_key_info(key);
+        let public = file("public.pem", crate::load::pem("PUBLIC KEY", &public).as_bytes());
+        let (signature, message) = (file("signature", signature), file("message", b"message"));
+        let files = ["-verify", as_text(&public), "-signature", as_text(&signature), as_text(&message)];
+        let said = openssl(&[&["dgst"], options, &files].concat());
+        assert!(said.contains("Verified OK"), "{:?} {options:?}: {said}", key.kind());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = (
+                PrivateKey::from_pkcs8(&bytes), PrivateKey::from_pkcs1(&bytes), PrivateKey::from_sec1(&bytes)
+            );
+        }
+
+        #[test]
+        fn damaged_keys_are_read_without_panic(at in 0usize..200, value in any::<u8>()) {
+            let mut bytes = PrivateKey::generate(KeyKind::P256).unwrap().pkcs8().to_vec();
+            let at = at % bytes.len();
+            bytes[at] = value;
+            let _ = PrivateKey::from_pkcs8(&bytes);
+        }
     }
 }

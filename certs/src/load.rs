@@ -82,7 +82,9 @@ pub enum LoadError {
     #[error("the password is wrong")]
     WrongPassword,
     /// Encrypted in a way that is not read.
-    #[error("its key is encrypted in the old OpenSSL way, which is not read: convert it with `openssl pkcs8 -topk8`")]
+    #[error(
+        "its key is encrypted in the old OpenSSL way, which is not read: convert it with `openssl pkcs8 -topk8`"
+    )]
     OldEncryption,
     /// A PFX file that is damaged or uses something unknown.
     #[error("the PFX file cannot be read: {reason}")]
@@ -112,7 +114,8 @@ pub(crate) fn read_file(file: File) -> std::io::Result<Zeroizing<Vec<u8>>> {
 
 /// The certificates in a PEM, DER or PFX file, in its order.
 pub fn certificates(bytes: &[u8], password: Option<&str>) -> Result<Vec<Vec<u8>>, LoadError> {
-    let certificates = if is_pem(bytes) { pem_certificates(bytes)? } else { contents(bytes, password)?.certificates };
+    let certificates =
+        if is_pem(bytes) { pem_certificates(bytes)? } else { contents(bytes, password)?.certificates };
     checked(certificates)
 }
 
@@ -249,13 +252,14 @@ fn decrypt(der: &[u8], password: Option<&str>) -> Result<PrivateKey, LoadError> 
 }
 
 fn pfx_contents(bytes: &[u8], password: Option<&str>) -> Result<Contents, LoadError> {
-    let archive = Pkcs12Archive::from_pkcs12(bytes, password.unwrap_or_default()).map_err(|error| {
-        match (error, password) {
-            (Pkcs12Error::MacError(_), None) => LoadError::PasswordNeeded,
-            (Pkcs12Error::MacError(_), Some(_)) => LoadError::WrongPassword,
-            (other, _) => LoadError::Pfx { reason: other.to_string() },
-        }
-    })?;
+    let archive =
+        Pkcs12Archive::from_pkcs12(bytes, password.unwrap_or_default()).map_err(|error| {
+            match (error, password) {
+                (Pkcs12Error::MacError(_), None) => LoadError::PasswordNeeded,
+                (Pkcs12Error::MacError(_), Some(_)) => LoadError::WrongPassword,
+                (other, _) => LoadError::Pfx { reason: other.to_string() },
+            }
+        })?;
     let keys = archive.keys.iter().map(|bag| PrivateKey::from_pkcs8(bag.key.as_der()));
     Ok(Contents {
         certificates: archive.certs.iter().map(|bag| bag.cert.as_der().to_vec()).collect(),

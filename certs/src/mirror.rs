@@ -94,9 +94,7 @@ fn key(
 fn kind_like(original: &Certificate) -> KeyKind {
     match (original.key_algorithm.as_str(), original.key_bits) {
         ("RSA", Some(bits)) => KeyKind::Rsa {
-            bits: usize::try_from(bits)
-                .unwrap_or(MAXIMUM_RSA_BITS)
-                .clamp(MINIMUM_RSA_BITS, MAXIMUM_RSA_BITS),
+            bits: usize::try_from(bits).unwrap_or(MAXIMUM_RSA_BITS).clamp(MINIMUM_RSA_BITS, MAXIMUM_RSA_BITS),
         },
         ("ECDSA P-384" | "ECDSA P-521", _) => KeyKind::P384,
         (algorithm, _) if algorithm.starts_with("ECDSA") || algorithm.starts_with("Ed") => KeyKind::P256,
@@ -135,15 +133,15 @@ fn leave_out(template: &mut Template) -> Vec<String> {
     if names.is_empty() {
         Vec::new()
     } else {
-        vec![format!("it is without the extensions that speak of the original's key or issuer: {}", names.join(", "))]
+        vec![format!(
+            "it is without the extensions that speak of the original's key or issuer: {}",
+            names.join(", ")
+        )]
     }
 }
 
 fn name_if_not_copied(extension: &Extension) -> Option<&'static str> {
-    NOT_COPIED
-        .iter()
-        .find(|(identifier, _)| *identifier == extension.identifier)
-        .map(|(_, name)| *name)
+    NOT_COPIED.iter().find(|(identifier, _)| *identifier == extension.identifier).map(|(_, name)| *name)
 }
 
 fn dates(now: i64) -> Result<Vec<u8>, MintError> {
@@ -171,10 +169,16 @@ fn date(unix_seconds: i64) -> Result<Vec<u8>, MintError> {
 /// Adds what is missing among the alternative names. Where there were none, clients went by the common name, which
 /// therefore joins them.
 fn add_names(template: &mut Template, original: &Certificate, names: &[Name]) {
-    let existing = template.extension(SUBJECT_ALTERNATIVE_NAME).and_then(Extension::value).and_then(der::read);
+    let existing =
+        template.extension(SUBJECT_ALTERNATIVE_NAME).and_then(Extension::value).and_then(der::read);
     let mut all: Vec<Vec<u8>> = match existing.and_then(|(names, _)| der::read_all(names.content)) {
         Some(names) => names.iter().map(|name| name.whole.to_vec()).collect(),
-        None => original.subject_cn.iter().filter_map(|name| name.parse().ok()).map(|name| general_name(&name)).collect(),
+        None => original
+            .subject_cn
+            .iter()
+            .filter_map(|name| name.parse().ok())
+            .map(|name| general_name(&name))
+            .collect(),
     };
     for name in names.iter().map(general_name) {
         if !all.contains(&name) {

@@ -181,10 +181,11 @@ mod tests {
 
     #[test]
     fn modes_are_read_as_they_are_written() {
-        for text in ["passthrough", "fresh", "mirror", "mirror+dates", "mirror+dates,names,issuer,usage,strength"]
-            .into_iter()
-            .chain(Fault::ALL.map(Fault::word))
-            .chain(["file:/srv/rdp key.pfx", "file:C:\\keys\\rdp.pfx", "file:mirror"])
+        for text in
+            ["passthrough", "fresh", "mirror", "mirror+dates", "mirror+dates,names,issuer,usage,strength"]
+                .into_iter()
+                .chain(Fault::ALL.map(Fault::word))
+                .chain(["file:/srv/rdp key.pfx", "file:C:\\keys\\rdp.pfx", "file:mirror"])
         {
             assert_eq!(text.parse::<CertificateMode>().unwrap().to_string(), text);
         }
@@ -200,12 +201,25 @@ mod tests {
     #[test]
     fn wrong_words_are_told_what_is_allowed() {
         let bad = [
-            "", "Fresh", "fresh ", "mirror+", "mirror+dates,", "mirrordates", "mirror+key", "file:", "file",
-            "sha-1", "expired,sha1", "fresh+dates",
+            "",
+            "Fresh",
+            "fresh ",
+            "mirror+",
+            "mirror+dates,",
+            "mirrordates",
+            "mirror+key",
+            "file:",
+            "file",
+            "sha-1",
+            "expired,sha1",
+            "fresh+dates",
         ];
         for text in bad {
             let error = text.parse::<CertificateMode>().unwrap_err().to_string();
-            assert!(error.starts_with(&format!("{text:?} is no certificate mode; allowed are passthrough, fresh")));
+            assert!(
+                error
+                    .starts_with(&format!("{text:?} is no certificate mode; allowed are passthrough, fresh"))
+            );
             assert!(error.ends_with("weak-key, file:PATH"), "{error}");
         }
     }

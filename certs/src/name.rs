@@ -94,7 +94,8 @@ mod tests {
         assert_eq!(name("MY_PC-1"), Name::Dns("my_pc-1".to_owned()));
         assert_eq!(name("*.corp.example").to_string(), "*.corp.example");
         assert_eq!(name("[2001:db8::7]").to_string(), "2001:db8::7");
-        for bad in ["", ".", "a..b", "a b", "rechner-ä", "a.*.b", "x\0y", &"a".repeat(64), &"a.".repeat(200)] {
+        for bad in ["", ".", "a..b", "a b", "rechner-ä", "a.*.b", "x\0y", &"a".repeat(64), &"a.".repeat(200)]
+        {
             assert!(bad.parse::<Name>().is_err(), "{bad}");
         }
         assert_eq!(

@@ -50,9 +50,23 @@ pub(crate) fn openssl_verify(root: &[u8], chain: &[Vec<u8>], host: &str) -> Stri
         path.to_str().unwrap().to_owned()
     };
     let (root, leaf) = (file("root.pem", &[root.to_vec()]), file("leaf.pem", &chain[..1]));
-    let (now, option) = (NOW.to_string(), if host.parse::<std::net::IpAddr>().is_ok() { "-verify_ip" } else { "-verify_hostname" });
+    let (now, option) = (
+        NOW.to_string(),
+        if host.parse::<std::net::IpAddr>().is_ok() { "-verify_ip" } else { "-verify_hostname" },
+    );
     openssl(&[
-        "verify", "-attime", &now, "-purpose", "sslserver", "-auth_level", "2", "-CAfile", &root, option, host, &leaf,
+        "verify",
+        "-attime",
+        &now,
+        "-purpose",
+        "sslserver",
+        "-auth_level",
+        "2",
+        "-CAfile",
+        &root,
+        option,
+        host,
+        &leaf,
     ])
 }
 

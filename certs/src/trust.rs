@@ -36,6 +36,7 @@ pub struct TrustedCa {
     pub thumbprint: String,
 }
 
+const CERTUTIL: &str = "certutil";
 const KEYCHAIN: &str = "login.keychain-db";
 
 impl System {
@@ -57,7 +58,7 @@ impl System {
     pub fn trust(self, ca: &TrustedCa) -> Vec<Command> {
         let file = path(&ca.file);
         match self {
-            System::Windows => vec![command("certutil", ["-user", "-addstore", "Root", &file])],
+            System::Windows => vec![command(CERTUTIL, ["-user", "-addstore", "Root", &file])],
             System::MacOs => vec![command(
                 "security",
                 ["add-trusted-cert", "-r", "trustRoot", "-p", "ssl", "-k", KEYCHAIN, &file],
@@ -72,7 +73,7 @@ impl System {
     /// Commands after which the system is as before [`System::trust`], and no other CA is touched.
     pub fn untrust(self, ca: &TrustedCa) -> Vec<Command> {
         match self {
-            System::Windows => vec![command("certutil", ["-user", "-delstore", "Root", &ca.thumbprint])],
+            System::Windows => vec![command(CERTUTIL, ["-user", "-delstore", "Root", &ca.thumbprint])],
             System::MacOs => vec![
                 command("security", ["remove-trusted-cert", &path(&ca.file)]),
                 command("security", ["delete-certificate", "-Z", &ca.thumbprint.to_uppercase(), KEYCHAIN]),
@@ -113,17 +114,108 @@ fn path(path: &Path) -> String {
 }
 
 impl fmt::Display for Command {
-    /// As it is typed into a shell; quoted where needed, with the quotes that all three systems understand.
+    /// As it is typed into a shell of the system that the program belongs to.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.program)?;
         for argument in &self.arguments {
-            let plain = argument.chars().all(|it| it.is_ascii_alphanumeric() || "-_./:\\=,+~".contains(it));
+            let plain = argument.chars().all(|it| it.is_ascii_alphanumeric() || "-_./:=,+~".contains(it));
             if plain && !argument.is_empty() {
                 write!(formatter, " {argument}")?;
-            } else {
+            } else if self.program == CERTUTIL {
                 write!(formatter, " \"{argument}\"")?;
+            } else {
+                write!(formatter, " '{}'", argument.replace('\'', r"'\''"))?;
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{as_text, authority};
+
+    fn ca() -> TrustedCa {
+        TrustedCa { file: "/tmp/my ca.pem".into(), thumbprint: "ab12".to_owned() }
+    }
+
+    fn typed(commands: &[Command]) -> Vec<String> {
+        commands.iter().map(Command::to_string).collect()
+    }
+
+    #[test]
+    fn windows_and_macos_trust_for_the_user() {
+        let windows = TrustedCa { file: r"C:\rdp scope\ca.pem".into(), thumbprint: "ab12".to_owned() };
+        assert_eq!(
+            typed(&System::Windows.trust(&windows)),
+            [r#"certutil -user -addstore Root "C:\rdp scope\ca.pem""#]
+        );
+        assert_eq!(typed(&System::Windows.untrust(&windows)), ["certutil -user -delstore Root ab12"]);
+        assert_eq!(
+            typed(&System::MacOs.trust(&ca())),
+            ["security add-trusted-cert -r trustRoot -p ssl -k login.keychain-db '/tmp/my ca.pem'"]
+        );
+        assert_eq!(
+            typed(&System::MacOs.untrust(&ca())),
+            [
+                "security remove-trusted-cert '/tmp/my ca.pem'",
+                "security delete-certificate -Z AB12 login.keychain-db"
+            ]
+        );
+    }
+
+    #[test]
+    fn linux_removes_what_it_installed() {
+        assert_eq!(
+            typed(&System::Debian.trust(&ca())),
+            [
+                "sudo install -m 0644 '/tmp/my ca.pem' /usr/local/share/ca-certificates/rdpscope-ab12.crt",
+                "sudo update-ca-certificates --fresh"
+            ]
+        );
+        for system in [System::Debian, System::Fedora, System::Arch] {
+            let (trust, untrust) = (system.trust(&ca()), system.untrust(&ca()));
+            assert_eq!(untrust[0].arguments.last(), trust[0].arguments.last(), "{system:?}");
+            assert_eq!(untrust[0].arguments[..2], ["rm", "--"]);
+            assert_eq!(untrust[1], trust[1]);
+        }
+    }
+
+    #[test]
+    fn linux_families_are_told_apart() {
+        assert_eq!(System::of_linux("NAME=\"Debian GNU/Linux\"\nID=debian\n"), Some(System::Debian));
+        assert_eq!(System::of_linux("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"), Some(System::Debian));
+        assert_eq!(System::of_linux("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n"), Some(System::Fedora));
+        assert_eq!(System::of_linux("ID=manjaro\nID_LIKE=arch\n"), Some(System::Arch));
+        assert_eq!(System::of_linux("ID_LIKE_NOT=debian\nID=alpine\n"), None);
+        assert_eq!(System::of_linux(""), None);
+    }
+
+    #[test]
+    fn what_is_typed_is_one_argument_each() {
+        let odd = TrustedCa { file: "-it's $(x).pem".into(), thumbprint: String::new() };
+        assert!(System::MacOs.trust(&odd)[0].to_string().ends_with(r"'./-it'\''s $(x).pem'"));
+    }
+
+    /// The install command, without the rights of root, with the real program, and what undoes it.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_commands_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ca.pem");
+        let authority = authority(&["host.example"]);
+        std::fs::write(&file, authority.certificate_pem()).unwrap();
+        let installed = dir.path().join("installed.crt");
+        let ca = TrustedCa { file, thumbprint: authority.thumbprint() };
+        let run = |command: &Command| {
+            let mut arguments = command.arguments.clone();
+            *arguments.last_mut().unwrap() = as_text(&installed).to_owned();
+            std::process::Command::new(&arguments[0]).args(&arguments[1..]).status().unwrap().success()
+        };
+        assert!(run(&System::Debian.trust(&ca)[0]));
+        assert_eq!(std::fs::read_to_string(&installed).unwrap(), authority.certificate_pem());
+        assert!(run(&System::Debian.untrust(&ca)[0]));
+        assert!(!installed.exists());
     }
 }

@@ -1,8 +1,6 @@
 //! A CA kept in a folder across runs, so that it is trusted once.
 
-use super::{
-    Authority, AuthorityError, IPV4_SUBTREE, IPV6_SUBTREE, KEPT_VALIDITY, WRONG_NAME,
-};
+use super::{Authority, AuthorityError, IPV4_SUBTREE, IPV6_SUBTREE, KEPT_VALIDITY, WRONG_NAME};
 use crate::inspect::{Validity, inspect};
 use crate::key::{KeyKind, PrivateKey};
 use crate::load;
