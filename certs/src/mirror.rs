@@ -235,7 +235,7 @@ fn describe(
     for name in named.filter_map(|name| name.parse::<Name>().ok()) {
         if !request.authority.permits(&name) {
             minted.differences.push(format!(
-                "it carries the name {name}, for which the session CA may not sign, so that clients refuse it"
+                "it carries the name {name}, for which the session CA may not sign, so that clients may refuse it"
             ));
         }
     }

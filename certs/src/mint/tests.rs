@@ -348,7 +348,7 @@ mod mirrored {
         let minted = make("mirror", &authority, &chain, LeafKey::Given(rsa_key())).unwrap();
         assert_eq!(
             minted.differences.last().unwrap(),
-            "it carries the name old-name.corp.example, for which the session CA may not sign, so that clients refuse it"
+            "it carries the name old-name.corp.example, for which the session CA may not sign, so that clients may refuse it"
         );
         let mut template = Template::read(&windows()).unwrap();
         let p384 = PrivateKey::generate(KeyKind::P384).unwrap();
