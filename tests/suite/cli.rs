@@ -244,11 +244,8 @@ mod sessions {
         assert_eq!(finished.sessions.len(), 2);
         for session in &finished.sessions {
             let id = &session.lines()[0]["session"];
-            let said: Vec<Value> = lines
-                .iter()
-                .filter(|line| line["session"] == *id)
-                .map(|line| without_session(line))
-                .collect();
+            let said: Vec<Value> =
+                lines.iter().filter(|line| line["session"] == *id).map(without_session).collect();
             let kept: Vec<Value> = session.lines().iter().map(without_session).collect();
             assert_eq!(said, kept, "standard output and the trace say the same");
         }

@@ -217,16 +217,10 @@ pub async fn run(
 
 /// Connects and relays until both sides are done.
 async fn serve(client: &mut TcpStream, route: &Route, session: &SharedSession, mut tap: SessionTap<'_>) {
-    let mut first = Vec::new();
-    let connected = {
-        let connecting = reach(route, session);
-        tokio::select! {
-            connected = connecting => connected,
-            ending = listen_ahead(client, &mut first, &mut tap) => {
-                client_gave_up(session, ending);
-                return;
-            }
-        }
+    // On the heap, so that a session that runs for hours does not keep the memory of its first milliseconds.
+    let (connected, first) = match Box::pin(meet(client, route, session, &mut tap)).await {
+        Ok(met) => met,
+        Err(ending) => return client_gave_up(session, ending),
     };
     let Some(mut server) = connected else {
         reset(client);
@@ -239,6 +233,7 @@ async fn serve(client: &mut TcpStream, route: &Route, session: &SharedSession, m
         reset(client);
         return;
     }
+    drop(first);
     let was_reset = pump(client, &mut server, &mut tap).await;
     if let Some(info) = tcp_info(&server) {
         session.lock().trace.say(Leg::Server, None, Phase::Tcp, Detail::TcpInfo(info));
@@ -247,6 +242,22 @@ async fn serve(client: &mut TcpStream, route: &Route, session: &SharedSession, m
         reset(client);
         reset(&server);
     }
+}
+
+/// Reaches the server while the client already speaks: the server, where it could be reached, and what the client has
+/// said so far. The error is how the client went away before.
+async fn meet(
+    client: &TcpStream,
+    route: &Route,
+    session: &SharedSession,
+    tap: &mut SessionTap<'_>,
+) -> Result<(Option<TcpStream>, Vec<u8>), Ending> {
+    let mut first = Vec::new();
+    let connected = tokio::select! {
+        connected = reach(route, session) => connected,
+        ending = listen_ahead(client, &mut first, tap) => return Err(ending),
+    };
+    Ok((connected, first))
 }
 
 /// Reads what the client sends while the server is being connected, so that it is seen at its time. Comes back only

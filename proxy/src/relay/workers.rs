@@ -64,12 +64,7 @@ impl Worker {
             tokio::select! {
                 (stream, peer, permit) = accept(&listener, &self.shared) => {
                     self.report(Report::Began);
-                    let session = serve(stream, peer, self.shared.clone(), self.stop.clone());
-                    sessions.spawn(async move {
-                        let record = session.await;
-                        drop(permit);
-                        record
-                    });
+                    sessions.spawn(serve(stream, peer, permit, self.shared.clone(), self.stop.clone()));
                 }
                 Some(session) = sessions.join_next() => self.concluded(session.ok()),
                 _ = stopped.wait_for(|stop| *stop) => break,
@@ -119,6 +114,7 @@ async fn accept(listener: &TcpListener, shared: &Shared) -> (TcpStream, SocketAd
 async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
+    _room: OwnedSemaphorePermit,
     shared: Arc<Shared>,
     stop: watch::Receiver<bool>,
 ) -> Record {
