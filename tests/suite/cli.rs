@@ -2,7 +2,7 @@
 
 use crate::support::process::{Lines, Process};
 use crate::support::rdpscope::{Rdpscope, program};
-use crate::support::scripted::Side::{Client, Server};
+use crate::support::scripted::Side::Server;
 use crate::support::scripted::bytes::{HYBRID, SSL, connection_request, negotiation_failure};
 use crate::support::scripted::{Conversation, Ends, listener};
 use serde_json::Value;

@@ -12,11 +12,13 @@ use crate::support::scripted::{Conversation, Ends};
 use rustls::version::TLS13;
 use socket2::SockRef;
 use std::io::{Read, Write};
-use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 /// How long a client waits before it gives up: more than the three seconds that a verdict wants to have waited.
 const PATIENCE: Duration = Duration::from_secs(4);
+/// The same for TLS, whose verdict wants five.
+const PATIENCE_WITH_TLS: Duration = Duration::from_secs(6);
 /// Longer than any step takes here.
 const WITHIN: Duration = Duration::from_secs(20);
 
@@ -29,9 +31,9 @@ impl Network {
         Rdpscope::start_as(self.rdpscope(), target, &["--listen", "127.0.0.1:0", "--sessions", "1"])
     }
 
-    /// A listener on both families of the server's machine.
+    /// A listener on the IPv4 address of the server's machine; its IPv6 address refuses.
     fn listener(&self) -> TcpListener {
-        self.at_server(|| TcpListener::bind((Ipv6Addr::UNSPECIFIED, PORT)).expect("nobody else is there"))
+        self.at_server(|| TcpListener::bind((SERVER_V4, PORT)).expect("nobody else is there"))
     }
 
     fn connect(&self, address: SocketAddr) -> TcpStream {
@@ -50,7 +52,8 @@ fn attempt(network: &Network, target: &str) -> Finished {
     let rdpscope = network.start(target);
     let mut client = network.connect(rdpscope.address);
     client.set_read_timeout(Some(PATIENCE)).expect("a socket takes its options");
-    client.write_all(&connection_request("alice", SSL | HYBRID)).expect("rdpscope takes the request");
+    // Where it is cut at once the request may come too late.
+    let _ = client.write_all(&connection_request("alice", SSL | HYBRID));
     // An answer, a cut or nothing at all: the trace says which it was.
     let _ = client.read(&mut [0; 64]);
     drop(client);
@@ -137,7 +140,7 @@ fn a_client_hello_that_vanishes_stalls_tls() {
     network.fault("tcp dport 3389 @ih,0,16 0x1603 drop");
     let listener = network.listener();
     let (rdpscope, client, server) = until_the_client_hello(&network, &listener);
-    client.set_read_timeout(Some(PATIENCE)).expect("a socket takes its options");
+    client.set_read_timeout(Some(PATIENCE_WITH_TLS)).expect("a socket takes its options");
     (&client).read(&mut [0; 64]).expect_err("nothing comes");
     drop(client);
     // The server never sees that the client has gone, and still the user gets a verdict.
@@ -218,9 +221,9 @@ fn second_address(network: &Network) -> Finished {
 #[test]
 fn the_second_address_is_tried_at_once_when_the_first_refuses() {
     let Some(network) = Network::new() else { return };
-    network.fault("ip6 nexthdr tcp reject with tcp reset");
     let finished = second_address(&network);
-    assert_eq!(addresses(finished.session(), "connect_failed"), both()[..1]);
+    let session = finished.session();
+    assert_eq!(addresses(session, "connect_failed"), both()[..1], "{session}");
 }
 
 #[test]
@@ -237,7 +240,6 @@ fn the_second_address_is_tried_beside_the_first_when_that_is_silent() {
 #[test]
 fn udp_goes_to_the_address_that_tcp_found() {
     let Some(network) = Network::new() else { return };
-    network.fault("ip6 nexthdr tcp reject with tcp reset");
     let listener = network.listener();
     let sockets = [SERVER_V6, SERVER_V4].map(|address| {
         let socket = network.at_server(|| UdpSocket::bind((address, PORT)).expect("nobody else is there"));

@@ -138,6 +138,7 @@ fn drop_swallows_and_tells_that_nothing_answered() {
     assert!(client.received.is_empty(), "nor does the client");
     let session = finished.session();
     assert_eq!(udp_events(session), ["syn", "unanswered"], "{session}");
+    assert_eq!(session.outcome("udp"), Some("failed"), "{session}");
     assert_eq!(session.summary()["udp"]["established"], false, "{session}");
     assert_eq!(session.summary()["udp"]["syn_count"], client.sent.len(), "{session}");
 }

@@ -85,9 +85,8 @@ impl Network {
 
     /// What the server's side does with packets that come in: a rule of nftables.
     pub(crate) fn fault(&self, rule: &str) {
-        let ruleset = format!(
-            "table inet faults {{ chain input {{ type filter hook input priority 0; policy accept; {rule}; }} }}\n"
-        );
+        let hook = "type filter hook input priority 0; policy accept;";
+        let ruleset = format!("table inet faults {{\nchain input {{\n{hook}\n{rule}\n}}\n}}\n");
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.server, "nft", "-f", "-"]).stdin(Stdio::piped());
         let mut nft = command.stdout(Stdio::null()).spawn().expect("nft starts");
