@@ -2,5 +2,21 @@
 
 #![warn(missing_docs)]
 
+pub mod authority;
+mod der;
+mod identity;
 pub mod inspect;
+pub mod key;
+pub mod load;
 pub mod mint;
+mod mirror;
+pub mod mode;
+mod name;
+pub mod show;
+mod template;
+#[cfg(test)]
+mod testing;
+pub mod trust;
+
+pub use identity::Identity;
+pub use name::{Name, NameError};

@@ -1,71 +1,206 @@
-//! Making certificates.
+//! Making server certificates.
 
-use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair};
-use time::OffsetDateTime;
+#[cfg(test)]
+mod tests;
+
+use crate::authority::{
+    Authority, AuthorityError, CLOCK_TOLERANCE, WRONG_NAME, common_name, date, random_serial,
+};
+use crate::identity::Identity;
+use crate::key::{Hash, KeyError, KeyKind, PrivateKey};
+use crate::mirror;
+use crate::mode::{Fault, Recipe};
+use crate::name::Name;
+use crate::template::Template;
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType};
+
+/// How long a leaf is good for, in seconds.
+pub const LEAF_VALIDITY: i64 = 90 * DAY;
+const DAY: i64 = 24 * 3600;
+/// Longest common name (RFC 5280 appendix A, `ub-common-name`); longer names stand among the alternative names only.
+const MAXIMUM_COMMON_NAME: usize = 64;
+/// The common name where no name fits.
+const OTHER_COMMON_NAME: &str = "rdpscope";
 
 /// Why a certificate could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum MintError {
-    /// A name or a date that a certificate cannot hold, or no randomness.
+    /// The CA, the key or a date.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// The key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Mirroring without an original.
+    #[error("there is no certificate of the server to mirror")]
+    NothingToMirror,
+    /// An original that cannot be taken apart.
+    #[error("the server's certificate cannot be mirrored: its fields cannot be told apart")]
+    Unreadable,
+    /// No name to be for.
+    #[error("a certificate needs a name to be for")]
+    NoName,
+    /// A name that cannot be written into a certificate.
     #[error("cannot make a certificate for {name:?}: {source}")]
-    Rcgen {
-        /// The name it was for.
+    Name {
+        /// The name.
         name: String,
         /// What was wrong.
         source: rcgen::Error,
     },
-    /// A date before year 1 or after year 9999.
-    #[error("cannot make a certificate for {name:?}: its validity is outside the calendar")]
-    Date {
-        /// The name it was for.
-        name: String,
+    /// A name that the CA may not sign for.
+    #[error("the session CA may not sign for {name}")]
+    NotPermitted {
+        /// The name.
+        name: Name,
+    },
+    /// A recipe for another key together with a key that is to be kept.
+    #[error("{recipe} needs another key, and the key to sign for is given ({kind})")]
+    KeyIsGiven {
+        /// What was asked for.
+        recipe: Recipe,
+        /// The given key.
+        kind: KeyKind,
     },
 }
 
-/// A certificate and its private key, both DER; the key is PKCS #8.
+/// The key of a certificate to be made.
+#[derive(Debug, Clone, Copy)]
+pub enum LeafKey<'a> {
+    /// A new one of this kind; recipes that say more about the key, as mirroring does, make their own.
+    New(KeyKind),
+    /// This one, which is the server's own: NLA binds to it (MS-CSSP 3.1.5), so that it works on.
+    Given(&'a PrivateKey),
+}
+
+/// What a certificate is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Names that the client may compare with: what it dials, what the target is called, addresses; the first becomes
+    /// the common name.
+    pub names: &'a [Name],
+    /// The server's chain, its own certificate first; needed for mirroring.
+    pub server_chain: &'a [Vec<u8>],
+    /// Who signs.
+    pub authority: &'a Authority,
+    /// Seconds since 1970.
+    pub now: i64,
+    /// The key to sign for.
+    pub key: LeafKey<'a>,
+}
+
+/// A certificate as asked for.
+#[derive(Debug, Clone)]
 pub struct Minted {
-    /// The certificate.
-    pub certificate: Vec<u8>,
-    /// The private key.
-    pub private_key: Vec<u8>,
+    /// The chain and the key. The CA's certificate follows a leaf that it signed.
+    pub identity: Identity,
+    /// Where a mirrored certificate differs from the original beyond its key and its issuer, a sentence each: these
+    /// may disturb an experiment.
+    pub differences: Vec<String>,
+}
+
+/// Makes a certificate.
+pub fn mint(recipe: &Recipe, request: &Request<'_>) -> Result<Minted, MintError> {
+    match recipe {
+        Recipe::Fresh => fresh(recipe, None, request),
+        Recipe::Broken(fault) => fresh(recipe, Some(*fault), request),
+        Recipe::Mirror(repairs) => mirror::mirror(repairs, request),
+    }
 }
 
 /// A self-signed certificate like the one that Windows makes for Remote Desktop: subject and issuer are `CN=name`,
 /// for server authentication only. Validity in seconds since 1970. The key is ECDSA P-256.
-pub fn self_signed(name: &str, not_before: i64, not_after: i64) -> Result<Minted, MintError> {
-    let rcgen = |source| MintError::Rcgen { name: name.to_owned(), source };
-    let date = |seconds| {
-        OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| MintError::Date { name: name.to_owned() })
-    };
-    let mut parameters = CertificateParams::new(vec![name.to_owned()]).map_err(rcgen)?;
-    parameters.distinguished_name = DistinguishedName::new();
-    parameters.distinguished_name.push(DnType::CommonName, name);
+pub fn self_signed(name: &str, not_before: i64, not_after: i64) -> Result<Identity, MintError> {
+    let mut parameters = CertificateParams::new(vec![name.to_owned()])
+        .map_err(|source| MintError::Name { name: name.to_owned(), source })?;
+    parameters.distinguished_name = common_name(name);
     parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     parameters.not_before = date(not_before)?;
     parameters.not_after = date(not_after)?;
-    let key = KeyPair::generate().map_err(rcgen)?;
-    let certificate = parameters.self_signed(&key).map_err(rcgen)?;
-    Ok(Minted { certificate: certificate.der().to_vec(), private_key: key.serialize_der() })
+    let key = PrivateKey::generate(KeyKind::P256)?;
+    let certificate = parameters.self_signed(&key).map_err(AuthorityError::from)?;
+    Ok(Identity { chain: vec![certificate.der().to_vec()], key })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::inspect::{Validity, inspect};
+fn fresh(recipe: &Recipe, fault: Option<Fault>, request: &Request<'_>) -> Result<Minted, MintError> {
+    let wrong = [Name::Dns(WRONG_NAME.to_owned())];
+    let names = if fault == Some(Fault::WrongName) { &wrong } else { request.names };
+    let parameters = parameters(names, fault, request)?;
+    let key = match (fault, request.key) {
+        (Some(Fault::WeakKey), LeafKey::Given(key)) if !is_weak(key) => {
+            return Err(MintError::KeyIsGiven { recipe: recipe.clone(), kind: key.kind() });
+        }
+        (_, LeafKey::Given(key)) => key.clone(),
+        (Some(Fault::WeakKey), LeafKey::New(_)) => PrivateKey::generate(KeyKind::WEAK)?,
+        (_, LeafKey::New(kind)) => PrivateKey::generate(kind)?,
+    };
+    let chain = match fault {
+        Some(Fault::SelfSigned) => {
+            vec![parameters.self_signed(&key).map_err(AuthorityError::from)?.der().to_vec()]
+        }
+        Some(Fault::Sha1) => {
+            let leaf = request.authority.issue(&parameters, &key)?;
+            let template = Template::read(&leaf).ok_or(MintError::Unreadable)?;
+            issued(request.authority.issue_template(template, Hash::Sha1)?, request.authority)
+        }
+        _ => issued(request.authority.issue(&parameters, &key)?, request.authority),
+    };
+    Ok(Minted { identity: Identity { chain, key }, differences: Vec::new() })
+}
 
-    #[test]
-    fn looks_like_the_certificate_of_a_windows_server() {
-        let minted = self_signed("srv10.corp.example", 1_700_000_000, 1_710_000_000).unwrap();
-        let certificate = inspect(&minted.certificate).unwrap();
-        assert!(certificate.self_signed);
-        assert_eq!(certificate.subject_cn.as_deref(), Some("srv10.corp.example"));
-        assert!(certificate.matches_name("srv10.corp.example"));
-        assert!(certificate.permits_server_authentication());
-        assert_eq!(certificate.validity_at(1_710_000_060), Validity::Expired { since_seconds: 60 });
+/// A leaf and the CA that signed it.
+pub(crate) fn issued(leaf: Vec<u8>, authority: &Authority) -> Vec<Vec<u8>> {
+    vec![leaf, authority.certificate().to_vec()]
+}
+
+/// Whether current clients refuse the key as too short.
+pub(crate) fn is_weak(key: &PrivateKey) -> bool {
+    matches!((key.kind(), KeyKind::WINDOWS), (KeyKind::Rsa { bits }, KeyKind::Rsa { bits: least }) if bits < least)
+}
+
+fn parameters(
+    names: &[Name],
+    fault: Option<Fault>,
+    request: &Request<'_>,
+) -> Result<CertificateParams, MintError> {
+    if let Some(name) = names.iter().find(|name| !request.authority.permits(name)) {
+        return Err(MintError::NotPermitted { name: name.clone() });
     }
+    let (not_before, not_after) = validity(fault, request.now);
+    let usage = match fault {
+        Some(Fault::WrongUsage) => ExtendedKeyUsagePurpose::ClientAuth,
+        _ => ExtendedKeyUsagePurpose::ServerAuth,
+    };
+    let mut parameters = CertificateParams::default();
+    let first = names.first().ok_or(MintError::NoName)?.to_string();
+    let subject = if first.len() <= MAXIMUM_COMMON_NAME { &first } else { OTHER_COMMON_NAME };
+    parameters.distinguished_name = common_name(subject);
+    parameters.serial_number = Some(random_serial());
+    parameters.not_before = date(not_before)?;
+    parameters.not_after = date(not_after)?;
+    parameters.subject_alt_names = names.iter().map(alternative_name).collect::<Result<_, _>>()?;
+    parameters.is_ca = IsCa::ExplicitNoCa;
+    parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+    parameters.extended_key_usages = vec![usage];
+    parameters.use_authority_key_identifier_extension = fault != Some(Fault::SelfSigned);
+    Ok(parameters)
+}
 
-    #[test]
-    fn a_date_outside_the_calendar_is_an_error() {
-        assert!(matches!(self_signed("x", 0, i64::MAX), Err(MintError::Date { .. })));
+/// Begin and end of validity.
+pub(crate) fn validity(fault: Option<Fault>, now: i64) -> (i64, i64) {
+    let (from, until) = match fault {
+        Some(Fault::Expired) => (-LEAF_VALIDITY, -DAY),
+        Some(Fault::NotYetValid) => (DAY, LEAF_VALIDITY),
+        _ => (-CLOCK_TOLERANCE, LEAF_VALIDITY),
+    };
+    (now.saturating_add(from), now.saturating_add(until))
+}
+
+fn alternative_name(name: &Name) -> Result<SanType, MintError> {
+    match name {
+        Name::Ip(address) => Ok(SanType::IpAddress(*address)),
+        Name::Dns(text) => (text.as_str().try_into())
+            .map(SanType::DnsName)
+            .map_err(|source| MintError::Name { name: text.clone(), source }),
     }
 }

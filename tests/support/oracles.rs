@@ -243,7 +243,7 @@ struct Observed {
     lines: Vec<Line>,
     opaque: bool,
     alerted: [bool; 2],
-    announced_end: bool,
+    announced_end: Option<rdpscope::trace::Side>,
 }
 
 fn observed<'a>(steps: &'a Steps, cut: impl Fn(&'a [u8]) -> Vec<&'a [u8]>) -> Observed {

@@ -6,8 +6,10 @@ use crate::relay::udp::UdpMode;
 use crate::relay::upstream_proxy::{ProxyUrlError, UpstreamProxy};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// See why a Remote Desktop connection fails.
@@ -147,9 +149,22 @@ Exit codes:
   2    not a code
   3    a code or name that rdpscope does not know";
 
+/// Proposals that are remembered. A run proposes some dozens at most, all for the same target.
+const REMEMBERED_PROPOSALS: usize = 256;
+
 /// Whether this build has `command`, as a verdict or an explanation would propose it.
 pub(super) fn accepts(command: &str) -> bool {
-    shlex::split(command).is_some_and(|words| Arguments::try_parse_from(words).is_ok())
+    // Every session of a run proposes the same commands, and parsing one costs as much as the session's diagnosis.
+    static KNOWN: Mutex<BTreeMap<String, bool>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(accepted) = known.get(command) {
+        return *accepted;
+    }
+    let accepted = shlex::split(command).is_some_and(|words| Arguments::try_parse_from(words).is_ok());
+    if known.len() < REMEMBERED_PROPOSALS {
+        known.insert(command.to_owned(), accepted);
+    }
+    accepted
 }
 
 /// The completions of `shell`. In memory, because a reader that goes away early would make their writer panic.

@@ -49,7 +49,10 @@ impl Watcher for Console {
             self.output.progress(&progress);
         }
         if let Some(result) = shown.result {
+            // Set apart on a terminal; where standard output goes to a file, the answer is its first line.
+            self.output.progress("");
             self.output.result(&result);
+            self.output.progress("");
         }
     }
 

@@ -11,6 +11,8 @@ use crate::trace::Record;
 use serde_json::{Map, Value, json};
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(super) fn run(arguments: ProxyArguments, output: &Output) -> Result<Exit, Failure> {
     if !arguments.listen.ip().is_loopback() && !arguments.allow_remote {
@@ -55,15 +57,21 @@ where
     let console = Console::new(output.clone(), folder.clone());
     let recorder = Recorder::start(folder, Box::new(console))
         .map_err(|error| Failure::not_done(format!("cannot start its recorder: {error}")))?;
-    let mut fault_found = false;
+    let fault_found = Arc::new(AtomicBool::new(false));
+    let found = fault_found.clone();
+    let note = move |record: &Record| {
+        if is_fault(record) {
+            found.store(true, Ordering::Relaxed);
+        }
+    };
     let finished = match recorder.handle() {
-        Some(handle) => listener.run(handle, interrupted, |record| fault_found |= is_fault(&record)).await,
+        Some(handle) => listener.run(handle, interrupted, note).await,
         None => Ok(Finished::Done),
     };
     recorder.finish();
     match finished.map_err(Failure::not_done)? {
         Finished::Interrupted => Ok(Exit::Interrupted),
-        Finished::Done if fault_found => Ok(Exit::Fault),
+        Finished::Done if fault_found.load(Ordering::Relaxed) => Ok(Exit::Fault),
         Finished::Done => Ok(Exit::Healthy),
     }
 }

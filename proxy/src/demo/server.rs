@@ -32,8 +32,8 @@ impl DemoServer {
     pub async fn bind(now: i64) -> Result<DemoServer, DemoError> {
         let expired = now - EXPIRED_SINCE;
         let minted = rdpscope_certs::mint::self_signed(SERVER_NAME, expired - VALIDITY, expired)?;
-        let chain = vec![CertificateDer::from(minted.certificate)];
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(minted.private_key));
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(minted.key.pkcs8().to_vec()));
+        let chain = minted.chain.into_iter().map(CertificateDer::from).collect();
         // Every Windows before 11 and Server 2022 answers with TLS 1.2, in which the certificate is readable.
         let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS12])?

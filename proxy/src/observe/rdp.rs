@@ -64,7 +64,7 @@ pub struct RdpObserver {
     kinds: Vec<(Side, u16, u16)>,
     heartbeat: Option<heartbeat::Heartbeat>,
     filler_seen: bool,
-    announced_end: bool,
+    announced_end: Option<Side>,
     results_told: usize,
 }
 
@@ -124,7 +124,7 @@ impl RdpObserver {
             kinds: Vec::new(),
             heartbeat: None,
             filler_seen: false,
-            announced_end: false,
+            announced_end: None,
             results_told: 0,
         }
     }
@@ -144,8 +144,8 @@ impl RdpObserver {
         self.directions[from.index()].lost
     }
 
-    /// Whether a Disconnect Provider Ultimatum went by.
-    pub fn announced_end(&self) -> bool {
+    /// Who sent the first Disconnect Provider Ultimatum.
+    pub fn announced_end(&self) -> Option<Side> {
         self.announced_end
     }
 
@@ -248,7 +248,7 @@ impl RdpObserver {
                 RdpMessage::ChannelJoinConfirm { result: result(code), requested, channel_id }
             }
             McsPdu::DisconnectProviderUltimatum { reason } => {
-                self.announced_end = true;
+                self.announced_end.get_or_insert(from);
                 RdpMessage::DisconnectProviderUltimatum { reason: Code::new(reason.into(), REASONS) }
             }
             McsPdu::Other { choice } => RdpMessage::OtherDomainPdu { choice },

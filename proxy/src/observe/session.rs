@@ -98,9 +98,12 @@ impl SessionObserver {
         matches!(&self.stage, Stage::Tls { tls, .. } if tls.alerted(from))
     }
 
-    /// Whether this side announced the end with an MCS Disconnect Provider Ultimatum in clear.
-    pub fn announced_end(&self) -> bool {
-        matches!(&self.stage, Stage::Rdp(observer) if observer.announced_end())
+    /// Who announced the end with an MCS Disconnect Provider Ultimatum in clear.
+    pub fn announced_end(&self) -> Option<Side> {
+        match &self.stage {
+            Stage::Rdp(observer) => observer.announced_end(),
+            _ => None,
+        }
     }
 
     fn negotiation(&mut self, t_us: Micros, from: Side, bytes: &[u8], out: &mut Vec<Event>) {

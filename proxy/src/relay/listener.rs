@@ -46,6 +46,13 @@ pub struct Settings {
     pub shown: serde_json::Map<String, serde_json::Value>,
 }
 
+impl Settings {
+    /// Whether the end depends on how many sessions there were.
+    pub(super) fn counts_sessions(&self) -> bool {
+        self.sessions.is_some() || self.client.is_some()
+    }
+}
+
 /// Why listening came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
@@ -123,16 +130,16 @@ impl Listener {
     }
 
     /// Runs until enough sessions were served, the time is over, or `interrupted` completes. Every session's record
-    /// goes to `concluded`.
+    /// is shown to `concluded`, on the thread that served it.
     pub async fn run(
         self,
         recorder: RecorderHandle,
         interrupted: impl Future<Output = ()>,
-        mut concluded: impl FnMut(Record),
+        concluded: impl Fn(&Record) + Send + Sync + 'static,
     ) -> Result<Finished, ListenError> {
         let address = self.address;
         let bind_error = |error: io::Error| ListenError::Bind { address, reason: plain_reason(&error) };
-        let shared = Arc::new(Shared::new(self.settings, recorder, self.run_id));
+        let shared = Arc::new(Shared::new(self.settings, recorder, self.run_id, Box::new(concluded)));
         let (stop, stopped) = watch::channel(false);
         let (reports, mut reported) = mpsc::unbounded_channel();
         let mut client = ClientRun::new(&shared.settings, address)?;
@@ -155,7 +162,7 @@ impl Listener {
             }
             tokio::select! {
                 report = reported.recv() => match report {
-                    Some(report) => count.note(report, &mut concluded),
+                    Some(report) => count.note(report),
                     None => break Ok(Finished::Done),
                 },
                 () = client.ended() => {}
@@ -166,11 +173,7 @@ impl Listener {
         shared.attempts.close();
         // Nobody is left to see that the channel is closed when every session has ended.
         let _ = stop.send(true);
-        let drained = async {
-            while let Some(report) = reported.recv().await {
-                count.note(report, &mut concluded);
-            }
-        };
+        let drained = async { while reported.recv().await.is_some() {} };
         // A session that cannot end within the grace is cut; its trace holds all but its verdict.
         let _ = tokio::time::timeout(STOP_GRACE, drained).await;
         // What holds the way to the recorder must be gone before its end can be waited for.
@@ -213,15 +216,10 @@ impl Count {
         self.began - self.concluded
     }
 
-    fn note(&mut self, report: Report, concluded: &mut impl FnMut(Record)) {
+    fn note(&mut self, report: Report) {
         match report {
             Report::Began => self.began += 1,
-            Report::Concluded(record) => {
-                self.concluded += 1;
-                if let Some(record) = record {
-                    concluded(*record);
-                }
-            }
+            Report::Concluded => self.concluded += 1,
         }
     }
 }
@@ -236,12 +234,19 @@ pub(super) struct Shared {
     pub(super) remaining: Arc<Semaphore>,
     /// Sessions that there is room for at once.
     pub(super) room: Arc<Semaphore>,
+    /// Sees each session's record.
+    pub(super) concluded: Box<dyn Fn(&Record) + Send + Sync>,
     run_id: String,
     numbers: AtomicU64,
 }
 
 impl Shared {
-    fn new(settings: Settings, recorder: RecorderHandle, run_id: String) -> Shared {
+    fn new(
+        settings: Settings,
+        recorder: RecorderHandle,
+        run_id: String,
+        concluded: Box<dyn Fn(&Record) + Send + Sync>,
+    ) -> Shared {
         let remaining = settings.sessions.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
         Shared {
             attempts: Attempts::default(),
@@ -250,6 +255,7 @@ impl Shared {
             recorder,
             remaining: Arc::new(Semaphore::new(remaining.min(Semaphore::MAX_PERMITS))),
             room: Arc::new(Semaphore::new(MOST_SESSIONS)),
+            concluded,
             run_id,
             numbers: AtomicU64::new(1),
         }

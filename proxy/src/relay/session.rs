@@ -160,8 +160,13 @@ impl Observed {
 
     /// Who ended the session and how, from what was seen.
     fn ending(&self) -> (ClosedBy, How) {
+        if self.proxy_closed {
+            return (ClosedBy::Proxy, How::Fin);
+        }
+        if let Some(side) = self.observer.announced_end() {
+            return (side.into(), How::McsUltimatum);
+        }
         match self.first_end {
-            _ if self.proxy_closed => (ClosedBy::Proxy, How::Fin),
             Some((_, side, _)) if self.observer.alerted(side) => (side.into(), How::Alert),
             Some((_, side, Ending::Fin)) => (side.into(), How::Fin),
             Some((_, side, Ending::Reset)) => (side.into(), How::Reset),

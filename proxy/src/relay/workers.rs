@@ -16,12 +16,13 @@ use tokio::task::JoinSet;
 /// A process that has no descriptor left cannot accept; it tries again when some session may have ended.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// What a worker reports.
+/// What a worker reports, where sessions are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Report {
     /// A session began.
     Began,
-    /// A session is over; absent where it panicked.
-    Concluded(Option<Box<Record>>),
+    /// A session is over.
+    Concluded,
 }
 
 /// One thread for each processor, all accepting from `listener`.
@@ -54,7 +55,7 @@ struct Worker {
 
 impl Worker {
     /// Ends when it was told to stop and its sessions have ended.
-    async fn run(mut self) {
+    async fn run(self) {
         // The listener was made by tokio once before; it can be registered again.
         let Ok(listener) = self.listener.try_clone().and_then(TcpListener::from_std) else { return };
         let mut sessions = JoinSet::new();
@@ -70,18 +71,29 @@ impl Worker {
                         record
                     });
                 }
-                Some(session) = sessions.join_next() => self.report(Report::Concluded(session.ok().map(Box::new))),
+                Some(session) = sessions.join_next() => self.concluded(session.ok()),
                 _ = stopped.wait_for(|stop| *stop) => break,
             }
         }
         while let Some(session) = sessions.join_next().await {
-            self.report(Report::Concluded(session.ok().map(Box::new)));
+            self.concluded(session.ok());
         }
     }
 
-    fn report(&mut self, report: Report) {
-        // Nobody listens any more when the program ends without waiting for its sessions.
-        let _ = self.reports.send(report);
+    /// A session is over; without a record where it panicked.
+    fn concluded(&self, record: Option<Record>) {
+        if let Some(record) = record {
+            (self.shared.concluded)(&record);
+        }
+        self.report(Report::Concluded);
+    }
+
+    /// Where nobody counts, nobody is woken.
+    fn report(&self, report: Report) {
+        if self.shared.settings.counts_sessions() {
+            // Nobody listens any more when the program ends without waiting for its sessions.
+            let _ = self.reports.send(report);
+        }
     }
 }
 

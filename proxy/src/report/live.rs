@@ -207,7 +207,8 @@ impl LiveText {
         }
         self.entered = self.entered.max(Some(event.phase));
         self.last_us = self.last_us.max(Some(event.t_us));
-        for side in [Side::Client, Side::Server] {
+        // What comes after the end is not what the end came after.
+        for side in [Side::Client, Side::Server].into_iter().filter(|_| self.first_end.is_none()) {
             if let Some(name) = words::as_moment(event, side) {
                 self.moments[side.index()] = Some((event.t_us, name));
             }

@@ -26,7 +26,7 @@ pub fn neutralise(text: &str, ascii: bool) -> String {
     harmless
 }
 
-/// A name from the wire for the middle of a sentence: harmless, and no longer than [`LONGEST_NAME`].
+/// A name from the wire for the middle of a sentence: harmless, and cut where it would fill the screen.
 pub fn name(text: &str) -> String {
     let mut short: String = text.chars().take(LONGEST_NAME).collect();
     if short.len() < text.len() {

@@ -1,7 +1,7 @@
 //! Several sessions on one screen: every line says whose it is when more than one is live.
 
 use super::live::Explained;
-use super::{LiveText, Style};
+use super::{LiveText, Style, safe};
 use crate::trace::Line;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -15,13 +15,19 @@ pub struct Shown {
     pub result: Option<String>,
 }
 
+/// Sessions that are shown phase by phase at once. Nobody can follow more; of the others only the verdict is shown.
+const MOST_FOLLOWED: usize = 12;
+
 /// The sessions of one run.
 #[derive(Debug)]
 pub struct Screen {
     style: Style,
     /// The folder that holds a folder for each session, where traces are kept.
     traces: Option<PathBuf>,
-    sessions: HashMap<String, LiveText>,
+    followed: HashMap<String, LiveText>,
+    /// Sessions of which only the verdict is shown, with their numbers.
+    crowd: HashMap<String, u64>,
+    crowd_explained: bool,
     count: u64,
     /// What the footnotes have explained so far.
     explained: Explained,
@@ -30,34 +36,123 @@ pub struct Screen {
 impl Screen {
     /// Nothing shown yet. `traces` is the folder that holds a folder for each session.
     pub fn new(style: Style, traces: Option<PathBuf>) -> Screen {
-        Screen { style, traces, sessions: HashMap::new(), count: 0, explained: Explained::default() }
+        Screen {
+            style,
+            traces,
+            followed: HashMap::new(),
+            crowd: HashMap::new(),
+            crowd_explained: false,
+            count: 0,
+            explained: Explained::default(),
+        }
     }
 
     /// One line of one session: what is to be shown.
     pub fn line(&mut self, session: &str, line: &Line) -> Shown {
-        if !self.sessions.contains_key(session) {
+        if let Some(number) = self.crowd.get(session) {
+            return self.crowd_line(session, *number, line);
+        }
+        if !self.followed.contains_key(session) {
+            self.count += 1;
+            if self.followed.len() >= MOST_FOLLOWED {
+                return self.begin_in_crowd(session);
+            }
             self.begin(session);
         }
-        let Some(live) = self.sessions.get_mut(session) else { return Shown::default() };
+        let Some(live) = self.followed.get_mut(session) else { return Shown::default() };
         live.explained = self.explained;
         let progress = live.line(line);
         self.explained = live.explained;
         let mut result = None;
         if let Line::End(_) = line {
             result = live.verdict();
-            self.sessions.remove(session);
+            self.followed.remove(session);
         }
         Shown { progress, result }
     }
 
     fn begin(&mut self, session: &str) {
-        self.count += 1;
         let mut live = LiveText::new(&self.count.to_string(), self.style);
         live.trace = self.traces.as_ref().map(|folder| folder.join(session).display().to_string());
-        self.sessions.insert(session.to_owned(), live);
-        if self.sessions.len() > 1 {
+        self.followed.insert(session.to_owned(), live);
+        if self.followed.len() > 1 {
             // A session keeps its number to its end, so that its lines stay together for the eye.
-            self.sessions.values_mut().for_each(LiveText::show_number);
+            self.followed.values_mut().for_each(LiveText::show_number);
         }
+    }
+
+    fn begin_in_crowd(&mut self, session: &str) -> Shown {
+        self.crowd.insert(session.to_owned(), self.count);
+        let first = !std::mem::replace(&mut self.crowd_explained, true);
+        let progress = first.then(|| {
+            format!("more than {MOST_FOLLOWED} sessions at once: of the others only the verdicts are shown")
+        });
+        Shown { progress, result: None }
+    }
+
+    fn crowd_line(&mut self, session: &str, number: u64, line: &Line) -> Shown {
+        let mut shown = Shown::default();
+        match line {
+            Line::Verdict(verdict) => {
+                let summary = safe::neutralise(&verdict.summary, self.style.ascii);
+                shown.result =
+                    Some(format!("VERDICT    #{number} {} ({}): {summary}", verdict.id, verdict.confidence));
+            }
+            Line::End(_) => drop(self.crowd.remove(session)),
+            _ => {}
+        }
+        shown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::{ClosedBy, Confidence, End, How, Phase, Verdict, VerdictId};
+
+    fn verdict() -> Line {
+        Line::Verdict(Box::new(Verdict {
+            id: VerdictId::Healthy,
+            confidence: Confidence::Likely,
+            phase: Phase::Active,
+            summary: "It \x1b[2Jworked.".to_owned(),
+            evidence: vec![],
+            ruled_out: vec![],
+            alternatives: vec![],
+            next: vec![],
+            fix: vec![],
+        }))
+    }
+
+    #[test]
+    fn of_a_crowd_only_the_verdicts_are_shown() {
+        let style = Style { color: false, width: 80, verbose: 0, ascii: true };
+        let mut screen = Screen::new(style, None);
+        let end = Line::End(End {
+            t_us: 1,
+            closed_by: ClosedBy::Client,
+            how: How::Fin,
+            bytes_up: 0,
+            bytes_down: 0,
+        });
+        for number in 0..=MOST_FOLLOWED {
+            screen.line(
+                &number.to_string(),
+                &Line::Finding(crate::trace::Finding {
+                    id: "x".to_owned(),
+                    phase: Phase::Tcp,
+                    text: String::new(),
+                }),
+            );
+        }
+        let shown = screen.line(&MOST_FOLLOWED.to_string(), &verdict());
+        assert_eq!(shown.progress, None);
+        let result = shown.result.unwrap();
+        assert!(
+            result.starts_with("VERDICT    #13 healthy (likely): It ") && !result.contains('\x1b'),
+            "{result}"
+        );
+        assert_eq!(screen.line(&MOST_FOLLOWED.to_string(), &end), Shown::default());
+        assert!(screen.crowd.is_empty());
     }
 }

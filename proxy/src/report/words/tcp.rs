@@ -57,7 +57,10 @@ fn slow_or_lossy(leg: Leg, info: &TcpInfo) -> Option<String> {
     let rtt = info.rtt_us.filter(|us| *us >= SLOW_RTT_US);
     let rtt = rtt.map(|us| format!("round trip {}", time::short(us.into())));
     let resent = info.retransmitted_segments.filter(|count| *count > 0);
-    let resent = resent.map(|count| format!("{count} segments sent again"));
+    let resent = resent.map(|count| match count {
+        1 => "1 segment sent again".to_owned(),
+        count => format!("{count} segments sent again"),
+    });
     let parts: Vec<String> = rtt.into_iter().chain(resent).collect();
     if parts.is_empty() { None } else { Some(format!("to the {peer}: {}", parts.join(", "))) }
 }

@@ -3,6 +3,7 @@
 use super::names::{SSL_3_0, TLS_1_0, TLS_1_1, TLS_1_2, TLS_1_3};
 use md5::{Digest, Md5};
 use sha2::Sha256;
+use std::fmt::{self, Display, Write};
 
 /// Extensions that JA4 counts and does not hash, because they depend on the target: server_name and ALPN.
 const JA4_NOT_HASHED: [u16; 2] =
@@ -108,12 +109,25 @@ fn sorted(numbers: &[u16]) -> Vec<u16> {
     sorted
 }
 
-fn decimal<T: ToString>(numbers: &[T]) -> String {
-    numbers.iter().map(T::to_string).collect::<Vec<_>>().join("-")
+fn decimal<T: Display>(numbers: &[T]) -> String {
+    join(numbers, '-', |text, number| write!(text, "{number}"))
 }
 
 fn hexadecimal(numbers: &[u16]) -> String {
-    numbers.iter().map(|number| format!("{number:04x}")).collect::<Vec<_>>().join(",")
+    join(numbers, ',', |text, number| write!(text, "{number:04x}"))
+}
+
+fn join<T>(numbers: &[T], separator: char, append: impl Fn(&mut String, &T) -> fmt::Result) -> String {
+    // A number and its separator take at most six characters.
+    let mut text = String::with_capacity(numbers.len() * 6);
+    for (place, number) in numbers.iter().enumerate() {
+        if place > 0 {
+            text.push(separator);
+        }
+        // Writing into a string cannot fail.
+        let _ = append(&mut text, number);
+    }
+    text
 }
 
 #[cfg(test)]

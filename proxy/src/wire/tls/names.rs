@@ -43,7 +43,7 @@ impl std::fmt::Display for CodePoint {
 }
 
 fn write_hexadecimal<S: Serializer>(id: &u16, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&format!("{id:#06x}"))
+    serializer.collect_str(&format_args!("{id:#06x}"))
 }
 
 fn read_hexadecimal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
