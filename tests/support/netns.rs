@@ -15,11 +15,19 @@ const NAMES: &str = "/run/netns";
 /// Where iproute2 looks for files that a namespace has instead of those in /etc.
 const FILES: &str = "/etc/netns";
 
-/// Where the client and rdpscope are; the names of the other machine are in its hosts file.
-const CLIENT_ADDRESSES: [&str; 2] = ["10.99.0.1/24", "fd99::1/64"];
-/// Where the server is.
-const SERVER_ADDRESSES: [&str; 2] = ["10.99.0.2/24", "fd99::2/64"];
+/// A machine's end of the wire.
+struct Machine {
+    link: &'static str,
+    v4: &'static str,
+    v6: &'static str,
+}
 
+/// Where the client and rdpscope are.
+const CLIENT: Machine = Machine { link: "02:00:00:00:00:01", v4: "10.99.0.1/24", v6: "fd99::1/64" };
+/// Where the server is.
+const SERVER: Machine = Machine { link: "02:00:00:00:00:02", v4: "10.99.0.2/24", v6: "fd99::2/64" };
+
+const CLIENT_V6: &str = "fd99::1";
 /// The server's IPv4 address.
 pub(crate) const SERVER_V4: &str = "10.99.0.2";
 /// The server's IPv6 address.
@@ -52,22 +60,24 @@ impl Network {
     }
 
     fn make(&self) -> Result<(), String> {
-        let Network { client, server } = self;
-        for machine in [client, server] {
-            ip(&["netns", "add", machine])?;
-            // Addresses that are used at once: nobody else is there who could have them.
-            let accept = "for all in /proc/sys/net/ipv6/conf/*/accept_dad; do echo 0 >$all; done";
-            run(Command::new("ip").args(["netns", "exec", machine, "sh", "-c", accept]))?;
-            ip(&["-n", machine, "link", "set", "lo", "up"])?;
+        let machines = [(&self.client, &CLIENT), (&self.server, &SERVER)];
+        for (name, _) in machines {
+            ip(&["netns", "add", name])?;
+            ip(&["-n", name, "link", "set", "lo", "up"])?;
         }
-        ip(&["-n", client, "link", "add", "wire", "type", "veth", "peer", "name", "wire", "netns", server])?;
-        for (machine, addresses) in [(client, CLIENT_ADDRESSES), (server, SERVER_ADDRESSES)] {
-            for address in addresses {
-                let flags: &[&str] = if address.contains(':') { &["nodad"] } else { &[] };
-                let arguments = ["-n", machine, "address", "add", address, "dev", "wire"];
-                ip(&[&arguments[..], flags].concat())?;
-            }
-            ip(&["-n", machine, "link", "set", "wire", "up"])?;
+        let end = ["link", "add", "wire", "address", CLIENT.link, "type", "veth"];
+        let other_end = ["peer", "name", "wire", "address", SERVER.link, "netns", &self.server];
+        ip(&[&["-n", &self.client], &end[..], &other_end].concat())?;
+        for (name, machine) in machines {
+            ip(&["-n", name, "address", "add", machine.v4, "dev", "wire"])?;
+            ip(&["-n", name, "address", "add", machine.v6, "dev", "wire", "nodad"])?;
+            ip(&["-n", name, "link", "set", "wire", "up"])?;
+        }
+        // Neighbours know each other: a new wire loses the first question of IPv6, and the second comes a second later.
+        for ((name, _), (neighbour, link)) in
+            machines.into_iter().zip([(SERVER_V6, SERVER.link), (CLIENT_V6, CLIENT.link)])
+        {
+            ip(&["-n", name, "neighbour", "add", neighbour, "lladdr", link, "dev", "wire"])?;
         }
         self.write_names().map_err(|error| format!("{}: {error}", self.files().display()))
     }
