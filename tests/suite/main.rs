@@ -14,6 +14,8 @@ mod cli;
 mod fuzz_regression;
 #[cfg(test)]
 mod harness;
+#[cfg(all(test, target_os = "linux"))]
+mod network;
 #[cfg(test)]
 mod observer_limits;
 #[cfg(all(test, target_os = "linux"))]
@@ -24,3 +26,7 @@ mod relay_properties;
 mod schema;
 #[cfg(test)]
 mod scripted;
+#[cfg(test)]
+mod udp;
+#[cfg(test)]
+mod upstream_proxy;

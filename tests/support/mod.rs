@@ -3,6 +3,8 @@
 pub(crate) mod captures;
 pub(crate) mod certificates;
 pub(crate) mod left_out;
+#[cfg(target_os = "linux")]
+pub(crate) mod netns;
 pub(crate) mod oracles;
 pub(crate) mod pcap;
 #[cfg(target_os = "linux")]

@@ -157,6 +157,12 @@ impl Session {
         self.of_type("phase").find(|line| line["phase"] == phase).and_then(|line| line["outcome"].as_str())
     }
 
+    /// The same of a phase that each leg has by itself.
+    pub(crate) fn outcome_on(&self, phase: &str, leg: &str) -> Option<&str> {
+        let mut phases = self.of_type("phase").filter(|line| line["phase"] == phase && line["leg"] == leg);
+        phases.next().and_then(|line| line["outcome"].as_str())
+    }
+
     /// Fails unless these phases came to a good end.
     pub(crate) fn assert_reached(&self, phases: &[&str]) {
         for phase in phases {

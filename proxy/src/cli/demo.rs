@@ -32,7 +32,7 @@ pub(super) fn run(output: &Output) -> Result<Exit, Failure> {
         relay_between(settings, None, output, std::future::pending(), dial).await?;
         match told.await {
             Ok(Ok(report)) if !report.accepted => {
-                output.progress(&format!("\nAll that the client told its user was:\n  {}", report.message));
+                output.progress(&format!("All that the client told its user was:\n  {}", report.message));
                 output.progress(
                     "Now with a server of yours:  rdpscope proxy HOST  and  mstsc /v:127.0.0.1:13389",
                 );

@@ -12,6 +12,8 @@ pub(super) fn note(summary: &mut Summary, event: &Event) {
         Detail::ConnectFailed { address, error: ConnectError::Refused | ConnectError::Reset, .. } => {
             summary.server.get_or_insert_with(|| address.clone());
         }
+        // What was connected to until then was the proxy.
+        Detail::UpstreamProxyRefused { .. } => summary.server = None,
         Detail::TcpInfo(info) if event.leg == Leg::Server => summary.rtt_us = info.rtt_us.map(u64::from),
         Detail::ConnectionRequest(request) => note_request(summary, request),
         Detail::ConnectionConfirm(confirm) => {

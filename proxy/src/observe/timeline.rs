@@ -1,7 +1,9 @@
 //! Events in, trace lines out: keeps count of the phases and of the facts for the summary.
 
 use super::summary;
-use crate::trace::{Detail, Event, Leg, Line, Micros, Outcome, Phase, PhaseRecord, Side, Summary};
+use crate::trace::{
+    Detail, Event, Leg, Line, Micros, Outcome, Phase, PhaseRecord, Side, Summary, UdpMessage,
+};
 
 /// Follows a session's events through the phases.
 #[derive(Debug, Default)]
@@ -10,6 +12,8 @@ pub struct Timeline {
     reaching: Lane,
     /// The conversation of client and server.
     conversation: Lane,
+    /// The RDP-UDP side channel, which runs beside the conversation and takes the session no further.
+    udp: Option<PhaseRecord>,
     first_end: Option<Micros>,
     summary: Summary,
 }
@@ -84,6 +88,7 @@ impl Timeline {
                 if open.phase == Phase::Active { self.first_end.unwrap_or(t_us) } else { open.last_us };
             self.close(open, end_us, outcome, &mut ended);
         }
+        ended.extend(self.udp.take());
         let start_us = self.first_end.unwrap_or(t_us);
         ended.push(plain(Phase::Closed, None, start_us, t_us, Outcome::Ok));
         out.extend(ended.into_iter().map(Line::Phase));
@@ -94,7 +99,10 @@ impl Timeline {
             self.first_end.get_or_insert(event.t_us);
             return;
         }
-        if event.phase == Phase::Udp || matches!(event.detail, Detail::TcpInfo(_)) {
+        if let Detail::Udp(message) = &event.detail {
+            return self.note_udp(event.t_us, message);
+        }
+        if let Detail::TcpInfo(_) = event.detail {
             return;
         }
         if let Detail::Accepted { .. } = event.detail {
@@ -117,6 +125,17 @@ impl Timeline {
                 self.close(open, event.t_us, Outcome::Ok, ended);
             }
             self.skip_after(event, ended);
+        }
+    }
+
+    fn note_udp(&mut self, t_us: Micros, message: &UdpMessage) {
+        let begun = || plain(Phase::Udp, None, t_us, t_us, Outcome::Unfinished);
+        let phase = self.udp.get_or_insert_with(begun);
+        phase.end_us = t_us;
+        match message {
+            UdpMessage::Established { .. } => phase.outcome = Outcome::Ok,
+            UdpMessage::Unanswered { .. } if phase.outcome != Outcome::Ok => phase.outcome = Outcome::Failed,
+            _ => {}
         }
     }
 

@@ -74,7 +74,9 @@ pub fn micros(duration: Duration) -> u64 {
 /// What the system said, without the code that Rust appends to it.
 pub fn plain_reason(error: &io::Error) -> String {
     let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_lowercase()
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
 async fn attempt(address: SocketAddr) -> io::Result<TcpStream> {

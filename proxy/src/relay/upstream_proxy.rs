@@ -89,12 +89,13 @@ pub async fn connect(
     mut say: impl FnMut(Detail),
 ) -> io::Result<TcpStream> {
     let began = Instant::now();
+    let refused = |reason: String| Detail::UpstreamProxyRefused {
+        proxy: proxy.to_string(),
+        target: target.to_string(),
+        reason,
+    };
     let addresses = resolve(&proxy.address).await.inspect_err(|error| {
-        say(Detail::UpstreamProxyRefused {
-            proxy: proxy.to_string(),
-            target: target.to_string(),
-            reason: format!("its name does not resolve: {}", connect::plain_reason(error)),
-        });
+        say(refused(format!("its name does not resolve: {}", connect::plain_reason(error))));
     })?;
     let stream = connect::connect(&addresses, |detail| {
         // The server is connected only when the proxy says so.
@@ -102,7 +103,10 @@ pub async fn connect(
             say(detail);
         }
     })
-    .await?;
+    .await
+    .inspect_err(|error| {
+        say(refused(format!("it cannot be reached: {}", connect::plain_reason(error))));
+    })?;
     let opened = tokio::time::timeout(connect::CONNECT_TIMEOUT, open(proxy, target, stream)).await;
     let opened = opened.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "it did not answer")));
     match opened {
@@ -118,12 +122,10 @@ pub async fn connect(
             Ok(stream)
         }
         Err(error) => {
-            let reason = connect::plain_reason(&error);
-            say(Detail::UpstreamProxyRefused {
-                proxy: proxy.to_string(),
-                target: target.to_string(),
-                reason,
-            });
+            say(refused(match error.kind() {
+                io::ErrorKind::UnexpectedEof => "it closed the connection instead of an answer".to_owned(),
+                _ => connect::plain_reason(&error),
+            }));
             Err(error)
         }
     }

@@ -3,6 +3,7 @@
 mod rdesktop;
 mod shadow;
 mod socat;
+mod upstream;
 mod xfreerdp;
 mod xrdp;
 mod xvfb;
@@ -10,6 +11,7 @@ mod xvfb;
 pub(crate) use rdesktop::Rdesktop;
 pub(crate) use shadow::{Shadow, ShadowSecurity};
 pub(crate) use socat::Socat;
+pub(crate) use upstream::Upstream;
 pub(crate) use xfreerdp::Xfreerdp;
 pub(crate) use xrdp::{Setup as XrdpSetup, Xrdp};
 

@@ -3,6 +3,7 @@
 pub(crate) mod bytes;
 pub(crate) mod rdp;
 pub(crate) mod tls;
+pub(crate) mod udp;
 
 use super::process::LOOK_AGAIN;
 use super::rdpscope::{Finished, Rdpscope};
@@ -115,8 +116,14 @@ impl Conversation {
     }
 
     /// Plays it over two ends that a relay joins.
-    pub(crate) fn play(&self, mut ends: Ends) {
+    pub(crate) fn play(&self, ends: Ends) {
+        drop(self.play_open(ends));
+    }
+
+    /// Plays it and leaves open what it has not ended.
+    pub(crate) fn play_open(&self, mut ends: Ends) -> Ends {
         self.steps.iter().for_each(|step| ends.take(step));
+        ends
     }
 }
 
