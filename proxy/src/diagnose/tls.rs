@@ -340,16 +340,7 @@ fn other_alert(facts: &Facts<'_>) -> Option<Conclusion> {
         Some(name) => format!("{name} ({number})"),
         None => format!("number {number}, which has no name"),
     };
-    let meaning = meaning.map_or_else(String::new, |meaning| format!(": {}", lower_first(meaning)));
-    let summary = format!("The {from} broke the TLS handshake off with the alert {said}{meaning}");
-    let summary = format!("{}.", summary.trim_end_matches('.'));
+    let meaning = meaning.map_or_else(String::new, |meaning| format!(": {meaning}"));
+    let summary = format!("The {from} broke the TLS handshake off with the alert {said}{meaning}.");
     Some(Conclusion::confirmed(Phase::Tls, summary).seen(t_us, text))
-}
-
-fn lower_first(sentence: &str) -> String {
-    let mut characters = sentence.chars();
-    match characters.next() {
-        Some(first) => first.to_lowercase().chain(characters).collect(),
-        None => String::new(),
-    }
 }

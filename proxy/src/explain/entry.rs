@@ -25,8 +25,19 @@ pub struct Entry {
 }
 
 /// Lines of a table: `code "name" "meaning" [causes] [commands] => "note" reported;`. The note may be absent;
-/// `reported` marks a meaning that only users report.
+/// `reported` marks a meaning that only users report. After `names of TABLE;` the names come from there.
 macro_rules! entries {
+    (names of $names:path; $($code:literal $meaning:literal $causes:tt $next:tt $(=> $note:literal)?;)*) => {
+        &[$($crate::explain::entry::Entry {
+            code: $code,
+            name: $crate::explain::entry::name_of($code, $names),
+            meaning: $meaning,
+            causes: &$causes,
+            next: &$next,
+            note: $crate::explain::entry::first(&[$($note)?]),
+            documented: true,
+        }),*]
+    };
     ($(
         $code:literal $name:literal $meaning:literal $causes:tt $next:tt
         $(=> $note:literal)? $($reported:ident)?;
@@ -47,6 +58,15 @@ pub(super) use entries;
 /// For the table macro: a note that may be absent.
 pub(super) const fn first(notes: &[&'static str]) -> Option<&'static str> {
     if notes.is_empty() { None } else { Some(notes[0]) }
+}
+
+/// For the table macro: the name of a number; a number without one does not compile.
+pub(super) const fn name_of(code: u32, names: &[(u32, &'static str)]) -> &'static str {
+    let mut index = 0;
+    while names[index].0 != code {
+        index += 1;
+    }
+    names[index].1
 }
 
 /// For the table macro: whether the line is not marked as reported.

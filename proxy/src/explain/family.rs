@@ -2,8 +2,8 @@
 
 use super::entry::Entry;
 use super::{
-    authorization, client_gateway, disconnect_reason, error_info, error_info_protocol, extended_reason,
-    gateway, licensing, negotiation_failure, ntstatus, sspi, tls_alert,
+    authorization, client_gateway, disconnect_reason, error_info, extended_reason, gateway, licensing,
+    negotiation_failure, ntstatus, sspi, tls_alert,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -129,26 +129,22 @@ impl Family {
         }
     }
 
-    /// The tables that hold its numbers.
-    pub(super) fn tables(self) -> &'static [&'static [Entry]] {
-        match self {
-            Family::Reason => &[disconnect_reason::TABLE],
-            Family::Extended => &[extended_reason::TABLE],
-            Family::Errinfo => &[error_info::TABLE, error_info_protocol::TABLE],
-            Family::Tls => &[tls_alert::TABLE],
-            Family::X224 => &[negotiation_failure::TABLE],
-            Family::Licensing => &[licensing::TABLE],
-            Family::Gateway => &[gateway::TABLE],
-            Family::ClientGateway => &[client_gateway::TABLE],
-            Family::Authorization => &[authorization::TABLE],
-            Family::Ntstatus => &[ntstatus::TABLE],
-            Family::Sspi => &[sspi::TABLE],
-        }
-    }
-
-    /// Every line of its tables.
-    pub(super) fn entries(self) -> impl Iterator<Item = &'static Entry> {
-        self.tables().iter().flat_map(|table| table.iter())
+    /// Every line of its table.
+    pub(super) fn entries(self) -> std::slice::Iter<'static, Entry> {
+        let table: &'static [Entry] = match self {
+            Family::Reason => disconnect_reason::TABLE,
+            Family::Extended => extended_reason::TABLE,
+            Family::Errinfo => &error_info::TABLE,
+            Family::Tls => &tls_alert::TABLE,
+            Family::X224 => negotiation_failure::TABLE,
+            Family::Licensing => licensing::TABLE,
+            Family::Gateway => gateway::TABLE,
+            Family::ClientGateway => client_gateway::TABLE,
+            Family::Authorization => authorization::TABLE,
+            Family::Ntstatus => ntstatus::TABLE,
+            Family::Sspi => sspi::TABLE,
+        };
+        table.iter()
     }
 
     /// The line for a number, in whichever form the number comes.

@@ -1,14 +1,15 @@
 //! What a number means that a client, a log or the wire shows for a failed connection, and what to try.
 //!
 //! [`run`] takes the words of the command line, [`lookup`] numbers; both answer with an [`Explanation`],
-//! which [`text`] and [`json`] turn into something to print. The tables are one file a family.
+//! which [`text`] and [`json`] turn into something to print. The tables are one file a family; what
+//! [`crate::wire`] itself names stands there, and here only what is to be done about it.
 
+mod advice;
 mod authorization;
 mod client_gateway;
 mod disconnect_reason;
 mod entry;
 mod error_info;
-mod error_info_protocol;
 mod extended_reason;
 mod family;
 mod gateway;

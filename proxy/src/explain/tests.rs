@@ -208,7 +208,7 @@ fn the_text_of_a_bare_number() {
       rdpscope proxy TARGET --cert mirror --nla terminate
 
     It may also be (name the family to be sure):
-      error info 0x7 (7) ERRINFO_SERVER_DENIED_CONNECTION: the server denied the connection  [errinfo:0x7]
+      error info 0x7 (7) ERRINFO_SERVER_DENIED_CONNECTION: the server denied the connection: drain mode, a connection policy or a session limit  [errinfo:0x7]
       licensing error 0x7 (7) STATUS_VALID_CLIENT: licensing succeeded or was not needed  [licensing:0x7]
     "##);
 }
@@ -231,7 +231,7 @@ fn the_line_of_json() {
           "family": "tls",
           "code": 45,
           "name": "certificate_expired",
-          "meaning": "the certificate is not in its time of validity",
+          "meaning": "the certificate is outside its validity period by the sender's clock",
           "causes": [
             "the certificate has expired",
             "the clock of the client is wrong"

@@ -1,6 +1,9 @@
-//! AlertDescription of TLS (RFC 8446 6, RFC 5246 7.2), as it is to be read in RDP.
+//! AlertDescription of TLS (RFC 8446 6, RFC 5246 7.2): what causes it in RDP and what to do.
 
-use super::entry::{AB_CERT, AB_TLS, Entry, INSIDE, PROBE, PROXY, entries};
+use super::advice::{Advice, Known, advice, join};
+use super::entry::{AB_CERT, AB_TLS, Entry, INSIDE, PROBE, PROXY};
+use crate::wire::tls::alert::{ALERT_DESCRIPTIONS, AlertDescription};
+use std::sync::LazyLock;
 
 const DAMAGED: &[&str] = &["a box on the way changes bytes", "one end's TLS is broken"];
 const TRUST: &[&str] = &[
@@ -20,71 +23,66 @@ const NO_COMMON: &[&str] = &[
 const EXTENSION: &[&str] =
     &["one end's TLS breaks the rules for extensions", "a box on the way rewrites the handshake"];
 
-/// The alerts; the note is the code that Windows shows for it.
-pub(super) const TABLE: &[Entry] = entries! {
-    0 "close_notify" "the peer closed TLS in order"
-        ["a normal end; right after the handshake, a decision of policy"]
-        [PROXY];
-    10 "unexpected_message" "a message came out of its order"
-        ["a box on the way", "clear RDP sent into TLS, or TLS sent to a port of something else"] [PROBE]
-        => "Windows shows it as 0x80090326 (SEC_E_ILLEGAL_MESSAGE).";
-    20 "bad_record_mac" "a record was damaged or forged" DAMAGED [PROXY]
-        => "Windows shows it as 0x8009030F (SEC_E_MESSAGE_ALTERED).";
-    21 "decryption_failed" "a record could not be decrypted" DAMAGED [PROXY]
-        => "Windows shows it as 0x80090330 (SEC_E_DECRYPT_FAILURE).";
-    22 "record_overflow" "a record is too long" DAMAGED [PROXY]
-        => "Windows shows it as 0x80090326 (SEC_E_ILLEGAL_MESSAGE).";
-    40 "handshake_failure" "the two ends have no cipher, group or signature scheme in common" NO_COMMON
-        [PROBE, AB_TLS]
-        => "Windows shows it as 0x80090326 and logs Schannel 36874 on the server.";
-    42 "bad_certificate" "the certificate is damaged or its signature is wrong" BAD_CERTIFICATE
-        [PROBE, AB_CERT]
-        => "Windows shows it as 0x80090327 (SEC_E_CERT_UNKNOWN).";
-    43 "unsupported_certificate" "the certificate is of a kind that the peer does not accept" BAD_CERTIFICATE
-        [PROBE, AB_CERT] => "Windows shows it as 0x80090327 (SEC_E_CERT_UNKNOWN).";
-    44 "certificate_revoked" "the certificate was revoked" ["the issuer revoked it; bind another one"] [PROBE]
-        => "Windows shows it as 0x80092010 (CRYPT_E_REVOKED).";
-    45 "certificate_expired" "the certificate is not in its time of validity"
-        ["the certificate has expired", "the clock of the client is wrong"] [PROBE, AB_CERT]
-        => "Windows shows it as 0x80090328 (SEC_E_CERT_EXPIRED).";
-    46 "certificate_unknown" "the certificate was refused for a reason that is not told" BAD_CERTIFICATE
-        [PROBE, AB_CERT] => "Windows shows it as 0x80090327 (SEC_E_CERT_UNKNOWN).";
-    47 "illegal_parameter" "a field of the handshake is out of range" NO_COMMON [PROBE, AB_TLS]
-        => "Windows shows it as 0x80090326 (SEC_E_ILLEGAL_MESSAGE).";
-    48 "unknown_ca" "the certificate does not lead to an authority that the client trusts" TRUST
-        [PROBE, AB_CERT]
-        => "Windows shows it as 0x80090325 (SEC_E_UNTRUSTED_ROOT).";
-    49 "access_denied" "the certificate or the credentials were refused by policy"
-        ["RDP servers send it when CredSSP refuses the credentials",
-         "a policy of the TLS front end"] [PROXY, INSIDE]
-        => "Windows shows it as 0x8009030C (SEC_E_LOGON_DENIED).";
-    50 "decode_error" "a message could not be read" DAMAGED [PROBE]
-        => "Windows shows it as 0x80090326 (SEC_E_ILLEGAL_MESSAGE).";
-    51 "decrypt_error" "a signature or the Finished message is wrong" DAMAGED [PROBE]
-        => "Windows shows it as 0x80090330 (SEC_E_DECRYPT_FAILURE).";
-    70 "protocol_version" "the two ends have no TLS version in common" NO_COMMON [PROBE, AB_TLS]
-        => "Windows shows it as 0x80090302 (SEC_E_UNSUPPORTED_FUNCTION).";
-    71 "insufficient_security" "the server demands stronger ciphers" NO_COMMON [PROBE, AB_TLS]
-        => "Windows shows it as 0x80090331 (SEC_E_ALGORITHM_MISMATCH).";
-    80 "internal_error" "the peer failed in itself"
-        ["the server cannot open its private key (rights on MachineKeys; Schannel 36870)",
-         "no TLS version is left on the server (Schannel 36871)", "memory"] [PROBE]
-        => "Windows shows it as 0x80090304 (SEC_E_INTERNAL_ERROR).";
-    86 "inappropriate_fallback" "a second attempt with a lower version was refused" NO_COMMON [PROBE];
-    90 "user_canceled" "the handshake was cancelled" ["the user closed a question", "the client gave up"]
-        [PROXY]
-        => "Windows shows it as 0x80090333 (SEC_E_UNFINISHED_CONTEXT_DELETED).";
-    100 "no_renegotiation" "a renegotiation was refused" DAMAGED [PROXY];
-    109 "missing_extension" "the handshake lacks an extension" EXTENSION [PROBE];
-    110 "unsupported_extension" "the handshake has an extension that was not offered" EXTENSION [PROBE];
-    112 "unrecognized_name" "a TLS front end does not know the name that the client asked for"
-        ["the client dialled another name or an address", "the front end lacks the name"] [PROBE];
-    115 "unknown_psk_identity" "the session to be resumed is not known"
-        ["a load balancer without shared tickets"]
-        [PROXY];
-    116 "certificate_required" "a client certificate is demanded"
-        ["a TLS front end or gateway that asks for client certificates"] [PROBE];
-    120 "no_application_protocol" "no application protocol in common"
-        ["a front end that speaks only HTTP/2 or another protocol"] [PROBE]
-        => "Windows shows it as 0x80090367 (SEC_E_APPLICATION_PROTOCOL_MISMATCH).";
-};
+/// Every alert; the note is the code that Windows shows for it.
+pub(super) static TABLE: LazyLock<Vec<Entry>> =
+    LazyLock::new(|| join(ALERT_DESCRIPTIONS.iter().map(known), ADVICE));
+
+fn known(alert: &AlertDescription) -> Known {
+    let note = |(status, symbol)| &*format!("Windows shows it as 0x{status:08X} ({symbol}).").leak();
+    Known {
+        code: alert.number.into(),
+        name: alert.name,
+        meaning: alert.meaning,
+        // The table is made once and lives as long as the program; so may its text.
+        note: alert.schannel.map(note),
+    }
+}
+
+/// By number.
+pub(super) const ADVICE: &[Advice] = &[
+    advice(&[0], &["a normal end; right after the handshake, a decision of policy"], &[PROXY]),
+    advice(
+        &[10],
+        &["a box on the way", "clear RDP sent into TLS, or TLS sent to a port of something else"],
+        &[PROBE],
+    ),
+    advice(&[20, 21, 22, 100], DAMAGED, &[PROXY]),
+    advice(&[30, 50, 51], DAMAGED, &[PROBE]),
+    advice(&[40, 47, 60, 70, 71], NO_COMMON, &[PROBE, AB_TLS]),
+    advice(&[41], &["a client of the time of SSL 3.0 that was asked for a certificate"], &[PROXY]),
+    advice(&[42, 43, 46], BAD_CERTIFICATE, &[PROBE, AB_CERT]),
+    advice(&[44], &["the issuer revoked it; bind another one"], &[PROBE]),
+    advice(&[45], &["the certificate has expired", "the clock of the client is wrong"], &[PROBE, AB_CERT]),
+    advice(&[48], TRUST, &[PROBE, AB_CERT]),
+    advice(
+        &[49],
+        &["RDP servers send it when CredSSP refuses the credentials", "a policy of the TLS front end"],
+        &[PROXY, INSIDE],
+    ),
+    advice(
+        &[80],
+        &[
+            "the server cannot open its private key (rights on MachineKeys; Schannel 36870)",
+            "no TLS version is left on the server (Schannel 36871)",
+            "memory",
+        ],
+        &[PROBE],
+    ),
+    advice(&[86], NO_COMMON, &[PROBE]),
+    advice(&[90], &["the user closed a question", "the client gave up"], &[PROXY]),
+    advice(&[109, 110], EXTENSION, &[PROBE]),
+    advice(
+        &[111, 114],
+        &["the address that the client gave for its certificate is wrong or out of reach"],
+        &[PROXY],
+    ),
+    advice(
+        &[112],
+        &["the client dialled another name or an address", "the front end lacks the name"],
+        &[PROBE],
+    ),
+    advice(&[113], &["the server staples an old or damaged OCSP answer"], &[PROBE]),
+    advice(&[115], &["a load balancer without shared tickets"], &[PROXY]),
+    advice(&[116], &["a TLS front end or gateway that asks for client certificates"], &[PROBE]),
+    advice(&[120], &["a front end that speaks only HTTP/2 or another protocol"], &[PROBE]),
+];

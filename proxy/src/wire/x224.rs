@@ -26,6 +26,15 @@ const TYPE_RDP_CORRELATION_INFO: u8 = 6;
 /// RDP_NEG_REQ.requestedProtocols and RDP_NEG_RSP.selectedProtocol, 2.2.1.1.1.
 pub const PROTOCOLS: &[(u32, &str)] =
     &[(1, "SSL"), (2, "HYBRID"), (4, "RDSTLS"), (8, "HYBRID_EX"), (0x10, "RDSAAD")];
+/// RDP_NEG_FAILURE.failureCode, 2.2.1.2.2.
+pub const FAILURE_CODES: &[(u32, &str)] = &[
+    (1, "SSL_REQUIRED_BY_SERVER"),
+    (2, "SSL_NOT_ALLOWED_BY_SERVER"),
+    (3, "SSL_CERT_NOT_ON_SERVER"),
+    (4, "INCONSISTENT_FLAGS"),
+    (5, "HYBRID_REQUIRED_BY_SERVER"),
+    (6, "SSL_WITH_USER_AUTH_REQUIRED_BY_SERVER"),
+];
 const REQUEST_FLAGS: &[(u32, &str)] = &[
     (0x01, "RESTRICTED_ADMIN_MODE_REQUIRED"),
     (0x02, "REDIRECTED_AUTHENTICATION_MODE_REQUIRED"),
@@ -167,14 +176,9 @@ pub fn protocol_name(value: u32) -> String {
 
 /// The name of RDP_NEG_FAILURE.failureCode, 2.2.1.2.2, or its number in hex.
 pub fn failure_name(code: u32) -> String {
-    match code {
-        1 => "SSL_REQUIRED_BY_SERVER".to_owned(),
-        2 => "SSL_NOT_ALLOWED_BY_SERVER".to_owned(),
-        3 => "SSL_CERT_NOT_ON_SERVER".to_owned(),
-        4 => "INCONSISTENT_FLAGS".to_owned(),
-        5 => "HYBRID_REQUIRED_BY_SERVER".to_owned(),
-        6 => "SSL_WITH_USER_AUTH_REQUIRED_BY_SERVER".to_owned(),
-        other => format!("0x{other:08x}"),
+    match FAILURE_CODES.iter().find(|(known, _)| *known == code) {
+        Some((_, name)) => (*name).to_owned(),
+        None => format!("0x{code:08x}"),
     }
 }
 

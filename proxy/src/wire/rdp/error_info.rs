@@ -21,6 +21,9 @@ const fn entry(code: u32, name: &'static str, meaning: &'static str) -> ErrorInf
     ErrorInfo { code, name, meaning }
 }
 
+/// Twenty-two codes tell which field it was by nothing but their number.
+const CUT_SHORT: &str = "a security header or a field of Client Info was cut short";
+
 /// Every documented code, in ascending order.
 pub const ERROR_INFO: &[ErrorInfo] = &[
     entry(
@@ -77,7 +80,7 @@ pub const ERROR_INFO: &[ErrorInfo] = &[
     entry(
         0x104,
         "ERRINFO_LICENSE_HWID_DOESNT_MATCH_LICENSE",
-        "the client's stored licence belongs to other hardware; clear the client's licence store",
+        "the client's stored licence was altered or belongs to other hardware; clear the client's licence store",
     ),
     entry(
         0x105,
@@ -139,9 +142,9 @@ pub const ERROR_INFO: &[ErrorInfo] = &[
     entry(0x10CE, "ERRINFO_INVALIDCONTROLPDUACTION", "a control PDU asked for an action that does not exist"),
     entry(0x10CF, "ERRINFO_INVALIDINPUTPDUTYPE", "an input PDU has a type that does not exist"),
     entry(0x10D0, "ERRINFO_INVALIDINPUTPDUMOUSE", "a mouse event is not valid"),
-    entry(0x10D1, "ERRINFO_INVALIDREFRESHRECTPDU", "a refresh request is not valid"),
+    entry(0x10D1, "ERRINFO_INVALIDREFRESHRECTPDU", "a Refresh Rect PDU is not valid"),
     entry(0x10D2, "ERRINFO_CREATEUSERDATAFAILED", "the server failed to build its settings for the client"),
-    entry(0x10D3, "ERRINFO_CONNECTFAILED", "the channel connection phase failed"),
+    entry(0x10D3, "ERRINFO_CONNECTFAILED", "the server failed while the channels were connected"),
     entry(
         0x10D4,
         "ERRINFO_CONFIRMACTIVEWRONGSHAREID",
@@ -201,116 +204,28 @@ pub const ERROR_INFO: &[ErrorInfo] = &[
     entry(0x10F6, "ERRINFO_OFFSCRCACHEERRORPDUBADLENGTH", "an offscreen cache error PDU has a wrong length"),
     entry(0x10F7, "ERRINFO_DNGCACHEERRORPDUBADLENGTH", "a NineGrid cache error PDU has a wrong length"),
     entry(0x10F8, "ERRINFO_GDIPLUSPDUBADLENGTH", "a GDI+ error PDU has a wrong length"),
-    entry(
-        0x1111,
-        "ERRINFO_SECURITYDATATOOSHORT2",
-        "a security header or a field of Client Info was cut short",
-    ),
-    entry(
-        0x1112,
-        "ERRINFO_SECURITYDATATOOSHORT3",
-        "a security header or a field of Client Info was cut short",
-    ),
-    entry(
-        0x1113,
-        "ERRINFO_SECURITYDATATOOSHORT4",
-        "a security header or a field of Client Info was cut short",
-    ),
-    entry(
-        0x1114,
-        "ERRINFO_SECURITYDATATOOSHORT5",
-        "a security header or a field of Client Info was cut short",
-    ),
-    entry(
-        0x1115,
-        "ERRINFO_SECURITYDATATOOSHORT6",
-        "a security header or a field of Client Info was cut short",
-    ),
-    entry(
-        0x1116,
-        "ERRINFO_SECURITYDATATOOSHORT7",
-        "a security header or a field of Client Info was cut short",
-    ),
-    entry(
-        0x1117,
-        "ERRINFO_SECURITYDATATOOSHORT8",
-        "a security header or a field of Client Info was cut short",
-    ),
-    entry(
-        0x1118,
-        "ERRINFO_SECURITYDATATOOSHORT9",
-        "a security header or a field of Client Info was cut short",
-    ),
-    entry(
-        0x1119,
-        "ERRINFO_SECURITYDATATOOSHORT10",
-        "a security header or a field of Client Info was cut short",
-    ),
-    entry(
-        0x111A,
-        "ERRINFO_SECURITYDATATOOSHORT11",
-        "a security header or a field of Client Info was cut short",
-    ),
-    entry(
-        0x111B,
-        "ERRINFO_SECURITYDATATOOSHORT12",
-        "a security header or a field of Client Info was cut short",
-    ),
-    entry(
-        0x111C,
-        "ERRINFO_SECURITYDATATOOSHORT13",
-        "a security header or a field of Client Info was cut short",
-    ),
-    entry(
-        0x111D,
-        "ERRINFO_SECURITYDATATOOSHORT14",
-        "a security header or a field of Client Info was cut short",
-    ),
-    entry(
-        0x111E,
-        "ERRINFO_SECURITYDATATOOSHORT15",
-        "a security header or a field of Client Info was cut short",
-    ),
-    entry(
-        0x111F,
-        "ERRINFO_SECURITYDATATOOSHORT16",
-        "a security header or a field of Client Info was cut short",
-    ),
-    entry(
-        0x1120,
-        "ERRINFO_SECURITYDATATOOSHORT17",
-        "a security header or a field of Client Info was cut short",
-    ),
-    entry(
-        0x1121,
-        "ERRINFO_SECURITYDATATOOSHORT18",
-        "a security header or a field of Client Info was cut short",
-    ),
-    entry(
-        0x1122,
-        "ERRINFO_SECURITYDATATOOSHORT19",
-        "a security header or a field of Client Info was cut short",
-    ),
-    entry(
-        0x1123,
-        "ERRINFO_SECURITYDATATOOSHORT20",
-        "a security header or a field of Client Info was cut short",
-    ),
-    entry(
-        0x1124,
-        "ERRINFO_SECURITYDATATOOSHORT21",
-        "a security header or a field of Client Info was cut short",
-    ),
-    entry(
-        0x1125,
-        "ERRINFO_SECURITYDATATOOSHORT22",
-        "a security header or a field of Client Info was cut short",
-    ),
-    entry(
-        0x1126,
-        "ERRINFO_SECURITYDATATOOSHORT23",
-        "a security header or a field of Client Info was cut short",
-    ),
+    entry(0x1111, "ERRINFO_SECURITYDATATOOSHORT2", CUT_SHORT),
+    entry(0x1112, "ERRINFO_SECURITYDATATOOSHORT3", CUT_SHORT),
+    entry(0x1113, "ERRINFO_SECURITYDATATOOSHORT4", CUT_SHORT),
+    entry(0x1114, "ERRINFO_SECURITYDATATOOSHORT5", CUT_SHORT),
+    entry(0x1115, "ERRINFO_SECURITYDATATOOSHORT6", CUT_SHORT),
+    entry(0x1116, "ERRINFO_SECURITYDATATOOSHORT7", CUT_SHORT),
+    entry(0x1117, "ERRINFO_SECURITYDATATOOSHORT8", CUT_SHORT),
+    entry(0x1118, "ERRINFO_SECURITYDATATOOSHORT9", CUT_SHORT),
+    entry(0x1119, "ERRINFO_SECURITYDATATOOSHORT10", CUT_SHORT),
+    entry(0x111A, "ERRINFO_SECURITYDATATOOSHORT11", CUT_SHORT),
+    entry(0x111B, "ERRINFO_SECURITYDATATOOSHORT12", CUT_SHORT),
+    entry(0x111C, "ERRINFO_SECURITYDATATOOSHORT13", CUT_SHORT),
+    entry(0x111D, "ERRINFO_SECURITYDATATOOSHORT14", CUT_SHORT),
+    entry(0x111E, "ERRINFO_SECURITYDATATOOSHORT15", CUT_SHORT),
+    entry(0x111F, "ERRINFO_SECURITYDATATOOSHORT16", CUT_SHORT),
+    entry(0x1120, "ERRINFO_SECURITYDATATOOSHORT17", CUT_SHORT),
+    entry(0x1121, "ERRINFO_SECURITYDATATOOSHORT18", CUT_SHORT),
+    entry(0x1122, "ERRINFO_SECURITYDATATOOSHORT19", CUT_SHORT),
+    entry(0x1123, "ERRINFO_SECURITYDATATOOSHORT20", CUT_SHORT),
+    entry(0x1124, "ERRINFO_SECURITYDATATOOSHORT21", CUT_SHORT),
+    entry(0x1125, "ERRINFO_SECURITYDATATOOSHORT22", CUT_SHORT),
+    entry(0x1126, "ERRINFO_SECURITYDATATOOSHORT23", CUT_SHORT),
     entry(0x1129, "ERRINFO_BADMONITORDATA", "the client's monitor list does not match its count"),
     entry(
         0x112A,

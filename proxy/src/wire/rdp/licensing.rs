@@ -26,7 +26,8 @@ const MESSAGE_TYPES: &[(u32, &str)] = &[
     (0xFF, "ERROR_ALERT"),
 ];
 
-const ERROR_CODES: &[(u32, &str)] = &[
+/// `dwErrorCode` of LICENSE_ERROR_MESSAGE.
+pub const ERROR_CODES: &[(u32, &str)] = &[
     (0x1, "ERR_INVALID_SERVER_CERTIFICATE"),
     (0x2, "ERR_NO_LICENSE"),
     (0x3, "ERR_INVALID_MAC"),

@@ -54,7 +54,7 @@ pub struct AlertDescription {
     pub name: &'static str,
     /// The HRESULT that Schannel hands to a Windows program whose peer sent it, with its symbol.
     pub schannel: Option<(u32, &'static str)>,
-    /// What it means for the administrator of an RDP host, in one sentence.
+    /// What it means for the administrator of an RDP host, in a clause without a full stop.
     pub meaning: &'static str,
 }
 
@@ -82,149 +82,142 @@ pub const ALERT_DESCRIPTIONS: &[AlertDescription] = &[
         0,
         "close_notify",
         None,
-        "The sender closed the connection in good order; right after the handshake that is a decision, \
-         not a TLS fault.",
+        "the sender closed the connection in good order; right after the handshake that is a decision, \
+         not a TLS fault",
     ),
     entry(
         10,
         "unexpected_message",
         ILLEGAL_MESSAGE,
-        "A message came out of order: a middlebox interfered, or plain RDP was sent where TLS was expected.",
+        "a message came out of order: a middlebox interfered, or plain RDP was sent where TLS was expected",
     ),
     entry(
         20,
         "bad_record_mac",
         Some((0x8009_030f, "SEC_E_MESSAGE_ALTERED")),
-        "A record was damaged or altered on the way.",
+        "a record was damaged or altered on the way",
     ),
     entry(
         21,
         "decryption_failed",
         DECRYPT_FAILURE,
-        "A record could not be decrypted: damaged or altered on the way.",
+        "a record could not be decrypted: damaged or altered on the way",
     ),
-    entry(
-        22,
-        "record_overflow",
-        ILLEGAL_MESSAGE,
-        "A record was too long: the peer or a middlebox is broken.",
-    ),
-    entry(30, "decompression_failure", ILLEGAL_MESSAGE, "A compressed record could not be expanded."),
+    entry(22, "record_overflow", ILLEGAL_MESSAGE, "a record was too long: the peer or a middlebox is broken"),
+    entry(30, "decompression_failure", ILLEGAL_MESSAGE, "a compressed record could not be expanded"),
     entry(
         40,
         "handshake_failure",
         ILLEGAL_MESSAGE,
-        "Client and server share no cipher suite, group or signature scheme; a Windows server logs Schannel \
-         event 36874.",
+        "client and server share no cipher suite, group or signature scheme; a Windows server logs Schannel \
+         event 36874",
     ),
-    entry(41, "no_certificate", None, "The client has no certificate to show (SSL 3.0)."),
-    entry(42, "bad_certificate", CERT_UNKNOWN, "The certificate is malformed or its signature is wrong."),
+    entry(41, "no_certificate", None, "the client has no certificate to show (SSL 3.0)"),
+    entry(42, "bad_certificate", CERT_UNKNOWN, "the certificate is malformed or its signature is wrong"),
     entry(
         43,
         "unsupported_certificate",
         CERT_UNKNOWN,
-        "The certificate's key type, usage or signature algorithm is not accepted.",
+        "the certificate's key type, usage or signature algorithm is not accepted",
     ),
-    entry(44, "certificate_revoked", Some((0x8009_2010, "CRYPT_E_REVOKED")), "The certificate was revoked."),
+    entry(44, "certificate_revoked", Some((0x8009_2010, "CRYPT_E_REVOKED")), "the certificate was revoked"),
     entry(
         45,
         "certificate_expired",
         Some((0x8009_0328, "SEC_E_CERT_EXPIRED")),
-        "The certificate is outside its validity period by the clock of the peer that sent this alert.",
+        "the certificate is outside its validity period by the sender's clock",
     ),
     entry(
         46,
         "certificate_unknown",
         CERT_UNKNOWN,
-        "The certificate was refused for a reason the sender does not name.",
+        "the certificate was refused for a reason the sender does not name",
     ),
     entry(
         47,
         "illegal_parameter",
         ILLEGAL_MESSAGE,
-        "A field of the handshake holds a value that is not allowed.",
+        "a field of the handshake holds a value that is not allowed",
     ),
     entry(
         48,
         "unknown_ca",
         Some((0x8009_0325, "SEC_E_UNTRUSTED_ROOT")),
-        "The certificate does not lead to a trusted root: self-signed, an intermediate is missing, or an \
-         inspecting proxy's CA is not installed.",
+        "the certificate does not lead to a root that the sender trusts",
     ),
     entry(
         49,
         "access_denied",
         Some((0x8009_030c, "SEC_E_LOGON_DENIED")),
-        "Access was denied; an RDP server sends this when it refuses the credentials.",
+        "access was denied; an RDP server sends this when it refuses the credentials",
     ),
     entry(
         50,
         "decode_error",
         ILLEGAL_MESSAGE,
-        "A message could not be decoded: the peer or a middlebox is broken.",
+        "a message could not be decoded: the peer or a middlebox is broken",
     ),
-    entry(51, "decrypt_error", DECRYPT_FAILURE, "A signature or the Finished message did not verify."),
-    entry(60, "export_restriction", None, "The sender refuses the key length (export rules of TLS 1.0)."),
+    entry(51, "decrypt_error", DECRYPT_FAILURE, "a signature or the Finished message did not verify"),
+    entry(60, "export_restriction", None, "the sender refuses the key length (export rules of TLS 1.0)"),
     entry(
         70,
         "protocol_version",
         Some((0x8009_0302, "SEC_E_UNSUPPORTED_FUNCTION")),
-        "Client and server share no TLS version.",
+        "client and server share no TLS version",
     ),
     entry(
         71,
         "insufficient_security",
         Some((0x8009_0331, "SEC_E_ALGORITHM_MISMATCH")),
-        "The server demands stronger ciphers than the client offers.",
+        "the server demands stronger ciphers than the client offers",
     ),
-    entry(
-        80,
-        "internal_error",
-        Some((0x8009_0304, "SEC_E_INTERNAL_ERROR")),
-        "The sender failed by itself, for example on access to its private key; a Windows server logs Schannel \
-         event 36870 or 36871.",
-    ),
-    entry(86, "inappropriate_fallback", None, "The server refused a retry with a lower TLS version."),
+    entry(80, "internal_error", Some((0x8009_0304, "SEC_E_INTERNAL_ERROR")), "the sender failed by itself"),
+    entry(86, "inappropriate_fallback", None, "the server refused a retry with a lower TLS version"),
     entry(
         90,
         "user_canceled",
         Some((0x8009_0333, "SEC_E_UNFINISHED_CONTEXT_DELETED")),
-        "The handshake was cancelled.",
+        "the handshake was cancelled",
     ),
-    entry(100, "no_renegotiation", ILLEGAL_MESSAGE, "The sender does not renegotiate."),
-    entry(109, "missing_extension", ILLEGAL_MESSAGE, "The hello lacks an extension that the peer requires."),
+    entry(100, "no_renegotiation", ILLEGAL_MESSAGE, "the sender does not renegotiate"),
+    entry(109, "missing_extension", ILLEGAL_MESSAGE, "the hello lacks an extension that the peer requires"),
     entry(
         110,
         "unsupported_extension",
         ILLEGAL_MESSAGE,
-        "The peer answered with an extension that was not offered.",
+        "the peer answered with an extension that was not offered",
     ),
     entry(
         111,
         "certificate_unobtainable",
         None,
-        "The certificate could not be fetched from the address given.",
+        "the certificate could not be fetched from the address given",
     ),
     entry(
         112,
         "unrecognized_name",
         ILLEGAL_MESSAGE,
-        "The server, mostly a TLS front end, does not know the name in server_name.",
+        "the server, mostly a TLS front end, does not know the name that the client asked for",
     ),
     entry(
         113,
         "bad_certificate_status_response",
         ILLEGAL_MESSAGE,
-        "The revocation status sent with the certificate is invalid.",
+        "the revocation status sent with the certificate is invalid",
     ),
-    entry(114, "bad_certificate_hash_value", None, "The certificate does not match the hash given for it."),
-    entry(115, "unknown_psk_identity", ILLEGAL_MESSAGE, "The server does not know the pre-shared key."),
-    entry(116, "certificate_required", ILLEGAL_MESSAGE, "The server demands a client certificate."),
+    entry(114, "bad_certificate_hash_value", None, "the certificate does not match the hash given for it"),
+    entry(
+        115,
+        "unknown_psk_identity",
+        ILLEGAL_MESSAGE,
+        "the server does not know the pre-shared key of the session to be resumed",
+    ),
+    entry(116, "certificate_required", ILLEGAL_MESSAGE, "the server demands a client certificate"),
     entry(
         120,
         "no_application_protocol",
         Some((0x8009_0367, "SEC_E_APPLICATION_PROTOCOL_MISMATCH")),
-        "Client and server share no application protocol (ALPN).",
+        "client and server share no application protocol (ALPN)",
     ),
 ];
 
@@ -256,11 +249,12 @@ mod tests {
     }
 
     #[test]
-    fn every_entry_stands_alone_and_speaks_in_sentences() {
+    fn every_entry_stands_alone_and_speaks_in_clauses() {
         let numbers: HashSet<u8> = ALERT_DESCRIPTIONS.iter().map(|entry| entry.number).collect();
         assert_eq!(numbers.len(), ALERT_DESCRIPTIONS.len());
         for entry in ALERT_DESCRIPTIONS {
-            assert!(entry.meaning.ends_with('.') && !entry.meaning.contains("  "), "{}", entry.meaning);
+            assert!(!entry.meaning.ends_with('.') && !entry.meaning.contains("  "), "{}", entry.meaning);
+            assert!(entry.meaning.starts_with(|first: char| first.is_ascii_lowercase()), "{}", entry.meaning);
             assert!(entry.name.chars().all(|character| character.is_ascii_lowercase() || character == '_'));
         }
     }
