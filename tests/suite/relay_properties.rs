@@ -2,7 +2,7 @@
 
 use crate::support::oracles::Random;
 use proptest::prelude::*;
-use rdpscope::relay::pump::{Ending, Tap, pump};
+use rdpscope::relay::pump::{Ending, PumpEnd, Tap, pump};
 use rdpscope::trace::Side;
 use socket2::SockRef;
 use std::io::ErrorKind;
@@ -217,7 +217,7 @@ async fn play(parts: [Part; 2], end: End, opaque_after: Option<usize>) -> Seen {
     };
     let relayed = async {
         let mut seen = Seen { opaque_after, ..Seen::default() };
-        let was_reset = pump(&mut client_at_relay, &mut server_at_relay, &mut seen).await;
+        let was_reset = pump(&mut client_at_relay, &mut server_at_relay, &mut seen).await == PumpEnd::Reset;
         if was_reset {
             for stream in [&client_at_relay, &server_at_relay] {
                 SockRef::from(stream).set_linger(Some(Duration::ZERO)).expect("a socket takes its options");

@@ -30,8 +30,8 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_SIZE]);
 }
 
-/// How long a server may stay silent after the client's FIN. Clients of RDP do not close one direction to go on reading:
-/// the client has left, and a server that hung, or that the network no longer reaches, would never let the session end.
+/// After so long a silence of the server behind the client's FIN the session is over as far as it can be told: clients
+/// of RDP do not close one direction to go on reading, so the client has left. The connection is left as it is.
 const SILENCE_AFTER_CLIENT: Duration = Duration::from_secs(10);
 
 /// Sees what passes, after it has passed.
@@ -55,12 +55,38 @@ pub enum Ending {
     Reset,
 }
 
-/// Copies until both directions have ended, or one side resets. Returns true when a reset was the end: the caller
-/// then resets both sockets.
+/// What a session came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PumpEnd {
+    /// Both directions ended.
+    Finished,
+    /// A side was reset: the caller resets both sockets.
+    Reset,
+    /// The client has left and the server says nothing: there is nothing more to observe, but the caller keeps the
+    /// connection with [`linger`], because what the client left may still end it.
+    LeftOpen,
+}
+
+/// Keeps a connection that the client has left until the server ends it; what still comes goes to the client.
+pub async fn linger(mut client: TcpStream, mut server: TcpStream) {
+    let copied = tokio::io::copy(&mut server, &mut client).await;
+    if copied.is_err() {
+        reset(&client);
+        reset(&server);
+    }
+}
+
+/// The next close of `stream` sends RST instead of FIN.
+pub fn reset(stream: &TcpStream) {
+    // A socket that is gone already needs no reset.
+    let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
+/// Copies until both directions have ended, one side resets, or the client has left a silent server.
 ///
 /// A reset is passed on after the bytes that came before it. It is seen when these have been taken, so a reset by one
 /// side waits for the other to read.
-pub async fn pump(client: &mut TcpStream, server: &mut TcpStream, tap: &mut impl Tap) -> bool {
+pub async fn pump(client: &mut TcpStream, server: &mut TcpStream, tap: &mut impl Tap) -> PumpEnd {
     let (client_reader, client_writer) = client.split();
     let (server_reader, server_writer) = server.split();
     let mut up = Flow::new(Side::Client, client_reader, server_writer);
@@ -72,12 +98,17 @@ pub async fn pump(client: &mut TcpStream, server: &mut TcpStream, tap: &mut impl
     .await;
     let (ended, open) = if up.end.is_some() { (up, &mut down) } else { (down, &mut up) };
     if ended.end == Some(FlowEnd::Reset) {
-        return true;
+        return PumpEnd::Reset;
     }
     open.source_is_gone = ended.end == Some(FlowEnd::SinkGone);
-    tokio::select! {
-        end = rest_of(open, tap) => [end, ended.end].into_iter().any(|end| end != Some(FlowEnd::Finished)),
-        () = reset_of(&ended.source) => true,
+    let end = tokio::select! {
+        end = rest_of(open, tap) => end,
+        () = reset_of(&ended.source) => Some(FlowEnd::Reset),
+    };
+    match (end, ended.end) {
+        (None, Some(FlowEnd::Finished)) => PumpEnd::LeftOpen,
+        (Some(FlowEnd::Finished), Some(FlowEnd::Finished)) => PumpEnd::Finished,
+        _ => PumpEnd::Reset,
     }
 }
 
@@ -329,5 +360,18 @@ mod tests {
             assert!(kept < 100, "the pipe is kept for ever");
         }
         assert!(pass(&vec![8; 4 << 20]).await, "it is busy again");
+    }
+
+    #[tokio::test]
+    async fn what_a_server_says_late_still_reaches_a_client_that_has_left_one_direction() {
+        let (client_at_relay, mut client) = pair().await;
+        let (server_at_relay, mut server) = pair().await;
+        let lingering = tokio::spawn(linger(client_at_relay, server_at_relay));
+        let mut arrived = Vec::new();
+        server.write_all(b"late").await.expect("the server writes");
+        drop(server);
+        client.read_to_end(&mut arrived).await.expect("the end is a plain one");
+        assert_eq!(arrived, b"late");
+        lingering.await.expect("it ends with the server");
     }
 }

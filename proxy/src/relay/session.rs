@@ -1,7 +1,7 @@
 //! One client's connection from accept to verdict.
 
 use super::attempts::{Attempts, Number};
-use super::pump::{Ending, Tap, pump};
+use super::pump::{Ending, PumpEnd, Tap, linger, pump, reset};
 use super::resolve::resolve;
 use super::target::Target;
 use super::tcp_info::tcp_info;
@@ -14,7 +14,7 @@ use crate::trace::{ClosedBy, Detail, End, Event, How, Leg, Line, Micros, Phase, 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -194,18 +194,21 @@ pub async fn run(
         session.lock().trace.say(Leg::Client, None, Phase::Tcp, detail);
     }
     let tap = SessionTap { session: &session, attempts, client: peer, number, reached: None };
-    let stopped = tokio::select! {
-        () = serve(&mut client, route, &session, tap) => false,
-        _ = stop.wait_for(|stop| *stop) => true,
+    let served = tokio::select! {
+        left_open = serve(&mut client, route, &session, tap) => Some(left_open),
+        _ = stop.wait_for(|stop| *stop) => None,
     };
-    if stopped {
+    if served.is_none() {
         let mut observed = session.lock();
         observed.proxy_closed = true;
         let detail = Detail::ProxyClosed { reason: "rdpscope was told to stop".to_owned() };
         observed.trace.say(Leg::Proxy, None, Phase::Closed, detail);
     }
     let client_info = tcp_info(&client);
-    drop(client);
+    match served.flatten() {
+        Some(server) => drop(tokio::spawn(linger(client, server))),
+        None => drop(client),
+    }
     udp.unregister(peer.ip(), &session);
     if let Some(info) = client_info {
         session.lock().trace.say(Leg::Client, None, Phase::Tcp, Detail::TcpInfo(info));
@@ -215,33 +218,42 @@ pub async fn run(
     conclude(session, came_back, knows_command).await
 }
 
-/// Connects and relays until both sides are done.
-async fn serve(client: &mut TcpStream, route: &Route, session: &SharedSession, mut tap: SessionTap<'_>) {
+/// Connects and relays until both sides are done; answers with the server's connection where it is to be kept.
+async fn serve(
+    client: &mut TcpStream,
+    route: &Route,
+    session: &SharedSession,
+    mut tap: SessionTap<'_>,
+) -> Option<TcpStream> {
     // On the heap, so that a session that runs for hours does not keep the memory of its first milliseconds.
     let (connected, first) = match Box::pin(meet(client, route, session, &mut tap)).await {
         Ok(met) => met,
-        Err(ending) => return client_gave_up(session, ending),
+        Err(ending) => {
+            client_gave_up(session, ending);
+            return None;
+        }
     };
     let Some(mut server) = connected else {
         reset(client);
         session.lock().proxy_closed = true;
-        return;
+        return None;
     };
     let _ = server.set_nodelay(true);
     if forward_first(&mut server, &first).await.is_err() {
         tap.ended(Instant::now(), Side::Server, Ending::Reset);
         reset(client);
-        return;
+        return None;
     }
     drop(first);
-    let was_reset = pump(client, &mut server, &mut tap).await;
+    let end = pump(client, &mut server, &mut tap).await;
     if let Some(info) = tcp_info(&server) {
         session.lock().trace.say(Leg::Server, None, Phase::Tcp, Detail::TcpInfo(info));
     }
-    if was_reset {
+    if end == PumpEnd::Reset {
         reset(client);
         reset(&server);
     }
+    (end == PumpEnd::LeftOpen).then_some(server)
 }
 
 /// Reaches the server while the client already speaks: the server, where it could be reached, and what the client has
@@ -326,12 +338,6 @@ fn client_gave_up(session: &SharedSession, ending: Ending) {
         observed.trace.say(Leg::Server, None, Phase::Tcp, detail);
     }
     observed.ended(now, Side::Client, ending);
-}
-
-/// The next close of `stream` sends RST instead of FIN.
-fn reset(stream: &TcpStream) {
-    // A socket that is gone already needs no reset.
-    let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
 /// A client that cuts the connection to ask its user something comes back; whether it did decides the verdict.
