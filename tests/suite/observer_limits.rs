@@ -62,7 +62,7 @@ fn a_negotiation_that_never_ends_is_given_up() {
     ];
     for (side, flood) in floods {
         let (observer, events) = endless(&[], side, flood);
-        assert!(observer.is_opaque(), "the {side} repeats {flood:?}: {events:?}");
+        assert!(observer.is_opaque(side), "the {side} repeats {flood:?}: {events:?}");
         assert!(events.len() <= MOST_EVENTS, "{} events of the {side}", events.len());
     }
 }

@@ -72,11 +72,11 @@ impl Tap for Seen {
     }
 
     fn unseen(&mut self, _at: Instant, from: Side, count: u64) {
-        assert!(self.is_opaque());
+        assert!(self.is_opaque(from));
         self.unseen[from.index()] += count;
     }
 
-    fn is_opaque(&self) -> bool {
+    fn is_opaque(&self, _from: Side) -> bool {
         self.opaque_after.is_some_and(|after| self.bytes.iter().any(|bytes| bytes.len() >= after))
     }
 

@@ -241,7 +241,7 @@ fn x224_exchange(protocol: &[u8]) -> Steps {
 #[derive(Debug, PartialEq)]
 struct Observed {
     lines: Vec<Line>,
-    opaque: bool,
+    opaque: [bool; 2],
     alerted: [bool; 2],
     announced_end: Option<rdpscope::trace::Side>,
 }
@@ -266,7 +266,7 @@ fn observed<'a>(steps: &'a Steps, cut: impl Fn(&'a [u8]) -> Vec<&'a [u8]>) -> Ob
     timeline.finish(t_us, &mut lines);
     Observed {
         lines,
-        opaque: observer.is_opaque(),
+        opaque: [observer.is_opaque(Side::Client), observer.is_opaque(Side::Server)],
         alerted: [observer.alerted(Side::Client), observer.alerted(Side::Server)],
         announced_end: observer.announced_end(),
     }

@@ -79,16 +79,18 @@ impl SessionObserver {
     pub fn lost(&mut self, from: Side) {
         match &mut self.stage {
             Stage::Tls { tls, .. } => tls.lost(from),
-            _ => self.stage = Stage::Over,
+            // Its framing was lost before; the other side may still be followed.
+            Stage::Rdp(_) => {}
+            Stage::Negotiation | Stage::Over => self.stage = Stage::Over,
         }
     }
 
-    /// Whether nothing more can be learnt from the bytes of either side.
-    pub fn is_opaque(&self) -> bool {
+    /// Whether nothing more can be learnt from the bytes of this side.
+    pub fn is_opaque(&self, from: Side) -> bool {
         match &self.stage {
             Stage::Negotiation => false,
             Stage::Tls { tls, inside } => inside.is_done() || tls.is_stopped(),
-            Stage::Rdp(observer) => observer.is_lost(Side::Client) && observer.is_lost(Side::Server),
+            Stage::Rdp(observer) => observer.is_lost(from),
             Stage::Over => true,
         }
     }

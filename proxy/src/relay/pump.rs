@@ -40,8 +40,8 @@ pub trait Tap {
     fn data(&mut self, at: Instant, from: Side, bytes: &[u8]);
     /// `count` bytes came from `from` and went on unseen; only when [`Tap::is_opaque`] said so.
     fn unseen(&mut self, at: Instant, from: Side, count: u64);
-    /// Whether the bytes of either side no longer need to be seen.
-    fn is_opaque(&self) -> bool;
+    /// Whether the bytes of `from` no longer need to be seen.
+    fn is_opaque(&self, from: Side) -> bool;
     /// `from` ended its direction.
     fn ended(&mut self, at: Instant, from: Side, ending: Ending);
 }
@@ -302,7 +302,7 @@ impl<'a> Flow<'a> {
     #[cfg(target_os = "linux")]
     fn choose_way(&mut self, count: usize, tap: &impl Tap) {
         self.calm_reads = if count >= BUSY_READ { 0 } else { self.calm_reads + 1 };
-        if self.pipe.is_none() && count >= BUSY_READ && tap.is_opaque() {
+        if self.pipe.is_none() && count >= BUSY_READ && tap.is_opaque(self.from) {
             self.pipe = Pipe::new().ok();
         }
     }
@@ -323,7 +323,7 @@ mod tests {
     impl Tap for Blind {
         fn data(&mut self, _at: Instant, _from: Side, _bytes: &[u8]) {}
         fn unseen(&mut self, _at: Instant, _from: Side, _count: u64) {}
-        fn is_opaque(&self) -> bool {
+        fn is_opaque(&self, _from: Side) -> bool {
             true
         }
         fn ended(&mut self, _at: Instant, _from: Side, _ending: Ending) {}

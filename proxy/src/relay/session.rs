@@ -134,8 +134,8 @@ impl Tap for SessionTap<'_> {
         observed.observer.lost(from);
     }
 
-    fn is_opaque(&self) -> bool {
-        self.session.lock().observer.is_opaque()
+    fn is_opaque(&self, from: Side) -> bool {
+        self.session.lock().observer.is_opaque(from)
     }
 
     fn ended(&mut self, at: Instant, from: Side, ending: Ending) {
