@@ -11,7 +11,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
@@ -131,12 +131,19 @@ async fn rest_of(open: &mut Flow<'_>, tap: &mut impl Tap) -> Option<FlowEnd> {
     .await
 }
 
-/// Waits for the reset of a side that nobody reads from any more; for ever where the system does not tell.
+/// Waits for the reset of a side that nobody reads from any more.
+#[cfg(target_os = "linux")]
 async fn reset_of(source: &ReadHalf<'_>) {
-    match source.ready(Interest::ERROR).await {
+    match source.ready(tokio::io::Interest::ERROR).await {
         Ok(_) => {}
         Err(_) => std::future::pending().await,
     }
+}
+
+/// Other systems tell of a reset only to those who read or write.
+#[cfg(not(target_os = "linux"))]
+async fn reset_of(_source: &ReadHalf<'_>) {
+    std::future::pending().await
 }
 
 /// What ended a flow.
