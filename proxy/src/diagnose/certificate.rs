@@ -24,8 +24,8 @@ const SHOW: Remedy = Remedy::command(
 );
 const RENEW: Remedy = Remedy::command(
     Where::Server,
-    "Delete the self-signed certificate and let Windows make a new one; restarting TermService cuts every session \
-     on the server.",
+    "Where it is the self-signed one of Windows, delete it and let Windows make a new one; restarting TermService cuts \
+     every session on the server.",
     "Remove-Item 'Cert:\\LocalMachine\\Remote Desktop\\{thumbprint}'; Restart-Service SessionEnv -Force; \
      Restart-Service TermService -Force",
 );
