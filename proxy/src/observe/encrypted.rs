@@ -212,7 +212,7 @@ impl EncryptedObserver {
                 if complete && with_authorization && seen.is_one_of(&[EARLY_USER_AUTHORIZATION_RESULT]) =>
             {
                 self.state = State::ConnectInitial;
-                let detail = Detail::EarlyUserAuthorizationResult { length: seen.length.max };
+                let detail = Detail::EarlyUserAuthorizationResult { length: seen.length.max, result: None };
                 return out.push(seen.event(Phase::Credssp, detail));
             }
             Side::Client if complete && seen.is_at_least(SMALLEST_CONNECT_INITIAL) => {

@@ -1,7 +1,11 @@
 //! What was seen, one struct for everything.
 
 use super::{How, Leg, Micros, Phase, RdpMessage, Side, UdpMessage};
+use crate::wire::credssp::TsRequest;
+use crate::wire::named::Code;
 use crate::wire::preconnection::PreconnectionPdu;
+use crate::wire::rdsaad::RdsAadPdu;
+use crate::wire::rdstls::RdstlsPdu;
 use crate::wire::tls::{Alert, ClientHello, ServerHello};
 use crate::wire::x224::{ConnectionConfirm, ConnectionRequest, NegotiationFailure};
 use rdpscope_certs::inspect::Certificate;
@@ -172,6 +176,67 @@ pub enum Detail {
         length: usize,
     },
 
+    // tls, where rdpscope terminates it
+    /// rdpscope shows the client this certificate in the place of the server's.
+    CertificatePresented {
+        /// The mode that asked for it, as `--cert` takes it.
+        mode: String,
+        /// The chain, end entity first.
+        chain: Vec<Arc<Certificate>>,
+        /// Whether it is for the server's own key, so that NLA works on.
+        same_key: bool,
+        /// Where a mirrored certificate differs from the original beyond key and issuer: what may disturb an
+        /// experiment.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        differences: Vec<String>,
+    },
+    /// What this machine thinks of the server's certificate. Trust and name are two answers.
+    CertificateJudged {
+        /// Whether the chain ends in a root that this machine trusts; the name is left out of it.
+        trusted: bool,
+        /// Why not, in the verifier's words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// The name it was held against.
+        name: String,
+        /// Whether it is for that name, by alternative names or, without any, by the common name.
+        name_matches: bool,
+    },
+    /// The TLS stack that speaks on this leg, where it is not the usual one, and why.
+    LegacyTls {
+        /// What the usual one cannot do here.
+        reason: String,
+    },
+    /// TLS of this leg could not be terminated.
+    TerminationFailed {
+        /// What was tried, who failed and how.
+        reason: String,
+        /// What works all the same.
+        advice: String,
+    },
+    /// Said before the client wastes its attempt: CredSSP binds the server's key, the client will see another one, and
+    /// the server will refuse the logon for that.
+    KeyBindingForeseen {
+        /// The ways round, one each.
+        advice: Vec<String>,
+    },
+
+    // inside tls
+    /// CredSSP TSRequest.
+    TsRequest(Box<TsRequest>),
+    /// RDSTLS PDU.
+    Rdstls(RdstlsPdu),
+    /// RDS-AAD PDU.
+    RdsAad(RdsAadPdu),
+    /// rdpscope's own CredSSP on one leg (`--nla terminate`) came to this end.
+    CredsspTerminated {
+        /// Whether it came through.
+        succeeded: bool,
+        /// What was wrong, who is at fault and what to do.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+
     // what sizes and timing of encrypted records tell
     /// A CredSSP message (TSRequest) by its place and size.
     CredsspTurn {
@@ -180,10 +245,13 @@ pub enum Detail {
         /// Bytes of plaintext.
         length: usize,
     },
-    /// The four bytes of an Early User Authorization Result by their size.
+    /// Early User Authorization Result PDU (MS-RDPBCGR 2.2.10.2), by its size alone where TLS is not terminated.
     EarlyUserAuthorizationResult {
         /// Bytes of plaintext.
         length: usize,
+        /// authorizationResult; absent where it is encrypted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        result: Option<Code>,
     },
     /// An encrypted RDP message by its place and size.
     EncryptedMessage {

@@ -4,6 +4,7 @@
 //! a value and how many bytes it took, or where and why the bytes break the format. Decoders are tolerant: what
 //! they do not know they keep as a number, because a peer that is wrong is what this program is for.
 
+pub mod credssp;
 pub mod gcc;
 pub mod greeting;
 pub mod mcs;
@@ -12,6 +13,8 @@ pub mod preconnection;
 pub mod rdp;
 pub mod rdpeudp;
 pub mod rdpeudp2;
+pub mod rdsaad;
+pub mod rdstls;
 pub mod reader;
 pub mod tls;
 pub mod tpkt;
