@@ -341,9 +341,7 @@ impl LiveText {
 
     fn altered(&mut self, altered: &Altered, page: &mut Page<'_>) {
         let columns = Columns { mark: '!', name: altered.phase.id(), outcome: None, us: None };
-        let text =
-            format!("rdpscope changed bytes to the {}: {} ({})", leg(altered.leg), altered.what, altered.why);
-        self.row(&columns, "", &text, page);
+        self.row(&columns, "", &words::altered(altered), page);
     }
 
     fn row(&mut self, columns: &Columns<'_>, bar: &str, text: &str, page: &mut Page<'_>) {
@@ -420,14 +418,6 @@ fn outcome_look(outcome: Option<Outcome>) -> Look {
         Some(Outcome::Failed) => Look::Bad,
         Some(Outcome::Unfinished) => Look::Doubtful,
         Some(Outcome::Skipped) | None => Look::Faint,
-    }
-}
-
-fn leg(leg: Leg) -> &'static str {
-    match leg {
-        Leg::Client => "client",
-        Leg::Server => "server",
-        Leg::Proxy => "relay",
     }
 }
 

@@ -571,13 +571,30 @@ fn udp_is_told_at_once_in_one_line() {
 
 #[test]
 fn what_rdpscope_changed_is_said_with_its_reason() {
-    let altered = Altered {
+    let stripped = Altered {
         t_us: 2_700,
         leg: Leg::Server,
         phase: Phase::X224,
-        what: "requestedProtocols from 0x0000000b to 0x00000001".to_owned(),
+        message: "X.224 Connection Request".to_owned(),
+        structure: "RDP_NEG_REQ".to_owned(),
+        field: "requestedProtocols".to_owned(),
+        offset: 15,
+        before: "0b000000".to_owned(),
+        after: "01000000".to_owned(),
         why: "--nla strip".to_owned(),
     };
-    let told = LiveText::new("1", STYLE).line(&Line::Altered(altered)).unwrap();
-    assert!(told.contains("!x224 ") && told.contains("(--nla strip)"), "{told}");
+    let cleared = Altered {
+        leg: Leg::Client,
+        phase: Phase::Mcs,
+        message: "MCS Connect Response".to_owned(),
+        structure: "SC_MULTITRANSPORT".to_owned(),
+        field: "flags".to_owned(),
+        before: "05030000".to_owned(),
+        after: "00000000".to_owned(),
+        why: "--udp off".to_owned(),
+        ..stripped.clone()
+    };
+    let mut live = LiveText::new("1", STYLE);
+    let told = [stripped, cleared].map(|altered| live.line(&Line::Altered(altered)).unwrap());
+    insta::assert_snapshot!(told.join("\n"));
 }

@@ -7,7 +7,7 @@ mod x224;
 
 use super::safe;
 use crate::explain::{self, Entry, Family};
-use crate::trace::{Detail, Event, How, Phase, RdpMessage, Side, UdpMessage};
+use crate::trace::{Altered, Detail, Event, How, Leg, Phase, RdpMessage, Side, UdpMessage};
 use std::collections::BTreeMap;
 
 pub(super) use tls::certificate;
@@ -25,6 +25,28 @@ pub(super) fn describe(events: &[Event], target: &str) -> Vec<String> {
         clauses.extend(events.iter().filter_map(oddity));
     }
     clauses
+}
+
+/// Which bytes rdpscope changed, and for which setting.
+pub(super) fn altered(altered: &Altered) -> String {
+    let to = match altered.leg {
+        Leg::Client => " to the client",
+        Leg::Server => " to the server",
+        Leg::Proxy => "",
+    };
+    let (before, after) = (number(&altered.before), number(&altered.after));
+    let Altered { message, structure, field, why, .. } = altered;
+    format!("rdpscope changed {structure}.{field} from {before} to {after} in the {message}{to} ({why})")
+}
+
+/// The little-endian number of a field, as the specification writes it, or the bytes where they are no such number.
+fn number(bytes_hex: &str) -> String {
+    match hex::decode(bytes_hex) {
+        Ok(bytes) if matches!(bytes.len(), 1 | 2 | 4 | 8) => {
+            format!("0x{}", hex::encode(bytes.into_iter().rev().collect::<Vec<u8>>()))
+        }
+        _ => bytes_hex.to_owned(),
+    }
 }
 
 /// What a phase that went well has done, where its events need not be told one by one.

@@ -55,8 +55,18 @@ pub struct Altered {
     pub leg: Leg,
     /// The phase they belong to.
     pub phase: Phase,
-    /// What was changed, from what to what.
-    pub what: String,
+    /// The message they are in, for example `MCS Connect Initial`.
+    pub message: String,
+    /// The structure in it, in the specification's word.
+    pub structure: String,
+    /// The field of that structure.
+    pub field: String,
+    /// Bytes from the start of the message, with its TPKT header, to the changed ones.
+    pub offset: usize,
+    /// The bytes as they came, hex.
+    pub before: String,
+    /// The bytes as they were sent on, hex.
+    pub after: String,
     /// The setting that asked for it.
     pub why: String,
 }

@@ -165,6 +165,19 @@ pub fn packet_length(bytes: &[u8]) -> Option<usize> {
     (SHORTEST_TPDU..=LONGEST_TPDU).contains(&length).then_some(length)
 }
 
+/// Where RDP_NEG_REQ stands in the connection request that `packet` is, bytes from its TPKT header; the first where
+/// there are several.
+pub fn negotiation_request_offset(packet: &[u8]) -> Option<usize> {
+    let mut structures = take_token(packet.get(SHORTEST_TPDU..)?, &mut ConnectionRequest::default());
+    while let Ok((structure, consumed)) = read_structure(structures, &mut Vec::new()) {
+        if structure.kind == TYPE_RDP_NEG_REQ {
+            return Some(packet.len() - structures.len());
+        }
+        structures = &structures[consumed..];
+    }
+    None
+}
+
 /// The name of one protocol value, or its number in hex.
 pub fn protocol_name(value: u32) -> String {
     match PROTOCOLS.iter().find(|(bit, _)| *bit == value) {
@@ -356,6 +369,18 @@ mod tests {
         assert_eq!(request.flag_names, ["CORRELATION_INFO_PRESENT"]);
         assert_eq!(request.correlation_id.as_deref(), Some("a1a2a3a4a5a6a7a8a9aaabacadaeafb0"));
         assert!(request.anomalies.is_empty(), "{:?}", request.anomalies);
+    }
+
+    #[test]
+    fn finds_the_place_of_the_request_behind_whatever_stands_before_it() {
+        let bare = bytes("03000013 0ee00000000000 0100080003000000");
+        assert_eq!(negotiation_request_offset(&bare), Some(11));
+        let cookie = [&bare[..11], b"Cookie: mstshash=adm\r\n", &bare[11..]].concat();
+        assert_eq!(negotiation_request_offset(&cookie), Some(33));
+        let correlated = [&bare[..11], &[6, 0, 36, 0], &[1; 32], &bare[11..]].concat();
+        assert_eq!(negotiation_request_offset(&correlated), Some(47));
+        assert_eq!(negotiation_request_offset(&bare[..18]), None);
+        assert_eq!(negotiation_request_offset(&bare[..11]), None);
     }
 
     #[test]
