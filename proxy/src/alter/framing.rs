@@ -124,7 +124,9 @@ fn tpkt_length(from: Side, bytes: &[u8]) -> Result<Option<usize>, Malformed> {
     match start {
         [] | [_] => Ok(None),
         _ if !is_data(bytes) && length <= LONGEST_TPDU => Ok(Some(length)),
-        _ if !is_data(bytes) => Err(Malformed::new("TPKT", 2, "length is too large for an X.224 connection TPDU")),
+        _ if !is_data(bytes) => {
+            Err(Malformed::new("TPKT", 2, "length is too large for an X.224 connection TPDU"))
+        }
         _ if length < TPKT_HEADER_LENGTH + connect.len() || !connect.starts_with(start) => {
             Err(Malformed::new("connectMCSPDU", 0, other))
         }

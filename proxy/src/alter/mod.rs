@@ -107,7 +107,8 @@ impl Gate {
     /// The gate for what is inside TLS, with what this one remembers of the negotiation. `selected_protocol` is that of
     /// RDP_NEG_RSP, `None` where TLS began without X.224. What this gate still holds is [`Gate::flush`]ed from it.
     pub fn inside_tls(&self, selected_protocol: Option<u32>) -> Gate {
-        let direction = || Direction { before: Before::inside_tls(selected_protocol), ..Direction::default() };
+        let direction =
+            || Direction { before: Before::inside_tls(selected_protocol), ..Direction::default() };
         Gate {
             alterations: self.alterations,
             inside_tls: true,
@@ -236,7 +237,13 @@ impl Gate {
         let blocks = match mcs::decode(pdu)? {
             mcs::McsPdu::ConnectInitial(connect) => gcc::client_blocks(pdu, &connect)?.blocks,
             mcs::McsPdu::ConnectResponse(connect) => gcc::server_blocks(pdu, &connect)?.blocks,
-            _ => return Err(Malformed::new("connectMCSPDU", 0, "neither Connect Initial nor Connect Response")),
+            _ => {
+                return Err(Malformed::new(
+                    "connectMCSPDU",
+                    0,
+                    "neither Connect Initial nor Connect Response",
+                ));
+            }
         };
         let gives_back = self.requested.filter(|_| from == Side::Server);
         let patches = [

@@ -116,7 +116,8 @@ impl Run {
     fn differs_only_as_recorded(&self) {
         for side in [Side::Client, Side::Server] {
             let mut expected = self.input[side.index()].clone();
-            let on_this_leg = self.altered().into_iter().filter(|change| change.leg == side.opposite().into());
+            let on_this_leg =
+                self.altered().into_iter().filter(|change| change.leg == side.opposite().into());
             for change in on_this_leg {
                 let (before, after) = (bytes(&change.before), bytes(&change.after));
                 let mut start = 0;

@@ -1,5 +1,6 @@
 //! What users type.
 
+use super::interception::InterceptionArguments;
 use crate::relay::client_command::{ClientCommand, ClientCommandError};
 use crate::relay::target::{Target, TargetError};
 use crate::relay::udp::UdpMode;
@@ -96,6 +97,8 @@ pub(super) struct ProxyArguments {
     /// Connect here instead of resolving the target
     #[arg(long, value_name = "NAME|IP", value_parser = target)]
     pub(super) address: Option<Target>,
+    #[command(flatten)]
+    pub(super) interception: InterceptionArguments,
     /// RDP-UDP on the same port number
     #[arg(long, value_enum, default_value_t = UdpMode::Relay, value_name = "MODE")]
     pub(super) udp: UdpMode,
@@ -124,7 +127,11 @@ Examples:
   rdpscope proxy srv10.corp.example            then point the client at 127.0.0.1:13389
   rdpscope proxy srv10 --address 10.0.0.10     the name is stale: try the address
   rdpscope proxy srv10 --sessions 1 --json     for scripts
-  rdpscope proxy srv10 --udp refuse            is UDP the cause? let the client fall back to TCP";
+  rdpscope proxy srv10 --udp refuse            is UDP the cause? let the client fall back to TCP
+  rdpscope proxy srv10 --cert fresh --ca-out ca.pem
+                                               is the certificate the cause? show the client another one
+  rdpscope proxy srv10 --renew-with srv10.pfx --password-file pw
+                                               the same with the server's own key, which NLA needs";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXPLAIN_EXAMPLES)]

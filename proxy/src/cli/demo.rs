@@ -60,6 +60,7 @@ fn settings(server: SocketAddr) -> Settings {
         duration: None,
         client: None,
         udp: UdpMode::Off,
+        interception: None,
         knows_command: arguments::accepts,
         shown: serde_json::Map::new(),
     }

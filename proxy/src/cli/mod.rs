@@ -3,8 +3,10 @@
 
 mod arguments;
 mod console;
+mod credentials;
 mod demo;
 mod explain;
+mod interception;
 mod output;
 mod proxy;
 

@@ -2,6 +2,7 @@
 
 use super::arguments::{self, ProxyArguments};
 use super::console::Console;
+use super::interception;
 use super::output::Output;
 use super::{Exit, Failure};
 use crate::recorder::{Recorder, TraceFolder};
@@ -21,12 +22,20 @@ pub(super) fn run(arguments: ProxyArguments, output: &Output) -> Result<Exit, Fa
             arguments.listen
         )));
     }
+    let intercepting =
+        arguments.interception.settings(&arguments.target, arguments.address.as_ref(), arguments.udp)?;
     let folder = trace_folder(&arguments)?;
-    let settings = settings(arguments);
+    let ca_out = arguments.interception.ca_out.clone();
+    let mut settings = settings(arguments);
     let runtime = runtime()?;
     runtime.block_on(async {
         let interrupted =
             interrupted().map_err(|error| Failure::not_done(format!("cannot wait for signals: {error}")))?;
+        if let Some(intercepting) = intercepting {
+            let ready =
+                interception::make_ready(intercepting, &settings.route, ca_out.as_deref(), output).await?;
+            settings.interception = Some(Arc::new(ready));
+        }
         relay_between(settings, folder, output, interrupted, |_| std::future::ready(())).await
     })
 }
@@ -114,13 +123,14 @@ fn settings(arguments: ProxyArguments) -> Settings {
         duration: arguments.duration,
         client: arguments.client,
         udp: arguments.udp,
+        interception: None,
     }
 }
 
 /// What shapes a session, as the trace shows it. The client's command may hold a password and is not among it.
 fn shown(arguments: &ProxyArguments) -> Map<String, Value> {
     let mut shown = Map::new();
-    shown.insert("cert".to_owned(), json!("passthrough"));
+    arguments.interception.show(&mut shown);
     shown.insert("udp".to_owned(), json!(format!("{:?}", arguments.udp).to_lowercase()));
     if let Some(address) = &arguments.address {
         shown.insert("address".to_owned(), json!(address.to_string()));

@@ -7,11 +7,12 @@ mod gather;
 pub(super) use certificate::{CertificateFacts, NameCheck};
 pub(super) use ending::{AUTOMATIC_US, Ending, Refusal};
 
-use crate::trace::{ClosedBy, ConnectError, Micros, Phase, Record, Side, Summary, TcpInfo};
+use crate::trace::{ClosedBy, ConnectError, Leg, Micros, Phase, Record, Side, Summary, TcpInfo};
 use crate::wire::rdp::redirection::ServerRedirection;
 use crate::wire::rdp::share::SetErrorInfo;
 use crate::wire::tls::{Alert, ClientHello, ServerHello};
 use crate::wire::x224::{ConnectionConfirm, ConnectionRequest, NegotiationFailure};
+use rdpscope_certs::inspect::Certificate;
 
 /// The port that need not be named.
 const DEFAULT_PORT: &str = "3389";
@@ -104,13 +105,46 @@ pub(super) struct Tls<'a> {
     pub(super) certificate: Option<CertificateFacts<'a>>,
     /// The end of the server's flight in clear.
     pub(super) server_hello_done: bool,
+    /// The client's own handshake, with the server or, where TLS is terminated, with rdpscope.
     pub(super) complete: Option<Micros>,
+    /// rdpscope terminates TLS.
+    pub(super) terminated: bool,
+    /// Where TLS is terminated, its handshake with the server.
+    pub(super) server_leg_complete: Option<Micros>,
+    /// What the client was shown in the place of the server's certificate.
+    pub(super) presented: Option<Seen<Presented<'a>>>,
+    /// What this machine thinks of the server's certificate.
+    pub(super) judged: Option<Seen<Judged<'a>>>,
+    /// The leg on which TLS could not be terminated, why, and what works all the same.
+    pub(super) termination_failed: Option<Seen<(Leg, &'a str, &'a str)>>,
+    /// It was said that CredSSP would fail over the other key.
+    pub(super) key_binding_foreseen: Option<Micros>,
     /// The last readable or inferred message of the handshake, by side.
     pub(super) last: [Option<Micros>; 2],
     /// The first fatal alert in clear.
     pub(super) alert: Option<Seen<(Side, &'a Alert)>>,
     /// The first encrypted alert of a side.
     pub(super) encrypted_alert: [Option<Micros>; 2],
+}
+
+/// A certificate that rdpscope shows the client.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Presented<'a> {
+    pub(super) mode: &'a str,
+    pub(super) leaf: &'a Certificate,
+    /// For the server's own key.
+    pub(super) same_key: bool,
+    /// Where a mirrored one differs from the original beyond key and issuer.
+    pub(super) differences: &'a [String],
+}
+
+/// What this machine thinks of the server's certificate.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Judged<'a> {
+    pub(super) trusted: bool,
+    pub(super) reason: Option<&'a str>,
+    pub(super) name: &'a str,
+    pub(super) name_matches: bool,
 }
 
 /// What happened behind TLS, or without it.

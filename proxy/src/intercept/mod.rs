@@ -1,4 +1,7 @@
 //! Sessions whose TLS ends here: one connection with the client and one with the server, and what lies between them
 //! in clear.
 
+pub mod credssp;
+pub mod presenter;
+pub mod settings;
 pub mod tls;

@@ -3,13 +3,15 @@
 
 mod certificates;
 pub mod encrypted;
+pub mod inside;
 pub mod rdp;
 pub mod session;
 mod summary;
+pub mod terminated;
 pub mod timeline;
 pub mod tls;
 pub mod udp;
 
-pub use session::SessionObserver;
+pub use session::{Course, SessionObserver};
 pub use timeline::Timeline;
 pub use udp::UdpObserver;

@@ -2,6 +2,7 @@
 
 use super::encrypted::{self, EncryptedObserver};
 use super::rdp::{self, RdpObserver};
+use super::terminated::TerminatedObserver;
 use super::tls::{Seen, TlsObserver, malformed_detail};
 use crate::trace::{Detail, Event, How, Micros, Phase, Side};
 use crate::wire::Malformed;
@@ -36,6 +37,19 @@ pub struct SessionObserver {
     preconnected: bool,
     /// The client's connection request went by.
     requested: bool,
+    /// TLS does not pass through: rdpscope speaks it on both legs.
+    terminates_tls: bool,
+}
+
+/// What becomes of the bytes to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Course {
+    /// The negotiation goes on.
+    Negotiating,
+    /// TLS begins, and rdpscope terminates it.
+    TlsToTerminate,
+    /// They go on as they are.
+    Relayed,
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +59,8 @@ enum Stage {
     Negotiation,
     /// TLS, with what is inside it known by sizes only.
     Tls { tls: Box<TlsObserver>, inside: EncryptedObserver },
+    /// TLS that rdpscope terminates; its bytes come by other ways.
+    Terminated(Box<TerminatedObserver>),
     /// Standard RDP security.
     Rdp(Box<RdpObserver>),
     /// Nothing more can be told.
@@ -52,11 +68,54 @@ enum Stage {
 }
 
 impl SessionObserver {
+    /// Follows a connection whose TLS rdpscope terminates: from there on [`SessionObserver::data`] only keeps what came
+    /// too early, and the rest is told to [`SessionObserver::terminated`].
+    pub fn terminating_tls() -> SessionObserver {
+        SessionObserver { terminates_tls: true, ..SessionObserver::default() }
+    }
+
+    /// What becomes of the bytes to come.
+    pub fn course(&self) -> Course {
+        match &self.stage {
+            Stage::Negotiation => Course::Negotiating,
+            Stage::Terminated(_) => Course::TlsToTerminate,
+            Stage::Tls { .. } | Stage::Rdp(_) | Stage::Over => Course::Relayed,
+        }
+    }
+
+    /// TLS will not be terminated after all.
+    pub fn relay_as_is(&mut self) {
+        self.terminates_tls = false;
+        if let Stage::Terminated(_) = self.stage {
+            self.stage = Stage::Over;
+        }
+    }
+
+    /// The observer of both legs and of what is inside, once TLS is to be terminated.
+    pub fn terminated(&mut self) -> Option<&mut TerminatedObserver> {
+        match &mut self.stage {
+            Stage::Terminated(terminated) => Some(terminated),
+            _ => None,
+        }
+    }
+
+    /// Bytes of `from` that are not part of anything told so far: the start of a structure, or what the client sent
+    /// before the server's answer.
+    pub fn held(&self, from: Side) -> usize {
+        if self.terminates_tls { self.pending[from.index()].len() } else { 0 }
+    }
+
+    /// Takes what [`SessionObserver::held`] counts.
+    pub fn take_held(&mut self, from: Side) -> Vec<u8> {
+        std::mem::take(&mut self.pending[from.index()])
+    }
+
     /// `bytes` that `from` sent; what they tell is added to `out`.
     pub fn data(&mut self, t_us: Micros, from: Side, bytes: &[u8], out: &mut Vec<Event>) {
         match &mut self.stage {
             Stage::Negotiation => self.negotiation(t_us, from, bytes, out),
             Stage::Tls { tls, inside } => follow_tls(tls, inside, t_us, from, bytes, out),
+            Stage::Terminated(_) => self.pending[from.index()].extend_from_slice(bytes),
             Stage::Rdp(observer) => follow_rdp(observer, t_us, from, bytes, out),
             Stage::Over => {}
         }
@@ -64,7 +123,10 @@ impl SessionObserver {
 
     /// `from` ended its direction.
     pub fn ended(&mut self, t_us: Micros, from: Side, how: How, out: &mut Vec<Event>) {
-        let pending = std::mem::take(&mut self.pending[from.index()]);
+        let mut pending = std::mem::take(&mut self.pending[from.index()]);
+        if let Stage::Terminated(_) = self.stage {
+            pending.clear();
+        }
         if !pending.is_empty() && self.is_other_protocol(from, &pending) {
             self.other_protocol(t_us, from, &pending, out);
             self.stage = Stage::Over;
@@ -80,7 +142,7 @@ impl SessionObserver {
         match &mut self.stage {
             Stage::Tls { tls, .. } => tls.lost(from),
             // Its framing was lost before; the other side may still be followed.
-            Stage::Rdp(_) => {}
+            Stage::Rdp(_) | Stage::Terminated(_) => {}
             Stage::Negotiation | Stage::Over => self.stage = Stage::Over,
         }
     }
@@ -90,6 +152,7 @@ impl SessionObserver {
         match &self.stage {
             Stage::Negotiation => false,
             Stage::Tls { tls, inside } => inside.is_done() || tls.is_stopped(),
+            Stage::Terminated(_) => false,
             Stage::Rdp(observer) => observer.is_lost(from),
             Stage::Over => true,
         }
@@ -97,13 +160,18 @@ impl SessionObserver {
 
     /// Whether this side sent a fatal TLS alert in clear.
     pub fn alerted(&self, from: Side) -> bool {
-        matches!(&self.stage, Stage::Tls { tls, .. } if tls.alerted(from))
+        match &self.stage {
+            Stage::Tls { tls, .. } => tls.alerted(from),
+            Stage::Terminated(terminated) => terminated.alerted(from),
+            _ => false,
+        }
     }
 
     /// Who announced the end with an MCS Disconnect Provider Ultimatum in clear.
     pub fn announced_end(&self) -> Option<Side> {
         match &self.stage {
             Stage::Rdp(observer) => observer.announced_end(),
+            Stage::Terminated(terminated) => terminated.announced_end(),
             _ => None,
         }
     }
@@ -157,7 +225,7 @@ impl SessionObserver {
         }
         if first == TLS_HANDSHAKE && from == Side::Client {
             out.push(event(t_us, from, Phase::Tls, Detail::DirectTls));
-            return Step::Next(tls_stage(None), 0);
+            return Step::Next(self.tls_stage(None), 0);
         }
         if self.may_be_preconnection(from, pending) {
             match preconnection::decode(pending) {
@@ -209,7 +277,7 @@ impl SessionObserver {
                 Step::Consumed(consumed)
             }
             (Side::Server, Tpdu::ConnectionConfirm(confirm)) => {
-                let stage = stage_after(&confirm);
+                let stage = self.stage_after(&confirm);
                 say(Detail::ConnectionConfirm(confirm));
                 Step::Next(stage, consumed)
             }
@@ -227,6 +295,20 @@ impl SessionObserver {
                 Step::Next(self.over(t_us, from, &reason, out), 0)
             }
         }
+    }
+
+    fn stage_after(&self, confirm: &ConnectionConfirm) -> Stage {
+        match confirm.selected_protocol.unwrap_or(PROTOCOL_RDP) {
+            PROTOCOL_RDP => Stage::Rdp(Box::new(RdpObserver::new(false))),
+            protocol => self.tls_stage(Some(protocol)),
+        }
+    }
+
+    fn tls_stage(&self, protocol: Option<u32>) -> Stage {
+        if self.terminates_tls {
+            return Stage::Terminated(Box::new(TerminatedObserver::new(protocol)));
+        }
+        Stage::Tls { tls: Box::default(), inside: EncryptedObserver::new(protocol) }
     }
 
     fn other_protocol(&self, t_us: Micros, from: Side, pending: &[u8], out: &mut Vec<Event>) {
@@ -258,17 +340,6 @@ enum Step {
     NeedMore,
     Consumed(usize),
     Next(Stage, usize),
-}
-
-fn stage_after(confirm: &ConnectionConfirm) -> Stage {
-    match confirm.selected_protocol.unwrap_or(PROTOCOL_RDP) {
-        PROTOCOL_RDP => Stage::Rdp(Box::new(RdpObserver::new(false))),
-        protocol => tls_stage(Some(protocol)),
-    }
-}
-
-fn tls_stage(protocol: Option<u32>) -> Stage {
-    Stage::Tls { tls: Box::default(), inside: EncryptedObserver::new(protocol) }
 }
 
 fn follow_tls(

@@ -1,6 +1,6 @@
 //! Events into the facts of a summary.
 
-use crate::trace::{CertificateSummary, ConnectError, Detail, Event, Leg, Summary};
+use crate::trace::{CertificateSummary, ConnectError, Detail, Event, Leg, Side, Summary};
 use crate::wire::x224::ConnectionRequest;
 use rdpscope_certs::inspect::Certificate;
 
@@ -20,13 +20,14 @@ pub(super) fn note(summary: &mut Summary, event: &Event) {
             summary.selected_protocol = Some(confirm.selected_protocol_name.clone());
         }
         Detail::NegotiationFailure(failure) => summary.failure_code = Some(failure.code),
-        Detail::ClientHello(hello) => {
+        // What rdpscope itself says where it terminates TLS is no fact about client or server.
+        Detail::ClientHello(hello) if event.from == Some(Side::Client) => {
             summary.sni = hello.server_name.clone();
             summary.tls_client_max = Some(hello.max_version.clone());
             summary.ja3 = Some(hello.ja3.clone());
             summary.ja4 = Some(hello.ja4.clone());
         }
-        Detail::ServerHello(hello) => {
+        Detail::ServerHello(hello) if event.from == Some(Side::Server) => {
             summary.tls_version = Some(hello.version.clone());
             summary.cipher = hello.cipher_suite.name.as_deref().map(str::to_owned);
             summary.cipher_id = Some(format!("{:#06x}", hello.cipher_suite.id));

@@ -12,10 +12,22 @@ pub struct Timeline {
     reaching: Lane,
     /// The conversation of client and server.
     conversation: Lane,
+    /// TLS between rdpscope and the server, where rdpscope terminates it: beside the client's own handshake.
+    server_tls: ServerTls,
     /// The RDP-UDP side channel, which runs beside the conversation and takes the session no further.
     udp: Option<PhaseRecord>,
     first_end: Option<Micros>,
     summary: Summary,
+}
+
+/// TLS between rdpscope and the server.
+#[derive(Debug, Default)]
+enum ServerTls {
+    /// TLS passes through, or has not begun.
+    #[default]
+    None,
+    Open(OpenPhase),
+    Closed,
 }
 
 /// Phases that follow one another.
@@ -37,6 +49,21 @@ struct OpenPhase {
     inferred: bool,
     /// µs in which the next message of client and server were awaited.
     waits: [Micros; 2],
+}
+
+impl OpenPhase {
+    /// A phase whose first event this is.
+    fn begin(event: &Event, leg: Option<Leg>) -> OpenPhase {
+        OpenPhase {
+            phase: event.phase,
+            leg,
+            start_us: event.detail.began_us(event.t_us),
+            last_us: event.t_us,
+            failed: false,
+            inferred: event.inferred,
+            waits: [0, 0],
+        }
+    }
 }
 
 impl Timeline {
@@ -88,6 +115,10 @@ impl Timeline {
                 if open.phase == Phase::Active { self.first_end.unwrap_or(t_us) } else { open.last_us };
             self.close(open, end_us, outcome, &mut ended);
         }
+        if let ServerTls::Open(open) = std::mem::take(&mut self.server_tls) {
+            let outcome = if open.failed { Outcome::Failed } else { Outcome::Unfinished };
+            ended.push(plain(Phase::Tls, open.leg, open.start_us, open.last_us, outcome));
+        }
         ended.extend(self.udp.take());
         let start_us = self.first_end.unwrap_or(t_us);
         ended.push(plain(Phase::Closed, None, start_us, t_us, Outcome::Ok));
@@ -109,6 +140,9 @@ impl Timeline {
             ended.push(plain(Phase::Tcp, Some(Leg::Client), event.t_us, event.t_us, Outcome::Ok));
             return;
         }
+        if self.is_server_tls(event) {
+            return self.note_server_tls(event, ended);
+        }
         self.enter(event, ended);
         let Some(open) = &mut self.lane(event.phase).open else { return };
         if event.phase != open.phase {
@@ -125,6 +159,29 @@ impl Timeline {
                 self.close(open, event.t_us, Outcome::Ok, ended);
             }
             self.skip_after(event, ended);
+        }
+    }
+
+    /// Whether the event belongs to a handshake of TLS that rdpscope has with the server; it begins with our hello.
+    fn is_server_tls(&self, event: &Event) -> bool {
+        let our_hello = event.from.is_none() && matches!(event.detail, Detail::ClientHello(_));
+        let begun = our_hello || !matches!(self.server_tls, ServerTls::None);
+        event.phase == Phase::Tls && event.leg == Leg::Server && begun
+    }
+
+    fn note_server_tls(&mut self, event: &Event, ended: &mut Vec<PhaseRecord>) {
+        if let ServerTls::None = self.server_tls {
+            self.server_tls = ServerTls::Open(OpenPhase::begin(event, Some(Leg::Server)));
+            if let Some(open) = &mut self.conversation.open {
+                open.leg = Some(Leg::Client);
+            }
+        }
+        let ServerTls::Open(open) = &mut self.server_tls else { return };
+        open.last_us = event.t_us;
+        open.failed |= event.detail.is_failure();
+        if event.detail.completes() {
+            ended.push(plain(Phase::Tls, open.leg, open.start_us, event.t_us, Outcome::Ok));
+            self.server_tls = ServerTls::Closed;
         }
     }
 
@@ -156,15 +213,7 @@ impl Timeline {
             Phase::Tcp => Some(Leg::Server),
             _ => None,
         };
-        self.lane(event.phase).open = Some(OpenPhase {
-            phase: event.phase,
-            leg,
-            start_us: event.detail.began_us(event.t_us),
-            last_us: event.t_us,
-            failed: false,
-            inferred: event.inferred,
-            waits: [0, 0],
-        });
+        self.lane(event.phase).open = Some(OpenPhase::begin(event, leg));
     }
 
     fn lane(&mut self, phase: Phase) -> &mut Lane {

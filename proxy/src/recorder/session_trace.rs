@@ -130,7 +130,7 @@ impl SessionTrace {
         self.record
     }
 
-    fn lines(&mut self, lines: Vec<Line>) {
+    pub fn lines(&mut self, lines: Vec<Line>) {
         self.keep(&lines);
         self.hand_over(lines);
     }

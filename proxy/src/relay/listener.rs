@@ -6,6 +6,7 @@ use super::connect::plain_reason;
 use super::session::Route;
 use super::udp::{self, UdpMode, UdpSessions};
 use super::workers::{self, Report};
+use crate::intercept::settings::Interception;
 use crate::recorder::RecorderHandle;
 use crate::trace::Record;
 use std::future::Future;
@@ -40,6 +41,8 @@ pub struct Settings {
     pub client: Option<ClientCommand>,
     /// What becomes of RDP-UDP.
     pub udp: UdpMode,
+    /// How TLS is terminated, where it is.
+    pub interception: Option<Arc<Interception>>,
     /// Whether this build has a command that a verdict proposes; others are left out.
     pub knows_command: fn(&str) -> bool,
     /// The settings as the trace shows them.

@@ -1,14 +1,17 @@
 //! The relay: accepts a client, connects to the server, copies bytes both ways and stamps the time.
 //!
-//! It changes nothing: bytes, half-closes and resets pass on as they came. What passes is shown to the observers
-//! after it was sent on, so that looking costs no time on the wire.
+//! It changes nothing that it was not told to change: bytes, half-closes and resets pass on as they came. What passes is
+//! shown to the observers after it was sent on, so that looking costs no time on the wire.
 
 pub mod attempts;
 pub mod client_command;
 pub mod connect;
+mod exchange;
+mod intercepted;
 pub mod listener;
 pub mod pump;
 pub mod resolve;
+pub mod server_chain;
 pub mod session;
 mod splice;
 pub mod target;

@@ -32,7 +32,7 @@ thread_local! {
 
 /// After so long a silence of the server behind the client's FIN the session is over as far as it can be told: clients
 /// of RDP do not close one direction to go on reading, so the client has left. The connection is left as it is.
-const SILENCE_AFTER_CLIENT: Duration = Duration::from_secs(10);
+pub(super) const SILENCE_AFTER_CLIENT: Duration = Duration::from_secs(10);
 
 /// Sees what passes, after it has passed.
 pub trait Tap {

@@ -1,6 +1,7 @@
 //! One client's connection from accept to verdict.
 
 use super::attempts::{Attempts, Number};
+use super::intercepted::{self, Intercepted};
 use super::pump::{Ending, PumpEnd, Tap, linger, pump, reset};
 use super::resolve::resolve;
 use super::target::Target;
@@ -8,6 +9,7 @@ use super::tcp_info::tcp_info;
 use super::upstream_proxy::{self, UpstreamProxy};
 use super::{connect, udp::UdpSessions};
 use crate::diagnose::{self, Context};
+use crate::intercept::settings::Interception;
 use crate::observe::{SessionObserver, UdpObserver};
 use crate::recorder::SessionTrace;
 use crate::trace::{ClosedBy, Detail, End, Event, How, Leg, Line, Micros, Phase, Record, Side, UdpMessage};
@@ -41,6 +43,8 @@ pub struct Surroundings<'a> {
     pub attempts: &'a Attempts,
     /// Whose datagrams belong to whom.
     pub udp: &'a UdpSessions,
+    /// How TLS is terminated, where it is.
+    pub interception: Option<&'a Interception>,
     /// Whether this build has a command that a verdict proposes.
     pub knows_command: fn(&str) -> bool,
 }
@@ -55,9 +59,10 @@ pub struct SharedSession {
 pub struct Observed {
     /// Its trace.
     pub trace: SessionTrace,
-    observer: SessionObserver,
+    pub(super) observer: SessionObserver,
     udp: Option<UdpObserver>,
-    bytes: [u64; 2],
+    /// Bytes that came from either side.
+    pub(super) bytes: [u64; 2],
     first_end: Option<(Micros, Side, Ending)>,
     last_end: Option<Micros>,
     proxy_closed: bool,
@@ -65,10 +70,14 @@ pub struct Observed {
 
 impl SharedSession {
     /// A session with nothing seen yet.
-    pub fn new(trace: SessionTrace) -> SharedSession {
+    ///
+    /// `terminates_tls`: TLS does not pass through.
+    pub fn new(trace: SessionTrace, terminates_tls: bool) -> SharedSession {
+        let observer =
+            if terminates_tls { SessionObserver::terminating_tls() } else { SessionObserver::default() };
         let observed = Observed {
             trace,
-            observer: SessionObserver::default(),
+            observer,
             udp: None,
             bytes: [0, 0],
             first_end: None,
@@ -104,7 +113,7 @@ impl SharedSession {
 }
 
 /// The tap of the pump: bytes to the observer, its events to the trace.
-struct SessionTap<'a> {
+pub(super) struct SessionTap<'a> {
     session: &'a SharedSession,
     attempts: &'a Attempts,
     client: SocketAddr,
@@ -112,20 +121,42 @@ struct SessionTap<'a> {
     reached: Option<Phase>,
 }
 
-impl Tap for SessionTap<'_> {
-    fn data(&mut self, at: Instant, from: Side, bytes: &[u8]) {
+impl SessionTap<'_> {
+    /// The session.
+    pub(super) fn session(&self) -> &SharedSession {
+        self.session
+    }
+
+    /// What `from` said inside TLS that is terminated.
+    pub(super) fn inside(&mut self, at: Instant, from: Side, bytes: &[u8]) {
+        self.observe(at, |observed, t_us, events| {
+            if let Some(terminated) = observed.observer.terminated() {
+                terminated.plaintext(t_us, from, bytes, events);
+            }
+        });
+    }
+
+    fn observe(&mut self, at: Instant, feed: impl FnOnce(&mut Observed, Micros, &mut Vec<Event>)) {
         let mut observed = self.session.lock();
         let observed = &mut *observed;
-        observed.bytes[from.index()] += bytes.len() as u64;
         let t_us = observed.trace.at(at);
         let mut events = Vec::new();
-        observed.observer.data(t_us, from, bytes, &mut events);
+        feed(observed, t_us, &mut events);
         observed.trace.events(events);
         let reached = observed.trace.timeline().reached();
         if reached > self.reached {
             self.reached = reached;
             self.attempts.progress(self.client.ip(), self.number, reached);
         }
+    }
+}
+
+impl Tap for SessionTap<'_> {
+    fn data(&mut self, at: Instant, from: Side, bytes: &[u8]) {
+        self.observe(at, |observed, t_us, events| {
+            observed.bytes[from.index()] += bytes.len() as u64;
+            observed.observer.data(t_us, from, bytes, events);
+        });
     }
 
     fn unseen(&mut self, _at: Instant, from: Side, count: u64) {
@@ -146,6 +177,13 @@ impl Tap for SessionTap<'_> {
 }
 
 impl Observed {
+    /// rdpscope ends the session.
+    pub(super) fn close_by_proxy(&mut self, reason: &str) {
+        self.proxy_closed = true;
+        let detail = Detail::ProxyClosed { reason: reason.to_owned() };
+        self.trace.say(Leg::Proxy, None, Phase::Closed, detail);
+    }
+
     fn ended(&mut self, t_us: Micros, from: Side, ending: Ending) {
         let how = match ending {
             Ending::Fin => How::Fin,
@@ -183,7 +221,7 @@ pub async fn run(
     surroundings: &Surroundings<'_>,
     mut stop: watch::Receiver<bool>,
 ) -> Record {
-    let Surroundings { route, attempts, udp, knows_command } = *surroundings;
+    let Surroundings { route, attempts, udp, interception, knows_command } = *surroundings;
     let number = attempts.began(peer.ip());
     udp.register(peer.ip(), &session);
     // Relayed bytes leave as they come: nothing is held back for a fuller segment.
@@ -195,14 +233,11 @@ pub async fn run(
     }
     let tap = SessionTap { session: &session, attempts, client: peer, number, reached: None };
     let served = tokio::select! {
-        left_open = serve(&mut client, route, &session, tap) => Some(left_open),
+        left_open = serve(&mut client, route, interception, &session, tap) => Some(left_open),
         _ = stop.wait_for(|stop| *stop) => None,
     };
     if served.is_none() {
-        let mut observed = session.lock();
-        observed.proxy_closed = true;
-        let detail = Detail::ProxyClosed { reason: "rdpscope was told to stop".to_owned() };
-        observed.trace.say(Leg::Proxy, None, Phase::Closed, detail);
+        session.lock().close_by_proxy("rdpscope was told to stop");
     }
     let client_info = tcp_info(&client);
     match served.flatten() {
@@ -222,6 +257,7 @@ pub async fn run(
 async fn serve(
     client: &mut TcpStream,
     route: &Route,
+    interception: Option<&Interception>,
     session: &SharedSession,
     mut tap: SessionTap<'_>,
 ) -> Option<TcpStream> {
@@ -239,6 +275,10 @@ async fn serve(
         return None;
     };
     let _ = server.set_nodelay(true);
+    if let Some(interception) = interception {
+        let context = Intercepted { interception, route };
+        return intercepted::serve(client, server, first, &mut tap, context).await;
+    }
     if forward_first(&mut server, &first).await.is_err() {
         tap.ended(Instant::now(), Side::Server, Ending::Reset);
         reset(client);
@@ -298,7 +338,7 @@ async fn forward_first(server: &mut TcpStream, first: &[u8]) -> io::Result<()> {
 }
 
 /// Resolves and connects; what happened is in the trace.
-async fn reach(route: &Route, session: &SharedSession) -> Option<TcpStream> {
+pub(super) async fn reach(route: &Route, session: &SharedSession) -> Option<TcpStream> {
     let say = |phase: Phase, leg: Leg, detail: Detail| session.lock().trace.say(leg, None, phase, detail);
     let say_tcp = |detail: Detail| say(Phase::Tcp, Leg::Server, detail);
     let target = route.address.as_ref().unwrap_or(&route.target);

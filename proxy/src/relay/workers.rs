@@ -125,11 +125,15 @@ async fn serve(
         started: jiff::Timestamp::now(),
         began: Instant::now(),
     };
-    let session = session::SharedSession::new(SessionTrace::begin(start, Some(shared.recorder.clone())));
+    let session = session::SharedSession::new(
+        SessionTrace::begin(start, Some(shared.recorder.clone())),
+        shared.settings.interception.is_some(),
+    );
     let surroundings = Surroundings {
         route: &shared.settings.route,
         attempts: &shared.attempts,
         udp: &shared.udp,
+        interception: shared.settings.interception.as_deref(),
         knows_command: shared.settings.knows_command,
     };
     session::run(stream, peer, session, &surroundings, stop).await

@@ -175,6 +175,10 @@ impl LiveText {
             self.first_end.get_or_insert(event.t_us);
             return;
         }
+        if let Some(text) = words::warning(&event.detail) {
+            let columns = Columns { mark: '!', name: event.phase.id(), outcome: None, us: None };
+            self.row(&columns, "", &text, page);
+        }
         if !matches!(event.detail, Detail::TcpInfo(_)) {
             self.follow(event, page);
         }
@@ -262,11 +266,11 @@ impl LiveText {
         if let Phase::Udp | Phase::Closed = phase.phase {
             return;
         }
-        let events = self.take(phase.phase);
+        let events = self.take(phase);
         let clauses = self.clauses(phase, &events);
         let columns = Columns {
             mark: mark(phase.inferred),
-            name: phase.phase.id(),
+            name: phase_name(phase),
             outcome: Some(phase.outcome),
             us: (phase.outcome != Outcome::Skipped).then(|| phase.duration_us()),
         };
@@ -280,8 +284,13 @@ impl LiveText {
 
     /// Takes the events that belong to `phase`, or came too late for an earlier one. What the system says of TCP at
     /// the end waits for the last line.
-    fn take(&mut self, phase: Phase) -> Vec<Event> {
-        let belongs = |event: &Event| event.phase <= phase && !matches!(event.detail, Detail::TcpInfo(_));
+    fn take(&mut self, phase: &PhaseRecord) -> Vec<Event> {
+        let server_tls = |event: &Event| event.phase == Phase::Tls && event.leg == Leg::Server;
+        let belongs = |event: &Event| match (phase.phase, phase.leg) {
+            (Phase::Tls, Some(Leg::Server)) => server_tls(event),
+            (Phase::Tls, Some(Leg::Client)) if server_tls(event) => false,
+            _ => event.phase <= phase.phase && !matches!(event.detail, Detail::TcpInfo(_)),
+        };
         let (taken, left) = std::mem::take(&mut self.waiting).into_iter().partition(belongs);
         self.waiting = left;
         Vec::from(taken)
@@ -307,11 +316,15 @@ impl LiveText {
 
     fn certificates(&self, events: &[Event], page: &mut Page<'_>) {
         for event in events {
-            let Detail::Certificate { chain, unreadable } = &event.detail else { continue };
+            let (name, chain, unreadable) = match &event.detail {
+                Detail::Certificate { chain, unreadable } => ("certificate", chain, unreadable.as_slice()),
+                Detail::CertificatePresented { chain, .. } => ("presented", chain, Default::default()),
+                _ => continue,
+            };
             let indent = " ".repeat(DETAIL_INDENT);
             if let Some(certificate) = chain.first() {
                 let [identity, properties] = words::certificate(certificate, self.started_unix());
-                page.beside(&format!(" {:<PHASE_COLUMNS$} ", "certificate"), DETAIL_INDENT, &identity);
+                page.beside(&format!(" {name:<PHASE_COLUMNS$} "), DETAIL_INDENT, &identity);
                 page.beside(&indent, DETAIL_INDENT, &properties);
             }
             for reason in unreadable {
@@ -388,6 +401,15 @@ impl LiveText {
             self.farewells[side.index()].filter(|_| matches!(end.how, How::Alert | How::McsUltimatum));
         let ended_us = farewell.or(self.first_end).unwrap_or(end.t_us);
         format!(" {} after {name}", time::short(ended_us.saturating_sub(*t_us)))
+    }
+}
+
+/// The phase as it is called in its row; of two handshakes each says whose it is.
+fn phase_name(phase: &PhaseRecord) -> &'static str {
+    match (phase.phase, phase.leg) {
+        (Phase::Tls, Some(Leg::Client)) => "tls client",
+        (Phase::Tls, Some(Leg::Server)) => "tls server",
+        (phase, _) => phase.id(),
     }
 }
 

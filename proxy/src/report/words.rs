@@ -1,5 +1,6 @@
 //! Events in plain words.
 
+mod interception;
 mod rdp;
 mod tcp;
 mod tls;
@@ -10,6 +11,7 @@ use crate::explain::{self, Entry, Family};
 use crate::trace::{Altered, Detail, Event, How, Leg, Phase, RdpMessage, Side, UdpMessage};
 use std::collections::BTreeMap;
 
+pub(super) use interception::warning;
 pub(super) use tls::certificate;
 
 /// What happened in `events`, the likeliest to matter first; one clause each.
@@ -19,6 +21,7 @@ pub(super) fn describe(events: &[Event], target: &str) -> Vec<String> {
     let mut clauses = tcp::describe(events);
     clauses.extend(x224::describe(events));
     clauses.extend(tls::describe(events, target));
+    clauses.extend(interception::describe(events));
     clauses.extend(rdp::describe(events));
     let is_other_protocol = |event: &Event| matches!(event.detail, Detail::OtherProtocol { .. });
     if !events.iter().any(is_other_protocol) {

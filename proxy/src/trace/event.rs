@@ -214,6 +214,13 @@ pub enum Detail {
         /// What works all the same.
         advice: String,
     },
+    /// A change that a setting asks for and that was not made; the bytes went on as they came.
+    NotAltered {
+        /// The setting.
+        setting: String,
+        /// Why not.
+        reason: String,
+    },
     /// Said before the client wastes its attempt: CredSSP binds the server's key, the client will see another one, and
     /// the server will refuse the logon for that.
     KeyBindingForeseen {

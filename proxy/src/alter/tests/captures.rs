@@ -94,7 +94,9 @@ fn recorded_requests_are_stripped_and_given_back() {
         let Some(change) = negotiation.altered().first().copied().cloned() else { continue };
         assert_eq!(change.after, "01000000", "{name}");
         let stripped = negotiation.output(Side::Client);
-        let Ok(Some((Tpdu::ConnectionRequest(request), _))) = x224::decode(&stripped) else { panic!("{name}") };
+        let Ok(Some((Tpdu::ConnectionRequest(request), _))) = x224::decode(&stripped) else {
+            panic!("{name}")
+        };
         assert_eq!(request.requested_protocol_names, ["SSL"], "{name}");
 
         // The recorded server repeats what was asked; one behind the gate repeats what it was asked.

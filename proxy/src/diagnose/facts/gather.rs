@@ -1,6 +1,6 @@
 //! From events to facts, one event at a time.
 
-use super::{Attempt, Broken, CertificateFacts, Facts, OtherProtocol, Seen};
+use super::{Attempt, Broken, CertificateFacts, Facts, Judged, OtherProtocol, Presented, Seen};
 use crate::trace::{Detail, Event, Leg, Micros, Phase, RdpMessage, Side, UdpMessage};
 
 /// T.125 `Result` that means success.
@@ -92,6 +92,9 @@ impl<'a> Facts<'a> {
 
     fn note_tls(&mut self, event: &'a Event) {
         let t_us = event.t_us;
+        if event.from.is_none() {
+            return self.note_our_tls(event);
+        }
         match &event.detail {
             Detail::ClientHello(hello) => self.tls.client_hello = Some(Seen { t_us, what: hello }),
             Detail::HelloRetryRequest(_) => self.tls.hello_retry = true,
@@ -101,6 +104,10 @@ impl<'a> Facts<'a> {
             }
             Detail::HandshakeMessage { name, .. } => {
                 self.tls.server_hello_done |= name == "server_hello_done"
+            }
+            // Where TLS is terminated, the server's handshake says nothing about the client.
+            Detail::HandshakeComplete if self.tls.terminated && event.leg == Leg::Server => {
+                self.tls.server_leg_complete = Some(t_us);
             }
             Detail::HandshakeComplete => self.tls.complete = Some(t_us),
             Detail::Alert(alert) => {
@@ -120,6 +127,35 @@ impl<'a> Facts<'a> {
         let is_alert = matches!(event.detail, Detail::Alert(_) | Detail::EncryptedAlert { .. });
         if let Some(side) = event.from.filter(|_| !is_alert) {
             self.tls.last[side.index()] = Some(t_us);
+        }
+    }
+
+    /// What rdpscope itself did where it terminates TLS.
+    fn note_our_tls(&mut self, event: &'a Event) {
+        let t_us = event.t_us;
+        match &event.detail {
+            Detail::ClientHello(_) if event.leg == Leg::Server => self.tls.terminated = true,
+            Detail::CertificatePresented { mode, chain, same_key, differences } => {
+                self.tls.presented = chain.first().map(|leaf| Seen {
+                    t_us,
+                    what: Presented { mode, leaf, same_key: *same_key, differences },
+                });
+            }
+            Detail::CertificateJudged { trusted, reason, name, name_matches } => {
+                let what = Judged {
+                    trusted: *trusted,
+                    reason: reason.as_deref(),
+                    name,
+                    name_matches: *name_matches,
+                };
+                self.tls.judged = Some(Seen { t_us, what });
+            }
+            Detail::TerminationFailed { reason, advice } => {
+                self.tls.termination_failed =
+                    Some(Seen { t_us, what: (event.leg, reason.as_str(), advice.as_str()) });
+            }
+            Detail::KeyBindingForeseen { .. } => self.tls.key_binding_foreseen = Some(t_us),
+            _ => {}
         }
     }
 

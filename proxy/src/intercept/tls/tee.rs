@@ -16,15 +16,19 @@ const ALERT_RECORD_LENGTH: usize = 7;
 const SERVER_HELLO_BEGINNING: usize = 11;
 
 /// Sees the wire bytes of one TLS connection, in order.
-pub trait WireTap: Send {
+pub trait WireTap: Send + Sync {
     /// `bytes` were sent by us, or received, at `at`.
     fn wire(&mut self, at: Instant, sent_by_us: bool, bytes: &[u8]);
+    /// So many bytes were received after [`Tee::quiet`].
+    fn count(&mut self, received: usize);
 }
 
-impl<F: FnMut(Instant, bool, &[u8]) + Send> WireTap for F {
+impl<F: FnMut(Instant, bool, &[u8]) + Send + Sync> WireTap for F {
     fn wire(&mut self, at: Instant, sent_by_us: bool, bytes: &[u8]) {
         self(at, sent_by_us, bytes);
     }
+
+    fn count(&mut self, _received: usize) {}
 }
 
 /// A stream with a tap on it.
@@ -33,7 +37,8 @@ impl<F: FnMut(Instant, bool, &[u8]) + Send> WireTap for F {
 ///. Afterwards every write passes as it is.
 pub struct Tee<S> {
     stream: S,
-    tap: Option<Box<dyn WireTap>>,
+    tap: Box<dyn WireTap>,
+    quiet: bool,
     /// Bytes that were read from the stream before it came here; those before `prefix_read` were given out.
     prefix: Vec<u8>,
     prefix_read: usize,
@@ -51,7 +56,8 @@ impl<S> Tee<S> {
     pub fn new(stream: S, prefix: Vec<u8>, tap: impl WireTap + 'static) -> Tee<S> {
         Tee {
             stream,
-            tap: Some(Box::new(tap)),
+            tap: Box::new(tap),
+            quiet: false,
             received: prefix.len() as u64,
             prefix,
             prefix_read: 0,
@@ -65,7 +71,7 @@ impl<S> Tee<S> {
 
     /// From here on bytes are only counted: the handshake is over and records are opaque.
     pub fn quiet(&mut self) {
-        self.tap = None;
+        self.quiet = true;
     }
 
     /// Bytes received, those of the prefix among them.
@@ -133,10 +139,11 @@ impl<S> Tee<S> {
     }
 
     fn show(&mut self, sent_by_us: bool, bytes: &[u8]) {
-        if let Some(tap) = &mut self.tap
-            && !bytes.is_empty()
-        {
-            tap.wire(Instant::now(), sent_by_us, bytes);
+        match (self.quiet, sent_by_us) {
+            _ if bytes.is_empty() => {}
+            (false, _) => self.tap.wire(Instant::now(), sent_by_us, bytes),
+            (true, false) => self.tap.count(bytes.len()),
+            (true, true) => {}
         }
     }
 }

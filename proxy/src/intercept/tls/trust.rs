@@ -89,8 +89,12 @@ impl Roots {
 }
 
 fn wrong_dates(certificate: &Certificate, now: i64) -> Option<String> {
-    let valid = matches!(certificate.validity_at(now), Validity::Valid { .. });
-    (!valid).then(|| format!("it is {}", certificate.validity_words(now)))
+    let words = certificate.validity_words(now);
+    match certificate.validity_at(now) {
+        Validity::Valid { .. } => None,
+        Validity::Expired { .. } => Some(format!("it {words}")),
+        Validity::NotYetValid { .. } => Some(format!("it is {words}")),
+    }
 }
 
 fn words(error: &Error, certificate: &Certificate, now: i64) -> String {

@@ -1,6 +1,6 @@
 //! Versions of TLS and ranges of them, as `--tls` takes them.
 
-use crate::wire::tls::names;
+use crate::wire::tls::{ClientHello, names};
 use std::fmt;
 use std::str::FromStr;
 
@@ -68,6 +68,16 @@ impl VersionRange {
     /// The range between two versions, in whichever order they are given.
     pub fn between(one: TlsVersion, other: TlsVersion) -> VersionRange {
         VersionRange { minimum: one.min(other), maximum: one.max(other) }
+    }
+
+    /// What a client offers. Before TLS 1.3 it names only the newest, and takes older ones as well.
+    pub fn offered_by(hello: &ClientHello) -> VersionRange {
+        let known = |name: &String| {
+            TlsVersion::ALL.into_iter().find(|version| names::version(version.number()) == *name)
+        };
+        let newest = known(&hello.max_version).unwrap_or(TlsVersion::Tls13);
+        let oldest = hello.supported_versions.iter().filter_map(known).min().unwrap_or(TlsVersion::Tls10);
+        VersionRange::between(oldest, newest)
     }
 
     /// The oldest.

@@ -45,7 +45,7 @@ fn hellos(client: Option<&ClientHello>, server: Option<&ServerHello>, target: &s
 
 fn without_certificate(hello: &ServerHello, events: &[Event]) -> Option<String> {
     let seen = |wanted: fn(&Detail) -> bool| events.iter().any(|event| wanted(&event.detail));
-    if seen(|detail| matches!(detail, Detail::Certificate { .. })) {
+    if seen(|detail| matches!(detail, Detail::Certificate { .. } | Detail::CertificatePresented { .. })) {
         None
     } else if hello.pre_shared_key {
         Some("resumed, no certificate sent".to_owned())

@@ -1,0 +1,234 @@
+//! The flags with which `proxy` terminates TLS, checked and made into what it takes.
+
+use super::Failure;
+use super::output::Output;
+use crate::alter::Alterations;
+use crate::intercept::presenter::{PresenterSettings, names_in_use};
+use crate::intercept::settings::{Interception, InterceptionSettings, NlaMode};
+use crate::intercept::tls::{Roots, VersionRange, VersionRangeError};
+use crate::relay::session::Route;
+use crate::relay::target::Target;
+use crate::relay::udp::UdpMode;
+use clap::Args;
+use rdpscope_certs::authority::{Kept, KeptBecause};
+use rdpscope_certs::mode::{CertificateMode, ModeError, Recipe};
+use serde_json::{Map, Value, json};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// Longest password file that is read: a name typed wrong may lead to a disk image.
+const LONGEST_PASSWORD_FILE: u64 = 4096;
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What the client is shown")]
+pub(super) struct InterceptionArguments {
+    /// Certificate to show the client: passthrough (the server's own, TLS is not touched), fresh, mirror,
+    /// mirror+FIX[,FIX…] with FIX one of dates, names, issuer, usage, strength; expired, not-yet-valid, wrong-name,
+    /// self-signed, wrong-usage, sha1, weak-key; file:PATH [default: passthrough, or fresh with --renew-with]
+    #[arg(long, value_name = "MODE", value_parser = certificate_mode)]
+    pub(super) cert: Option<CertificateMode>,
+    /// Sign for the server's own key (PEM or PFX), which leaves NLA intact
+    #[arg(long, value_name = "FILE")]
+    pub(super) renew_with: Option<PathBuf>,
+    /// Read the password of --renew-with or --cert file: from the first line of this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) password_file: Option<PathBuf>,
+    /// Write the certificate of the session CA here before listening, so that clients can be made to trust it
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca_out: Option<PathBuf>,
+    /// Keep one CA across runs in this folder, so that it has to be trusted only once
+    #[arg(long, value_name = "DIR")]
+    pub(super) ca: Option<PathBuf>,
+    /// Network level authentication: relay it, strip it from what the client offers, or terminate it on both legs
+    #[arg(long, value_enum, default_value_t = NlaMode::Relay, value_name = "MODE")]
+    pub(super) nla: NlaMode,
+    /// Logon for --nla terminate: a file with lines `username = …` and `password = …`; without it they are asked for
+    #[arg(long, value_name = "FILE")]
+    pub(super) credentials: Option<PathBuf>,
+    /// TLS versions offered to the server, for example 1.2..1.3 or 1.0 [default: those the client offers]
+    #[arg(long, value_name = "MIN..MAX", value_parser = version_range)]
+    pub(super) tls: Option<VersionRange>,
+}
+
+fn certificate_mode(text: &str) -> Result<CertificateMode, ModeError> {
+    text.parse()
+}
+
+fn version_range(text: &str) -> Result<VersionRange, String> {
+    text.parse().map_err(|error: VersionRangeError| error.to_string())
+}
+
+impl InterceptionArguments {
+    /// Whether TLS is terminated, and with which certificate.
+    fn mode(&self) -> CertificateMode {
+        match (&self.cert, &self.renew_with) {
+            (Some(mode), _) => mode.clone(),
+            (None, Some(_)) => CertificateMode::Mint(Recipe::Fresh),
+            (None, None) => CertificateMode::Passthrough,
+        }
+    }
+
+    /// The settings, where TLS is to be terminated.
+    pub(super) fn settings(
+        &self,
+        target: &Target,
+        address: Option<&Target>,
+        udp: UdpMode,
+    ) -> Result<Option<InterceptionSettings>, Failure> {
+        let mode = self.mode();
+        if mode == CertificateMode::Passthrough {
+            return self.refuse_without_termination().map(|()| None);
+        }
+        self.refuse_contradictions(&mode)?;
+        let credentials = match (self.nla, &self.credentials) {
+            (NlaMode::Terminate, file) => Some(super::credentials::read(file.as_deref())?),
+            (_, Some(_)) => {
+                return Err(Failure::usage(
+                    "--credentials is for --nla terminate; leave it out, or add that",
+                ));
+            }
+            (_, None) => None,
+        };
+        let password = self.password_file.as_deref().map(password).transpose()?;
+        Ok(Some(InterceptionSettings {
+            presenter: PresenterSettings {
+                mode,
+                server_name: target.host.clone(),
+                names: names_in_use(&target.host, address.map(|address| address.host.as_str())),
+                keep_in: self.ca.clone(),
+                renew_with: self.renew_with.clone(),
+                password,
+            },
+            nla: self.nla,
+            credentials,
+            alterations: Alterations { strip_nla: self.nla == NlaMode::Strip, udp_off: udp == UdpMode::Off },
+            versions: self.tls,
+            server_name: target.host.clone(),
+        }))
+    }
+
+    /// Flags that mean nothing while the server's own TLS passes through.
+    fn refuse_without_termination(&self) -> Result<(), Failure> {
+        let given = [
+            (self.ca_out.is_some(), "--ca-out"),
+            (self.ca.is_some(), "--ca"),
+            (self.renew_with.is_some(), "--renew-with"),
+            (self.password_file.is_some(), "--password-file"),
+            (self.nla != NlaMode::Relay, "--nla"),
+            (self.credentials.is_some(), "--credentials"),
+            (self.tls.is_some(), "--tls"),
+        ];
+        match given.into_iter().find(|(is_given, _)| *is_given) {
+            Some((_, flag)) => Err(Failure::usage(format!(
+                "{flag} needs TLS to end in rdpscope: add --cert with another mode than passthrough, for example \
+                 --cert fresh"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn refuse_contradictions(&self, mode: &CertificateMode) -> Result<(), Failure> {
+        let CertificateMode::File(_) = mode else { return Ok(()) };
+        let given = [
+            (self.ca_out.is_some(), "--ca-out"),
+            (self.ca.is_some(), "--ca"),
+            (self.renew_with.is_some(), "--renew-with"),
+        ];
+        match given.into_iter().find(|(is_given, _)| *is_given) {
+            Some((_, flag)) => Err(Failure::usage(format!(
+                "{flag} makes no sense with --cert file:, whose certificate and key are in the file already; leave \
+                 one of them out"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// What shapes a session, as the trace shows it.
+    pub(super) fn show(&self, shown: &mut Map<String, Value>) {
+        let mode = self.mode();
+        shown.insert("cert".to_owned(), json!(mode.to_string()));
+        if mode == CertificateMode::Passthrough {
+            return;
+        }
+        shown.insert("nla".to_owned(), json!(self.nla.word()));
+        if let Some(versions) = &self.tls {
+            shown.insert("tls".to_owned(), json!(versions.to_string()));
+        }
+        if let Some(path) = &self.renew_with {
+            shown.insert("renew_with".to_owned(), json!(path.display().to_string()));
+        }
+    }
+}
+
+/// Makes ready what all sessions share, writes the CA's certificate where it is wanted, and says what the client needs
+/// to know of it.
+pub(super) async fn make_ready(
+    settings: InterceptionSettings,
+    route: &Route,
+    ca_out: Option<&Path>,
+    output: &Output,
+) -> Result<Interception, Failure> {
+    let chain =
+        if settings.wants_server_chain() { server_chain(route, &settings, output).await } else { Vec::new() };
+    let now = jiff::Timestamp::now().as_second();
+    // What judges a server's certificate is read from hundreds of files.
+    let roots = tokio::task::spawn_blocking(Roots::of_this_machine);
+    let (interception, kept) = Interception::new(settings, &chain, now).map_err(Failure::not_done)?;
+    interception.presenter.prepare(&chain).map_err(Failure::not_done)?;
+    roots.await.map_err(Failure::not_done)?;
+    let Some(authority) = interception.presenter.authority() else { return Ok(interception) };
+    if let Some(path) = ca_out {
+        std::fs::write(path, authority.certificate_pem()).map_err(|error| {
+            Failure::not_done(format!("cannot write the CA's certificate to {}: {error}", path.display()))
+        })?;
+    }
+    if let Some(Kept::Created(because)) = kept {
+        let because = match because {
+            KeptBecause::None => "there was none",
+            KeptBecause::Expired => "the one that was there has expired",
+            KeptBecause::OtherNames => "the one that was there may not sign for all of these names",
+        };
+        output.progress(&format!(
+            "a new CA was made, as {because}: whoever trusted an older one has to trust this one"
+        ));
+    }
+    let thumbprint = authority.thumbprint();
+    output.progress(&match ca_out {
+        Some(path) => format!(
+            "the session CA is in {} (SHA-1 thumbprint {thumbprint}): clients that do not trust it refuse what it signs",
+            path.display()
+        ),
+        None => format!(
+            "clients do not know the session CA (SHA-1 thumbprint {thumbprint}); --ca-out FILE writes its certificate \
+             for them to trust"
+        ),
+    });
+    Ok(interception)
+}
+
+/// The server's certificates before the first client comes; empty where they cannot be had, which the first session
+/// will show more of.
+async fn server_chain(route: &Route, settings: &InterceptionSettings, output: &Output) -> Vec<Vec<u8>> {
+    match crate::relay::server_chain::fetch(route, settings).await {
+        Ok(chain) => chain,
+        Err(reason) => {
+            output.progress(&format!(
+                "the server's certificate could not be had before the first client comes ({reason}); the session CA may \
+                 then not sign for the names in it"
+            ));
+            Vec::new()
+        }
+    }
+}
+
+/// The first line of the file.
+fn password(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    let read = std::fs::metadata(path).and_then(|metadata| match metadata.len() {
+        0..=LONGEST_PASSWORD_FILE => std::fs::read_to_string(path).map(Zeroizing::new),
+        _ => Err(std::io::Error::other("it is too long for a file with a password")),
+    });
+    let text = read.map_err(|error| {
+        Failure::not_done(format!("cannot read the password from {}: {error}", path.display()))
+    })?;
+    Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
+}

@@ -1,0 +1,125 @@
+//! TLS that rdpscope terminates: two handshakes, one on each leg, and in clear what is inside.
+
+use super::certificates;
+use super::inside::InsideObserver;
+use super::tls::{Seen, TlsObserver};
+use crate::trace::{Detail, Event, Leg, Micros, Phase, Side};
+use crate::wire::tls::Alert;
+
+/// Follows both legs of a session whose TLS is terminated.
+#[derive(Debug)]
+pub struct TerminatedObserver {
+    selected_protocol: Option<u32>,
+    /// By the side whose leg it is.
+    legs: [TlsObserver; 2],
+    /// The server's certificate was told, in clear up to TLS 1.2.
+    certificate_told: bool,
+    alerted: [bool; 2],
+    inside: InsideObserver,
+}
+
+impl TerminatedObserver {
+    /// `selected_protocol`: RDP_NEG_RSP.selectedProtocol; `None` where TLS began without an X.224 negotiation.
+    pub fn new(selected_protocol: Option<u32>) -> TerminatedObserver {
+        TerminatedObserver {
+            selected_protocol,
+            legs: Default::default(),
+            certificate_told: false,
+            alerted: [false; 2],
+            inside: InsideObserver::new(selected_protocol),
+        }
+    }
+
+    /// RDP_NEG_RSP.selectedProtocol; `None` where TLS began without an X.224 negotiation.
+    pub fn selected_protocol(&self) -> Option<u32> {
+        self.selected_protocol
+    }
+
+    /// Bytes of TLS on the leg of `side`, sent by it or by us. Told is what a handshake shows in clear; of what is
+    /// encrypted those who terminate it know better than its sizes tell.
+    pub fn wire(&mut self, t_us: Micros, side: Side, sent_by_us: bool, bytes: &[u8], out: &mut Vec<Event>) {
+        let from = if sent_by_us { side.opposite() } else { side };
+        let (certificate_told, alerted) = (&mut self.certificate_told, &mut self.alerted);
+        self.legs[side.index()].data(from, bytes, &mut |seen| {
+            let Seen::Event { detail, .. } = seen else { return };
+            match &*detail {
+                Detail::EncryptionStarted | Detail::HandshakeComplete | Detail::EncryptedAlert { .. } => {
+                    return;
+                }
+                // Ours is told with the reason for it.
+                Detail::Certificate { .. } if sent_by_us => return,
+                Detail::Certificate { .. } => *certificate_told = true,
+                Detail::Alert(alert) if !sent_by_us => alerted[side.index()] |= alert.is_fatal(),
+                _ => {}
+            }
+            let from = (!sent_by_us).then_some(side);
+            out.push(Event {
+                t_us,
+                leg: side.into(),
+                from,
+                phase: Phase::Tls,
+                inferred: false,
+                detail: *detail,
+            });
+        });
+    }
+
+    /// The certificates that the server showed (DER, its own first), unless they were readable on the wire.
+    pub fn server_certificate(&mut self, t_us: Micros, chain: &[Vec<u8>], out: &mut Vec<Event>) {
+        if std::mem::replace(&mut self.certificate_told, true) {
+            return;
+        }
+        let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+        let detail = certificates::describe(&chain);
+        out.push(event(t_us, Side::Server, Phase::Tls, detail));
+    }
+
+    /// An alert of `from` that came encrypted and that whoever terminates TLS could read.
+    pub fn alert(&mut self, t_us: Micros, from: Side, alert: Alert, out: &mut Vec<Event>) {
+        self.alerted[from.index()] |= alert.is_fatal();
+        out.push(event(t_us, from, Phase::Tls, Detail::Alert(alert)));
+    }
+
+    /// What `from` said inside TLS.
+    pub fn plaintext(&mut self, t_us: Micros, from: Side, bytes: &[u8], out: &mut Vec<Event>) {
+        self.inside.data(t_us, from, bytes, out);
+    }
+
+    /// A message of CredSSP that belongs to one leg only, as both have their own (`--nla terminate`).
+    pub fn credssp(
+        &mut self,
+        t_us: Micros,
+        leg: Leg,
+        from: Option<Side>,
+        bytes: &[u8],
+        out: &mut Vec<Event>,
+    ) {
+        out.extend(super::inside::credssp_message(bytes).map(|detail| Event {
+            t_us,
+            leg,
+            from,
+            phase: Phase::Credssp,
+            inferred: false,
+            detail,
+        }));
+    }
+
+    /// Whether nothing more can be learnt from what this side says inside.
+    pub fn is_opaque(&self, from: Side) -> bool {
+        self.inside.is_opaque(from)
+    }
+
+    /// Whether this side sent a fatal TLS alert.
+    pub fn alerted(&self, from: Side) -> bool {
+        self.alerted[from.index()]
+    }
+
+    /// Who announced the end with an MCS Disconnect Provider Ultimatum.
+    pub fn announced_end(&self) -> Option<Side> {
+        self.inside.announced_end()
+    }
+}
+
+fn event(t_us: Micros, from: Side, phase: Phase, detail: Detail) -> Event {
+    Event { t_us, leg: from.into(), from: Some(from), phase, inferred: false, detail }
+}

@@ -1,0 +1,268 @@
+//! Copies what is inside two TLS connections from one to the other, both ways in one task, and passes their endings on
+//! as they came. What the gate gives out as one message leaves in one write, and so in one record.
+
+use super::pump::SILENCE_AFTER_CLIENT;
+use crate::alter::{Gate, Note};
+use crate::intercept::tls::{StreamEnd, TlsStream, read_ending};
+use crate::trace::{Micros, Side};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Bytes read at once: four TLS records.
+const READ_SIZE: usize = 64 * 1024;
+/// How often one direction may read before the other has its turn and other sessions have theirs.
+const READS_PER_TURN: usize = 16;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_SIZE]);
+}
+
+/// A connection whose ending can be told and passed on.
+pub trait Channel: AsyncRead + AsyncWrite + Unpin {
+    /// What reading nothing says about the peer.
+    const END_OF_FILE: StreamEnd;
+    /// What an error of reading says about the peer.
+    fn ending(error: &io::Error) -> StreamEnd;
+    /// Ends our direction of TCP without the farewell of TLS.
+    fn poll_fin(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Channel for TlsStream<S> {
+    const END_OF_FILE: StreamEnd = StreamEnd::CloseNotify;
+
+    fn ending(error: &io::Error) -> StreamEnd {
+        read_ending(error)
+    }
+
+    fn poll_fin(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut *self).poll_flush(cx))?;
+        Pin::new(self.tee_mut()).poll_shutdown(cx)
+    }
+}
+
+impl Channel for TcpStream {
+    const END_OF_FILE: StreamEnd = StreamEnd::Fin;
+
+    fn ending(_error: &io::Error) -> StreamEnd {
+        StreamEnd::Reset
+    }
+
+    fn poll_fin(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(self).poll_shutdown(cx)
+    }
+}
+
+/// Sees what passes, after it has passed.
+pub trait ExchangeTap {
+    /// `bytes` came from `from` at `at`.
+    fn plaintext(&mut self, at: Instant, from: Side, bytes: &[u8]);
+    /// A moment in the session's own time.
+    fn micros(&self, at: Instant) -> Micros;
+    /// The gate changed something, or could not.
+    fn noted(&mut self, notes: Vec<Note>);
+    /// `from` ended its direction.
+    fn ended(&mut self, at: Instant, from: Side, end: &StreamEnd);
+}
+
+/// What an exchange came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExchangeEnd {
+    /// Both directions ended, or the client has left a silent server.
+    Finished,
+    /// A side was reset: the caller resets both sockets.
+    Reset,
+}
+
+/// Copies until both directions have ended, one side resets, or the client has left a silent server.
+pub async fn exchange<C: Channel, S: Channel>(
+    client: &mut C,
+    server: &mut S,
+    gate: &mut Gate,
+    tap: &mut impl ExchangeTap,
+) -> ExchangeEnd {
+    let mut up = Flow::new(Side::Client);
+    let mut down = Flow::new(Side::Server);
+    let silence = tokio::time::sleep(SILENCE_AFTER_CLIENT);
+    tokio::pin!(silence);
+    let mut reads = None;
+    poll_fn(|cx| {
+        let ends = (up.poll(cx, client, server, gate, tap), down.poll(cx, server, client, gate, tap));
+        match ends {
+            (Poll::Ready(FlowEnd::Reset), _) | (_, Poll::Ready(FlowEnd::Reset)) => {
+                Poll::Ready(ExchangeEnd::Reset)
+            }
+            (Poll::Ready(one), Poll::Ready(other)) => Poll::Ready(match (one, other) {
+                (FlowEnd::Finished, FlowEnd::Finished) => ExchangeEnd::Finished,
+                _ => ExchangeEnd::Reset,
+            }),
+            (Poll::Ready(_), Poll::Pending) => {
+                if reads != Some(down.reads) || !down.waiting.is_empty() {
+                    reads = Some(down.reads);
+                    silence.as_mut().reset(tokio::time::Instant::now() + SILENCE_AFTER_CLIENT);
+                }
+                silence.as_mut().poll(cx).map(|()| ExchangeEnd::Finished)
+            }
+            _ => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// What ended a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FlowEnd {
+    /// The source ended in an orderly way, and that was passed on.
+    Finished,
+    /// The source was reset.
+    Reset,
+    /// The sink takes nothing any more. What it sent before is still to be read by the other flow.
+    SinkGone,
+}
+
+/// One direction.
+struct Flow {
+    from: Side,
+    /// Messages that the sink has not taken, and how much of the first it has.
+    waiting: VecDeque<Vec<u8>>,
+    taken: usize,
+    /// The sink holds bytes that may not be on the wire yet.
+    unflushed: bool,
+    /// How often something was read.
+    reads: u64,
+    ending: Option<StreamEnd>,
+    end: Option<FlowEnd>,
+}
+
+impl Flow {
+    fn new(from: Side) -> Flow {
+        Flow { from, waiting: VecDeque::new(), taken: 0, unflushed: false, reads: 0, ending: None, end: None }
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut impl Channel,
+        sink: &mut impl Channel,
+        gate: &mut Gate,
+        tap: &mut impl ExchangeTap,
+    ) -> Poll<FlowEnd> {
+        if let Some(end) = self.end {
+            return Poll::Ready(end);
+        }
+        for _ in 0..READS_PER_TURN {
+            if ready!(self.poll_deliver(cx, sink)).is_err() {
+                return self.over(FlowEnd::SinkGone);
+            }
+            if let Some(ending) = &self.ending {
+                let end = ready!(poll_pass_on(cx, sink, ending));
+                return self.over(end);
+            }
+            ready!(self.poll_read(cx, source, sink, gate, tap));
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn over(&mut self, end: FlowEnd) -> Poll<FlowEnd> {
+        self.end = Some(end);
+        self.waiting = VecDeque::new();
+        Poll::Ready(end)
+    }
+
+    /// Gives the sink what it has not taken yet, message by message.
+    fn poll_deliver(&mut self, cx: &mut Context<'_>, sink: &mut impl Channel) -> Poll<io::Result<()>> {
+        while let Some(message) = self.waiting.front() {
+            let rest = message.get(self.taken..).unwrap_or_default();
+            if rest.is_empty() {
+                self.waiting.pop_front();
+                self.taken = 0;
+                continue;
+            }
+            self.taken += ready!(Pin::new(&mut *sink).poll_write(cx, rest))?;
+            self.unflushed = true;
+        }
+        if self.unflushed {
+            ready!(Pin::new(sink).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads once; what may go on goes on at once as far as the sink takes it.
+    fn poll_read<C: Channel>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut C,
+        sink: &mut impl Channel,
+        gate: &mut Gate,
+        tap: &mut impl ExchangeTap,
+    ) -> Poll<()> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            let read = ready!(Pin::new(&mut *source).poll_read(cx, &mut buffer));
+            self.reads += 1;
+            let at = Instant::now();
+            let bytes = buffer.filled();
+            match read {
+                Ok(()) if bytes.is_empty() => self.source_ended(at, C::END_OF_FILE, gate, tap),
+                Ok(()) if gate.is_open(self.from) => {
+                    self.send(cx, sink, bytes);
+                    tap.plaintext(at, self.from, bytes);
+                }
+                Ok(()) => {
+                    let (mut out, mut notes) = (Vec::new(), Vec::new());
+                    gate.pass(tap.micros(at), self.from, bytes, &mut out, &mut notes);
+                    self.waiting.extend(out);
+                    tap.plaintext(at, self.from, bytes);
+                    tap.noted(notes);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => self.source_ended(at, C::ending(&error), gate, tap),
+            }
+            Poll::Ready(())
+        })
+    }
+
+    /// Writes at once what the sink takes and keeps the rest.
+    fn send(&mut self, cx: &mut Context<'_>, sink: &mut impl Channel, bytes: &[u8]) {
+        let mut written = 0;
+        while written < bytes.len() {
+            match Pin::new(&mut *sink).poll_write(cx, &bytes[written..]) {
+                Poll::Ready(Ok(count)) => written += count,
+                // An error stays with the connection: the next delivery meets it and ends the flow.
+                Poll::Ready(Err(_)) | Poll::Pending => break,
+            }
+        }
+        self.unflushed = true;
+        if written < bytes.len() {
+            self.waiting.push_back(bytes[written..].to_vec());
+        }
+    }
+
+    fn source_ended(&mut self, at: Instant, end: StreamEnd, gate: &mut Gate, tap: &mut impl ExchangeTap) {
+        let mut held = Vec::new();
+        gate.flush(self.from, &mut held);
+        self.waiting.extend(held);
+        tap.ended(at, self.from, &end);
+        self.ending = Some(end);
+    }
+}
+
+/// Ends the sink's connection as the source's was ended.
+fn poll_pass_on(cx: &mut Context<'_>, sink: &mut impl Channel, ending: &StreamEnd) -> Poll<FlowEnd> {
+    let passed = match ending {
+        StreamEnd::Reset => return Poll::Ready(FlowEnd::Reset),
+        StreamEnd::Fin => ready!(sink.poll_fin(cx)),
+        StreamEnd::CloseNotify | StreamEnd::Alert(_) | StreamEnd::Broken(_) => {
+            ready!(Pin::new(sink).poll_shutdown(cx))
+        }
+    };
+    Poll::Ready(if passed.is_ok() { FlowEnd::Finished } else { FlowEnd::SinkGone })
+}

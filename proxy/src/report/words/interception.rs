@@ -1,0 +1,62 @@
+//! What rdpscope itself does where it terminates TLS, in words.
+
+use crate::report::safe;
+use crate::trace::{Detail, Event};
+
+pub(super) fn describe(events: &[Event]) -> Vec<String> {
+    events.iter().filter_map(|event| clause(&event.detail)).collect()
+}
+
+fn clause(detail: &Detail) -> Option<String> {
+    Some(match detail {
+        Detail::CertificatePresented { mode, same_key, differences, .. } => {
+            let key = if *same_key { "for the server's own key" } else { "with another key" };
+            let but = match differences.as_slice() {
+                [] => String::new(),
+                differences => format!("; unlike the original: {}", joined(differences)),
+            };
+            format!("client is shown rdpscope's certificate (--cert {}), {key}{but}", safe::name(mode))
+        }
+        Detail::CertificateJudged { trusted, reason, name, name_matches } => {
+            let trust = match (trusted, reason) {
+                (true, _) => "this machine trusts the server's certificate".to_owned(),
+                (false, Some(reason)) => {
+                    format!("this machine does not trust the server's certificate: {}", own(reason))
+                }
+                (false, None) => "this machine does not trust the server's certificate".to_owned(),
+            };
+            let (is, name) = (if *name_matches { "is" } else { "is not" }, safe::name(name));
+            format!("{trust}; it {is} for the name {name}")
+        }
+        Detail::LegacyTls { reason } => format!("by the second TLS stack: {}", own(reason)),
+        Detail::TerminationFailed { reason, advice } => format!("{}; {}", own(reason), own(advice)),
+        Detail::NotAltered { setting, reason } => {
+            format!("{} changed nothing: {}", own(setting), own(reason))
+        }
+        Detail::CredsspTerminated { succeeded: true, .. } => "rdpscope's own NLA came through".to_owned(),
+        Detail::CredsspTerminated { reason, .. } => {
+            let reason = reason.as_deref().map(own).unwrap_or_default();
+            format!("rdpscope's own NLA failed: {reason}")
+        }
+        _ => return None,
+    })
+}
+
+/// Said at once, before the client wastes its attempt.
+pub(in crate::report) fn warning(detail: &Detail) -> Option<String> {
+    let Detail::KeyBindingForeseen { advice } = detail else { return None };
+    Some(format!(
+        "this logon will fail: NLA binds to the server's key, and the client sees another one; that is rdpscope's \
+         doing, not the server's. Instead: {}",
+        joined(advice)
+    ))
+}
+
+fn joined(parts: &[String]) -> String {
+    parts.iter().map(|part| own(part)).collect::<Vec<_>>().join("; ")
+}
+
+/// Our own sentence, in which names from the wire may stand.
+fn own(text: &str) -> String {
+    safe::neutralise(text, false)
+}
