@@ -15,6 +15,8 @@ mod fuzz_regression;
 #[cfg(test)]
 mod harness;
 #[cfg(all(test, target_os = "linux"))]
+mod interception;
+#[cfg(all(test, target_os = "linux"))]
 mod network;
 #[cfg(test)]
 mod observer_limits;

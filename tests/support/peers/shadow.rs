@@ -23,6 +23,8 @@ pub(crate) enum ShadowSecurity {
     Tls,
     /// Classic RDP security, here without encryption.
     Rdp,
+    /// None: it takes NLA where the client offers it, and TLS otherwise.
+    Any,
 }
 
 /// A running shadow server with its display.
@@ -68,6 +70,7 @@ impl Shadow {
             ShadowSecurity::Nla => &["/sec:nla", "+auth"][..],
             ShadowSecurity::Tls => &["/sec:tls", "-auth"],
             ShadowSecurity::Rdp => &["/sec:rdp", "-auth"],
+            ShadowSecurity::Any => &["-auth"],
         });
         let mut process = Process::spawn(command);
         super::wait_until_listening(&mut process, port);

@@ -7,6 +7,9 @@ use crate::trace::{Detail, Event};
 use crate::wire::tls::{Alert, ClientHello, ServerHello};
 use rdpscope_certs::inspect::Certificate;
 
+/// AlertDescription close_notify (RFC 8446 section 6.1).
+const CLOSE_NOTIFY: u8 = 0;
+
 pub(super) fn describe(events: &[Event], target: &str) -> Vec<String> {
     let client = events.iter().rev().find_map(|event| match &event.detail {
         Detail::ClientHello(hello) => Some(&**hello),
@@ -61,6 +64,9 @@ fn without_certificate(hello: &ServerHello, events: &[Event]) -> Option<String> 
 fn alert(event: &Event) -> Option<String> {
     let who = event.from.map_or("rdpscope".to_owned(), |side| side.to_string());
     match &event.detail {
+        Detail::Alert(alert) if alert.description == CLOSE_NOTIFY => {
+            Some(format!("{who} closed TLS in good order (close_notify)"))
+        }
         Detail::Alert(alert) => Some(format!("{who} sent {}", alert_words(alert))),
         Detail::EncryptedAlert { .. } => Some(format!("{who} sent what is probably an encrypted TLS alert")),
         _ => None,
