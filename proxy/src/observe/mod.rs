@@ -3,6 +3,7 @@
 
 mod certificates;
 pub mod encrypted;
+pub mod inside;
 pub mod rdp;
 pub mod session;
 mod summary;
@@ -10,6 +11,7 @@ pub mod timeline;
 pub mod tls;
 pub mod udp;
 
+pub use inside::InsideObserver;
 pub use session::SessionObserver;
 pub use timeline::Timeline;
 pub use udp::UdpObserver;
