@@ -39,6 +39,7 @@ pub(super) fn join(known: impl Iterator<Item = Known>, table: &'static [Advice])
 #[cfg(test)]
 mod tests {
     use crate::explain::{Family, error_info, tls_alert};
+    use crate::wire::credssp::status;
     use crate::wire::rdp::error_info::ERROR_INFO;
     use crate::wire::rdp::licensing;
     use crate::wire::tls::alert::ALERT_DESCRIPTIONS;
@@ -54,6 +55,8 @@ mod tests {
             (Family::Tls, alerts),
             (Family::X224, names(x224::FAILURE_CODES)),
             (Family::Licensing, names(licensing::ERROR_CODES)),
+            (Family::Ntstatus, names(status::NTSTATUS)),
+            (Family::Sspi, names(status::SSPI)),
         ] {
             let explained: Vec<u32> = family.entries().map(|entry| entry.code).collect();
             assert_eq!(explained, on_the_wire, "{family:?}");

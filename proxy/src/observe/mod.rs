@@ -12,6 +12,7 @@ pub mod timeline;
 pub mod tls;
 pub mod udp;
 
+pub use inside::InsideObserver;
 pub use session::{Course, SessionObserver};
 pub use timeline::Timeline;
 pub use udp::UdpObserver;

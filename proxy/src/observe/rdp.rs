@@ -2,6 +2,8 @@
 //! terminated, its plaintext after CredSSP) in, messages out. PDUs are routed by MCS channel id, because the
 //! data of a static channel can look like anything. Once the session is active the volume is only counted.
 
+pub(super) mod follow;
+
 use crate::trace::{Phase, Side};
 use crate::wire::Malformed;
 use crate::wire::gcc;
@@ -453,4 +455,4 @@ impl RdpObserver {
 #[cfg(test)]
 mod captures;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

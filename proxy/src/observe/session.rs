@@ -1,12 +1,12 @@
 //! One direct RDP connection as it stands on the wire: negotiation, then TLS or RDP in clear.
 
 use super::encrypted::{self, EncryptedObserver};
-use super::rdp::{self, RdpObserver};
+use super::rdp::RdpObserver;
+use super::rdp::follow::{event, follow};
 use super::terminated::TerminatedObserver;
 use super::tls::{Seen, TlsObserver, malformed_detail};
 use crate::trace::{Detail, Event, How, Micros, Phase, Side};
 use crate::wire::Malformed;
-use crate::wire::rdp::RdpMessage;
 use crate::wire::x224::{ConnectionConfirm, TPKT_HEADER_LENGTH, TPKT_VERSION, Tpdu};
 use crate::wire::{greeting, preconnection, x224};
 
@@ -116,7 +116,7 @@ impl SessionObserver {
             Stage::Negotiation => self.negotiation(t_us, from, bytes, out),
             Stage::Tls { tls, inside } => follow_tls(tls, inside, t_us, from, bytes, out),
             Stage::Terminated(_) => self.pending[from.index()].extend_from_slice(bytes),
-            Stage::Rdp(observer) => follow_rdp(observer, t_us, from, bytes, out),
+            Stage::Rdp(observer) => follow(observer, t_us, from, bytes, out),
             Stage::Over => {}
         }
     }
@@ -124,8 +124,9 @@ impl SessionObserver {
     /// `from` ended its direction.
     pub fn ended(&mut self, t_us: Micros, from: Side, how: How, out: &mut Vec<Event>) {
         let mut pending = std::mem::take(&mut self.pending[from.index()]);
-        if let Stage::Terminated(_) = self.stage {
+        if let Stage::Terminated(terminated) = &mut self.stage {
             pending.clear();
+            terminated.ended(t_us, from, out);
         }
         if !pending.is_empty() && self.is_other_protocol(from, &pending) {
             self.other_protocol(t_us, from, &pending, out);
@@ -358,26 +359,4 @@ fn follow_tls(
             inside.record(encrypted::Seen { t_us, from, length: plaintext }, may_be_ticket, out);
         }
     });
-}
-
-fn follow_rdp(observer: &mut RdpObserver, t_us: Micros, from: Side, bytes: &[u8], out: &mut Vec<Event>) {
-    let mut reached = observer.phase();
-    let mut messages = Vec::new();
-    observer.data(from, bytes, &mut messages);
-    for message in messages {
-        reached = rdp::reached_with(reached, &message);
-        let phase = rdp::phase(&message).unwrap_or(reached);
-        let detail = match message {
-            RdpMessage::FastPathStarted => Detail::SessionTraffic,
-            RdpMessage::Malformed { structure, offset, reason } => {
-                Detail::Malformed { structure, offset, reason, bytes: String::new() }
-            }
-            message => Detail::Rdp(Box::new(message)),
-        };
-        out.push(event(t_us, from, phase, detail));
-    }
-}
-
-fn event(t_us: Micros, from: Side, phase: Phase, detail: Detail) -> Event {
-    Event { t_us, leg: from.into(), from: Some(from), phase, inferred: false, detail }
 }

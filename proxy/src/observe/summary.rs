@@ -1,6 +1,7 @@
 //! Events into the facts of a summary.
 
-use crate::trace::{CertificateSummary, ConnectError, Detail, Event, Leg, Side, Summary};
+use crate::trace::{CertificateSummary, ConnectError, CredsspSummary, Detail, Event, Leg, Side, Summary};
+use crate::wire::credssp::TsRequest;
 use crate::wire::x224::ConnectionRequest;
 use rdpscope_certs::inspect::Certificate;
 
@@ -35,6 +36,7 @@ pub(super) fn note(summary: &mut Summary, event: &Event) {
         Detail::Certificate { chain, .. } => {
             summary.certificate = chain.first().map(|first| certificate(first))
         }
+        Detail::TsRequest(request) => note_credssp(summary, request),
         Detail::Rdp(message) => {
             if let Some(code) = message.error_info() {
                 summary.error_info = Some(format!("{code:#010x}"));
@@ -47,6 +49,19 @@ pub(super) fn note(summary: &mut Summary, event: &Event) {
 fn note_request(summary: &mut Summary, request: &ConnectionRequest) {
     summary.requested_protocols = Some(request.requested_protocol_names.clone());
     summary.cookie = request.cookie.clone();
+}
+
+fn note_credssp(summary: &mut Summary, request: &TsRequest) {
+    let nothing = CredsspSummary { version: None, mechanism: None, status: None };
+    let credssp = summary.credssp.get_or_insert(nothing);
+    // Each end says its own version, and the lower one is used.
+    credssp.version = Some(credssp.version.map_or(request.version, |other| other.min(request.version)));
+    if let Some(mechanism) = request.mechanism() {
+        credssp.mechanism = Some(mechanism.to_owned());
+    }
+    if let Some(code) = request.failure() {
+        credssp.status = Some(format!("{:#010x}", code.value));
+    }
 }
 
 fn certificate(certificate: &Certificate) -> CertificateSummary {

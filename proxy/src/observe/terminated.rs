@@ -2,9 +2,15 @@
 
 use super::certificates;
 use super::inside::InsideObserver;
-use super::tls::{Seen, TlsObserver};
-use crate::trace::{Detail, Event, Leg, Micros, Phase, Side};
+use super::tls::{Seen, TlsObserver, malformed_detail};
+use crate::trace::{Detail, Event, Micros, Phase, Side};
+use crate::wire::Malformed;
+use crate::wire::credssp::TsRequest;
+use crate::wire::early_user_authorization;
 use crate::wire::tls::Alert;
+
+/// RDP_NEG_RSP.selectedProtocol for TLS with RDP right behind it.
+const PROTOCOL_SSL: u32 = 1;
 
 /// Follows both legs of a session whose TLS is terminated.
 #[derive(Debug)]
@@ -85,23 +91,30 @@ impl TerminatedObserver {
         self.inside.data(t_us, from, bytes, out);
     }
 
-    /// A message of CredSSP that belongs to one leg only, as both have their own (`--nla terminate`).
+    /// A whole message of CredSSP on the leg of `side`, which has its own where rdpscope logs on by itself
+    /// (`--nla terminate`). What follows inside is RDP.
     pub fn credssp(
         &mut self,
         t_us: Micros,
-        leg: Leg,
-        from: Option<Side>,
+        side: Side,
+        sent_by_us: bool,
         bytes: &[u8],
         out: &mut Vec<Event>,
     ) {
-        out.extend(super::inside::credssp_message(bytes).map(|detail| Event {
-            t_us,
-            leg,
-            from,
-            phase: Phase::Credssp,
-            inferred: false,
-            detail,
-        }));
+        self.inside = InsideObserver::new(Some(PROTOCOL_SSL));
+        let from = (!sent_by_us).then_some(side);
+        let detail = match credssp_message(bytes) {
+            Ok(Some(detail)) => detail,
+            Ok(None) => return,
+            // The bytes themselves could be somebody's password.
+            Err(malformed) => malformed_detail(&malformed, &[]),
+        };
+        out.push(Event { t_us, leg: side.into(), from, phase: Phase::Credssp, inferred: false, detail });
+    }
+
+    /// `from` ended its direction: what it had not said to the end is told.
+    pub fn ended(&mut self, t_us: Micros, from: Side, out: &mut Vec<Event>) {
+        self.inside.ended(t_us, from, out);
     }
 
     /// Whether nothing more can be learnt from what this side says inside.
@@ -118,6 +131,16 @@ impl TerminatedObserver {
     pub fn announced_end(&self) -> Option<Side> {
         self.inside.announced_end()
     }
+}
+
+/// A TSRequest, or the four bytes of an Early User Authorization Result.
+fn credssp_message(bytes: &[u8]) -> Result<Option<Detail>, Malformed> {
+    if bytes.len() == early_user_authorization::LENGTH {
+        let decoded = early_user_authorization::decode(bytes)?;
+        let detail = |(result, length)| Detail::EarlyUserAuthorizationResult { length, result: Some(result) };
+        return Ok(decoded.map(detail));
+    }
+    Ok(TsRequest::decode(bytes)?.map(|(request, _)| Detail::TsRequest(Box::new(request))))
 }
 
 fn event(t_us: Micros, from: Side, phase: Phase, detail: Detail) -> Event {

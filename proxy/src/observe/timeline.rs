@@ -244,7 +244,7 @@ impl Timeline {
     fn skip_after(&mut self, event: &Event, ended: &mut Vec<PhaseRecord>) {
         let skipped: &[Phase] = match (&event.detail, self.summary.selected_protocol.as_deref()) {
             (Detail::ConnectionConfirm(_), Some("RDP")) => &[Phase::Tls, Phase::Credssp],
-            (Detail::HandshakeComplete, Some("SSL" | "RDSTLS" | "RDSAAD")) => &[Phase::Credssp],
+            (Detail::HandshakeComplete, Some("SSL")) => &[Phase::Credssp],
             _ => &[],
         };
         for phase in skipped {

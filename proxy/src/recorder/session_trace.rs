@@ -130,6 +130,7 @@ impl SessionTrace {
         self.record
     }
 
+    /// Lines of any kind, in their order.
     pub fn lines(&mut self, lines: Vec<Line>) {
         self.keep(&lines);
         self.hand_over(lines);

@@ -25,7 +25,7 @@ thread_local! {
 }
 
 /// A connection whose ending can be told and passed on.
-pub trait Channel: AsyncRead + AsyncWrite + Unpin {
+pub(super) trait Channel: AsyncRead + AsyncWrite + Unpin {
     /// What reading nothing says about the peer.
     const END_OF_FILE: StreamEnd;
     /// What an error of reading says about the peer.
@@ -60,7 +60,7 @@ impl Channel for TcpStream {
 }
 
 /// Sees what passes, after it has passed.
-pub trait ExchangeTap {
+pub(super) trait ExchangeTap {
     /// `bytes` came from `from` at `at`.
     fn plaintext(&mut self, at: Instant, from: Side, bytes: &[u8]);
     /// A moment in the session's own time.
@@ -73,7 +73,7 @@ pub trait ExchangeTap {
 
 /// What an exchange came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExchangeEnd {
+pub(super) enum ExchangeEnd {
     /// Both directions ended, or the client has left a silent server.
     Finished,
     /// A side was reset: the caller resets both sockets.
@@ -81,7 +81,7 @@ pub enum ExchangeEnd {
 }
 
 /// Copies until both directions have ended, one side resets, or the client has left a silent server.
-pub async fn exchange<C: Channel, S: Channel>(
+pub(super) async fn exchange<C: Channel, S: Channel>(
     client: &mut C,
     server: &mut S,
     gate: &mut Gate,

@@ -129,7 +129,7 @@ impl LiveText {
             None => "the trace breaks off here".to_owned(),
         }];
         let rest: Vec<Event> = std::mem::take(&mut self.waiting).into();
-        clauses.extend(words::describe(&rest, self.target()));
+        clauses.extend(self.described(&rest));
         if let Some(end) = end.filter(|end| end.bytes_up > 0 || end.bytes_down > 0) {
             clauses.push(format!("{} up, {} down", size(end.bytes_up), size(end.bytes_down)));
         }
@@ -222,10 +222,14 @@ impl LiveText {
         }
     }
 
+    fn described(&self, events: &[Event]) -> Vec<String> {
+        words::describe(events, self.target(), self.started().map(|started| started.as_microsecond()))
+    }
+
     /// The event by itself in words.
     fn told(&self, event: &Event) -> Vec<String> {
         let event = std::slice::from_ref(event);
-        let mut clauses = words::describe(event, self.target());
+        let mut clauses = self.described(event);
         clauses.extend(words::by_size(event));
         clauses.extend(words::stream_end(event).map(str::to_owned));
         clauses
@@ -297,7 +301,7 @@ impl LiveText {
     }
 
     fn clauses(&self, phase: &PhaseRecord, events: &[Event]) -> Vec<String> {
-        let mut clauses = words::describe(events, self.target());
+        let mut clauses = self.described(events);
         match words::done(phase.phase) {
             Some(done) if phase.outcome == Outcome::Ok && clauses.is_empty() => clauses.push(done.to_owned()),
             _ => clauses.extend(words::by_size(events)),
@@ -323,7 +327,8 @@ impl LiveText {
             };
             let indent = " ".repeat(DETAIL_INDENT);
             if let Some(certificate) = chain.first() {
-                let [identity, properties] = words::certificate(certificate, self.started_unix());
+                let [identity, properties] =
+                    words::certificate(certificate, self.started().map(|started| started.as_second()));
                 page.beside(&format!(" {name:<PHASE_COLUMNS$} "), DETAIL_INDENT, &identity);
                 page.beside(&indent, DETAIL_INDENT, &properties);
             }
@@ -333,9 +338,8 @@ impl LiveText {
         }
     }
 
-    fn started_unix(&self) -> Option<i64> {
-        let started: jiff::Timestamp = self.header.as_ref()?.started.parse().ok()?;
-        Some(started.as_second())
+    fn started(&self) -> Option<jiff::Timestamp> {
+        self.header.as_ref()?.started.parse().ok()
     }
 
     fn footnotes(&mut self, phase: &PhaseRecord, page: &mut Page<'_>) {

@@ -1,5 +1,7 @@
 //! Snapshots of what an administrator sees.
 
+mod credssp;
+
 use super::*;
 use crate::observe::Timeline;
 use crate::trace::*;

@@ -1,5 +1,6 @@
 //! Events in plain words.
 
+mod credssp;
 mod interception;
 mod rdp;
 mod tcp;
@@ -16,12 +17,13 @@ pub(super) use tls::certificate;
 
 /// What happened in `events`, the likeliest to matter first; one clause each.
 ///
-/// `target` is what the user named, `host:port`.
-pub(super) fn describe(events: &[Event], target: &str) -> Vec<String> {
+/// `target` is what the user named, `host:port`; `started_unix_us` the moment of the events' zero, where it is known.
+pub(super) fn describe(events: &[Event], target: &str, started_unix_us: Option<i64>) -> Vec<String> {
     let mut clauses = tcp::describe(events);
     clauses.extend(x224::describe(events));
     clauses.extend(tls::describe(events, target));
     clauses.extend(interception::describe(events));
+    clauses.extend(credssp::describe(events, started_unix_us));
     clauses.extend(rdp::describe(events));
     let is_other_protocol = |event: &Event| matches!(event.detail, Detail::OtherProtocol { .. });
     if !events.iter().any(is_other_protocol) {
@@ -80,7 +82,9 @@ pub(super) fn by_size(events: &[Event]) -> Option<String> {
     if turns > 0 {
         parts.push(format!("{turns} NLA message{}", if turns == 1 { "" } else { "s" }));
     }
-    if events.iter().any(|event| matches!(event.detail, Detail::EarlyUserAuthorizationResult { .. })) {
+    let is_sized =
+        |event: &Event| matches!(event.detail, Detail::EarlyUserAuthorizationResult { result: None, .. });
+    if events.iter().any(is_sized) {
         parts.push("an authorization result".to_owned());
     }
     parts.extend(names.into_iter().map(|(name, count)| {
@@ -157,6 +161,9 @@ pub(super) fn as_moment(event: &Event, seen_by: Side) -> Option<String> {
         Detail::HandshakeComplete => return Some("the TLS handshake was complete".to_owned()),
         Detail::CredsspTurn { turn, .. } => return Some(format!("NLA message {turn}")),
         Detail::EarlyUserAuthorizationResult { .. } => "authorization result",
+        Detail::TsRequest(request) => credssp::noun(request),
+        Detail::Rdstls(_) => "RDSTLS message",
+        Detail::RdsAad(_) => "Entra ID message",
         Detail::OtherProtocol { .. } => "first bytes",
         Detail::EncryptedMessage { name, .. } => {
             return Some(format!("the {}", safe::name(&name.replace('_', " "))));

@@ -351,6 +351,10 @@ impl Detail {
             | Detail::Connected { .. }
             | Detail::ConnectionConfirm(_)
             | Detail::HandshakeComplete => true,
+            // CredSSP alone has no last word: what follows it shows that it is over.
+            Detail::EarlyUserAuthorizationResult { result: Some(result), .. }
+            | Detail::Rdstls(RdstlsPdu::Response { result })
+            | Detail::RdsAad(RdsAadPdu::AuthenticationResult { result }) => result.value == 0,
             Detail::Rdp(message) => message.completes_phase(),
             _ => false,
         }
@@ -366,6 +370,11 @@ impl Detail {
             | Detail::DisconnectRequest { .. }
             | Detail::OtherProtocol { .. } => true,
             Detail::Alert(alert) => alert.is_fatal(),
+            Detail::TsRequest(request) => request.failure().is_some(),
+            Detail::EarlyUserAuthorizationResult { result: Some(result), .. }
+            | Detail::Rdstls(RdstlsPdu::Response { result })
+            | Detail::RdsAad(RdsAadPdu::AuthenticationResult { result }) => result.value != 0,
+            Detail::CredsspTerminated { succeeded, .. } => !succeeded,
             _ => false,
         }
     }

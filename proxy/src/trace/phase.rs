@@ -28,7 +28,7 @@ pub enum Phase {
     X224,
     /// TLS handshake.
     Tls,
-    /// CredSSP (network level authentication).
+    /// CredSSP (network level authentication), or what was negotiated in its place: RDSTLS, RDS-AAD.
     Credssp,
     /// MCS Connect Initial and Response with the GCC settings.
     Mcs,

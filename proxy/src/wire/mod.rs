@@ -5,6 +5,7 @@
 //! they do not know they keep as a number, because a peer that is wrong is what this program is for.
 
 pub mod credssp;
+pub mod early_user_authorization;
 pub mod gcc;
 pub mod greeting;
 pub mod mcs;

@@ -1,6 +1,7 @@
 //! Conversations written as data and played by both ends over real loopback sockets, with the relay in between.
 
 pub(crate) mod bytes;
+pub(crate) mod credssp;
 pub(crate) mod rdp;
 pub(crate) mod tls;
 pub(crate) mod udp;

@@ -14,7 +14,7 @@ const IO: u16 = 1003;
 const STATIC: u16 = 1004;
 const MESSAGE: u16 = 1008;
 
-type Step = (Side, Vec<u8>);
+pub(in crate::observe) type Step = (Side, Vec<u8>);
 
 fn packet(pdu: &[u8]) -> Vec<u8> {
     let length = (pdu.len() + 7) as u16;
@@ -33,7 +33,7 @@ fn secured(from: Side, channel_id: u16, flags: u16, body: &[u8]) -> Step {
 }
 
 /// MCS up to the channel joins; `method` and `level` of classic security.
-fn connect(method: u8, level: u8) -> Vec<Step> {
+pub(in crate::observe) fn connect(method: u8, level: u8) -> Vec<Step> {
     let response = [
         block(SC_SECURITY, &[method, 0, 0, 0, level, 0, 0, 0]),
         block(SC_NET, &[0xEB, 3, 1, 0, 0xEC, 3]),
@@ -51,7 +51,7 @@ fn connect(method: u8, level: u8) -> Vec<Step> {
 }
 
 /// Everything that follows the joins when PDUs are readable, up to an active session.
-fn readable() -> Vec<Step> {
+pub(in crate::observe) fn readable() -> Vec<Step> {
     let texts = ["CONTOSO", "anna", "hunter2-canary", "hunter2-canary.exe", ""];
     vec![
         secured(CLIENT, IO, 0x0040, &info_body(texts)),
