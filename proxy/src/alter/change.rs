@@ -85,7 +85,9 @@ pub(super) fn strip_nla(packet: &[u8], request: &ConnectionRequest) -> Strip {
         return Strip::Nothing;
     }
     if client & PROTOCOL_SSL == 0 {
-        return Strip::Impossible("the client offers NLA and no TLS without it, so that nothing it knows would remain");
+        return Strip::Impossible(
+            "the client offers NLA and no TLS without it, so that nothing it knows would remain",
+        );
     }
     let flags = request.flags.unwrap_or_default();
     if flags & RESTRICTED_ADMIN_MODE_REQUIRED != 0 {
