@@ -346,7 +346,7 @@ struct Gated {
 
 fn gated<'a>(mut gate: Gate, steps: &'a Steps, cut: impl Fn(&'a [u8]) -> Vec<&'a [u8]>) -> Gated {
     let (mut messages, mut notes) = ([Vec::new(), Vec::new()], Vec::new());
-    for (side, sent) in steps {
+    for (side, sent) in steps.iter().filter(|(_, sent)| !sent.is_empty()) {
         for piece in cut(sent) {
             gate.pass(0, *side, piece, &mut messages[side.index()], &mut notes);
         }
