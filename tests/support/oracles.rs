@@ -2,6 +2,7 @@
 //!
 //! Each fails by a panic, its own or that of the code under test.
 
+use rdpscope::alter::{Alterations, Gate, Note};
 use rdpscope::observe::{SessionObserver, Timeline, UdpObserver};
 use rdpscope::trace::{Event, How, Line, Micros, Side, UdpMessage};
 use rdpscope::wire::tls::{
@@ -16,7 +17,7 @@ use std::fmt::Debug;
 pub(crate) type Oracle = fn(&[u8]);
 
 /// Every oracle by the name of its fuzz target and of its folder in the corpus.
-pub(crate) const ORACLES: [(&str, Oracle); 10] = [
+pub(crate) const ORACLES: [(&str, Oracle); 11] = [
     ("x224", x224_negotiation),
     ("preconnection", preconnection_pdu),
     ("tls_records", tls_records),
@@ -27,6 +28,7 @@ pub(crate) const ORACLES: [(&str, Oracle); 10] = [
     ("rdpeudp", rdpeudp_datagram),
     ("session_observer", session_observer),
     ("udp_observer", udp_observer),
+    ("alter_gate", alter_gate),
 ];
 
 /// JSON that any input may make, besides what grows with its length: keys, names and hashes of one structure.
@@ -299,6 +301,97 @@ fn udp_observer(bytes: &[u8]) {
         json_length(message);
     });
     json_length(summary);
+}
+
+/// A conversation through a gate: the same for any chunking, nothing lost, and nothing different but what is recorded.
+///
+/// The first byte says what is to be changed (bits 0 and 1) and, in the bits above, in what: the negotiation in clear, or
+/// inside TLS without X.224, with SSL, HYBRID, RDSTLS, HYBRID_EX or RDSAAD. Then follows a conversation.
+fn alter_gate(bytes: &[u8]) {
+    let Some((&first, rest)) = bytes.split_first() else { return };
+    let steps = conversation(rest);
+    let gate = || {
+        let alterations = Alterations { strip_nla: first & 1 != 0, udp_off: first & 2 != 0 };
+        let gate = Gate::for_negotiation(alterations);
+        let inside =
+            [None, Some(None), Some(Some(1)), Some(Some(2)), Some(Some(4)), Some(Some(8)), Some(Some(16))];
+        match inside[usize::from(first >> 2) % inside.len()] {
+            None => gate,
+            Some(protocol) => gate.inside_tls(protocol),
+        }
+    };
+    let whole = gated(gate(), &steps, |sent| vec![sent]);
+    for side in [Side::Client, Side::Server] {
+        let sent =
+            steps.iter().filter(|(from, _)| *from == side).flat_map(|(_, sent)| sent).copied().collect();
+        assert_eq!(whole.output(side), whole.with_changes(side, sent), "{whole:?}");
+    }
+    for other in [gated(gate(), &steps, |sent| sent.chunks(1).collect()), gated(gate(), &steps, pieces)] {
+        assert_eq!(whole.notes, other.notes, "in other pieces");
+        assert_eq!(whole.open, other.open, "in other pieces");
+        for side in [Side::Client, Side::Server] {
+            assert_eq!(whole.output(side), other.output(side), "in other pieces");
+        }
+    }
+}
+
+/// What went through a gate.
+#[derive(Debug)]
+struct Gated {
+    messages: [Vec<Vec<u8>>; 2],
+    notes: Vec<Note>,
+    /// Before the ends of the streams.
+    open: [bool; 2],
+}
+
+fn gated<'a>(mut gate: Gate, steps: &'a Steps, cut: impl Fn(&'a [u8]) -> Vec<&'a [u8]>) -> Gated {
+    let (mut messages, mut notes) = ([Vec::new(), Vec::new()], Vec::new());
+    for (side, sent) in steps.iter().filter(|(_, sent)| !sent.is_empty()) {
+        for piece in cut(sent) {
+            gate.pass(0, *side, piece, &mut messages[side.index()], &mut notes);
+        }
+    }
+    let open = [Side::Client, Side::Server].map(|side| gate.is_open(side));
+    [Side::Client, Side::Server].into_iter().for_each(|side| gate.flush(side, &mut messages[side.index()]));
+    Gated { messages, notes, open }
+}
+
+impl Gated {
+    fn output(&self, from: Side) -> Vec<u8> {
+        self.messages[from.index()].concat()
+    }
+
+    /// What `from` sent with the recorded changes made, each at its offset in the first message that shows it.
+    fn with_changes(&self, from: Side, mut sent: Vec<u8>) -> Vec<u8> {
+        for note in &self.notes {
+            let Note::Altered(change) = note else { continue };
+            if change.leg != from.opposite().into() {
+                continue;
+            }
+            let decoded = |text| hex_bytes(text).expect("bytes are written in hex");
+            let (before, after) = (decoded(&change.before), decoded(&change.after));
+            assert!(before.len() == after.len() && before != after, "{change:?}");
+            let mut start = 0;
+            for message in &self.messages[from.index()] {
+                let place =
+                    sent.get_mut(start + change.offset..).and_then(|rest| rest.get_mut(..before.len()));
+                let shown = message.get(change.offset..).is_some_and(|rest| rest.starts_with(&after));
+                if let (true, Some(place)) = (shown, place)
+                    && *place == before
+                {
+                    place.copy_from_slice(&after);
+                    break;
+                }
+                start += message.len();
+            }
+        }
+        sent
+    }
+}
+
+fn hex_bytes(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes().chunks(2);
+    digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 /// A decoder takes no more than it was given, and says nothing else when more follows.

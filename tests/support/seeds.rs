@@ -50,6 +50,7 @@ pub(crate) fn seeds() -> Vec<Seed> {
     add("rdpeudp", rdpeudp());
     add("session_observer", conversations());
     add("udp_observer", flows());
+    add("alter_gate", gates());
     seeds
 }
 
@@ -181,6 +182,35 @@ fn conversations() -> Vec<(&'static str, Vec<u8>)> {
                 ],
             ),
         ),
+    ]
+}
+
+/// For the gate: what is to be changed and in what, see there, then a conversation.
+fn gates() -> Vec<(&'static str, Vec<u8>)> {
+    const BOTH: u8 = 3;
+    let gate = |inside: u8, messages: &[(Side, Vec<u8>)]| {
+        [vec![BOTH | inside << 2], conversation(0, messages)].concat()
+    };
+    let request = || (Side::Client, connection_request("anna", SSL | HYBRID));
+    let connect = rdp::session(0, 0)[..2].to_vec();
+    let ts_request = |side| (side, vec![0x30, 5, 0xa0, 3, 2, 1, 6]);
+    let credssp = [ts_request(Side::Client), ts_request(Side::Server), (Side::Server, vec![0; 4])];
+    let rdstls = [
+        (Side::Server, vec![1, 0, 1, 0, 1, 0, 1, 0]),
+        (Side::Client, vec![1, 0, 2, 0, 2, 0, 7, 0, 0, 0, 2, 0, 3, 0]),
+        (Side::Server, vec![1, 0, 4, 0, 1, 0, 0, 0, 0, 0]),
+    ];
+    let rdsaad = [(Side::Client, br#"{"rdp_assertion":"a"}"#.to_vec())];
+    let in_clear =
+        [(Side::Client, preconnection_pdu(1, "vm")), request(), (Side::Server, connection_confirm(0))];
+    vec![
+        ("negotiation", gate(0, &[request(), (Side::Server, connection_confirm(SSL))])),
+        ("in-clear", gate(0, &[&in_clear[..], &connect].concat())),
+        ("direct", gate(1, &[&credssp[..2], &[request()], &connect].concat())),
+        ("ssl", gate(2, &connect)),
+        ("rdstls", gate(4, &[&rdstls[..], &connect].concat())),
+        ("hybrid-ex", gate(5, &[&credssp[..], &connect].concat())),
+        ("rdsaad", gate(6, &[&rdsaad[..], &connect].concat())),
     ]
 }
 

@@ -10,6 +10,8 @@ pub(super) const DATA_HEADER_LENGTH: usize = 7;
 /// Bytes of a TSRequest. Its largest part is a Kerberos token, of which Windows accepts 65535 bytes (MaxTokenSize).
 pub(super) const TSREQUEST_LIMIT: usize = 128 * 1024;
 
+const TSREQUEST_TOO_LONG: usize = TSREQUEST_LIMIT + 1;
+
 /// X.224 TPDU code of a data TPDU.
 const DATA: u8 = 0xF0;
 /// Tag of a DER SEQUENCE.
@@ -92,7 +94,12 @@ pub(super) fn next_message(
         Before::Credssp { with_authorization: true } if first != SEQUENCE && from == Side::Server => {
             authorization_result(before, bytes)
         }
-        Before::Credssp { .. } => message_length(bytes)?,
+        Before::Credssp { .. } => match message_length(bytes)? {
+            Some(TSREQUEST_TOO_LONG..) => {
+                return Err(Malformed::new("TSRequest", 1, "longer than any TSRequest"));
+            }
+            length => length,
+        },
         Before::Rdstls => rdstls_length(bytes)?,
         // JSON has no control characters, so that the first 03 is a TPKT.
         Before::Rdsaad => bytes.iter().position(|byte| *byte == TPKT_VERSION).or(Some(bytes.len())),
@@ -154,9 +161,9 @@ fn message_length(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
     }
     let Some(digits) = bytes.get(2..2 + count) else { return Ok(None) };
     let length = digits.iter().fold(0_u64, |length, digit| length << 8 | u64::from(*digit));
-    match usize::try_from(length) {
-        Ok(length) if length <= TSREQUEST_LIMIT => Ok(Some(2 + count + length)),
-        _ => malformed(1, "longer than any TSRequest"),
+    match usize::try_from(length + 2 + count as u64) {
+        Ok(length) => Ok(Some(length)),
+        Err(_) => malformed(1, "DER length is longer than memory"),
     }
 }
 

@@ -83,7 +83,8 @@ struct Direction {
 #[derive(Debug)]
 pub struct Gate {
     alterations: Alterations,
-    inside_tls: bool,
+    /// What follows is MCS, with what stands before it inside TLS.
+    mcs_is_next: bool,
     /// The client's RDP_NEG_REQ is still to come, and to be changed.
     awaits_request: bool,
     /// What RDP_NEG_REQ said and what was made of it, where it was changed.
@@ -97,7 +98,7 @@ impl Gate {
         let client = Direction { before: Before::Preconnection, ..Direction::default() };
         Gate {
             alterations,
-            inside_tls: false,
+            mcs_is_next: false,
             awaits_request: alterations.strip_nla,
             requested: None,
             directions: [client, Direction::default()],
@@ -111,7 +112,7 @@ impl Gate {
             || Direction { before: Before::inside_tls(selected_protocol), ..Direction::default() };
         Gate {
             alterations: self.alterations,
-            inside_tls: true,
+            mcs_is_next: true,
             awaits_request: false,
             requested: self.requested,
             directions: [direction(), direction()],
@@ -207,7 +208,7 @@ impl Gate {
                     }
                 }
             }
-            (Side::Server, Tpdu::ConnectionConfirm(confirm)) if !self.inside_tls => self.confirmed(&confirm),
+            (Side::Server, Tpdu::ConnectionConfirm(confirm)) if !self.mcs_is_next => self.confirmed(&confirm),
             (Side::Server, Tpdu::NegotiationFailure(_)) => self.open_both(),
             _ => {}
         }
@@ -216,8 +217,9 @@ impl Gate {
 
     /// Behind the confirm comes MCS in clear, or TLS, which is not this gate's.
     fn confirmed(&mut self, confirm: &ConnectionConfirm) {
-        if confirm.selected_protocol.unwrap_or(PROTOCOL_RDP) != PROTOCOL_RDP {
-            self.open_both();
+        match confirm.selected_protocol.unwrap_or(PROTOCOL_RDP) {
+            PROTOCOL_RDP => self.mcs_is_next = true,
+            _ => self.open_both(),
         }
     }
 
@@ -256,8 +258,8 @@ impl Gate {
         Ok(())
     }
 
-    /// From here on the bytes of `from`, of which `rest` cannot be read, go on as they come; what was to be changed in
-    /// them is said.
+    /// From here on the bytes of `from`, of which `rest` cannot be read, go on as they come. What was still to be changed
+    /// is said; of a connection that never gets to MCS, nothing was in what belongs there.
     fn give_up(
         &mut self,
         t_us: Micros,
@@ -267,21 +269,19 @@ impl Gate {
         notes: &mut Vec<Note>,
     ) {
         self.directions[from.index()].open = true;
-        let is_tls = !self.inside_tls && rest.first() == Some(&TLS_HANDSHAKE);
-        let strips = match from {
-            Side::Client => std::mem::take(&mut self.awaits_request),
-            Side::Server => self.requested.is_some(),
+        let reason = match rest.first() {
+            Some(&TLS_HANDSHAKE) if !self.mcs_is_next => {
+                "the client begins with TLS and negotiates nothing".to_owned()
+            }
+            _ => format!("what the {from} sent is not what was awaited: {malformed}"),
         };
-        let phase = if from == Side::Client { Phase::X224 } else { Phase::Mcs };
-        let reason = match is_tls {
-            true => "the client begins with TLS and negotiates nothing".to_owned(),
-            false => format!("what the {from} sent is not what was awaited: {malformed}"),
-        };
-        if strips {
-            notes.push(not_altered(t_us, from, phase, NLA_STRIP, reason.clone()));
+        if from == Side::Client && std::mem::take(&mut self.awaits_request) {
+            notes.push(not_altered(t_us, from, Phase::X224, NLA_STRIP, reason.clone()));
         }
-        if self.alterations.udp_off && !is_tls {
-            notes.push(not_altered(t_us, from, Phase::Mcs, UDP_OFF, reason));
+        let was_to_give_back = from == Side::Server && self.requested.is_some();
+        let settings = [(was_to_give_back, NLA_STRIP), (self.alterations.udp_off, UDP_OFF)];
+        for (_, setting) in settings.into_iter().filter(|(asked, _)| *asked && self.mcs_is_next) {
+            notes.push(not_altered(t_us, from, Phase::Mcs, setting, reason.clone()));
         }
     }
 }

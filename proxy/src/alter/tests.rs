@@ -373,10 +373,30 @@ fn nothing_longer_than_a_tsrequest_can_be_is_held() {
         assert!(gate.is_open(Side::Client) && run.notes.is_empty());
         assert_eq!(run.output(Side::Client), sent);
     }
-    let mut gate = Gate::for_negotiation(NONE).inside_tls(Some(2));
-    let mut run = Run::default();
-    run.feed(&mut gate, Side::Client, &bytes("3083 020000"));
-    assert!(!gate.is_open(Side::Client), "{} bytes are waited for", framing::TSREQUEST_LIMIT);
+    for (length, waits) in [("3083 01fffb", true), ("3083 01fffc", false)] {
+        let mut gate = Gate::for_negotiation(NONE).inside_tls(Some(2));
+        let mut run = Run::default();
+        run.feed(&mut gate, Side::Client, &bytes(length));
+        assert_eq!(!gate.is_open(Side::Client), waits, "{length} of at most {}", framing::TSREQUEST_LIMIT);
+    }
+}
+
+#[test]
+fn of_what_never_gets_to_mcs_only_the_negotiation_is_missed() {
+    let steps = [(Side::Client, b"GET / HTTP/1.1\r\n".to_vec()), (Side::Server, b"HTTP/1.1 400".to_vec())];
+    let run = Run::of(Gate::for_negotiation(BOTH), &steps, 1);
+    let settings: Vec<_> = run.reasons().into_iter().map(|(setting, _)| setting).collect();
+    assert_eq!(settings, [NLA_STRIP]);
+    run.differs_only_as_recorded();
+}
+
+#[test]
+fn a_connect_response_that_cannot_be_read_is_missed_for_both() {
+    let gate = negotiated(BOTH, 3, 1).inside_tls(Some(1));
+    let run = Run::of(gate, &[(Side::Server, packet(&bytes("7f66 04 0401 0000")))], 1);
+    let settings: Vec<_> = run.reasons().into_iter().map(|(setting, _)| setting).collect();
+    assert_eq!(settings, [NLA_STRIP, UDP_OFF]);
+    run.differs_only_as_recorded();
 }
 
 #[test]

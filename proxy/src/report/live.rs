@@ -357,8 +357,9 @@ impl LiveText {
     }
 
     fn altered(&mut self, altered: &Altered, page: &mut Page<'_>) {
-        let columns = Columns { mark: '!', name: altered.phase.id(), outcome: None, us: None };
-        self.row(&columns, "", &words::altered(altered), page);
+        self.head(page);
+        let left = format!("!{:<PHASE_COLUMNS$} ", altered.phase.id());
+        page.beside(&left, DETAIL_INDENT, &words::altered(altered));
     }
 
     fn row(&mut self, columns: &Columns<'_>, bar: &str, text: &str, page: &mut Page<'_>) {

@@ -85,6 +85,31 @@ fn udp_is_off_in_every_recorded_session_and_nothing_else_changed() {
 }
 
 #[test]
+fn every_recorded_connect_pdu_loses_the_flags_it_is_given() {
+    let Some((folder, names)) = sessions() else { return };
+    let mut changed = 0;
+    for name in names {
+        for (kind, side, tag) in
+            [("initial", Side::Client, [0x0A, 0xC0]), ("response", Side::Server, [0x08, 0x0C])]
+        {
+            let mut recorded =
+                std::fs::read(folder.join(format!("bytes/{name}.connect_{kind}.bin"))).unwrap();
+            let block = recorded.windows(4).position(|window| window == [tag[0], tag[1], 8, 0]);
+            let Some(flags) = block.map(|block| block + 4) else { continue };
+            recorded[flags..flags + 4].copy_from_slice(&[5, 3, 0, 0]);
+            let steps = [(side, recorded.clone())];
+            let run = Run::of(Gate::for_negotiation(UDP).inside_tls(Some(1)), &steps, 11);
+            let [change] = run.altered()[..] else { panic!("{name}: {:?}", run.notes) };
+            assert_eq!((change.offset, change.before.as_str()), (flags, "05030000"), "{name}");
+            recorded[flags..flags + 4].fill(0);
+            assert_eq!(run.output(side), recorded, "{name}");
+            changed += 1;
+        }
+    }
+    assert!(changed > 0);
+}
+
+#[test]
 fn recorded_requests_are_stripped_and_given_back() {
     let Some((folder, names)) = sessions() else { return };
     let mut given_back = 0;
