@@ -57,16 +57,37 @@ pub fn to_pfx(identity: &Identity, password: &str) -> Result<Vec<u8>, SaveError>
     Ok(store.writer(password).write()?)
 }
 
-/// Writes the whole file or none of it. On Unix only the owner may read it from the start. A file that is there is
-/// replaced only when told so.
-pub fn write(path: &Path, content: &[u8], replace: bool) -> Result<(), SaveError> {
+/// Who may read a file, where the system keeps such rights in its files, as Unix does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readers {
+    /// Its owner, from the start.
+    Owner,
+    /// Those who may read what the user writes otherwise.
+    Usual,
+}
+
+/// Writes the whole file or none of it. A file that is there is replaced only when told so.
+pub fn write(path: &Path, content: &[u8], readers: Readers, replace: bool) -> Result<(), SaveError> {
     let failed = |source: std::io::Error| match source.kind() {
         std::io::ErrorKind::AlreadyExists => SaveError::Exists { path: path.to_owned() },
         _ => SaveError::Io { path: path.to_owned(), source },
     };
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
+    let mut file = new_file_in(dir, readers).map_err(failed)?;
     file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
     let kept = if replace { file.persist(path) } else { file.persist_noclobber(path) };
     kept.map(drop).map_err(|error| failed(error.error))
+}
+
+#[cfg(unix)]
+fn new_file_in(dir: &Path, readers: Readers) -> std::io::Result<tempfile::NamedTempFile> {
+    use std::os::unix::fs::PermissionsExt as _;
+    // The system takes away what the user's mask forbids.
+    let mode = if readers == Readers::Owner { 0o600 } else { 0o666 };
+    tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(mode)).tempfile_in(dir)
+}
+
+#[cfg(not(unix))]
+fn new_file_in(dir: &Path, _: Readers) -> std::io::Result<tempfile::NamedTempFile> {
+    tempfile::NamedTempFile::new_in(dir)
 }

@@ -36,7 +36,7 @@ fn openssl_reads_the_pfx() {
     let dir = tempfile::tempdir().unwrap();
     let (file, out) = (dir.path().join("own.pfx"), dir.path().join("out.pem"));
     let saved = with_chain();
-    write(&file, &to_pfx(&saved, PASSWORD).unwrap(), false).unwrap();
+    write(&file, &to_pfx(&saved, PASSWORD).unwrap(), Readers::Owner, false).unwrap();
     let password = format!("pass:{PASSWORD}");
     let said = openssl(&[
         "pkcs12", "-in", as_text(&file), "-out", as_text(&out), "-nodes", "-passin", &password,
@@ -50,14 +50,14 @@ fn openssl_reads_the_pfx() {
 fn a_file_is_replaced_only_when_told() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("own.pem");
-    write(&file, b"one", false).unwrap();
-    let error = write(&file, b"two", false).unwrap_err().to_string();
+    write(&file, b"one", Readers::Owner, false).unwrap();
+    let error = write(&file, b"two", Readers::Owner, false).unwrap_err().to_string();
     assert_eq!(error, format!("{} exists already", file.display()));
     assert_eq!(std::fs::read(&file).unwrap(), b"one");
-    write(&file, b"two", true).unwrap();
+    write(&file, b"two", Readers::Owner, true).unwrap();
     assert_eq!(std::fs::read(&file).unwrap(), b"two");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left");
-    let error = write(&dir.path().join("no/own.pem"), b"", false).unwrap_err().to_string();
+    let error = write(&dir.path().join("no/own.pem"), b"", Readers::Usual, false).unwrap_err().to_string();
     assert!(error.starts_with("cannot write "), "{error}");
 }
 
@@ -68,6 +68,11 @@ fn only_the_owner_may_read() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("own.pem");
     std::fs::write(&file, b"open").unwrap();
-    write(&file, b"secret", true).unwrap();
-    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    write(&file, b"secret", Readers::Owner, true).unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&file), 0o600);
+    let (open, usual) = (dir.path().join("ca.pem"), dir.path().join("usual"));
+    write(&open, b"open", Readers::Usual, false).unwrap();
+    std::fs::write(&usual, b"").unwrap();
+    assert_eq!(mode(&open), mode(&usual));
 }

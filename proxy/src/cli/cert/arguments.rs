@@ -40,14 +40,15 @@ pub(super) struct ShowArguments {
 
 const SHOW_EXAMPLES: &str = "\
 Examples:
-  rdpscope cert show srv10                       asks the way an RDP client does: X.224, then TLS
-  rdpscope cert show gateway.corp.example:443    TLS at once
-  rdpscope cert show 10.0.0.10 --name srv10      what a client that was told srv10 would find there
+  rdpscope cert show srv10                     as an RDP client: X.224, then TLS
+  rdpscope cert show gw.corp.example:443       TLS at once
+  rdpscope cert show 10.0.0.10 --name srv10    is it the one for srv10?
   rdpscope cert show server.pfx --password-file pw.txt
 
-Port 443 gets TLS at once. Other ports are asked by X.224 first; what does not answer that gets TLS at once.
-Whether this machine trusts the certificate and whether it is for the name are two answers. That a certificate is
-self-signed, as those are that Windows makes for itself, is a finding and no fault.
+Port 443 gets TLS at once; other ports are asked by X.224 first, and get TLS at
+once when they do not answer that. Whether this machine trusts the certificate
+and whether it is for the name are two answers. That it is self-signed, as those
+are that Windows makes for itself, is a finding and no fault.
 
 Exit codes:
   0    shown, and nothing that clients refuse whoever issued it
@@ -94,12 +95,14 @@ pub(super) struct MintArguments {
 const MINT_EXAMPLES: &str = "\
 Examples:
   rdpscope cert mint --for srv10.corp.example -o srv10.pem
-  rdpscope cert mint --for srv10 --cert expired -o expired.pem       does the client mind?
-  rdpscope cert mint --like srv10 --cert mirror+dates -o same.pem    the server's own, but valid
-  rdpscope cert mint --names srv10.corp.example,srv10 --ca ./ca --password-file pw.txt -o srv10.pfx
+  rdpscope cert mint --for srv10 --cert expired -o expired.pem
+  rdpscope cert mint --like srv10 --cert mirror+dates -o same-but-valid.pem
+  rdpscope cert mint --names srv10.corp.example,srv10 --ca ./ca \\
+      --password-file pw.txt -o srv10.pfx
 
-A CA that is made for one certificate ends after a day, and its key is not kept; one in --ca DIR lasts 90 days. Either
-may sign for these names and what is below them, and for nothing else.";
+A CA that is made for one certificate ends after a day, and its key is not kept;
+one in --ca DIR lasts 90 days. Either may sign for these names and what is below
+them, and for nothing else.";
 
 #[derive(Debug, Args)]
 #[command(after_help = TRUST_EXAMPLES)]

@@ -8,6 +8,8 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, RootCertStore};
 use std::time::Duration;
 
+/// What the library calls a CA in the place of a server.
+const CA_AS_SERVER: &str = "CaUsedAsEndEntity";
 const THIS_MACHINE: &str = "this machine";
 
 /// The verdict of this machine at `now`, seconds since 1970.
@@ -45,7 +47,9 @@ fn words(error: &rustls::Error) -> String {
             "a signature in the chain uses an algorithm that is not accepted".to_owned()
         }
         CertificateError::BadEncoding => "its encoding breaks the rules".to_owned(),
-        CertificateError::Other(other) => other.to_string(),
-        other => other.to_string(),
+        CertificateError::Other(other) if other.to_string() == CA_AS_SERVER => {
+            "it is the certificate of a CA, not of a server".to_owned()
+        }
+        other => format!("a rule for certificates is broken: {other}"),
     }
 }

@@ -11,7 +11,7 @@ use rdpscope_certs::key::{KeyKind, PrivateKey};
 use rdpscope_certs::load;
 use rdpscope_certs::mint::{LeafKey, Minted, Request, mint};
 use rdpscope_certs::mode::Recipe;
-use rdpscope_certs::save::{self, SaveError, to_pem, to_pfx};
+use rdpscope_certs::save::{self, Readers, SaveError, to_pem, to_pfx};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -38,6 +38,8 @@ struct Report {
     file: String,
     format: Format,
     mode: String,
+    /// Whether the key is the one of `--key`.
+    key_given: bool,
     /// The certificate's own first.
     certificates: Vec<Certificate>,
     /// The CA that signed it; `null` where it signs itself.
@@ -91,7 +93,8 @@ pub(super) fn run(arguments: &MintArguments, now: i64, output: &Output) -> Resul
         key: key.as_ref().map_or(LeafKey::New(KeyKind::WINDOWS), LeafKey::Given),
     };
     let minted = mint(&recipe, &request).map_err(Failure::not_done)?;
-    write(arguments, &content(&minted, format, password)?)?;
+    let content = content(&minted, format, password)?;
+    write(&arguments.output, &content, Readers::Owner, arguments.force)?;
     let by_ca = minted.identity.chain.get(1).is_some_and(|issuer| issuer == authority.certificate());
     let ca = match ca_file.filter(|_| by_ca) {
         Some(file) => Some(write_ca(arguments, file, &authority, was_there)?),
@@ -223,12 +226,8 @@ fn content(minted: &Minted, format: Format, password: Option<&str>) -> Result<Ze
     }
 }
 
-fn write(arguments: &MintArguments, content: &[u8]) -> Result<(), Failure> {
-    write_file(&arguments.output, content, arguments.force)
-}
-
-fn write_file(path: &Path, content: &[u8], replace: bool) -> Result<(), Failure> {
-    save::write(path, content, replace).map_err(|error| match error {
+fn write(path: &Path, content: &[u8], readers: Readers, replace: bool) -> Result<(), Failure> {
+    save::write(path, content, readers, replace).map_err(|error| match error {
         SaveError::Exists { path } => exists(&path),
         other => Failure::not_done(other),
     })
@@ -241,7 +240,7 @@ fn write_ca(
     was_there: bool,
 ) -> Result<Ca, Failure> {
     if writes_ca_file(arguments) {
-        write_file(&file, authority.certificate_pem().as_bytes(), arguments.force)?;
+        write(&file, authority.certificate_pem().as_bytes(), Readers::Usual, arguments.force)?;
     }
     let certificate = inspect(authority.certificate()).map_err(Failure::not_done)?;
     Ok(Ca { file: file.display().to_string(), was_there, not_after: certificate.not_after })
@@ -259,16 +258,17 @@ fn report(
         file: arguments.output.display().to_string(),
         format,
         mode: recipe.to_string(),
+        key_given: arguments.key.is_some(),
         certificates: certificates.collect::<Result<_, _>>()?,
         ca,
         differences: minted.differences,
         next: Vec::new(),
     };
-    report.next = next(arguments, &report);
+    report.next = next(&report);
     Ok(report)
 }
 
-fn next(given: &MintArguments, report: &Report) -> Vec<Step> {
+fn next(report: &Report) -> Vec<Step> {
     let mut next = Vec::new();
     let trust = report.ca.as_ref().filter(|ca| !ca.was_there).map(|ca| typed(&ca.file));
     if let Some(file) = trust {
@@ -288,12 +288,6 @@ fn next(given: &MintArguments, report: &Report) -> Vec<Step> {
             purpose: "on a Windows server, to whose RDP service it can then be bound by its thumbprint",
         });
     }
-    if given.key.is_some() {
-        next.push(Step {
-            command: format!("rdpscope cert show {file}"),
-            purpose: "shows what is in it; NLA binds to the key, which is the one that you gave",
-        });
-    }
     next
 }
 
@@ -307,9 +301,10 @@ fn typed(path: &str) -> String {
 
 /// Everything for people.
 fn text(report: &Report) -> String {
-    let Report { file, mode, certificates, ca, differences, next, format } = report;
-    let key = if *format == Format::Pem { "; the key in it is in clear, only you may read it" } else { "" };
-    let mut text = format!("wrote {file}: certificate ({mode}) and key{key}\n");
+    let Report { file, mode, certificates, ca, differences, next, .. } = report;
+    let key = if report.key_given { "the given key" } else { "its new key" };
+    let clear = if report.format == Format::Pem { ", which is in clear and only yours to read" } else { "" };
+    let mut text = format!("wrote {file}: a certificate ({mode}) and {key}{clear}\n");
     if let Some(own) = certificates.first() {
         text += &format!("  subject    {}\n  names      {}\n", own.subject, own.sans.join(", "));
         text += &format!("  validity   {} to {}\n  thumbprint {}\n", own.not_before, own.not_after, own.sha1);

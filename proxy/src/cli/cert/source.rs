@@ -4,7 +4,7 @@ use super::fetch::{FetchError, Fetched, fetch};
 use super::password;
 use crate::cli::output::Output;
 use crate::cli::proxy::runtime;
-use crate::cli::{Exit, Failure};
+use crate::cli::Failure;
 use crate::relay::target::Target;
 use rdpscope_certs::load::{self, LoadError};
 use serde::Serialize;
@@ -65,9 +65,11 @@ pub(super) fn find(what: &str, password_file: Option<&Path>, output: &Output) ->
     if path.exists() {
         return in_file(path, password_file);
     }
-    let target: Target = what.parse().map_err(|error| Failure {
-        exit: Exit::Usage,
-        sentence: format!("there is no file {what}, and it names no server: {error}"),
+    if what.contains(std::path::is_separator) {
+        return Err(Failure::not_done(format!("there is no file {what}")));
+    }
+    let target: Target = what.parse().map_err(|error| {
+        Failure::usage(format!("there is no file {what}, and it names no server: {error}"))
     })?;
     let fetched = runtime()?.block_on(fetch(&target, |line| output.progress(line)));
     fetched.map(|fetched| on_server(&target, fetched)).map_err(|error| match error {
