@@ -101,11 +101,16 @@ fn every_format_shows_the_same() {
         assert_eq!((ran.exit_code, &ran.stderr[..]), (Some(0), ""));
         let line = json(ran);
         assert_eq!((&line["type"], &line["source"]["kind"]), (&"certificate".into(), &"file".into()));
-        (line["certificates"].clone(), line["trust"].clone(), line["faults"].clone())
+        let mut own = line["certificates"][0].clone();
+        // The runs are moments apart.
+        own.as_object_mut()
+            .expect("an object")
+            .retain(|name, _| name != "remaining_seconds" && name != "validity_words");
+        (own, line["trust"].clone(), line["faults"].clone())
     });
     assert_eq!(shown[0], shown[1]);
     assert_eq!(shown[0], shown[2]);
-    let own = &shown[0].0[0];
+    let own = &shown[0].0;
     assert_eq!((&own["subject_cn"], &own["validity"]), (&"localhost".into(), &"valid".into()));
     assert_eq!((&own["version"], own["sha1"].as_str().map(str::len)), (&3.into(), Some(40)));
 }
@@ -114,7 +119,11 @@ fn every_format_shows_the_same() {
 fn trust_and_name_are_two_answers() {
     let Ran { stdout, exit_code, .. } = cert(&["show", text(&certificates().signed.certificate_file)]);
     assert_eq!(exit_code, Some(0));
-    assert!(stdout.contains("trust      this machine: not trusted, its issuer is unknown here"), "{stdout}");
+    assert!(
+        stdout
+            .contains("trust      this machine: not trusted, its issuer CN=rdpscope test authority does not"),
+        "{stdout}"
+    );
     assert!(stdout.contains("name       no name to compare with"), "{stdout}");
     let wrong = text(&certificates().wrong_name.certificate_file);
     let ran = cert(&["show", wrong, "--name", "localhost", "--json"]);
@@ -129,18 +138,20 @@ fn trust_and_name_are_two_answers() {
 fn what_the_system_trusts_is_trusted() {
     let certificates = certificates();
     for (certificate, refusal) in [
-        (&certificates.signed, Value::Null),
-        (&certificates.expired, "expired".into()),
-        (&certificates.not_yet_valid, "not valid yet".into()),
-        (&certificates.wrong_name, Value::Null),
-        (&certificates.self_signed, "its issuer is unknown here".into()),
+        (&certificates.signed, None),
+        (&certificates.expired, Some("it is expired")),
+        (&certificates.not_yet_valid, Some("it is not valid before 2040-01-01")),
+        (&certificates.wrong_name, None),
+        (&certificates.self_signed, Some("it is signed by itself and not among the trusted roots")),
     ] {
         let mut command = crate::support::rdpscope::program();
         command.args(["cert", "show", "--json", text(&certificate.certificate_file)]);
         command.env("SSL_CERT_FILE", &certificates.authority_file).env_remove("SSL_CERT_DIR");
         let line = json(&super::cli::run_command(command));
-        assert_eq!(line["trust"][0]["refusal"], refusal, "{line}");
-        assert_eq!(line["trust"][0]["trusted"], refusal.is_null());
+        let told = line["trust"][0]["refusal"].as_str();
+        assert_eq!(told.is_some(), refusal.is_some(), "{line}");
+        assert!(told.unwrap_or_default().starts_with(refusal.unwrap_or_default()), "{line}");
+        assert_eq!(line["trust"][0]["trusted"], refusal.is_none());
     }
 }
 
@@ -184,7 +195,8 @@ fn a_password_is_asked_for_and_checked() {
     let wrong = folder.write("wrong.txt", "guess\n");
     cert(&["show", &pfx, "--password-file", &wrong]).assert_refused(3, "the password is wrong");
     let none = folder.write("none.txt", "\n");
-    cert(&["show", &pfx, "--password-file", &none]).assert_refused(3, "there is no password in the first line");
+    cert(&["show", &pfx, "--password-file", &none])
+        .assert_refused(3, "there is no password in the first line");
     let missing = folder.text("missing.txt");
     cert(&["show", &pfx, "--password-file", &missing]).assert_refused(3, "missing.txt");
 }

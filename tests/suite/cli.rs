@@ -19,7 +19,8 @@ use tempfile::TempDir;
 const END_WITHIN: Duration = Duration::from_secs(60);
 
 /// A name that no resolver asks anybody about: its first label is longer than a label may be.
-pub(crate) const NO_NAME: &str = "a-label-of-more-than-sixty-three-letters-is-no-name-that-any-server-has.invalid";
+pub(crate) const NO_NAME: &str =
+    "a-label-of-more-than-sixty-three-letters-is-no-name-that-any-server-has.invalid";
 
 /// What a run came to.
 pub(crate) struct Ran {

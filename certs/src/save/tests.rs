@@ -38,9 +38,8 @@ fn openssl_reads_the_pfx() {
     let saved = with_chain();
     write(&file, &to_pfx(&saved, PASSWORD).unwrap(), Readers::Owner, false).unwrap();
     let password = format!("pass:{PASSWORD}");
-    let said = openssl(&[
-        "pkcs12", "-in", as_text(&file), "-out", as_text(&out), "-nodes", "-passin", &password,
-    ]);
+    let said =
+        openssl(&["pkcs12", "-in", as_text(&file), "-out", as_text(&out), "-nodes", "-passin", &password]);
     let read = std::fs::read(&out).unwrap_or_else(|error| panic!("{error}: {said}"));
     let loaded = load::identity(&read, None).unwrap();
     assert_eq!((&loaded.chain, loaded.key.pkcs8()), (&saved.chain, saved.key.pkcs8()));

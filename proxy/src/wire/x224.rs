@@ -155,8 +155,7 @@ pub fn encode_request(cookie: Option<&str>, protocols: u32) -> Vec<u8> {
     let length = SHORTEST_TPDU + variable.len();
     let indicated = (length - TPKT_HEADER_LENGTH - 1) as u8;
     let [high, low] = (length as u16).to_be_bytes();
-    let mut request =
-        vec![TPKT_VERSION, 0, high, low, indicated, CONNECTION_REQUEST, 0, 0, 0, 0, 0];
+    let mut request = vec![TPKT_VERSION, 0, high, low, indicated, CONNECTION_REQUEST, 0, 0, 0, 0, 0];
     request.extend_from_slice(&variable);
     request
 }

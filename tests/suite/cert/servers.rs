@@ -18,7 +18,7 @@ struct TlsServer {
 impl TlsServer {
     fn start(certificate: &Certificate, arguments: &[&str]) -> Self {
         let mut command = Command::new("openssl");
-        command.args(["s_server", "-accept", "127.0.0.1:0", "-key"]).arg(&certificate.key_file);
+        command.args(["s_server", "-accept", "127.0.0.1:0", "-www", "-key"]).arg(&certificate.key_file);
         command.arg("-cert").arg(&certificate.certificate_file).args(arguments);
         let process = Process::spawn(command);
         let accept = process.output.wait_for(START_WITHIN, |line| line.starts_with("ACCEPT "));
@@ -38,7 +38,11 @@ fn tls_at_once_where_x224_is_not_spoken() {
     let server = TlsServer::start(&certificates.expired, &["-cert_chain", authority]);
     let ran = cert(&["show", &server.address.to_string()]);
     assert_eq!(ran.exit_code, Some(1), "{}", ran.stderr);
-    assert!(ran.stderr.contains("does not speak X.224") && ran.stderr.contains("TLS at once"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("does not speak X.224") && ran.stderr.contains("TLS at once"),
+        "{}",
+        ran.stderr
+    );
     let address = server.address;
     for line in [
         &format!("server {address}, TLS at once")[..],
@@ -57,7 +61,8 @@ fn what_was_shown_before_the_server_broke_off_is_shown() {
     if left_out_without(&["openssl"]) {
         return;
     }
-    let server = TlsServer::start(&certificates().signed, &["-Verify", "1", "-verify_return_error", "-tls1_2"]);
+    let server =
+        TlsServer::start(&certificates().signed, &["-Verify", "1", "-verify_return_error", "-tls1_2"]);
     let ran = cert(&["show", &server.address.to_string(), "--json"]);
     let line = json(&ran);
     assert_eq!((ran.exit_code, &line["faults"]), (Some(0), &serde_json::json!([])));
@@ -100,14 +105,16 @@ fn a_refusal_is_named_and_explained() {
 fn a_server_without_a_certificate_gets_one_sentence() {
     let show = |answers: &[&[u8]]| cert(&["show", "-q", &answering(answers).to_string()]);
     show(&[&connection_confirm(0)]).assert_refused(3, "selected classic RDP security");
-    show(&[&connection_confirm(1)]).assert_refused(3, "it closed the connection");
+    show(&[&connection_confirm(1)]).assert_refused(3, "showed no certificate: ");
     let http = b"HTTP/1.1 400 Bad Request\r\n\r\n";
-    show(&[http, http]).assert_refused(3, "neither X.224 (it answered with HTTP) nor TLS (its answer is no TLS)");
+    show(&[http, http]).assert_refused(
+        3,
+        "neither X.224 (it answered with HTTP) nor TLS (the TLS handshake with the server failed",
+    );
     show(&[b"", b""]).assert_refused(3, "neither X.224 (it closed the connection) nor TLS");
     show(&[b"\x03\x00\x00\x05\x00", b"?"]).assert_refused(3, "it answered with something else");
     let alert = [21, 3, 1, 0, 2, 2, 70];
-    show(&[&connection_confirm(1), &alert]).assert_refused(3, "TLS with 127.0.0.1");
-    show(&[&[21, 3, 1, 0, 2, 2, 10], &alert]).assert_refused(3, "it speaks no TLS version from 1.2 on");
+    show(&[&[21, 3, 1, 0, 2, 2, 10], &alert]).assert_refused(3, "nothing newer than TLS");
 }
 
 #[test]
@@ -142,7 +149,7 @@ mod rdp {
             assert_eq!(ran.exit_code, Some(i32::from(!faults.is_empty())));
             assert_eq!(line["source"]["selected_protocol"], "SSL");
             let file = json(&cert(&["show", text(&certificate.certificate_file), "--json"]));
-            assert_eq!(line["certificates"][0], file["certificates"][0]);
+            assert_eq!(line["certificates"][0]["sha256"], file["certificates"][0]["sha256"]);
         }
     }
 

@@ -17,7 +17,11 @@ fn the_commands_of_each_system_are_printed() {
     for (system, trust, untrust) in [
         ("windows", "certutil -user -addstore Root", "certutil -user -delstore Root"),
         ("macos", "security add-trusted-cert -r trustRoot", "security remove-trusted-cert"),
-        ("debian", "sudo update-ca-certificates --fresh", "sudo rm -- /usr/local/share/ca-certificates/rdpscope-"),
+        (
+            "debian",
+            "sudo update-ca-certificates --fresh",
+            "sudo rm -- /usr/local/share/ca-certificates/rdpscope-",
+        ),
         ("fedora", "sudo update-ca-trust", "sudo rm -- /etc/pki/ca-trust/source/anchors/rdpscope-"),
         ("arch", "sudo update-ca-trust", "sudo rm -- /etc/ca-certificates/trust-source/anchors/rdpscope-"),
     ] {
@@ -37,7 +41,11 @@ fn the_commands_of_each_system_are_printed() {
 fn a_ca_that_may_sign_for_anybody_is_warned_about() {
     let ran = cert(&["trust", text(&certificates().authority_file), "--system", "debian"]);
     assert_eq!(ran.exit_code, Some(0), "{}", ran.stderr);
-    assert!(ran.stderr.starts_with("warning: CN=rdpscope test authority may sign for any name"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.starts_with("warning: CN=rdpscope test authority may sign for any name"),
+        "{}",
+        ran.stderr
+    );
     assert!(ran.stdout.starts_with("sudo install"), "{}", ran.stdout);
     let undo = cert(&["untrust", text(&certificates().authority_file), "--system", "debian"]);
     assert_eq!(undo.stderr, "");

@@ -1,9 +1,8 @@
 //! The certificates that a server shows, asked for as an RDP client does: X.224, then TLS. What does not speak X.224
 //! gets TLS at once.
 
-mod tls;
-
 use crate::explain;
+use crate::intercept::tls::{self, Offer, Stack, Tee};
 use crate::relay::connect::{connect, plain_reason};
 use crate::relay::resolve::resolve;
 use crate::relay::target::Target;
@@ -12,7 +11,7 @@ use crate::wire::x224::{self, LONGEST_TPDU, Tpdu};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -81,12 +80,12 @@ pub(super) enum FetchError {
         target: Target,
     },
     /// The handshake failed before a certificate came.
-    #[error("TLS with {target} failed before it showed a certificate: {reason}")]
+    #[error("{target} showed no certificate: {failed}")]
     Tls {
         /// The server.
         target: Target,
-        /// Why.
-        reason: String,
+        /// How it failed.
+        failed: Failed,
     },
     /// Neither this nor that.
     #[error("{target} speaks neither X.224 ({x224}) nor TLS ({tls}); check the port")]
@@ -98,6 +97,16 @@ pub(super) enum FetchError {
         /// What came of the handshake.
         tls: String,
     },
+}
+
+/// A handshake that failed before a certificate came.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub(super) struct Failed {
+    /// One clause.
+    reason: String,
+    /// Why the other TLS stack may succeed.
+    needs_legacy: Option<String>,
 }
 
 /// What came of the connection request.
@@ -113,15 +122,31 @@ enum Answer {
 /// Asks `target` for its certificates and tells `say` where a way is given up for another.
 pub(super) async fn fetch(target: &Target, say: impl Fn(&str)) -> Result<Fetched, FetchError> {
     let addresses = addresses(target).await?;
+    match attempt(target, &addresses, &Stack::Usual, &say).await {
+        Err(FetchError::Tls { failed: Failed { needs_legacy: Some(need), .. }, .. })
+            if Stack::LEGACY_IS_BUILT_IN =>
+        {
+            attempt(target, &addresses, &Stack::Legacy { need }, &say).await
+        }
+        done => done,
+    }
+}
+
+async fn attempt(
+    target: &Target,
+    addresses: &[SocketAddr],
+    stack: &Stack,
+    say: impl Fn(&str),
+) -> Result<Fetched, FetchError> {
+    let tls_failed = |failed: Failed| FetchError::Tls { target: target.clone(), failed };
+    let (mut stream, address) = open(target, addresses).await?;
     if target.port == HTTPS_PORT {
-        let (stream, address) = open(target, &addresses).await?;
-        let chain = handshake(stream, target).await.map_err(|reason| tls_failed(target, reason))?;
+        let chain = handshake(stream, target, stack).await.map_err(tls_failed)?;
         return Ok(Fetched { chain, address, selected_protocol: None });
     }
-    let (mut stream, address) = open(target, &addresses).await?;
     let x224 = match negotiate(&mut stream, target).await {
         Answer::Tls(protocol) => {
-            let chain = handshake(stream, target).await.map_err(|reason| tls_failed(target, reason))?;
+            let chain = handshake(stream, target, stack).await.map_err(tls_failed)?;
             return Ok(Fetched { chain, address, selected_protocol: Some(protocol) });
         }
         Answer::Final(error) => return Err(error),
@@ -130,9 +155,10 @@ pub(super) async fn fetch(target: &Target, say: impl Fn(&str)) -> Result<Fetched
     say(&format!("{target} does not speak X.224 ({x224}): trying TLS at once on another connection"));
     drop(stream);
     let (stream, address) = open(target, &[address]).await?;
-    match handshake(stream, target).await {
+    match handshake(stream, target, stack).await {
         Ok(chain) => Ok(Fetched { chain, address, selected_protocol: None }),
-        Err(tls) => Err(FetchError::Neither { target: target.clone(), x224, tls }),
+        Err(failed) if failed.needs_legacy.is_some() => Err(tls_failed(failed)),
+        Err(failed) => Err(FetchError::Neither { target: target.clone(), x224, tls: failed.reason }),
     }
 }
 
@@ -158,8 +184,15 @@ async fn negotiate(stream: &mut TcpStream, target: &Target) -> Answer {
             let what = recognise(&answer).unwrap_or("something else");
             Answer::NotRdp(format!("it answered with {what}"))
         }
-        (_, Err(error)) => Answer::NotRdp(tls::why(&error)),
+        (_, Err(error)) => Answer::NotRdp(why(&error)),
         (_, Ok(())) => Answer::NotRdp("it closed the connection".to_owned()),
+    }
+}
+
+fn why(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset => "it reset the connection".to_owned(),
+        _ => plain_reason(error),
     }
 }
 
@@ -208,18 +241,31 @@ fn meaning(code: u32) -> String {
     meaning.unwrap_or("no code that the specification knows").to_owned()
 }
 
-async fn handshake(stream: TcpStream, target: &Target) -> Result<Vec<Vec<u8>>, String> {
-    match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls::fetch_chain(stream, &target.host)).await {
-        Ok(result) => result,
-        Err(_) => Err(format!("no answer within {} s", HANDSHAKE_TIMEOUT.as_secs())),
+/// What was shown before the server broke off, as one does that wants a certificate of the client, is as good as what is
+/// shown in a handshake that ends well.
+async fn handshake(stream: TcpStream, target: &Target, stack: &Stack) -> Result<Vec<Vec<u8>>, Failed> {
+    let offer = Offer { server_name: Some(target.host.clone()), ..Offer::default() };
+    let stream = Tee::new(stream, Vec::new(), |_: Instant, _: bool, _: &[u8]| ());
+    let failed = |reason: String| Failed { reason, needs_legacy: None };
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls::connect(stream, &offer, stack)).await {
+        Ok(Ok(leg)) if leg.chain.is_empty() => Err(failed("the handshake ended without one".to_owned())),
+        Ok(Ok(leg)) => Ok(leg.chain),
+        Ok(Err(error)) if !error.chain.is_empty() => Ok(error.chain),
+        Ok(Err(error)) => Err(match error.needs_legacy.clone() {
+            Some(need) if !Stack::LEGACY_IS_BUILT_IN => {
+                failed(format!("{need}, and this build has no second TLS stack"))
+            }
+            needs_legacy => Failed { reason: error.to_string(), needs_legacy },
+        }),
+        Err(_) => Err(failed(late(HANDSHAKE_TIMEOUT))),
     }
 }
 
-fn tls_failed(target: &Target, reason: String) -> FetchError {
-    FetchError::Tls { target: target.clone(), reason }
+async fn within<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let late = || io::Error::new(io::ErrorKind::TimedOut, late(limit));
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(late()))
 }
 
-async fn within<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    let late = || io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} s", limit.as_secs()));
-    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(late()))
+fn late(limit: Duration) -> String {
+    format!("no answer within {} s", limit.as_secs())
 }

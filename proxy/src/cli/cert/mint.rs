@@ -113,9 +113,9 @@ fn recipe(arguments: &MintArguments) -> Result<Recipe, Failure> {
         (None, None) => Recipe::Fresh,
     };
     match (&recipe, &arguments.like) {
-        (Recipe::Mirror(_), None) => {
-            Err(Failure::usage(format!("--cert {recipe} needs the certificate to mirror: give it with --like")))
-        }
+        (Recipe::Mirror(_), None) => Err(Failure::usage(format!(
+            "--cert {recipe} needs the certificate to mirror: give it with --like"
+        ))),
         (Recipe::Fresh | Recipe::Broken(_), Some(_)) => {
             Err(Failure::usage(format!("--cert {recipe} mirrors nothing: leave out --like")))
         }

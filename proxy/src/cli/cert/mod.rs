@@ -2,7 +2,6 @@
 
 pub(super) mod arguments;
 mod fetch;
-mod judge;
 mod mint;
 mod password;
 mod show;

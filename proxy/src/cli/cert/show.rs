@@ -4,10 +4,10 @@
 mod tests;
 
 use super::arguments::ShowArguments;
-use super::judge::judge;
 use super::source::{Found, Source, find};
 use crate::cli::output::Output;
 use crate::cli::{Exit, Failure};
+use crate::intercept::tls::Roots;
 use rdpscope_certs::inspect::{Certificate, Validity, Weakness, inspect};
 use rdpscope_certs::show::{PlatformVerdict, Viewer, findings, show};
 use serde::Serialize;
@@ -54,7 +54,7 @@ pub(super) fn run(arguments: &ShowArguments, now: i64, output: &Output) -> Resul
     let found = find(&arguments.what, arguments.password_file.as_deref(), output)?;
     let chain = inspected(&found)?;
     let name = arguments.name.as_deref().or(found.name.as_deref());
-    let verdicts = [judge(&found.chain, now)];
+    let verdicts = [this_machine(&found.chain, now)];
     let viewer = Viewer { now, name, verdicts: &verdicts };
     let faults = faults(&chain, &viewer);
     output.result(text(&found.source, &chain, &viewer, &faults).trim_end());
@@ -70,6 +70,12 @@ fn inspected(found: &Found) -> Result<Vec<Certificate>, Failure> {
         })
     });
     inspected.collect()
+}
+
+/// The verdict of this machine, for whatever name.
+fn this_machine(chain: &[Vec<u8>], now: i64) -> PlatformVerdict {
+    let judgement = Roots::of_this_machine().judge(chain, "", now);
+    PlatformVerdict { platform: "this machine".to_owned(), refusal: judgement.reason }
 }
 
 /// Everything for people.

@@ -2,9 +2,9 @@
 
 use super::fetch::{FetchError, Fetched, fetch};
 use super::password;
+use crate::cli::Failure;
 use crate::cli::output::Output;
 use crate::cli::proxy::runtime;
-use crate::cli::Failure;
 use crate::relay::target::Target;
 use rdpscope_certs::load::{self, LoadError};
 use serde::Serialize;

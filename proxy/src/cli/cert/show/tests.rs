@@ -21,7 +21,7 @@ fn server() -> Source {
 }
 
 fn untrusted() -> [PlatformVerdict; 1] {
-    let refusal = Some("its issuer is unknown here".to_owned());
+    let refusal = Some("it is signed by itself and not among the trusted roots of this machine".to_owned());
     [PlatformVerdict { platform: "this machine".to_owned(), refusal }]
 }
 

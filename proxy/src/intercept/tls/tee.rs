@@ -1,0 +1,224 @@
+//! The wire below TLS, shown to whoever watches.
+
+use crate::wire::tls::Alert;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What we write in a handshake waits until the flight is whole, but not beyond this: no flight is longer, save with a
+/// chain of hundreds of certificates.
+const MAXIMUM_FLIGHT: usize = 256 * 1024;
+/// An alert record in clear.
+const ALERT_RECORD_LENGTH: usize = 7;
+/// Up to and with the legacy_version of a ServerHello: record header, handshake header, version.
+const SERVER_HELLO_BEGINNING: usize = 11;
+
+/// Sees the wire bytes of one TLS connection, in order.
+pub trait WireTap: Send {
+    /// `bytes` were sent by us, or received, at `at`.
+    fn wire(&mut self, at: Instant, sent_by_us: bool, bytes: &[u8]);
+}
+
+impl<F: FnMut(Instant, bool, &[u8]) + Send> WireTap for F {
+    fn wire(&mut self, at: Instant, sent_by_us: bool, bytes: &[u8]) {
+        self(at, sent_by_us, bytes);
+    }
+}
+
+/// A stream with a tap on it.
+///
+/// During a handshake everything written up to a flush goes out in one write: Windows expects each flight in one piece
+///. Afterwards every write passes as it is.
+pub struct Tee<S> {
+    stream: S,
+    tap: Option<Box<dyn WireTap>>,
+    /// Bytes that were read from the stream before it came here; those before `prefix_read` were given out.
+    prefix: Vec<u8>,
+    prefix_read: usize,
+    received: u64,
+    sent: u64,
+    handshaking: bool,
+    /// Written and not yet sent.
+    flight: Vec<u8>,
+    first_received: Vec<u8>,
+    last_sent: Vec<u8>,
+}
+
+impl<S> Tee<S> {
+    /// Begins with `prefix`, which was already read from `stream` and is not shown to `tap` again.
+    pub fn new(stream: S, prefix: Vec<u8>, tap: impl WireTap + 'static) -> Tee<S> {
+        Tee {
+            stream,
+            tap: Some(Box::new(tap)),
+            received: prefix.len() as u64,
+            prefix,
+            prefix_read: 0,
+            sent: 0,
+            handshaking: true,
+            flight: Vec::new(),
+            first_received: Vec::new(),
+            last_sent: Vec::new(),
+        }
+    }
+
+    /// From here on bytes are only counted: the handshake is over and records are opaque.
+    pub fn quiet(&mut self) {
+        self.tap = None;
+    }
+
+    /// Bytes received, those of the prefix among them.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Bytes sent.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// The stream below.
+    pub fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
+    /// The stream below.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
+    /// The stream below, for good.
+    pub fn into_inner(self) -> S {
+        self.stream
+    }
+
+    /// From here on writes are not joined any more.
+    pub(super) fn handshake_is_over(&mut self) {
+        self.handshaking = false;
+    }
+
+    /// The alert that we sent last in this handshake, where it went in clear.
+    pub(super) fn alert_sent(&self) -> Option<Alert> {
+        match self.last_sent[..] {
+            [21, 3, _, 0, 2, level @ 1..=2, description] => Alert::decode(&[level, description]).ok(),
+            _ => None,
+        }
+    }
+
+    /// The legacy_version of the ServerHello that was received first.
+    pub(super) fn server_hello_version(&self) -> Option<u16> {
+        match self.first_received[..] {
+            [22, 3, _, _, _, 2, _, _, _, major, minor] => Some(u16::from_be_bytes([major, minor])),
+            _ => None,
+        }
+    }
+
+    fn note_received(&mut self, bytes: &[u8]) {
+        self.received += bytes.len() as u64;
+        if self.handshaking {
+            let missing = SERVER_HELLO_BEGINNING - self.first_received.len();
+            self.first_received.extend_from_slice(&bytes[..missing.min(bytes.len())]);
+        }
+        self.show(false, bytes);
+    }
+
+    fn note_sent(&mut self, bytes: &[u8]) {
+        self.sent += bytes.len() as u64;
+        if self.handshaking {
+            self.last_sent.extend_from_slice(bytes);
+            self.last_sent.drain(..self.last_sent.len().saturating_sub(ALERT_RECORD_LENGTH));
+        }
+        self.show(true, bytes);
+    }
+
+    fn show(&mut self, sent_by_us: bool, bytes: &[u8]) {
+        if let Some(tap) = &mut self.tap
+            && !bytes.is_empty()
+        {
+            tap.wire(Instant::now(), sent_by_us, bytes);
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Tee<S> {
+    /// Sends what waits for its flight to be whole.
+    fn poll_send_flight(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.flight.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(context, &self.flight))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            let rest = self.flight.split_off(written);
+            let sent = std::mem::replace(&mut self.flight, rest);
+            self.note_sent(&sent);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Tee<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let prefix = &this.prefix[this.prefix_read..];
+        if !prefix.is_empty() {
+            let count = prefix.len().min(buffer.remaining());
+            buffer.put_slice(&prefix[..count]);
+            this.prefix_read += count;
+            return Poll::Ready(Ok(()));
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+        this.note_received(&buffer.filled()[before..]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Tee<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if !this.handshaking || this.flight.len() > MAXIMUM_FLIGHT {
+            ready!(this.poll_send_flight(context))?;
+        }
+        if this.handshaking {
+            slices.iter().for_each(|slice| this.flight.extend_from_slice(slice));
+            return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
+        }
+        let written = ready!(Pin::new(&mut this.stream).poll_write_vectored(context, slices))?;
+        let mut rest = written;
+        for slice in slices {
+            let part = &slice[..rest.min(slice.len())];
+            this.note_sent(part);
+            rest -= part.len();
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.handshaking || self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_send_flight(context))?;
+        Pin::new(&mut this.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_send_flight(context))?;
+        Pin::new(&mut this.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,151 @@
+//! The usual TLS stack, rustls: TLS 1.2 and 1.3 with authenticated ciphers and ephemeral keys.
+
+use super::ending::{StreamEnd, read_ending};
+use super::error::{HandshakeError, HandshakeFailure};
+use super::need;
+use super::verifier::Witness;
+use super::version::{TlsVersion, VersionRange};
+use super::{Offer, ServerIdentity, ServerLeg, Tee, TlsStream, subject_public_key};
+use crate::trace::Side;
+use rustls::client::Resumption;
+use rustls::crypto::ring;
+use rustls::pki_types::{DnsName, IpAddr, Ipv4Addr, ServerName};
+use rustls::{ClientConfig, SupportedProtocolVersion};
+use std::io;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+/// Performs the handshake with the server.
+pub(super) async fn connect<S>(stream: Tee<S>, offer: &Offer) -> Result<ServerLeg<S>, HandshakeError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let versions = supported(offer.versions);
+    if versions.is_empty() {
+        return Err(nothing_offered(offer.versions));
+    }
+    let (mut config, witness) = client_config(&versions)
+        .map_err(|error| HandshakeError::new(Side::Server, HandshakeFailure::Ours(error.to_string())))?;
+    let (name, enable_sni) = server_name(offer.server_name.as_deref());
+    config.enable_sni = enable_sni;
+
+    let handshake = Box::pin(TlsConnector::from(Arc::new(config)).connect(name, stream).into_fallible());
+    match handshake.await {
+        Ok(stream) => {
+            let seen = witness.seen();
+            Ok(ServerLeg {
+                stream: TlsStream::from_rustls(stream.into()),
+                public_key: seen.chain.first().and_then(|leaf| subject_public_key(leaf)),
+                chain: seen.chain,
+                signature_ok: seen.signature_ok,
+            })
+        }
+        Err((error, stream)) => {
+            let mut failed = failed(Side::Server, &error, stream).await;
+            failed.error.needs_legacy =
+                need::of_server(&error, offer.versions, failed.server_hello_version, failed.received);
+            failed.error.chain = witness.seen().chain;
+            Err(failed.error)
+        }
+    }
+}
+
+/// Performs the handshake with the client.
+pub(super) async fn accept<S>(
+    stream: Tee<S>,
+    identity: &ServerIdentity,
+) -> Result<TlsStream<S>, HandshakeError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let acceptor = TlsAcceptor::from(Arc::clone(&identity.usual));
+    match Box::pin(acceptor.accept(stream).into_fallible()).await {
+        Ok(stream) => Ok(TlsStream::from_rustls(stream.into())),
+        Err((error, stream)) => Err(failed(Side::Client, &error, stream).await.error),
+    }
+}
+
+fn supported(range: VersionRange) -> Vec<&'static SupportedProtocolVersion> {
+    let known = [(TlsVersion::Tls13, &rustls::version::TLS13), (TlsVersion::Tls12, &rustls::version::TLS12)];
+    known.into_iter().filter(|(version, _)| range.contains(*version)).map(|(_, known)| known).collect()
+}
+
+fn nothing_offered(range: VersionRange) -> HandshakeError {
+    let need = format!("only {range} of TLS may be offered to the server");
+    HandshakeError {
+        needs_legacy: Some(need),
+        ..HandshakeError::new(
+            Side::Server,
+            HandshakeFailure::Ours("its usual TLS stack begins with TLS 1.2".to_owned()),
+        )
+    }
+}
+
+fn client_config(
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<(ClientConfig, Arc<Witness>), rustls::Error> {
+    let provider = Arc::new(ring::default_provider());
+    let witness = Arc::new(Witness::new(provider.signature_verification_algorithms));
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::clone(&witness) as Arc<_>)
+        .with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    Ok((config, witness))
+}
+
+/// What rustls takes as the server's name, and whether it may be sent: only DNS names may (RFC 6066 section 3).
+fn server_name(name: Option<&str>) -> (ServerName<'static>, bool) {
+    let unnamed = ServerName::IpAddress(IpAddr::V4(Ipv4Addr::from([0, 0, 0, 0])));
+    match name.map(|name| DnsName::try_from(name.to_owned())) {
+        Some(Ok(name)) => (ServerName::DnsName(name), true),
+        _ => (unnamed, false),
+    }
+}
+
+struct Failed {
+    error: HandshakeError,
+    server_hello_version: Option<u16>,
+    received: u64,
+}
+
+/// Sends the alert that rustls left behind, and reads the error.
+async fn failed<S: AsyncWrite + Unpin>(peer: Side, error: &io::Error, mut stream: Tee<S>) -> Failed {
+    // The handshake has failed already; that the peer may be gone adds nothing.
+    let _ = stream.shutdown().await;
+    Failed {
+        error: HandshakeError {
+            alert_sent: stream.alert_sent(),
+            ..HandshakeError::new(peer, failure(error))
+        },
+        server_hello_version: stream.server_hello_version(),
+        received: stream.received(),
+    }
+}
+
+fn failure(error: &io::Error) -> HandshakeFailure {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(rustls::Error::PeerIncompatible(reason)) => {
+            HandshakeFailure::NothingInCommon(format!("{reason:?}"))
+        }
+        Some(error) if is_ours(error) => HandshakeFailure::Ours(error.to_string()),
+        Some(rustls::Error::AlertReceived(_)) | None => HandshakeFailure::Ended(read_ending(error)),
+        Some(error) => HandshakeFailure::Ended(StreamEnd::Broken(error.to_string())),
+    }
+}
+
+fn is_ours(error: &rustls::Error) -> bool {
+    use rustls::Error;
+    matches!(
+        error,
+        Error::EncryptError
+            | Error::FailedToGetCurrentTime
+            | Error::FailedToGetRandomBytes
+            | Error::General(_)
+            | Error::InconsistentKeys(_)
+            | Error::Other(_)
+    )
+}
