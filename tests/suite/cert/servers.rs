@@ -113,8 +113,18 @@ fn a_server_without_a_certificate_gets_one_sentence() {
     );
     show(&[b"", b""]).assert_refused(3, "neither X.224 (it closed the connection) nor TLS");
     show(&[b"\x03\x00\x00\x05\x00", b"?"]).assert_refused(3, "it answered with something else");
-    let alert = [21, 3, 1, 0, 2, 2, 70];
-    show(&[&[21, 3, 1, 0, 2, 2, 10], &alert]).assert_refused(3, "nothing newer than TLS");
+}
+
+#[cfg(not(feature = "legacy-tls"))]
+#[test]
+fn what_this_build_lacks_for_an_old_server_is_said() {
+    use crate::support::scripted::bytes::fatal_alert;
+    let [unexpected_message, protocol_version] = [10, 70].map(fatal_alert);
+    let ran = cert(&["show", "-q", &answering(&[&unexpected_message, &protocol_version]).to_string()]);
+    ran.assert_refused(
+        3,
+        "TLS (the server refuses TLS 1.2 and newer (alert protocol_version), and this build has no",
+    );
 }
 
 #[test]
