@@ -4,7 +4,7 @@ mod keep;
 #[cfg(test)]
 mod tests;
 
-pub use keep::{Kept, KeptBecause};
+pub use keep::{Kept, KeptBecause, permitted};
 
 use crate::key::{Hash, KeyError, KeyKind, PrivateKey};
 use crate::name::Name;

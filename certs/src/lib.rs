@@ -12,6 +12,7 @@ pub mod mint;
 mod mirror;
 pub mod mode;
 mod name;
+pub mod save;
 pub mod show;
 mod template;
 #[cfg(test)]

@@ -106,7 +106,7 @@ pub(crate) fn read_file(file: File) -> std::io::Result<Zeroizing<Vec<u8>>> {
     if bytes.len() as u64 > MAXIMUM_FILE_LENGTH {
         return Err(std::io::Error::new(
             std::io::ErrorKind::FileTooLarge,
-            "it is longer than any certificate file",
+            "more than 1 MiB, it is longer than any certificate file",
         ));
     }
     Ok(bytes)

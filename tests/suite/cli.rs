@@ -19,22 +19,25 @@ use tempfile::TempDir;
 const END_WITHIN: Duration = Duration::from_secs(60);
 
 /// A name that no resolver asks anybody about: its first label is longer than a label may be.
-const NO_NAME: &str = "a-label-of-more-than-sixty-three-letters-is-no-name-that-any-server-has.invalid";
+pub(crate) const NO_NAME: &str =
+    "a-label-of-more-than-sixty-three-letters-is-no-name-that-any-server-has.invalid";
 
 /// What a run came to.
-struct Ran {
-    exit_code: Option<i32>,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Ran {
+    pub(crate) exit_code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
-fn run(arguments: &[&str]) -> Ran {
+/// Runs the program to its end.
+pub(crate) fn run(arguments: &[&str]) -> Ran {
     let mut command = program();
     command.args(arguments).env_remove("COLUMNS");
     run_command(command)
 }
 
-fn run_command(command: Command) -> Ran {
+/// Runs a command to its end.
+pub(crate) fn run_command(command: Command) -> Ran {
     let (mut process, stdout) = Process::spawn_apart(command);
     let status = process.wait(END_WITHIN);
     let status = status.unwrap_or_else(|| panic!("it does not end:\n{}", process.output.tail()));
@@ -45,7 +48,7 @@ fn run_command(command: Command) -> Ran {
 
 impl Ran {
     /// Fails unless it said one sentence on standard error, with this in it, and nothing else.
-    fn assert_refused(&self, exit_code: i32, said: &str) {
+    pub(crate) fn assert_refused(&self, exit_code: i32, said: &str) {
         let Ran { stdout, stderr, .. } = self;
         assert_eq!(self.exit_code, Some(exit_code), "{stderr}");
         assert!(stderr.starts_with("rdpscope: ") && stderr.lines().count() == 1, "one sentence:\n{stderr}");

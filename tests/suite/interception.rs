@@ -3,9 +3,7 @@
 
 use crate::support::certificates::{Certificate, certificates};
 use crate::support::left_out::left_out_without;
-use crate::support::peers::{
-    ClientRun, FreeRdp, Shadow, ShadowSecurity, Xfreerdp, Xrdp, XrdpSetup,
-};
+use crate::support::peers::{ClientRun, FreeRdp, Shadow, ShadowSecurity, Xfreerdp, Xrdp, XrdpSetup};
 use crate::support::rdpscope::{Finished, Rdpscope};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -135,7 +133,11 @@ fn a_fresh_certificate_is_taken_where_its_ca_is_trusted() {
     session.assert_reached(&INNER_PHASES);
     assert_eq!(session.outcome_on("tls", "server"), Some("ok"), "{session}");
     assert_eq!(session.outcome_on("tls", "client"), Some("ok"), "{session}");
-    assert_eq!(session.summary()["certificate"]["not_after"], "2021-01-01T00:00:00Z", "the server's own:\n{session}");
+    assert_eq!(
+        session.summary()["certificate"]["not_after"],
+        "2021-01-01T00:00:00Z",
+        "the server's own:\n{session}"
+    );
     assert_eq!(session.event("certificate_judged")["trusted"], false, "{session}");
     assert_no_secret(&finished);
 }
@@ -161,7 +163,12 @@ fn certificates_with_one_fault_are_refused_for_it() {
 }
 
 /// A client that logs on to a shadow server of its own generation with NLA, and takes any certificate.
-fn nla(version: FreeRdp, security: ShadowSecurity, client: &[&str], arguments: &[&str]) -> Option<(ClientRun, Finished)> {
+fn nla(
+    version: FreeRdp,
+    security: ShadowSecurity,
+    client: &[&str],
+    arguments: &[&str],
+) -> Option<(ClientRun, Finished)> {
     if left_out(&[&Xfreerdp::programs(version), &Shadow::programs(version)]) {
         return None;
     }
@@ -198,17 +205,16 @@ fn nla_works_on_through_a_certificate_for_the_servers_own_key_with_freerdp3() {
 #[test]
 fn nla_fails_over_another_key_and_that_is_foreseen() {
     let arguments = ["--cert", "fresh"];
-    let Some((run, finished)) = nla(FreeRdp::Two, ShadowSecurity::Nla, &["/sec:nla"], &arguments) else { return };
+    let Some((run, finished)) = nla(FreeRdp::Two, ShadowSecurity::Nla, &["/sec:nla"], &arguments) else {
+        return;
+    };
     assert!(!run.active, "{}", run.tail());
     let session = finished.session();
     let foreseen = session.event("key_binding_foreseen");
     assert!(foreseen["advice"].to_string().contains("--renew-with"), "{foreseen}");
     session.assert_verdict(&["nla-key-binding"]);
     let verdict = session.verdict();
-    assert!(
-        !verdict["fix"].to_string().contains("\"server\""),
-        "the server has nothing to mend: {verdict}"
-    );
+    assert!(!verdict["fix"].to_string().contains("\"server\""), "the server has nothing to mend: {verdict}");
 }
 
 #[test]

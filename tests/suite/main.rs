@@ -9,6 +9,8 @@ mod architecture;
 #[cfg(test)]
 mod captures;
 #[cfg(test)]
+mod cert;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod fuzz_regression;

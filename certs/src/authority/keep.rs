@@ -101,8 +101,9 @@ fn load(path: &Path) -> Result<Option<Authority>, AuthorityError> {
     Ok(Some(Authority { certificate: identity.leaf().to_vec(), key: identity.key, names }))
 }
 
-/// The names that a CA certificate may sign for; nothing where it is no CA or has no limit.
-fn permitted(der: &[u8]) -> Option<BTreeSet<Name>> {
+/// The names that the CA certificate in `der` may sign for, together with what is below them; nothing where it is no
+/// CA, or where its names are not limited.
+pub fn permitted(der: &[u8]) -> Option<BTreeSet<Name>> {
     let (_, x509) = X509Certificate::from_der(der).ok()?;
     if !x509.is_ca() {
         return None;

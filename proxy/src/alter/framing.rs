@@ -3,15 +3,10 @@
 use crate::trace::Side;
 use crate::wire::tpkt::{self, TPKT_HEADER_LENGTH, TPKT_VERSION};
 use crate::wire::x224::LONGEST_TPDU;
-use crate::wire::{Malformed, preconnection};
+use crate::wire::{Malformed, credssp, preconnection};
 
 /// Bytes of a TPKT header and an X.224 data header: where the MCS PDU begins.
 pub(super) const DATA_HEADER_LENGTH: usize = 7;
-/// Bytes of a TSRequest. Its largest part is a Kerberos token, of which Windows accepts 65535 bytes (MaxTokenSize).
-pub(super) const TSREQUEST_LIMIT: usize = 128 * 1024;
-
-const TSREQUEST_TOO_LONG: usize = TSREQUEST_LIMIT + 1;
-
 /// X.224 TPDU code of a data TPDU.
 const DATA: u8 = 0xF0;
 /// Tag of a DER SEQUENCE.
@@ -94,12 +89,7 @@ pub(super) fn next_message(
         Before::Credssp { with_authorization: true } if first != SEQUENCE && from == Side::Server => {
             authorization_result(before, bytes)
         }
-        Before::Credssp { .. } => match message_length(bytes)? {
-            Some(TSREQUEST_TOO_LONG..) => {
-                return Err(Malformed::new("TSRequest", 1, "longer than any TSRequest"));
-            }
-            length => length,
-        },
+        Before::Credssp { .. } => credssp::message_length(bytes)?,
         Before::Rdstls => rdstls_length(bytes)?,
         // JSON has no control characters, so that the first 03 is a TPKT.
         Before::Rdsaad => bytes.iter().position(|byte| *byte == TPKT_VERSION).or(Some(bytes.len())),
@@ -138,32 +128,6 @@ fn tpkt_length(from: Side, bytes: &[u8]) -> Result<Option<usize>, Malformed> {
             Err(Malformed::new("connectMCSPDU", 0, other))
         }
         _ => Ok((start.len() == connect.len()).then_some(length)),
-    }
-}
-
-/// Length of the TSRequest at the start of `bytes` (MS-CSSP 2.2.1, DER).
-fn message_length(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
-    let malformed = |offset, reason| Err(Malformed::new("TSRequest", offset, reason));
-    let (tag, first) = match bytes {
-        [] => return Ok(None),
-        [tag, rest @ ..] => (*tag, rest.first().copied()),
-    };
-    if tag != SEQUENCE {
-        return malformed(0, "not a SEQUENCE");
-    }
-    let Some(first) = first else { return Ok(None) };
-    if first < 0x80 {
-        return Ok(Some(2 + usize::from(first)));
-    }
-    let count = usize::from(first & 0x7F);
-    if !(1..=4).contains(&count) {
-        return malformed(1, "DER length is indefinite or has more than four bytes");
-    }
-    let Some(digits) = bytes.get(2..2 + count) else { return Ok(None) };
-    let length = digits.iter().fold(0_u64, |length, digit| length << 8 | u64::from(*digit));
-    match usize::try_from(length + 2 + count as u64) {
-        Ok(length) => Ok(Some(length)),
-        Err(_) => malformed(1, "DER length is longer than memory"),
     }
 }
 

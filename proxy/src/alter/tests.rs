@@ -2,6 +2,7 @@ mod captures;
 
 use super::*;
 use crate::trace::Leg;
+use crate::wire::credssp::LONGEST_TS_REQUEST;
 use crate::wire::gcc::tests::{block, connect_pdu};
 use proptest::prelude::*;
 use std::collections::VecDeque;
@@ -373,11 +374,11 @@ fn nothing_longer_than_a_tsrequest_can_be_is_held() {
         assert!(gate.is_open(Side::Client) && run.notes.is_empty());
         assert_eq!(run.output(Side::Client), sent);
     }
-    for (length, waits) in [("3083 01fffb", true), ("3083 01fffc", false)] {
+    for (length, waits) in [("3083 03fffb", true), ("3083 03fffc", false)] {
         let mut gate = Gate::for_negotiation(NONE).inside_tls(Some(2));
         let mut run = Run::default();
         run.feed(&mut gate, Side::Client, &bytes(length));
-        assert_eq!(!gate.is_open(Side::Client), waits, "{length} of at most {}", framing::TSREQUEST_LIMIT);
+        assert_eq!(!gate.is_open(Side::Client), waits, "{length} of at most {}", LONGEST_TS_REQUEST);
     }
 }
 

@@ -1,5 +1,6 @@
 //! What users type.
 
+use super::cert::arguments::CertArguments;
 use super::interception::InterceptionArguments;
 use crate::relay::client_command::{ClientCommand, ClientCommandError};
 use crate::relay::target::{Target, TargetError};
@@ -73,6 +74,8 @@ pub(super) enum Command {
     Proxy(Box<ProxyArguments>),
     /// Say what an error code of Remote Desktop means, and what to try
     Explain(ExplainArguments),
+    /// Look at a certificate, make one, trust or forget a CA
+    Cert(CertArguments),
     /// Watch a failing connection with nothing installed: a server, a client and rdpscope between them
     Demo,
     /// Write shell completions

@@ -1,6 +1,8 @@
 //! The flags with which `proxy` terminates TLS, checked and made into what it takes.
 
 use super::Failure;
+use super::cert::fetch::fetch;
+use super::cert::password;
 use super::output::Output;
 use crate::alter::Alterations;
 use crate::intercept::presenter::{PresenterSettings, names_in_use};
@@ -14,10 +16,6 @@ use rdpscope_certs::authority::{Kept, KeptBecause};
 use rdpscope_certs::mode::{CertificateMode, ModeError, Recipe};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
-use zeroize::Zeroizing;
-
-/// Longest password file that is read: a name typed wrong may lead to a disk image.
-const LONGEST_PASSWORD_FILE: u64 = 4096;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What the client is shown")]
@@ -89,7 +87,7 @@ impl InterceptionArguments {
             }
             (_, None) => None,
         };
-        let password = self.password_file.as_deref().map(password).transpose()?;
+        let password = password::read(self.password_file.as_deref())?;
         Ok(Some(InterceptionSettings {
             presenter: PresenterSettings {
                 mode,
@@ -168,8 +166,7 @@ pub(super) async fn make_ready(
     ca_out: Option<&Path>,
     output: &Output,
 ) -> Result<Interception, Failure> {
-    let chain =
-        if settings.wants_server_chain() { server_chain(route, &settings, output).await } else { Vec::new() };
+    let chain = if settings.wants_server_chain() { server_chain(route, output).await } else { Vec::new() };
     let now = jiff::Timestamp::now().as_second();
     // What judges a server's certificate is read from hundreds of files.
     let roots = tokio::task::spawn_blocking(Roots::of_this_machine);
@@ -208,27 +205,20 @@ pub(super) async fn make_ready(
 
 /// The server's certificates before the first client comes; empty where they cannot be had, which the first session
 /// will show more of.
-async fn server_chain(route: &Route, settings: &InterceptionSettings, output: &Output) -> Vec<Vec<u8>> {
-    match crate::relay::server_chain::fetch(route, settings).await {
-        Ok(chain) => chain,
-        Err(reason) => {
+async fn server_chain(route: &Route, output: &Output) -> Vec<Vec<u8>> {
+    if route.upstream_proxy.is_some() {
+        // What fetches it takes no proxy, and past the proxy it might be another server's.
+        output.progress("the server's certificate is not fetched through the upstream proxy before the first client comes");
+        return Vec::new();
+    }
+    match fetch(route.address.as_ref().unwrap_or(&route.target), |_| {}).await {
+        Ok(fetched) => fetched.chain,
+        Err(error) => {
             output.progress(&format!(
-                "the server's certificate could not be had before the first client comes ({reason}); the session CA may \
+                "the server's certificate could not be had before the first client comes: {error}; the session CA may \
                  then not sign for the names in it"
             ));
             Vec::new()
         }
     }
-}
-
-/// The first line of the file.
-fn password(path: &Path) -> Result<Zeroizing<String>, Failure> {
-    let read = std::fs::metadata(path).and_then(|metadata| match metadata.len() {
-        0..=LONGEST_PASSWORD_FILE => std::fs::read_to_string(path).map(Zeroizing::new),
-        _ => Err(std::io::Error::other("it is too long for a file with a password")),
-    });
-    let text = read.map_err(|error| {
-        Failure::not_done(format!("cannot read the password from {}: {error}", path.display()))
-    })?;
-    Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
 }

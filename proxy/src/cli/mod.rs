@@ -2,6 +2,7 @@
 //! error.
 
 mod arguments;
+mod cert;
 mod console;
 mod credentials;
 mod demo;
@@ -87,6 +88,7 @@ pub fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Proxy(proxy) => proxy::run(*proxy, &output),
         Command::Explain(explain) => explain::run(&explain, &output),
+        Command::Cert(cert) => cert::run(cert, &output),
         Command::Demo => demo::run(&output),
         Command::Completions { shell } => {
             output.raw(&arguments::completions(shell));

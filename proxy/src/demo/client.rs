@@ -2,7 +2,7 @@
 //! certificate, then goes away without a word.
 
 use super::{DemoError, SERVER_NAME, io_error};
-use crate::wire::x224::LONGEST_TPDU;
+use crate::wire::x224::{LONGEST_TPDU, encode_request};
 use rdpscope_certs::inspect::{Validity, inspect};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -15,9 +15,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// X.224 Connection Request: cookie, RDP_NEG_REQ with SSL and HYBRID (MS-RDPBCGR 2.2.1.1).
-const COOKIE: &[u8] = b"Cookie: mstshash=admin\r\n";
-const NEGOTIATION_REQUEST: [u8; 8] = [1, 0, 8, 0, 3, 0, 0, 0];
+/// What mstsc asks for: SSL and HYBRID (MS-RDPBCGR 2.2.1.1.1).
+const PROTOCOLS: u32 = 3;
 
 /// What the client's user would be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +30,8 @@ pub struct ClientReport {
 /// Connects to `address` and judges the certificate at `now`, seconds since 1970.
 pub async fn connect(address: SocketAddr, now: i64) -> Result<ClientReport, DemoError> {
     let mut stream = TcpStream::connect(address).await.map_err(io_error("client", "connect"))?;
-    stream.write_all(&connection_request()).await.map_err(io_error("client", "send its request"))?;
+    let request = encode_request(Some("admin"), PROTOCOLS);
+    stream.write_all(&request).await.map_err(io_error("client", "send its request"))?;
     let mut confirm = [0; LONGEST_TPDU];
     stream.read(&mut confirm).await.map_err(io_error("client", "read the answer"))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -59,16 +59,6 @@ pub async fn connect(address: SocketAddr, now: i64) -> Result<ClientReport, Demo
     let message =
         "This computer can't connect to the remote computer. Error code: 0x904. Extended error code: 0x7.";
     Ok(ClientReport { accepted: false, message: message.to_owned() })
-}
-
-fn connection_request() -> Vec<u8> {
-    let length = 11 + COOKIE.len() + NEGOTIATION_REQUEST.len();
-    // The request is far shorter than one byte can count.
-    let byte = length as u8;
-    let mut request = vec![3, 0, 0, byte, byte - 5, 0xe0, 0, 0, 0, 0, 0];
-    request.extend_from_slice(COOKIE);
-    request.extend_from_slice(&NEGOTIATION_REQUEST);
-    request
 }
 
 /// Takes every certificate during the handshake, because the client judges it afterwards.

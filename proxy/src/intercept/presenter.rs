@@ -129,7 +129,7 @@ impl Presenter {
         now: i64,
     ) -> Result<(Presenter, Option<Kept>), PresenterError> {
         let password = settings.password.as_deref().map(String::as_str);
-        let mut names = settings.names;
+        let names = settings.names;
         let mut kept = None;
         let (authority, file) = match &settings.mode {
             CertificateMode::File(path) => (None, Some(identity(path, password)?)),
@@ -151,7 +151,6 @@ impl Presenter {
                 (Some(authority), None)
             }
         };
-        names.dedup();
         let key = settings.renew_with.as_deref().map(|path| private_key(path, password)).transpose()?;
         let source = Source {
             mode: settings.mode,
@@ -279,9 +278,16 @@ impl Source {
 pub fn names_in_use(host: &str, address: Option<&str>) -> Vec<Name> {
     let mut names: Vec<Name> =
         [Some(host), address].into_iter().flatten().filter_map(|name| name.parse().ok()).collect();
-    names.push(Name::Dns("localhost".to_owned()));
-    names.push(Name::Ip(Ipv4Addr::LOCALHOST.into()));
-    names.push(Name::Ip(Ipv6Addr::LOCALHOST.into()));
+    let this_machine = [
+        Name::Dns("localhost".to_owned()),
+        Name::Ip(Ipv4Addr::LOCALHOST.into()),
+        Name::Ip(Ipv6Addr::LOCALHOST.into()),
+    ];
+    for name in this_machine {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     names
 }
 

@@ -11,7 +11,6 @@ mod intercepted;
 pub mod listener;
 pub mod pump;
 pub mod resolve;
-pub mod server_chain;
 pub mod session;
 mod splice;
 pub mod target;

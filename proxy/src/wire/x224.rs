@@ -22,6 +22,10 @@ const TYPE_RDP_NEG_REQ: u8 = 1;
 const TYPE_RDP_NEG_RSP: u8 = 2;
 const TYPE_RDP_NEG_FAILURE: u8 = 3;
 const TYPE_RDP_CORRELATION_INFO: u8 = 6;
+/// Bytes of RDP_NEG_REQ.
+const NEGOTIATION_LENGTH: usize = 8;
+/// What stands before the identity in the cookie.
+const COOKIE: &str = "Cookie: mstshash=";
 
 /// RDP_NEG_REQ.requestedProtocols and RDP_NEG_RSP.selectedProtocol, 2.2.1.1.1.
 pub const PROTOCOLS: &[(u32, &str)] =
@@ -133,6 +137,27 @@ impl Tpdu {
             Tpdu::Other { code } => *code,
         }
     }
+}
+
+/// Encodes a connection request with RDP_NEG_REQ (2.2.1.1): the `cookie`'s identity where there is one, and the
+/// `protocols` of [`PROTOCOLS`] that are asked for. Windows cuts the identity to 9 characters; one that does not fit
+/// the packet is cut too.
+pub fn encode_request(cookie: Option<&str>, protocols: u32) -> Vec<u8> {
+    let mut variable = Vec::new();
+    if let Some(identity) = cookie {
+        let room = LONGEST_TPDU - SHORTEST_TPDU - NEGOTIATION_LENGTH - COOKIE.len() - 2;
+        variable.extend_from_slice(COOKIE.as_bytes());
+        variable.extend(identity.bytes().filter(u8::is_ascii_graphic).take(room));
+        variable.extend_from_slice(b"\r\n");
+    }
+    variable.extend_from_slice(&[TYPE_RDP_NEG_REQ, 0, NEGOTIATION_LENGTH as u8, 0]);
+    variable.extend_from_slice(&protocols.to_le_bytes());
+    let length = SHORTEST_TPDU + variable.len();
+    let indicated = (length - TPKT_HEADER_LENGTH - 1) as u8;
+    let [high, low] = (length as u16).to_be_bytes();
+    let mut request = vec![TPKT_VERSION, 0, high, low, indicated, CONNECTION_REQUEST, 0, 0, 0, 0, 0];
+    request.extend_from_slice(&variable);
+    request
 }
 
 /// Decodes the TPKT at the start of `bytes`.
@@ -254,7 +279,7 @@ fn take_token<'a>(variable: &'a [u8], request: &mut ConnectionRequest) -> &'a [u
         return variable;
     }
     let text = String::from_utf8_lossy(&variable[..end]).into_owned();
-    match text.strip_prefix("Cookie: mstshash=") {
+    match text.strip_prefix(COOKIE) {
         Some(identity) => request.cookie = Some(identity.to_owned()),
         None => request.routing_token = Some(text),
     }
@@ -381,6 +406,23 @@ mod tests {
         assert_eq!(negotiation_request_offset(&correlated), Some(47));
         assert_eq!(negotiation_request_offset(&bare[..18]), None);
         assert_eq!(negotiation_request_offset(&bare[..11]), None);
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        assert_eq!(encode_request(None, 3), bytes("03000013 0ee00000000000 0100080003000000"));
+        for (cookie, read) in [
+            (None, None),
+            (Some("alice"), Some("alice".to_owned())),
+            (Some("a\r\nb"), Some("ab".to_owned())),
+            (Some(&"x".repeat(1000)[..]), Some("x".repeat(222))),
+        ] {
+            let request = encode_request(cookie, 0x0b);
+            let Ok(Some((Tpdu::ConnectionRequest(decoded), length))) = decode(&request) else { panic!() };
+            assert_eq!((length, decoded.cookie), (request.len(), read));
+            assert_eq!(decoded.requested_protocol_names, ["SSL", "HYBRID", "HYBRID_EX"]);
+            assert_eq!(decoded.anomalies, Vec::<String>::new());
+        }
     }
 
     #[test]

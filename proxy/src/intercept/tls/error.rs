@@ -47,12 +47,14 @@ pub struct HandshakeError {
     /// Why [`super::Stack::Legacy`] may succeed: what the peer needs, a clause such as `the server speaks nothing newer
     /// than TLS 1.0`. On a new connection, as this one is spent.
     pub needs_legacy: Option<String>,
+    /// The server's certificates in DER, its own first, where they came before the failure.
+    pub chain: Vec<Vec<u8>>,
 }
 
 impl HandshakeError {
     /// A failure with nothing more to say.
     pub(super) fn new(peer: Side, failure: HandshakeFailure) -> HandshakeError {
-        HandshakeError { peer, failure, alert_sent: None, needs_legacy: None }
+        HandshakeError { peer, failure, alert_sent: None, needs_legacy: None, chain: Vec::new() }
     }
 
     /// Who is at fault.

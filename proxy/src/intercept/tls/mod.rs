@@ -33,7 +33,9 @@ pub use tee::{Tee, WireTap};
 pub use trust::{Judgement, Roots};
 pub use version::{TlsVersion, VersionRange, VersionRangeError};
 
+#[cfg(not(feature = "legacy-tls"))]
 use crate::trace::Side;
+use rustls::pki_types::DnsName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
@@ -120,4 +122,10 @@ fn no_legacy_stack(peer: Side, need: &str) -> HandshakeError {
 fn subject_public_key(certificate: &[u8]) -> Option<Vec<u8>> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     Some(certificate.public_key().subject_public_key.data.to_vec())
+}
+
+/// `name` where it may stand in server_name: a DNS name, no address (RFC 6066 section 3).
+fn dns_name(name: &str) -> Option<DnsName<'static>> {
+    let is_address = name.parse::<std::net::IpAddr>().is_ok();
+    DnsName::try_from(name.to_owned()).ok().filter(|_| !is_address)
 }

@@ -20,15 +20,13 @@ pub trait WireTap: Send + Sync {
     /// `bytes` were sent by us, or received, at `at`.
     fn wire(&mut self, at: Instant, sent_by_us: bool, bytes: &[u8]);
     /// So many bytes were received after [`Tee::quiet`].
-    fn count(&mut self, received: usize);
+    fn count(&mut self, _received: usize) {}
 }
 
 impl<F: FnMut(Instant, bool, &[u8]) + Send + Sync> WireTap for F {
     fn wire(&mut self, at: Instant, sent_by_us: bool, bytes: &[u8]) {
         self(at, sent_by_us, bytes);
     }
-
-    fn count(&mut self, _received: usize) {}
 }
 
 /// A stream with a tap on it.
@@ -49,6 +47,7 @@ pub struct Tee<S> {
     flight: Vec<u8>,
     first_received: Vec<u8>,
     last_sent: Vec<u8>,
+    at_end: bool,
 }
 
 impl<S> Tee<S> {
@@ -66,6 +65,7 @@ impl<S> Tee<S> {
             flight: Vec::new(),
             first_received: Vec::new(),
             last_sent: Vec::new(),
+            at_end: false,
         }
     }
 
@@ -118,6 +118,12 @@ impl<S> Tee<S> {
             [22, 3, _, _, _, 2, _, _, _, major, minor] => Some(u16::from_be_bytes([major, minor])),
             _ => None,
         }
+    }
+
+    /// Whether the stream ended: what is read there is FIN.
+    #[cfg(feature = "legacy-tls")]
+    pub(super) fn is_at_end(&self) -> bool {
+        self.at_end
     }
 
     fn note_received(&mut self, bytes: &[u8]) {
@@ -178,8 +184,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tee<S> {
             this.prefix_read += count;
             return Poll::Ready(Ok(()));
         }
-        let before = buffer.filled().len();
+        let (before, room) = (buffer.filled().len(), buffer.remaining() > 0);
         ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+        this.at_end |= room && buffer.filled().len() == before;
         this.note_received(&buffer.filled()[before..]);
         Poll::Ready(Ok(()))
     }

@@ -5,11 +5,11 @@ use super::error::{HandshakeError, HandshakeFailure};
 use super::need;
 use super::verifier::Witness;
 use super::version::{TlsVersion, VersionRange};
-use super::{Offer, ServerIdentity, ServerLeg, Tee, TlsStream, subject_public_key};
+use super::{Offer, ServerIdentity, ServerLeg, Tee, TlsStream, dns_name, subject_public_key};
 use crate::trace::Side;
 use rustls::client::Resumption;
 use rustls::crypto::ring;
-use rustls::pki_types::{DnsName, IpAddr, Ipv4Addr, ServerName};
+use rustls::pki_types::{IpAddr, Ipv4Addr, ServerName};
 use rustls::{ClientConfig, SupportedProtocolVersion};
 use std::io;
 use std::sync::Arc;
@@ -45,6 +45,7 @@ where
             let mut failed = failed(Side::Server, &error, stream).await;
             failed.error.needs_legacy =
                 need::of_server(&error, offer.versions, failed.server_hello_version, failed.received);
+            failed.error.chain = witness.seen().chain;
             Err(failed.error)
         }
     }
@@ -95,12 +96,11 @@ fn client_config(
     Ok((config, witness))
 }
 
-/// What rustls takes as the server's name, and whether it may be sent: only DNS names may (RFC 6066 section 3).
+/// What rustls takes as the server's name, and whether it is to be sent.
 fn server_name(name: Option<&str>) -> (ServerName<'static>, bool) {
-    let unnamed = ServerName::IpAddress(IpAddr::V4(Ipv4Addr::from([0, 0, 0, 0])));
-    match name.map(|name| DnsName::try_from(name.to_owned())) {
-        Some(Ok(name)) => (ServerName::DnsName(name), true),
-        _ => (unnamed, false),
+    match name.and_then(dns_name) {
+        Some(name) => (ServerName::DnsName(name), true),
+        None => (ServerName::IpAddress(IpAddr::V4(Ipv4Addr::from([0, 0, 0, 0]))), false),
     }
 }
 

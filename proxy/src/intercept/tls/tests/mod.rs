@@ -1,6 +1,9 @@
 //! Both legs against each other and against OpenSSL.
 
+mod endings;
+mod failures;
 mod hello;
+mod openssl;
 mod support;
 mod trust;
 mod usual;
