@@ -94,8 +94,9 @@ where
     }
 }
 
-/// Performs the handshake with the client, whose ClientHello may be the prefix of `stream`. A failed one sends its alert
-/// and FIN before it is dropped. There is no limit on time.
+/// Performs the handshake with the client, whose ClientHello may be the prefix of `stream`. Which stack it needs,
+/// [`client_needs_legacy`] tells before. A failed handshake sends its alert and FIN before it is dropped. There is no
+/// limit on time.
 pub async fn accept<S>(
     stream: Tee<S>,
     identity: &ServerIdentity,

@@ -7,10 +7,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// Every stack of this build with every version that it speaks.
-fn stacks() -> Vec<(Stack, &'static str)> {
+fn stacks_and_versions() -> Vec<(Stack, &'static str)> {
     let mut stacks = vec![(Stack::Usual, "1.2"), (Stack::Usual, "1.3")];
     if Stack::LEGACY_IS_BUILT_IN {
-        let legacy = || Stack::Legacy { need: "this is a test".to_owned() };
         stacks.extend(["1.0", "1.1", "1.2", "1.3"].map(|versions| (legacy(), versions)));
     }
     stacks
@@ -36,7 +35,7 @@ async fn end_of(
 
 #[tokio::test]
 async fn close_notify_fin_and_reset_are_told_apart() {
-    for (stack, versions) in stacks() {
+    for (stack, versions) in stacks_and_versions() {
         let close_notify = end_of(&stack, versions, async |mut stream| {
             stream.shutdown().await.unwrap();
             Some(stream)
@@ -59,7 +58,7 @@ async fn close_notify_fin_and_reset_are_told_apart() {
 
 #[tokio::test]
 async fn each_direction_ends_by_itself() {
-    for (stack, versions) in stacks() {
+    for (stack, versions) in stacks_and_versions() {
         let (server, mut client) = in_time(both_legs(identity(), &offer(versions), &stack)).await;
         let mut server = server.stream;
         server.shutdown().await.unwrap();
@@ -75,7 +74,7 @@ async fn each_direction_ends_by_itself() {
 
 #[tokio::test]
 async fn a_damaged_record_is_answered_with_an_encrypted_alert() {
-    for (stack, versions) in stacks() {
+    for (stack, versions) in stacks_and_versions() {
         let (server, mut client) = in_time(both_legs(identity(), &offer(versions), &stack)).await;
         let mut server = server.stream;
         // A record that no key made, past TLS.

@@ -29,14 +29,6 @@ async fn server_that(
     (in_time(connecting).await.unwrap().expect("it fails"), rest)
 }
 
-fn stacks() -> Vec<Stack> {
-    let mut stacks = vec![Stack::Usual];
-    if Stack::LEGACY_IS_BUILT_IN {
-        stacks.push(Stack::Legacy { need: "this is a test".to_owned() });
-    }
-    stacks
-}
-
 async fn answered(versions: &str, stack: &Stack, bytes: &[u8]) -> (HandshakeError, Vec<u8>) {
     server_that(versions, stack, async |mut server: TcpStream| {
         server.write_all(bytes).await.unwrap();

@@ -2,6 +2,8 @@
 
 use super::super::*;
 use super::support::*;
+use crate::trace::Side;
+use crate::wire::tls::ClientHello;
 use rdpscope_certs::inspect::inspect;
 use rdpscope_certs::key::KeyKind;
 use rdpscope_certs::load;
@@ -135,8 +137,8 @@ async fn servers_with_odd_certificates_are_reached() {
     }
 }
 
-/// What `openssl s_client` says of a server that shows `identity`.
-async fn s_client(identity: &Identity, stack: &Stack, arguments: &str) -> Output {
+/// An `openssl s_client`, and our end of its connection after its ClientHello.
+async fn start_client(arguments: &str) -> (Child, Tee<TcpStream>, Box<ClientHello>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = Command::new("openssl")
         .args("s_client -showcerts -cipher ALL:@SECLEVEL=0 -connect".split(' '))
@@ -150,9 +152,14 @@ async fn s_client(identity: &Identity, stack: &Stack, arguments: &str) -> Output
         .unwrap();
     let (mut stream, _) = in_time(listener.accept()).await.unwrap();
     let mut read = Vec::new();
-    in_time(peek_client_hello(&mut stream, &mut read, &mut Wire::default())).await.unwrap();
+    let hello = in_time(peek_client_hello(&mut stream, &mut read, &mut Wire::default())).await.unwrap();
+    (client, Tee::new(stream, read, Wire::default()), hello)
+}
+
+/// What `openssl s_client` says of a server that shows `identity`.
+async fn s_client(identity: &Identity, stack: &Stack, arguments: &str) -> Output {
+    let (client, stream, _) = start_client(arguments).await;
     let identity = ServerIdentity::new(identity).unwrap();
-    let stream = Tee::new(stream, read, Wire::default());
     let mut stream = in_time(accept(stream, &identity, stack)).await.unwrap();
     // It has nothing to say and leaves in good order.
     let end = in_time(stream.read(&mut [0; 10])).await;
@@ -206,6 +213,50 @@ async fn clients_are_shown_any_certificate() {
 }
 
 #[tokio::test]
+async fn clients_beyond_the_usual_stack_are_told_by_their_hello() {
+    if !openssl_is_here() {
+        return;
+    }
+    for (arguments, need) in [
+        ("-tls1", "the client speaks nothing newer than TLS 1.0"),
+        ("-tls1_1", "the client speaks nothing newer than TLS 1.1"),
+        (
+            "-tls1_2 -cipher AES128-SHA:@SECLEVEL=0",
+            "the client offers no cipher suite of the usual TLS stack",
+        ),
+    ] {
+        let (_client, stream, hello) = start_client(arguments).await;
+        assert_eq!(client_needs_legacy(&hello).as_deref(), Some(need));
+        let identity = ServerIdentity::new(identity()).unwrap();
+        let error = in_time(accept(stream, &identity, &Stack::Usual)).await.err().unwrap();
+        assert!(matches!(error.failure, HandshakeFailure::NothingInCommon(_)), "{error:?}");
+        assert!(error.alert_sent.unwrap().is_fatal());
+    }
+    for arguments in ["-tls1_2", "-tls1_3", ""] {
+        let (_client, _stream, hello) = start_client(arguments).await;
+        assert_eq!(client_needs_legacy(&hello), None);
+    }
+}
+
+#[tokio::test]
+async fn clients_that_refuse_the_certificate_say_so_also_in_secret() {
+    if !openssl_is_here() {
+        return;
+    }
+    for (stack, arguments) in stacks().iter().flat_map(|stack| [(stack, "-tls1_2"), (stack, "-tls1_3")]) {
+        let (_client, stream, _) = start_client(&format!("-verify_return_error {arguments}")).await;
+        let identity = ServerIdentity::new(identity()).unwrap();
+        let error = in_time(accept(stream, &identity, stack)).await.err().unwrap();
+        assert_eq!(
+            error.alert_received().and_then(|alert| alert.description_name.as_deref()),
+            Some("unknown_ca"),
+            "{error:?}"
+        );
+        assert_eq!((error.peer, error.fault()), (Side::Client, Fault::Peer));
+    }
+}
+
+#[tokio::test]
 async fn servers_beyond_the_usual_stack_are_told_by_what_they_need() {
     if !openssl_is_here() {
         return;
@@ -229,10 +280,6 @@ async fn servers_beyond_the_usual_stack_are_told_by_what_they_need() {
 #[cfg(feature = "legacy-tls")]
 mod legacy {
     use super::*;
-
-    fn legacy() -> Stack {
-        Stack::Legacy { need: "this is a test".to_owned() }
-    }
 
     #[tokio::test]
     async fn servers_of_long_ago_are_reached() {
@@ -272,6 +319,7 @@ mod legacy {
             for arguments in ["-tls1", "-tls1_1 -servername 127.0.0.1", "-tls1_2", "-tls1_3"] {
                 let output = s_client(identity, &legacy(), arguments).await;
                 assert_eq!(printed_chain(&output), identity.chain, "{} {arguments}", identity.key.kind());
+                assert!(!String::from_utf8_lossy(&output.stdout).contains("session ticket:"));
             }
         }
         let output =
@@ -281,12 +329,11 @@ mod legacy {
 
     #[tokio::test]
     async fn each_flight_is_one_write() {
-        use std::sync::{Arc, Mutex};
         for (versions, flights) in [("1.0", [2, 2]), ("1.2", [2, 2]), ("1.3", [2, 1])] {
             let (client, server) = connection().await;
-            let (sent, answered) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
-            let client = tee(Counting { stream: client, writes: Arc::clone(&sent) });
-            let server = tee(Counting { stream: server, writes: Arc::clone(&answered) });
+            let (sent, answered) = (Writes::default(), Writes::default());
+            let client = tee(Counting { stream: client, writes: sent.clone() });
+            let server = tee(Counting { stream: server, writes: answered.clone() });
             let mut identity = identity().clone();
             let leaf = identity.leaf().to_vec();
             identity.chain.extend(std::iter::repeat_n(leaf, 40));
@@ -296,10 +343,10 @@ mod legacy {
                 tokio::join!(connect(client, &offer, &stack), accept(server, &identity, &stack))
             })
             .await;
-            (ours.unwrap(), theirs.unwrap());
-            let counted = [sent.lock().unwrap().len(), answered.lock().unwrap().len()];
-            assert_eq!(counted, flights, "{versions}");
-            assert!(answered.lock().unwrap()[0].len() > 16_384);
+            assert!(ours.is_ok() && theirs.is_ok());
+            let (sent, answered) = (sent.take(), answered.take());
+            assert_eq!([sent.len(), answered.len()], flights, "{versions}");
+            assert!(answered[0].len() > 16_384);
         }
     }
 }

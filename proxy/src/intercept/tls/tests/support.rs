@@ -51,7 +51,9 @@ pub(super) fn offer(versions: &str) -> Offer {
 
 /// What went over a wire: who sent it (`true`: the side of the tap), and the bytes.
 #[derive(Clone, Default)]
-pub(super) struct Wire(Arc<Mutex<Vec<(bool, Vec<u8>)>>>);
+pub(super) struct Wire(Arc<Mutex<Chunks>>);
+
+type Chunks = Vec<(bool, Vec<u8>)>;
 
 impl WireTap for Wire {
     fn wire(&mut self, _at: Instant, sent_by_us: bool, bytes: &[u8]) {
@@ -67,10 +69,21 @@ impl Wire {
     }
 }
 
+/// The bytes of each write.
+#[derive(Clone, Default)]
+pub(super) struct Writes(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Writes {
+    /// Those since the last time.
+    pub(super) fn take(&self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
 /// A stream that keeps the bytes of each write apart.
 pub(super) struct Counting<S> {
     pub(super) stream: S,
-    pub(super) writes: Arc<Mutex<Vec<Vec<u8>>>>,
+    pub(super) writes: Writes,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Counting<S> {
@@ -91,7 +104,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counting<S> {
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(context, bytes);
         if let Poll::Ready(Ok(written)) = result {
-            self.writes.lock().unwrap().push(bytes[..written].to_vec());
+            self.writes.0.lock().unwrap().push(bytes[..written].to_vec());
         }
         result
     }
@@ -135,4 +148,14 @@ pub(super) async fn in_time<F: Future>(future: F) -> F::Output {
 /// Ends a connection by RST.
 pub(super) fn reset(stream: TcpStream) {
     socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+}
+
+/// Of a build that has it.
+pub(super) fn legacy() -> Stack {
+    Stack::Legacy { need: "this is a test".to_owned() }
+}
+
+/// Every stack of this build.
+pub(super) fn stacks() -> Vec<Stack> {
+    if Stack::LEGACY_IS_BUILT_IN { vec![Stack::Usual, legacy()] } else { vec![Stack::Usual] }
 }

@@ -6,7 +6,6 @@ use crate::wire::tls::{ContentType, RecordReader};
 use rdpscope_certs::key::{KeyKind, PrivateKey};
 use rdpscope_certs::mint::{LeafKey, self_signed};
 use rdpscope_certs::mode::{Fault as Broken, Recipe, Repair};
-use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// Types of the records in `bytes`, which hold whole records.
@@ -84,9 +83,9 @@ async fn data_passes_and_is_counted_and_the_tap_is_left_alone_when_quiet() {
 /// Each write of both sides in a handshake of `versions`.
 async fn flights(versions: &str) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let (client, server) = connection().await;
-    let (sent, answered) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
-    let client = tee(Counting { stream: client, writes: Arc::clone(&sent) });
-    let server = tee(Counting { stream: server, writes: Arc::clone(&answered) });
+    let (sent, answered) = (Writes::default(), Writes::default());
+    let client = tee(Counting { stream: client, writes: sent.clone() });
+    let server = tee(Counting { stream: server, writes: answered.clone() });
     // A chain of more than one read and one buffer.
     let mut identity = identity().clone();
     let leaf = identity.leaf().to_vec();
@@ -97,9 +96,8 @@ async fn flights(versions: &str) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         tokio::join!(connect(client, &offer, &Stack::Usual), accept(server, &identity, &Stack::Usual))
     })
     .await;
-    (ours.unwrap(), theirs.unwrap());
-    let writes = (sent.lock().unwrap().clone(), answered.lock().unwrap().clone());
-    writes
+    assert!(ours.is_ok() && theirs.is_ok());
+    (sent.take(), answered.take())
 }
 
 #[tokio::test]
@@ -122,8 +120,8 @@ async fn each_flight_is_one_write() {
 #[tokio::test]
 async fn a_write_is_a_record_of_its_own_afterwards() {
     let (client, server) = connection().await;
-    let writes = Arc::new(Mutex::new(Vec::new()));
-    let client = tee(Counting { stream: client, writes: Arc::clone(&writes) });
+    let writes = Writes::default();
+    let client = tee(Counting { stream: client, writes: writes.clone() });
     let identity = ServerIdentity::new(identity()).unwrap();
     let offer = offer("1.2");
     let (ours, _theirs) = in_time(async {
@@ -131,12 +129,12 @@ async fn a_write_is_a_record_of_its_own_afterwards() {
     })
     .await;
     let mut ours = ours.unwrap().stream;
-    writes.lock().unwrap().clear();
+    writes.take();
     for message in [&[7; 3000][..], &[8; 1]] {
         ours.write_all(message).await.unwrap();
         ours.flush().await.unwrap();
     }
-    let written = writes.lock().unwrap().clone();
+    let written = writes.take();
     assert_eq!(written.len(), 2);
     assert!(written.iter().all(|write| record_types(write) == [ContentType::ApplicationData]));
 }
