@@ -2,6 +2,7 @@
 
 mod chunking;
 mod comparison;
+mod credssp;
 mod inference;
 mod lab;
 mod truth;

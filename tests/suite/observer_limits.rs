@@ -2,8 +2,9 @@
 
 use crate::support::certificates::certificates;
 use crate::support::scripted::bytes::{SSL, connection_confirm, connection_request, preconnection_pdu};
+use crate::support::scripted::credssp;
 use crate::support::scripted::tls::{Handshake, Trust};
-use rdpscope::observe::SessionObserver;
+use rdpscope::observe::{InsideObserver, SessionObserver};
 use rdpscope::trace::{Detail, Event, How, Side};
 use rustls::version::TLS12;
 
@@ -76,6 +77,24 @@ fn endless_handshakes_and_alerts_are_given_up() {
         for side in [Side::Client, Side::Server] {
             let (_, events) = endless(&confirmed, side, flood);
             assert!(events.len() <= MOST_EVENTS, "{} events", events.len());
+            let last = events.last().map(|event| &event.detail);
+            assert!(matches!(last, Some(Detail::ObservationStopped { .. })), "{last:?}");
+        }
+    }
+}
+
+#[test]
+fn an_authentication_inside_tls_that_never_ends_is_given_up() {
+    let request = credssp::ts_request(6, &[]);
+    let [capabilities, ..] = credssp::rdstls_messages(0);
+    let floods: [(u32, &[u8]); 4] = [(2, &request), (8, &request), (4, &capabilities), (0x10, br#"{"a":1}"#)];
+    for (protocol, flood) in floods {
+        for side in [Side::Client, Side::Server] {
+            let (mut observer, mut events) = (InsideObserver::new(Some(protocol)), Vec::new());
+            let bytes = flood.repeat((1 << 20) / flood.len());
+            bytes.chunks(LARGEST_READ).for_each(|piece| observer.data(0, side, piece, &mut events));
+            assert!(events.len() <= MOST_EVENTS, "{} events", events.len());
+            assert!(observer.is_opaque(side), "the {side} repeats {flood:?}: {events:?}");
             let last = events.last().map(|event| &event.detail);
             assert!(matches!(last, Some(Detail::ObservationStopped { .. })), "{last:?}");
         }

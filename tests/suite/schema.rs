@@ -58,9 +58,9 @@ fn lines_of_real_sessions_fit_the_schema_and_survive_json() {
     for (name, truth) in captures::truths(&folder) {
         for conversation in captures::conversations(&folder, &name, &truth) {
             check_all(&conversation.name, &captures::observe(&conversation.wire), &mut kinds);
-            let inside = conversation.inside.iter().flatten();
-            let inside: Vec<Line> = captures::rdp_inside(inside).into_iter().map(Line::Event).collect();
-            check(&conversation.name, &inside, &mut kinds);
+            if let Some(inside) = captures::observe_inside(&conversation) {
+                check_all(&conversation.name, &inside, &mut kinds);
+            }
         }
         check(
             &name,
@@ -82,7 +82,15 @@ fn lines_of_real_sessions_fit_the_schema_and_survive_json() {
     }
     println!("{} lines fit the schema and are the same after JSON", kinds.values().sum::<usize>());
     println!("kinds of events: {kinds:?}");
-    for kind in ["connection_request", "certificate", "demand_active", "credssp_turn", "font_map", "syn"] {
+    for kind in [
+        "connection_request",
+        "certificate",
+        "demand_active",
+        "credssp_turn",
+        "ts_request",
+        "font_map",
+        "syn",
+    ] {
         assert!(kinds.contains_key(kind), "no capture has {kind}");
     }
 }

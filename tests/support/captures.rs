@@ -5,10 +5,8 @@
 
 use super::left_out::say_left_out;
 use super::pcap::{self, Packet, Transport};
-use rdpscope::observe::rdp::{self, RdpObserver};
-use rdpscope::observe::{SessionObserver, Timeline};
-use rdpscope::trace::{Detail, Event, How, Line, PhaseRecord, Side, Summary};
-use rdpscope::wire::x224::TPKT_VERSION;
+use rdpscope::observe::{InsideObserver, SessionObserver, Timeline};
+use rdpscope::trace::{Event, How, Line, PhaseRecord, Side, Summary};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -137,6 +135,10 @@ pub(crate) fn observe(pieces: &[Piece]) -> Observed {
     for side in [Side::Client, Side::Server] {
         observer.ended(end_us, side, How::Fin, &mut events);
     }
+    lines(events, end_us)
+}
+
+fn lines(events: Vec<Event>, end_us: u64) -> Observed {
     let (mut timeline, mut lines) = (Timeline::default(), Vec::new());
     events.into_iter().for_each(|event| timeline.push(event, &mut lines));
     timeline.finish(end_us, &mut lines);
@@ -145,23 +147,24 @@ pub(crate) fn observe(pieces: &[Piece]) -> Observed {
     Observed { lines, summary }
 }
 
-/// What a decrypted stream says above CredSSP.
-pub(crate) fn rdp_inside<'a>(pieces: impl IntoIterator<Item = &'a Piece>) -> Vec<Event> {
-    let mut observer = RdpObserver::new(true);
+/// What stands inside TLS of an RDP connection whose keys are known, as a relay that terminates TLS sees it.
+pub(crate) fn observe_inside(conversation: &Conversation) -> Option<Observed> {
+    let protocol = conversation.truth["x224_selected_protocol"].as_u64()?;
+    Some(inside(u32::try_from(protocol).expect("32 bits"), conversation.inside.as_ref()?))
+}
+
+/// Feeds decrypted pieces to the observer of what was negotiated as `protocol`.
+pub(crate) fn inside(protocol: u32, pieces: &[Piece]) -> Observed {
+    let mut observer = InsideObserver::new(Some(protocol));
     let mut events = Vec::new();
-    for piece in pieces.into_iter().skip_while(|piece| piece.bytes.first() != Some(&TPKT_VERSION)) {
-        let mut messages = Vec::new();
-        observer.data(piece.from, &piece.bytes, &mut messages);
-        events.extend(messages.into_iter().map(|message| Event {
-            t_us: piece.t_us,
-            leg: piece.from.into(),
-            from: Some(piece.from),
-            phase: rdp::phase(&message).unwrap_or_else(|| observer.phase()),
-            inferred: false,
-            detail: Detail::Rdp(Box::new(message)),
-        }));
+    for piece in pieces {
+        observer.data(piece.t_us, piece.from, &piece.bytes, &mut events);
     }
-    events
+    let end_us = pieces.last().map_or(0, |piece| piece.t_us);
+    for side in [Side::Client, Side::Server] {
+        observer.ended(end_us, side, &mut events);
+    }
+    lines(events, end_us)
 }
 
 /// How bytes are cut before the observers see them.

@@ -3,12 +3,18 @@
 //! Each fails by a panic, its own or that of the code under test.
 
 use rdpscope::alter::{Alterations, Gate, Note};
-use rdpscope::observe::{SessionObserver, Timeline, UdpObserver};
+use rdpscope::observe::{InsideObserver, SessionObserver, Timeline, UdpObserver};
 use rdpscope::trace::{Event, How, Line, Micros, Side, UdpMessage};
+use rdpscope::wire::credssp::{self, NegoToken, TsRequest};
+use rdpscope::wire::rdsaad::RdsAadPdu;
+use rdpscope::wire::rdstls::RdstlsPdu;
 use rdpscope::wire::tls::{
     Alert, ClientHello, HandshakeReader, RecordReader, ServerHello, ServerKeyExchange,
 };
-use rdpscope::wire::{Decoded, gcc, greeting, mcs, preconnection, rdp, rdpeudp, rdpeudp2, tls, tpkt, x224};
+use rdpscope::wire::{
+    Decoded, early_user_authorization, gcc, greeting, mcs, preconnection, rdp, rdpeudp, rdpeudp2, tls, tpkt,
+    x224,
+};
 use rdpscope_certs::inspect::inspect;
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
@@ -17,7 +23,7 @@ use std::fmt::Debug;
 pub(crate) type Oracle = fn(&[u8]);
 
 /// Every oracle by the name of its fuzz target and of its folder in the corpus.
-pub(crate) const ORACLES: [(&str, Oracle); 11] = [
+pub(crate) const ORACLES: [(&str, Oracle); 13] = [
     ("x224", x224_negotiation),
     ("preconnection", preconnection_pdu),
     ("tls_records", tls_records),
@@ -26,7 +32,9 @@ pub(crate) const ORACLES: [(&str, Oracle); 11] = [
     ("mcs", mcs_and_gcc),
     ("rdp", rdp_pdus),
     ("rdpeudp", rdpeudp_datagram),
+    ("credssp", credssp),
     ("session_observer", session_observer),
+    ("inside_observer", inside_observer),
     ("udp_observer", udp_observer),
     ("alter_gate", alter_gate),
 ];
@@ -190,6 +198,30 @@ fn rdpeudp_datagram(bytes: &[u8]) {
     let _either = rdpeudp::RecordProtocol::of(bytes);
 }
 
+/// Every message of an authentication inside TLS, and the tokens in CredSSP by themselves.
+fn credssp(bytes: &[u8]) {
+    let told = credssp::message_length(bytes);
+    match decoded(bytes, TsRequest::decode) {
+        Some((request, length)) => {
+            assert_eq!(told, Ok(Some(length)), "its length is known from its header");
+            survives_json(bytes, &request);
+        }
+        None => {
+            assert!(
+                !told.is_ok_and(|length| length.is_some_and(|length| length > credssp::LONGEST_TS_REQUEST))
+            );
+        }
+    }
+    survives_json(bytes, &NegoToken::decode(bytes));
+    if let Some((pdu, _)) = decoded(bytes, RdstlsPdu::decode) {
+        survives_json(bytes, &pdu);
+    }
+    if let Some((pdu, _)) = decoded(bytes, RdsAadPdu::decode) {
+        survives_json(bytes, &pdu);
+    }
+    decoded(bytes, early_user_authorization::decode);
+}
+
 /// A conversation: the same lines for any chunking, which survive JSON and are no more than the bytes account for.
 ///
 /// The first byte chooses how it begins, so that a fuzzer does not have to find a valid X.224 exchange: without one,
@@ -217,11 +249,19 @@ fn session_observer(bytes: &[u8]) {
 type Steps = Vec<(Side, Vec<u8>)>;
 
 fn conversation(bytes: &[u8]) -> Steps {
-    let Some((beginning, mut rest)) = bytes.split_first() else { return Steps::new() };
+    let Some((beginning, rest)) = bytes.split_first() else { return Steps::new() };
     let mut steps = match beginning % 5 {
         0 => Steps::new(),
         beginning => x224_exchange(&[0, 1, 2, 8][usize::from(beginning) - 1..][..1]),
     };
+    steps.extend(steps_in(rest));
+    steps
+}
+
+/// Steps: a byte whose top bit is the side and which with the next byte is the number of bytes that this side sends, and
+/// those bytes.
+fn steps_in(mut rest: &[u8]) -> Steps {
+    let mut steps = Steps::new();
     while let [first, second, after @ ..] = rest {
         let side = if first & 0x80 == 0 { Side::Client } else { Side::Server };
         let length = usize::from(first & 0x7f) << 8 | usize::from(*second);
@@ -270,6 +310,52 @@ fn observed<'a>(steps: &'a Steps, cut: impl Fn(&'a [u8]) -> Vec<&'a [u8]>) -> Ob
         lines,
         opaque: [observer.is_opaque(Side::Client), observer.is_opaque(Side::Server)],
         alerted: [observer.alerted(Side::Client), observer.alerted(Side::Server)],
+        announced_end: observer.announced_end(),
+    }
+}
+
+/// The protocols that the first byte of an inner conversation chooses from.
+const SELECTED_PROTOCOLS: [Option<u32>; 7] =
+    [None, Some(1), Some(2), Some(4), Some(8), Some(0x10), Some(0x20)];
+
+/// What stands inside TLS, likewise: the first byte chooses the selected protocol, then follow steps.
+fn inside_observer(bytes: &[u8]) {
+    let Some((protocol, rest)) = bytes.split_first() else { return };
+    let protocol = SELECTED_PROTOCOLS[usize::from(*protocol) % SELECTED_PROTOCOLS.len()];
+    let steps = steps_in(rest);
+    let whole = observed_inside(protocol, &steps, |sent| vec![sent]);
+    assert_eq!(whole, observed_inside(protocol, &steps, |sent| sent.chunks(1).collect()), "in single bytes");
+    assert_eq!(whole, observed_inside(protocol, &steps, pieces), "in other pieces");
+    let sent = steps.iter().map(|(_, sent)| sent.len()).sum::<usize>();
+    assert!(whole.lines.len() <= sent * MOST_LINES_PER_BYTE + MOST_LINES_WITHOUT_BYTES, "{whole:?}");
+    let json: usize = whole.lines.iter().map(json_length).sum();
+    assert!(
+        json <= MOST_JSON + sent * MOST_JSON_PER_BYTE,
+        "{json} bytes of JSON for {sent} bytes: {whole:?}"
+    );
+}
+
+fn observed_inside<'a>(
+    protocol: Option<u32>,
+    steps: &'a Steps,
+    cut: impl Fn(&'a [u8]) -> Vec<&'a [u8]>,
+) -> Observed {
+    let mut observer = InsideObserver::new(protocol);
+    let (mut timeline, mut lines) = (Timeline::default(), Vec::new());
+    let mut t_us: Micros = 0;
+    let mut events = Vec::new();
+    for (side, sent) in steps {
+        t_us += 1000;
+        cut(sent).into_iter().for_each(|piece| observer.data(t_us, *side, piece, &mut events));
+    }
+    observer.ended(t_us, Side::Client, &mut events);
+    observer.ended(t_us, Side::Server, &mut events);
+    events.into_iter().for_each(|event| timeline.push(event, &mut lines));
+    timeline.finish(t_us, &mut lines);
+    Observed {
+        lines,
+        opaque: [observer.is_opaque(Side::Client), observer.is_opaque(Side::Server)],
+        alerted: [false; 2],
         announced_end: observer.announced_end(),
     }
 }

@@ -5,6 +5,7 @@ use super::scripted::Side;
 use super::scripted::bytes::{
     HYBRID, SSL, connection_confirm, connection_request, fatal_alert, negotiation_failure, preconnection_pdu,
 };
+use super::scripted::credssp as nla;
 use super::scripted::rdp;
 use super::scripted::tls::{Flights, Handshake, Trust};
 use rustls::version::{TLS12, TLS13};
@@ -48,7 +49,9 @@ pub(crate) fn seeds() -> Vec<Seed> {
     add("mcs", mcs());
     add("rdp", rdp_bodies());
     add("rdpeudp", rdpeudp());
+    add("credssp", authentication());
     add("session_observer", conversations());
+    add("inside_observer", inner_conversations());
     add("udp_observer", flows());
     add("alter_gate", gates());
     seeds
@@ -211,6 +214,64 @@ fn gates() -> Vec<(&'static str, Vec<u8>)> {
         ("rdstls", gate(4, &[&rdstls[..], &connect].concat())),
         ("hybrid-ex", gate(5, &[&credssp[..], &connect].concat())),
         ("rdsaad", gate(6, &[&rdsaad[..], &connect].concat())),
+    ]
+}
+
+/// A moment, as FILETIME.
+const FILETIME: u64 = 133_000_000_000_000_000;
+
+fn authentication() -> Vec<(&'static str, Vec<u8>)> {
+    let token = |token: &[u8]| nla::ts_request(6, &[nla::nego_token(token), nla::client_nonce()]);
+    let [capabilities, request, response] = nla::rdstls_messages(0x52e);
+    let [nonce, assertion, result] = nla::rdsaad_messages(-2_147_024_891);
+    vec![
+        ("ntlm-negotiate", token(&nla::spnego_init(&[nla::KERBEROS, nla::NTLM], &nla::ntlm_negotiate()))),
+        ("ntlm-challenge", token(&nla::spnego_response(1, Some(nla::NTLM), &nla::ntlm_challenge(FILETIME)))),
+        ("ntlm-authenticate", token(&nla::ntlm_authenticate("fs01"))),
+        (
+            "kerberos-request",
+            token(&nla::spnego_init(&[nla::KERBEROS], &nla::kerberos_ap_req("EXAMPLE", "fs01"))),
+        ),
+        ("kerberos-reply", token(&nla::spnego_response(0, None, &nla::kerberos_ap_rep()))),
+        ("kerberos-error", token(&nla::kerberos_error(37))),
+        ("error", nla::ts_request(6, &[nla::error_code(0xc000_006d)])),
+        ("credentials", nla::ts_request(2, &[nla::auth_info(), nla::pub_key_auth()])),
+        ("token-alone", nla::spnego_init(&[nla::NTLM], &nla::ntlm_negotiate())),
+        ("rdstls-capabilities", capabilities),
+        ("rdstls-request", request),
+        ("rdstls-response", response),
+        ("rdsaad-nonce", nonce),
+        ("rdsaad-request", assertion),
+        ("rdsaad-result", result),
+    ]
+}
+
+/// For the inside observer: the first byte chooses the selected protocol, see there.
+fn inner_conversations() -> Vec<(&'static str, Vec<u8>)> {
+    let request = |fields: &[Vec<u8>]| nla::ts_request(6, fields);
+    let ntlm = [
+        (Side::Client, request(&[nla::nego_token(&nla::ntlm_negotiate())])),
+        (Side::Server, request(&[nla::nego_token(&nla::ntlm_challenge(FILETIME))])),
+        (Side::Client, request(&[nla::nego_token(&nla::ntlm_authenticate("fs01")), nla::pub_key_auth()])),
+        (Side::Server, request(&[nla::pub_key_auth()])),
+        (Side::Client, request(&[nla::auth_info()])),
+    ];
+    let authorized = [(Side::Server, vec![0; 4])];
+    let refused = [(Side::Server, request(&[nla::error_code(0xc000_006d)]))];
+    let three = |[first, second, third]: [Vec<u8>; 3]| {
+        [(Side::Server, first), (Side::Client, second), (Side::Server, third)]
+    };
+    let rdp = rdp::session(0, 0);
+    let negotiated = [(Side::Client, connection_request("anna", 0)), (Side::Server, connection_confirm(0))];
+    vec![
+        ("direct", conversation(0, &[&negotiated[..], &rdp].concat())),
+        ("direct-with-credssp", conversation(0, &[&ntlm[..], &rdp].concat())),
+        ("ssl", conversation(1, &rdp)),
+        ("hybrid", conversation(2, &[&ntlm[..], &rdp].concat())),
+        ("hybrid-refused", conversation(2, &[&ntlm[..3], &refused].concat())),
+        ("rdstls", conversation(3, &[&three(nla::rdstls_messages(0))[..], &rdp].concat())),
+        ("hybrid-ex", conversation(4, &[&ntlm[..], &authorized, &rdp].concat())),
+        ("rdsaad", conversation(5, &[&three(nla::rdsaad_messages(0))[..], &rdp].concat())),
     ]
 }
 

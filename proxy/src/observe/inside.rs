@@ -29,6 +29,10 @@ const PROTOCOL_RDSTLS: u32 = 4;
 const PROTOCOL_HYBRID_EX: u32 = 8;
 const PROTOCOL_RDSAAD: u32 = 0x10;
 
+/// Messages of one side before RDP that are told. An authentication takes fewer than ten; a peer that goes on and on would
+/// otherwise fill the trace.
+const MOST_MESSAGES: usize = 32;
+
 /// What one side sends next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -54,6 +58,8 @@ struct Direction {
     stage: Stage,
     /// The start of a message that has not come whole yet, never longer than the longest that is read.
     pending: Vec<u8>,
+    /// Messages told so far.
+    told: usize,
 }
 
 /// Follows the plaintext of a TLS connection from its first byte.
@@ -83,7 +89,7 @@ impl InsideObserver {
             // One that is newer than this: what it puts before RDP is not known.
             Some(_) => Stage::Any,
         };
-        let direction = || Direction { stage, pending: Vec::new() };
+        let direction = || Direction { stage, pending: Vec::new(), told: 0 };
         InsideObserver {
             selected_protocol,
             directions: [direction(), direction()],
@@ -155,20 +161,33 @@ impl InsideObserver {
     }
 
     /// Reads once: what comes next, and how many bytes it took to say so; `None` where more are needed.
-    fn step(&self, t_us: Micros, from: Side, bytes: &[u8], out: &mut Vec<Event>) -> Option<(Stage, usize)> {
+    fn step(
+        &mut self,
+        t_us: Micros,
+        from: Side,
+        bytes: &[u8],
+        out: &mut Vec<Event>,
+    ) -> Option<(Stage, usize)> {
         let stage = self.stage(from);
         let phase = if stage == Stage::Opening { Phase::X224 } else { Phase::Credssp };
+        let stopped =
+            |reason: &str| event(t_us, from, phase, Detail::ObservationStopped { reason: reason.to_owned() });
         match self.read(stage, from, bytes) {
             Ok(read) => {
                 let (Read { detail, then }, consumed) = read?;
+                let told = &mut self.directions[from.index()].told;
+                *told += usize::from(detail.is_some());
+                if *told > MOST_MESSAGES {
+                    out.push(stopped("an authentication inside TLS that does not end"));
+                    return Some((Stage::Lost, 0));
+                }
                 out.extend(detail.map(|detail| event(t_us, from, phase, detail)));
                 Some((then, consumed))
             }
             Err(malformed) => {
                 // The bytes themselves could be somebody's password.
                 out.push(event(t_us, from, phase, malformed_detail(&malformed, &[])));
-                let reason = "the authentication inside TLS cannot be read".to_owned();
-                out.push(event(t_us, from, phase, Detail::ObservationStopped { reason }));
+                out.push(stopped("the authentication inside TLS cannot be read"));
                 Some((Stage::Lost, 0))
             }
         }

@@ -36,6 +36,27 @@ fn events_do_not_depend_on_where_the_bytes_are_cut() {
     println!("{events} trace lines, each the same for {} other ways to cut", CHUNKINGS.len());
 }
 
+#[test]
+fn events_inside_tls_do_not_depend_on_where_the_bytes_are_cut() {
+    let Some(folder) = captures::folder() else { return };
+    let mut events = 0;
+    for (name, truth) in captures::truths(&folder) {
+        for conversation in captures::conversations(&folder, &name, &truth) {
+            let protocol = conversation.truth["x224_selected_protocol"].as_u64();
+            let Some((pieces, protocol)) = conversation.inside.as_ref().zip(protocol) else { continue };
+            let protocol = u32::try_from(protocol).expect("32 bits");
+            let inside = |chunking| captures::inside(protocol, &captures::cut(pieces, chunking));
+            let as_sent = inside(Chunking::AsSent);
+            for chunking in CHUNKINGS {
+                assert_eq!(as_sent.lines, inside(chunking).lines, "{} with {chunking:?}", conversation.name);
+            }
+            events += as_sent.lines.len();
+        }
+    }
+    assert!(events > 0);
+    println!("{events} lines of what is inside TLS, each the same for {} other ways to cut", CHUNKINGS.len());
+}
+
 /// Pieces after which the handshakes of every capture are over.
 const BEGINNING: usize = 12;
 

@@ -1,6 +1,7 @@
 //! Every field of a trace that tshark also knows.
 
 use super::comparison::Comparison;
+use super::credssp;
 use crate::support::captures::{self, Conversation, Observed};
 use crate::support::pcap::{self, Transport};
 use rdpscope::observe::UdpObserver;
@@ -23,7 +24,11 @@ fn the_observers_agree_with_another_analyser_in_every_field() {
             let observed = captures::observe(&conversation.wire);
             compare_x224(&mut comparison, &conversation, &observed);
             compare_tls(&mut comparison, &conversation, &observed);
-            compare_rdp(&mut comparison, &conversation, &observed);
+            let inside = captures::observe_inside(&conversation);
+            compare_rdp(&mut comparison, &conversation, [Some(&observed), inside.as_ref()]);
+            if let Some(inside) = &inside {
+                credssp::compare(&mut comparison, &conversation, inside);
+            }
             let reached = observed.summary.reached.map_or("nothing", |phase| phase.id());
             comparison.say(&format!(", reached {reached}"));
         }
@@ -185,13 +190,13 @@ fn camel_case(snake_case: &str) -> String {
     snake_case.split('_').filter_map(word).collect()
 }
 
-fn compare_rdp(comparison: &mut Comparison, conversation: &Conversation, observed: &Observed) {
+/// In clear or inside TLS.
+fn compare_rdp(comparison: &mut Comparison, conversation: &Conversation, observed: [Option<&Observed>; 2]) {
     let truth = &conversation.truth["rdp"];
-    let inside = conversation.inside.iter().flatten().filter(|_| truth["connect_initial"].is_object());
-    let inside = captures::rdp_inside(inside);
     let messages: Vec<RdpMessage> = observed
-        .events()
-        .chain(&inside)
+        .into_iter()
+        .flatten()
+        .flat_map(Observed::events)
         .filter_map(|event| match &event.detail {
             Detail::Rdp(message) => Some((**message).clone()),
             _ => None,

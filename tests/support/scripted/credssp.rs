@@ -61,7 +61,7 @@ fn utf16(text: &str) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_le_bytes).collect()
 }
 
-/// An NTLM message: `head` with its fields' places left out, which come after it, then `tail`, then the payload.
+/// An NTLM message of these parts; what its fields point to stands behind them.
 fn ntlm(kind: u32, parts: &[Part<'_>]) -> Vec<u8> {
     let length = |part: &Part<'_>| match part {
         Part::Fixed(bytes) => bytes.len(),

@@ -100,11 +100,12 @@ fn server(challenge: &NtlmChallenge) -> String {
     let name = |name: &Option<String>| name.as_deref().filter(|name| !name.is_empty()).map(safe::name);
     let computer = name(&challenge.netbios_computer).or(name(&challenge.target_name));
     let mut text = format!("server is {}", computer.as_deref().unwrap_or("without a name"));
-    if let Some(dns) = name(&challenge.dns_computer).filter(|dns| Some(dns) != computer.as_ref()) {
+    let is_same = |name: &String| computer.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(name));
+    if let Some(dns) = name(&challenge.dns_computer).filter(|dns| !is_same(dns)) {
         text += &format!(" ({dns})");
     }
     match name(&challenge.netbios_domain) {
-        Some(domain) if Some(&domain) == computer.as_ref() => text += " of no domain",
+        Some(domain) if is_same(&domain) => text += " of no domain",
         Some(domain) => text += &format!(" of {domain}"),
         None => {}
     }
