@@ -28,8 +28,9 @@ pub enum IdentityError {
 #[derive(Clone)]
 pub struct ServerIdentity {
     pub(super) usual: Arc<ServerConfig>,
+    /// An error where OpenSSL cannot take the certificate: the usual stack takes any.
     #[cfg(feature = "legacy-tls")]
-    pub(super) legacy: openssl::ssl::SslContext,
+    pub(super) legacy: Result<openssl::ssl::SslContext, openssl::error::ErrorStack>,
 }
 
 impl fmt::Debug for ServerIdentity {
@@ -47,8 +48,7 @@ impl ServerIdentity {
         Ok(ServerIdentity {
             usual: Arc::new(server_config(identity)?),
             #[cfg(feature = "legacy-tls")]
-            legacy: super::legacy::server_context(identity)
-                .map_err(|error| IdentityError::Unusable { reason: error.to_string() })?,
+            legacy: super::legacy::server_context(identity),
         })
     }
 }

@@ -65,7 +65,8 @@ pub(super) async fn accept<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let stream = Ssl::new(&identity.legacy).and_then(|session| SslStream::new(session, stream));
+    let context = identity.legacy.as_ref().map_err(|error| ours(Side::Client, error))?;
+    let stream = Ssl::new(context).and_then(|session| SslStream::new(session, stream));
     let mut stream = Box::new(stream.map_err(|error| ours(Side::Client, &error))?);
     match Pin::new(&mut *stream).accept().await {
         Ok(()) => Ok(TlsStream::from_openssl(stream)),
