@@ -139,7 +139,7 @@ fn what_the_system_trusts_is_trusted() {
     let certificates = certificates();
     for (certificate, refusal) in [
         (&certificates.signed, None),
-        (&certificates.expired, Some("it is expired")),
+        (&certificates.expired, Some("it expired")),
         (&certificates.not_yet_valid, Some("it is not valid before 2040-01-01")),
         (&certificates.wrong_name, None),
         (&certificates.self_signed, Some("it is signed by itself and not among the trusted roots")),

@@ -100,8 +100,6 @@ pub(super) struct ProxyArguments {
     /// Connect here instead of resolving the target
     #[arg(long, value_name = "NAME|IP", value_parser = target)]
     pub(super) address: Option<Target>,
-    #[command(flatten)]
-    pub(super) interception: InterceptionArguments,
     /// RDP-UDP on the same port number
     #[arg(long, value_enum, default_value_t = UdpMode::Relay, value_name = "MODE")]
     pub(super) udp: UdpMode,
@@ -123,6 +121,9 @@ pub(super) struct ProxyArguments {
     /// Run this client for each attempt; {host}, {port} and {rdp} are filled in, no shell is used
     #[arg(long, value_name = "COMMAND", value_parser = client_command)]
     pub(super) client: Option<ClientCommand>,
+    // Its heading holds for all that follows.
+    #[command(flatten)]
+    pub(super) interception: InterceptionArguments,
 }
 
 const PROXY_EXAMPLES: &str = "\
@@ -132,7 +133,7 @@ Examples:
   rdpscope proxy srv10 --sessions 1 --json     for scripts
   rdpscope proxy srv10 --udp refuse            is UDP the cause? let the client fall back to TCP
   rdpscope proxy srv10 --cert fresh --ca-out ca.pem
-                                               is the certificate the cause? show the client another one
+                                               show the client another certificate: is it the cause?
   rdpscope proxy srv10 --renew-with srv10.pfx --password-file pw
                                                the same with the server's own key, which NLA needs";
 

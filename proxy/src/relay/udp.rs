@@ -17,7 +17,7 @@ pub enum UdpMode {
     /// Relayed to the same port of the server.
     #[default]
     Relay,
-    /// Not offered: refused on the port, as long as TLS is not terminated.
+    /// Taken out of what client and server offer where TLS is terminated, otherwise refused on the port.
     Off,
     /// Refused: nothing listens, and the system says so.
     Refuse,

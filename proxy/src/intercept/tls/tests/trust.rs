@@ -31,7 +31,7 @@ fn trust_and_name_are_two_answers() {
 #[test]
 fn each_fault_has_its_words() {
     for (fault, words) in [
-        (Broken::Expired, "it is expired "),
+        (Broken::Expired, "it expired "),
         (Broken::NotYetValid, "it is not valid before "),
         (Broken::SelfSigned, "it is signed by itself "),
         (Broken::WrongUsage, "it is not for the authentication of servers"),
@@ -49,7 +49,7 @@ fn a_certificate_that_was_made_a_root_itself_is_trusted_within_its_dates() {
     let chain = self_signed(HOST, NOW, NOW + 100).unwrap().chain;
     let roots = Roots::of(chain.clone());
     assert_eq!(roots.judge(&chain, HOST, NOW), Judgement { trusted: true, reason: None, name_matches: true });
-    assert!(roots.judge(&chain, HOST, NOW + 101).reason.unwrap().starts_with("it is expired "));
+    assert!(roots.judge(&chain, HOST, NOW + 101).reason.unwrap().starts_with("it expired "));
 }
 
 #[test]
