@@ -8,6 +8,7 @@ pub mod cli;
 pub mod demo;
 pub mod diagnose;
 pub mod explain;
+pub mod intercept;
 pub mod observe;
 pub mod recorder;
 pub mod relay;

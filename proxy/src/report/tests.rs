@@ -216,7 +216,12 @@ fn healthy(session: &str, target: &str) -> Vec<Line> {
     }
     let up: u64 = 48_210;
     script
-        .inferred(3_262_000, Server, Phase::Credssp, Detail::EarlyUserAuthorizationResult { length: 4, result: None })
+        .inferred(
+            3_262_000,
+            Server,
+            Phase::Credssp,
+            Detail::EarlyUserAuthorizationResult { length: 4, result: None },
+        )
         .sized(3_263_000, Client, Phase::Mcs, &["connect_initial"])
         .sized(3_281_000, Server, Phase::Mcs, &["connect_response"])
         .sized(
