@@ -6,7 +6,9 @@ use super::cert::password;
 use super::output::Output;
 use crate::alter::Alterations;
 use crate::intercept::presenter::{PresenterSettings, names_in_use};
-use crate::intercept::settings::{Interception, InterceptionSettings, NlaMode};
+#[cfg(feature = "nla")]
+use crate::intercept::credssp::{Credentials, CredentialsError};
+use crate::intercept::settings::{Interception, InterceptionSettings, Nla, NlaMode};
 use crate::intercept::tls::{Roots, VersionRange, VersionRangeError};
 use crate::relay::session::Route;
 use crate::relay::target::Target;
@@ -78,15 +80,7 @@ impl InterceptionArguments {
             return self.refuse_without_termination().map(|()| None);
         }
         self.refuse_contradictions(&mode)?;
-        let credentials = match (self.nla, &self.credentials) {
-            (NlaMode::Terminate, file) => Some(super::credentials::read(file.as_deref())?),
-            (_, Some(_)) => {
-                return Err(Failure::usage(
-                    "--credentials is for --nla terminate; leave it out, or add that",
-                ));
-            }
-            (_, None) => None,
-        };
+        let nla = self.nla()?;
         let password = password::read(self.password_file.as_deref())?;
         Ok(Some(InterceptionSettings {
             presenter: PresenterSettings {
@@ -97,12 +91,23 @@ impl InterceptionArguments {
                 renew_with: self.renew_with.clone(),
                 password,
             },
-            nla: self.nla,
-            credentials,
+            nla,
             alterations: Alterations { strip_nla: self.nla == NlaMode::Strip, udp_off: udp == UdpMode::Off },
             versions: self.tls,
             server_name: target.host.clone(),
         }))
+    }
+
+    /// What becomes of NLA; asks for the logon where it is needed and not in a file.
+    fn nla(&self) -> Result<Nla, Failure> {
+        match (self.nla, &self.credentials) {
+            (NlaMode::Relay | NlaMode::Strip, Some(_)) => {
+                Err(Failure::usage("--credentials is for --nla terminate; leave it out, or add that"))
+            }
+            (NlaMode::Relay, None) => Ok(Nla::Relay),
+            (NlaMode::Strip, None) => Ok(Nla::Strip),
+            (NlaMode::Terminate, file) => terminated_nla(file.as_deref()),
+        }
     }
 
     /// Flags that mean nothing while the server's own TLS passes through.
@@ -156,6 +161,25 @@ impl InterceptionArguments {
             shown.insert("renew_with".to_owned(), json!(path.display().to_string()));
         }
     }
+}
+
+#[cfg(feature = "nla")]
+fn terminated_nla(file: Option<&Path>) -> Result<Nla, Failure> {
+    let credentials = match file {
+        Some(file) => Credentials::from_file(file).map_err(Failure::not_done),
+        None => Credentials::prompt().map_err(|error| match error {
+            CredentialsError::NoTerminal => Failure::usage(error),
+            error => Failure::not_done(error),
+        }),
+    };
+    credentials.map(Nla::Terminate)
+}
+
+#[cfg(not(feature = "nla"))]
+fn terminated_nla(_file: Option<&Path>) -> Result<Nla, Failure> {
+    Err(Failure::usage(
+        "--nla terminate is not in this build (feature `nla`); --renew-with keeps NLA intact without it",
+    ))
 }
 
 /// Makes ready what all sessions share, writes the CA's certificate where it is wanted, and says what the client needs

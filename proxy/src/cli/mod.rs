@@ -4,7 +4,6 @@
 mod arguments;
 mod cert;
 mod console;
-mod credentials;
 mod demo;
 mod explain;
 mod interception;

@@ -1,6 +1,7 @@
-//! Sessions whose TLS ends here: one connection with the client and one with the server, and what lies between them
-//! in clear.
+//! Sessions whose TLS ends here: one connection with the client and one with the server, what lies between them in
+//! clear, and rdpscope as a party to what it otherwise only relays.
 
+#[cfg(feature = "nla")]
 pub mod credssp;
 pub mod presenter;
 pub mod settings;

@@ -29,15 +29,25 @@ impl NlaMode {
     }
 }
 
+/// The same with what it takes.
+#[derive(Debug, Clone)]
+pub enum Nla {
+    /// See [`NlaMode::Relay`].
+    Relay,
+    /// See [`NlaMode::Strip`].
+    Strip,
+    /// See [`NlaMode::Terminate`].
+    #[cfg(feature = "nla")]
+    Terminate(super::credssp::Credentials),
+}
+
 /// What the user asked for.
 #[derive(Debug, Clone)]
 pub struct InterceptionSettings {
     /// Certificates.
     pub presenter: PresenterSettings,
     /// `--nla`.
-    pub nla: NlaMode,
-    /// The logon for `--nla terminate`.
-    pub credentials: Option<super::credssp::Credentials>,
+    pub nla: Nla,
     /// Changes to what is relayed.
     pub alterations: Alterations,
     /// `--tls`: versions offered to the server; those that the client offers where it is not given.
@@ -52,9 +62,7 @@ pub struct Interception {
     /// Makes certificates.
     pub presenter: Presenter,
     /// `--nla`.
-    pub nla: NlaMode,
-    /// The logon for `--nla terminate`.
-    pub credentials: Option<super::credssp::Credentials>,
+    pub nla: Nla,
     /// Changes to what is relayed.
     pub alterations: Alterations,
     /// `--tls`.
@@ -84,7 +92,6 @@ impl Interception {
         let interception = Interception {
             presenter,
             nla: settings.nla,
-            credentials: settings.credentials,
             alterations: settings.alterations,
             versions: settings.versions,
             server_name: settings.server_name,

@@ -1,5 +1,7 @@
 //! A session whose TLS rdpscope terminates: the negotiation in clear, a handshake on each leg, then what is inside.
 
+#[cfg(feature = "nla")]
+mod authentication;
 mod legs;
 mod negotiation;
 mod watching;

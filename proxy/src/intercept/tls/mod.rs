@@ -118,8 +118,8 @@ fn no_legacy_stack(peer: Side, need: &str) -> HandshakeError {
     HandshakeError::new(peer, HandshakeFailure::NoLegacyStack { need: need.to_owned() })
 }
 
-/// The content of the SubjectPublicKey BIT STRING.
-fn subject_public_key(certificate: &[u8]) -> Option<Vec<u8>> {
+/// The content of the SubjectPublicKey BIT STRING of a certificate in DER, which CredSSP binds (MS-CSSP 3.1.5).
+pub fn subject_public_key(certificate: &[u8]) -> Option<Vec<u8>> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     Some(certificate.public_key().subject_public_key.data.to_vec())
 }

@@ -1,10 +1,12 @@
 //! TLS on both legs: the client's hello is awaited, the server's handshake comes first so that its certificate is known,
 //! then the client is shown ours, and what is inside goes from one to the other.
 
+#[cfg(feature = "nla")]
+use super::authentication;
 use super::negotiation::{self, Negotiation};
 use super::{InsideTap, Intercepted};
 use crate::intercept::presenter::Presented;
-use crate::intercept::settings::NlaMode;
+use crate::intercept::settings::Nla;
 use crate::intercept::tls::{
     self, HandshakeError, HandshakeFailure, Offer, PeekError, ServerLeg, Stack, StreamEnd, Tee, TlsStream,
     VersionRange, WireTap,
@@ -19,8 +21,7 @@ use std::time::Instant;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-/// RDP_NEG_RSP.selectedProtocol.
-const SSL: u32 = 1;
+/// RDP_NEG_RSP.selectedProtocol of those that authenticate with CredSSP.
 const HYBRID: u32 = 2;
 const HYBRID_EX: u32 = 8;
 /// Type, version and length of an alert record, and the level of a fatal alert, before TLS has agreed on anything.
@@ -55,9 +56,6 @@ pub(super) async fn terminate(
         Err(Stopped::Reset) => ExchangeEnd::Reset,
     }
 }
-
-/// The client's leg, on a connection that outlives it.
-type LegStream<'s> = TlsStream<&'s mut TcpStream>;
 
 struct Legs<'t, 'a, 'c> {
     tap: &'t mut SessionTap<'a>,
@@ -97,17 +95,13 @@ impl Legs<'_, '_, '_> {
             Ok(leg) => leg,
             Err(stopped) => return Err(close_server(server_leg.stream, stopped).await),
         };
-        let is_nla = matches!(protocol, Some(HYBRID | HYBRID_EX));
-        let inside = if is_nla && self.context.interception.nla == NlaMode::Terminate {
-            self.authenticate(&mut client_leg, &mut server_leg, &presented, protocol == Some(HYBRID_EX))
+        #[cfg(feature = "nla")]
+        let protocol =
+            authentication::log_on(&mut client_leg, &mut server_leg, &presented, protocol, self.tap, self.context)
                 .await?;
-            Some(SSL)
-        } else {
-            protocol
-        };
         client_leg.tee_mut().quiet();
         server_leg.stream.tee_mut().quiet();
-        let mut gate = negotiation.gate().inside_tls(inside);
+        let mut gate = negotiation.gate().inside_tls(protocol);
         let end =
             exchange(&mut client_leg, &mut server_leg.stream, &mut gate, &mut InsideTap { tap: self.tap })
                 .await;
@@ -260,7 +254,7 @@ impl Legs<'_, '_, '_> {
             differences: presented.differences.clone(),
         };
         self.say(Leg::Client, None, shown);
-        let binds_key = matches!(protocol, Some(HYBRID | HYBRID_EX)) && interception.nla == NlaMode::Relay;
+        let binds_key = matches!(protocol, Some(HYBRID | HYBRID_EX)) && matches!(interception.nla, Nla::Relay);
         if binds_key && !presented.same_key {
             let advice = interception.ways_round_key_binding();
             self.say(Leg::Client, None, Detail::KeyBindingForeseen { advice });
@@ -302,17 +296,6 @@ impl Legs<'_, '_, '_> {
             HandshakeFailure::Ended(StreamEnd::Reset) => self.left(Side::Client, Ending::Reset),
             _ => self.failed(Leg::Client, error.to_string()),
         })
-    }
-
-    /// rdpscope logs on by itself on both legs.
-    async fn authenticate(
-        &mut self,
-        _client: &mut LegStream<'_>,
-        _server: &mut ServerLeg<TcpStream>,
-        _presented: &Presented,
-        _with_authorization: bool,
-    ) -> Result<(), Stopped> {
-        Err(self.failed(Leg::Client, String::new()))
     }
 
     fn wire(&self, side: Side) -> LegTap {

@@ -90,6 +90,16 @@ impl Observed {
         });
     }
 
+    /// A message of CredSSP on the leg of `side`, which rdpscope itself is a party to.
+    #[cfg(feature = "nla")]
+    pub(super) fn credssp(&mut self, at: Instant, side: Side, sent_by_us: bool, bytes: &[u8]) {
+        self.observe(at, |observed, t_us, events| {
+            if let Some(terminated) = observed.observer.terminated() {
+                terminated.credssp(t_us, side, sent_by_us, bytes, events);
+            }
+        });
+    }
+
     fn observe(&mut self, at: Instant, feed: impl FnOnce(&mut Observed, Micros, &mut Vec<Event>)) {
         let t_us = self.trace.at(at);
         let mut events = Vec::new();

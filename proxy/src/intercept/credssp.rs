@@ -1,3 +1,0 @@
-//! stub
-#[derive(Debug, Clone)]
-pub struct Credentials;

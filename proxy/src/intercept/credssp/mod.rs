@@ -1,0 +1,55 @@
+//! CredSSP with rdpscope as a party on both legs (`--nla terminate`; MS-CSSP).
+//!
+//! CredSSP binds the logon to the key of TLS, so it cannot pass through a proxy that shows another key. Here rdpscope
+//! is the server of one CredSSP ([`accept`]) and the client of another ([`connect`]), with credentials that it was
+//! given ([`Credentials`]). NTLM proves a password to those only who know it too: the client must log on with the same
+//! user name and password.
+//!
+//! What is offered: versions 2 to 6, NTLM bare or in SPNEGO towards the client, bare towards the server, as `mstsc`
+//! sends it where Kerberos is not possible. Kerberos is not: towards the client it needs the server's own service key,
+//! and towards the server its library panics on malformed bytes. A client that allows Kerberos only is told so.
+//!
+//! The `sspi` crate makes and checks the NTLM messages, after [`ntlm`] has found their shape sound; everything else
+//! that comes from the wire is read by the modules here, and none of it panics.
+
+mod accept;
+mod binding;
+mod connect;
+mod conversation;
+mod credentials;
+mod der;
+mod early_user_authorization;
+mod error;
+mod ntlm;
+mod seal;
+mod spnego;
+mod ts_credentials;
+mod ts_request;
+
+#[cfg(test)]
+mod tests;
+
+pub use accept::{Accepted, accept};
+pub use binding::subject_public_key;
+pub use connect::{Connected, connect};
+pub use credentials::{Credentials, CredentialsError};
+pub use early_user_authorization::{
+    EarlyUserAuthorization, read_early_user_authorization, send_early_user_authorization,
+};
+pub use error::{CredsspError, Step};
+pub use ts_credentials::Delegation;
+
+/// Where each message of a leg goes as it passes, whole: to the observers, which keep no secret of it.
+pub trait CredsspTap {
+    /// One TSRequest or Early User Authorization Result, as on the wire; `from_us` when rdpscope sends it.
+    fn message(&mut self, from_us: bool, bytes: &[u8]);
+}
+
+/// How the mechanism's tokens were wrapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mechanism {
+    /// NTLM messages as they are.
+    Ntlm,
+    /// NTLM in SPNEGO (MS-SPNG).
+    SpnegoNtlm,
+}

@@ -1,0 +1,116 @@
+//! rdpscope logs on by itself on both legs (`--nla terminate`): first to the server, so that a client is let in only where
+//! the server lets us in.
+
+use super::Intercepted;
+use super::legs::Stopped;
+use crate::intercept::credssp::{
+    self, Credentials, CredsspError, CredsspTap, EarlyUserAuthorization, read_early_user_authorization,
+    send_early_user_authorization,
+};
+use crate::intercept::presenter::Presented;
+use crate::intercept::settings::Nla;
+use crate::intercept::tls::{ServerLeg, TlsStream, subject_public_key};
+use crate::relay::session::{SessionTap, SharedSession};
+use crate::trace::{Detail, Leg, Phase, Side};
+use std::future::Future;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+/// RDP_NEG_RSP.selectedProtocol.
+const SSL: u32 = 1;
+const HYBRID: u32 = 2;
+const HYBRID_EX: u32 = 8;
+/// How long one leg may take. A server that asks a domain controller at the other end of the world takes seconds;
+/// Windows itself gives up the whole connection sequence after a minute (MS-RDPBCGR 1.3.1.1).
+const LOG_ON_WITHIN: Duration = Duration::from_secs(60);
+
+/// Shows the messages of one leg to the session's observer.
+struct LegTap {
+    session: SharedSession,
+    side: Side,
+}
+
+impl CredsspTap for LegTap {
+    fn message(&mut self, from_us: bool, bytes: &[u8]) {
+        self.session.lock().credssp(Instant::now(), self.side, from_us, bytes);
+    }
+}
+
+/// Logs on where that is asked for and `protocol` (RDP_NEG_RSP.selectedProtocol) has NLA. Answers with the protocol
+/// that describes what follows inside TLS.
+pub(super) async fn log_on<C: AsyncRead + AsyncWrite + Unpin>(
+    client: &mut TlsStream<C>,
+    server: &mut ServerLeg<TcpStream>,
+    presented: &Presented,
+    protocol: Option<u32>,
+    tap: &SessionTap<'_>,
+    context: Intercepted<'_>,
+) -> Result<Option<u32>, Stopped> {
+    let (Nla::Terminate(credentials), Some(HYBRID | HYBRID_EX)) = (&context.interception.nla, protocol) else {
+        return Ok(protocol);
+    };
+    let with_authorization = protocol == Some(HYBRID_EX);
+    let target = format!("TERMSRV/{}", context.interception.server_name);
+    let session = tap.session();
+    let leg = |side| LegTap { session: session.clone(), side };
+    let mut at_server = leg(Side::Server);
+    let to_server = to_the_server(server, credentials, &target, with_authorization, &mut at_server);
+    let authorization = concluded(session, Side::Server, to_server).await?;
+    let mut at_client = leg(Side::Client);
+    let to_client = to_the_client(client, presented, credentials, authorization, &mut at_client);
+    concluded(session, Side::Client, to_client).await?;
+    Ok(Some(SSL))
+}
+
+async fn to_the_server(
+    server: &mut ServerLeg<TcpStream>,
+    credentials: &Credentials,
+    target: &str,
+    with_authorization: bool,
+    tap: &mut LegTap,
+) -> Result<Option<EarlyUserAuthorization>, CredsspError> {
+    let key = server.public_key.clone().unwrap_or_default();
+    credssp::connect(&mut server.stream, &key, credentials, target, tap).await?;
+    if !with_authorization {
+        return Ok(None);
+    }
+    read_early_user_authorization(&mut server.stream, tap).await.map(Some)
+}
+
+async fn to_the_client<C: AsyncRead + AsyncWrite + Unpin>(
+    client: &mut TlsStream<C>,
+    presented: &Presented,
+    credentials: &Credentials,
+    authorization: Option<EarlyUserAuthorization>,
+    tap: &mut LegTap,
+) -> Result<(), CredsspError> {
+    let key = presented.der.first().and_then(|der| subject_public_key(der)).unwrap_or_default();
+    credssp::accept(client, &key, credentials, tap).await?;
+    match authorization {
+        Some(result) => send_early_user_authorization(client, result, tap).await,
+        None => Ok(()),
+    }
+}
+
+/// What a leg came to, said in the trace.
+async fn concluded<T>(
+    session: &SharedSession,
+    side: Side,
+    log_on: impl Future<Output = Result<T, CredsspError>>,
+) -> Result<T, Stopped> {
+    let reason = match tokio::time::timeout(LOG_ON_WITHIN, Box::pin(log_on)).await {
+        Ok(Ok(done)) => {
+            let detail = Detail::CredsspTerminated { succeeded: true, reason: None };
+            session.lock().trace.say(Leg::from(side), None, Phase::Credssp, detail);
+            return Ok(done);
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("CredSSP with the {side}: no end within {} s", LOG_ON_WITHIN.as_secs()),
+    };
+    let detail = Detail::CredsspTerminated { succeeded: false, reason: Some(reason) };
+    let mut observed = session.lock();
+    observed.trace.say(Leg::from(side), None, Phase::Credssp, detail);
+    observed.close_by_proxy("its own NLA did not come through");
+    Err(Stopped::Closed)
+}
