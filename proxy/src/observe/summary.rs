@@ -36,7 +36,7 @@ pub(super) fn note(summary: &mut Summary, event: &Event) {
         Detail::Certificate { chain, .. } => {
             summary.certificate = chain.first().map(|first| certificate(first))
         }
-        Detail::TsRequest(request) => note_credssp(summary, request),
+        Detail::TsRequest(request) if event.from.is_some() => note_credssp(summary, request),
         Detail::Rdp(message) => {
             if let Some(code) = message.error_info() {
                 summary.error_info = Some(format!("{code:#010x}"));

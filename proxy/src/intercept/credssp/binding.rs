@@ -1,8 +1,6 @@
 //! pubKeyAuth: the proof that both ends see the same TLS key (MS-CSSP 3.1.5.1.1).
 
-use super::der::{BIT_STRING, Elements, INTEGER, SEQUENCE, context};
 use super::ts_request::NONCE_LENGTH;
-use crate::wire::Malformed;
 use sha2::{Digest, Sha256};
 
 const CLIENT_TO_SERVER: &[u8] = b"CredSSP Client-To-Server Binding Hash\0";
@@ -10,28 +8,6 @@ const SERVER_TO_CLIENT: &[u8] = b"CredSSP Server-To-Client Binding Hash\0";
 
 /// The first version that sends a hash over a nonce in place of the key itself (CVE-2018-0886).
 pub(super) const FIRST_WITH_HASH: u32 = 5;
-
-/// The content of subjectPublicKey in an X.509 certificate (RFC 5280, 4.1): what CredSSP binds to.
-///
-/// # Errors
-/// The bytes are not a certificate in DER.
-pub fn subject_public_key(certificate: &[u8]) -> Result<Vec<u8>, Malformed> {
-    let mut outer = Elements::new("Certificate", certificate);
-    let mut signed = Elements::new("Certificate", outer.take(SEQUENCE)?);
-    let mut fields = Elements::new("TBSCertificate", signed.take(SEQUENCE)?);
-    // version, serialNumber; then signature, issuer, validity, subject.
-    fields.optional(context(0))?;
-    fields.take(INTEGER)?;
-    for _ in 0..4 {
-        fields.take(SEQUENCE)?;
-    }
-    let mut information = Elements::new("SubjectPublicKeyInfo", fields.take(SEQUENCE)?);
-    information.take(SEQUENCE)?;
-    match information.take(BIT_STRING)? {
-        [0, key @ ..] => Ok(key.to_vec()),
-        _ => Err(information.malformed("the key is not whole bytes")),
-    }
-}
 
 /// How the key is proven: by the key itself, or by a hash over the client's nonce.
 #[derive(Debug, Clone)]

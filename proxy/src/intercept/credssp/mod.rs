@@ -30,7 +30,6 @@ mod ts_request;
 mod tests;
 
 pub use accept::{Accepted, accept};
-pub use binding::subject_public_key;
 pub use connect::{Connected, connect};
 pub use credentials::{Credentials, CredentialsError};
 pub use early_user_authorization::{

@@ -19,15 +19,16 @@ const SKEW_OF_KERBEROS_US: u64 = 300_000_000;
 
 /// `started_unix_us`: the moment of the events' zero, µs since 1970, where it is known.
 pub(super) fn describe(events: &[Event], started_unix_us: Option<i64>) -> Vec<String> {
-    let requests: Vec<(Option<Side>, &TsRequest)> = events
-        .iter()
+    // What rdpscope says where it logs on by itself is no news of client or server.
+    let events = || events.iter().filter(|event| event.from.is_some());
+    let requests: Vec<(Option<Side>, &TsRequest)> = events()
         .filter_map(|event| match &event.detail {
             Detail::TsRequest(request) => Some((event.from, &**request)),
             _ => None,
         })
         .collect();
     let mut clauses: Vec<String> = overview(&requests).into_iter().collect();
-    let details = events.iter().flat_map(|event| clauses_of(event, started_unix_us));
+    let details = events().flat_map(|event| clauses_of(event, started_unix_us));
     clauses.extend(counted(details));
     clauses
 }

@@ -1,14 +1,15 @@
 //! What rdpscope itself does where it terminates TLS, in words.
 
 use crate::report::safe;
-use crate::trace::{Detail, Event};
+use crate::trace::{Detail, Event, Leg};
 
 pub(super) fn describe(events: &[Event]) -> Vec<String> {
-    events.iter().filter_map(|event| clause(&event.detail)).collect()
+    events.iter().filter_map(clause).collect()
 }
 
-fn clause(detail: &Detail) -> Option<String> {
-    Some(match detail {
+fn clause(event: &Event) -> Option<String> {
+    let leg = if event.leg == Leg::Client { "client" } else { "server" };
+    Some(match &event.detail {
         Detail::CertificatePresented { mode, same_key, differences, .. } => {
             let key = if *same_key { "for the server's own key" } else { "with another key" };
             let but = match differences.as_slice() {
@@ -33,10 +34,10 @@ fn clause(detail: &Detail) -> Option<String> {
         Detail::NotAltered { setting, reason } => {
             format!("{} changed nothing: {}", own(setting), own(reason))
         }
-        Detail::CredsspTerminated { succeeded: true, .. } => "rdpscope's own NLA came through".to_owned(),
+        Detail::CredsspTerminated { succeeded: true, .. } => format!("rdpscope's own NLA with the {leg} came through"),
         Detail::CredsspTerminated { reason, .. } => {
             let reason = reason.as_deref().map(own).unwrap_or_default();
-            format!("rdpscope's own NLA failed: {reason}")
+            format!("rdpscope's own NLA with the {leg} failed: {reason}")
         }
         _ => return None,
     })

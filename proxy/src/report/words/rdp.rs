@@ -39,7 +39,8 @@ fn clause(from: Option<Side>, message: &RdpMessage) -> Option<String> {
             format!("server refused the client's settings: {}", code(&response.result))
         }
         RdpMessage::ConnectResponse(response) => {
-            let security = response.data.security.as_ref()?;
+            // Under TLS there is no further encryption, and nothing to tell.
+            let security = response.data.security.as_ref().filter(|security| security.encrypts())?;
             format!("server's encryption level: {}", code(&security.encryption_level))
         }
         RdpMessage::AttachUserConfirm { result, .. } if result.value != 0 => {
