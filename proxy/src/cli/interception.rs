@@ -5,9 +5,9 @@ use super::cert::fetch::fetch;
 use super::cert::password;
 use super::output::Output;
 use crate::alter::Alterations;
-use crate::intercept::presenter::{PresenterSettings, names_in_use};
 #[cfg(feature = "nla")]
 use crate::intercept::credssp::{Credentials, CredentialsError};
+use crate::intercept::presenter::{PresenterSettings, names_in_use};
 use crate::intercept::settings::{Interception, InterceptionSettings, Nla, NlaMode};
 use crate::intercept::tls::{Roots, VersionRange, VersionRangeError};
 use crate::relay::session::Route;
@@ -17,6 +17,7 @@ use clap::Args;
 use rdpscope_certs::authority::{Kept, KeptBecause};
 use rdpscope_certs::mode::{CertificateMode, ModeError, Recipe};
 use serde_json::{Map, Value, json};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
@@ -73,6 +74,7 @@ impl InterceptionArguments {
         &self,
         target: &Target,
         address: Option<&Target>,
+        listen: SocketAddr,
         udp: UdpMode,
     ) -> Result<Option<InterceptionSettings>, Failure> {
         let mode = self.mode();
@@ -86,7 +88,7 @@ impl InterceptionArguments {
             presenter: PresenterSettings {
                 mode,
                 server_name: target.host.clone(),
-                names: names_in_use(&target.host, address.map(|address| address.host.as_str())),
+                names: names_in_use(&target.host, address.map(|address| address.host.as_str()), listen.ip()),
                 keep_in: self.ca.clone(),
                 renew_with: self.renew_with.clone(),
                 password,

@@ -22,8 +22,12 @@ pub(super) fn run(arguments: ProxyArguments, output: &Output) -> Result<Exit, Fa
             arguments.listen
         )));
     }
-    let intercepting =
-        arguments.interception.settings(&arguments.target, arguments.address.as_ref(), arguments.udp)?;
+    let intercepting = arguments.interception.settings(
+        &arguments.target,
+        arguments.address.as_ref(),
+        arguments.listen,
+        arguments.udp,
+    )?;
     let folder = trace_folder(&arguments)?;
     let ca_out = arguments.interception.ca_out.clone();
     let mut settings = settings(arguments);

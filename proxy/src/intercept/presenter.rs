@@ -9,7 +9,7 @@ use rdpscope_certs::mint::{self, LeafKey, MintError, Request};
 use rdpscope_certs::mode::{CertificateMode, Recipe};
 use rdpscope_certs::{Identity, Name};
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::OnceCell;
@@ -273,18 +273,20 @@ impl Source {
     }
 }
 
-/// What clients may dial to reach `host` through rdpscope: it, `address` where that stands in its place, and this
-/// machine.
-pub fn names_in_use(host: &str, address: Option<&str>) -> Vec<Name> {
-    let mut names: Vec<Name> =
-        [Some(host), address].into_iter().flatten().filter_map(|name| name.parse().ok()).collect();
+/// What clients may dial to reach `host` through a listener at `listen`: the host, `address` where that stands in its
+/// place, and this machine.
+pub fn names_in_use(host: &str, address: Option<&str>, listen: IpAddr) -> Vec<Name> {
+    let named = [Some(host), address].into_iter().flatten().filter_map(|name| name.parse().ok());
     let this_machine = [
         Name::Dns("localhost".to_owned()),
         Name::Ip(Ipv4Addr::LOCALHOST.into()),
         Name::Ip(Ipv6Addr::LOCALHOST.into()),
+        Name::Ip(listen),
     ];
-    for name in this_machine {
-        if !names.contains(&name) {
+    let mut names: Vec<Name> = Vec::new();
+    for name in named.chain(this_machine) {
+        let means_any = matches!(name, Name::Ip(address) if address.is_unspecified());
+        if !means_any && !names.contains(&name) {
             names.push(name);
         }
     }

@@ -47,7 +47,8 @@ pub(super) async fn log_on<C: AsyncRead + AsyncWrite + Unpin>(
     tap: &SessionTap<'_>,
     context: Intercepted<'_>,
 ) -> Result<Option<u32>, Stopped> {
-    let (Nla::Terminate(credentials), Some(HYBRID | HYBRID_EX)) = (&context.interception.nla, protocol) else {
+    let (Nla::Terminate(credentials), Some(HYBRID | HYBRID_EX)) = (&context.interception.nla, protocol)
+    else {
         return Ok(protocol);
     };
     let with_authorization = protocol == Some(HYBRID_EX);

@@ -96,9 +96,15 @@ impl Legs<'_, '_, '_> {
             Err(stopped) => return Err(close_server(server_leg.stream, stopped).await),
         };
         #[cfg(feature = "nla")]
-        let protocol =
-            authentication::log_on(&mut client_leg, &mut server_leg, &presented, protocol, self.tap, self.context)
-                .await?;
+        let protocol = authentication::log_on(
+            &mut client_leg,
+            &mut server_leg,
+            &presented,
+            protocol,
+            self.tap,
+            self.context,
+        )
+        .await?;
         client_leg.tee_mut().quiet();
         server_leg.stream.tee_mut().quiet();
         let mut gate = negotiation.gate().inside_tls(protocol);
@@ -254,7 +260,8 @@ impl Legs<'_, '_, '_> {
             differences: presented.differences.clone(),
         };
         self.say(Leg::Client, None, shown);
-        let binds_key = matches!(protocol, Some(HYBRID | HYBRID_EX)) && matches!(interception.nla, Nla::Relay);
+        let binds_key =
+            matches!(protocol, Some(HYBRID | HYBRID_EX)) && matches!(interception.nla, Nla::Relay);
         if binds_key && !presented.same_key {
             let advice = interception.ways_round_key_binding();
             self.say(Leg::Client, None, Detail::KeyBindingForeseen { advice });

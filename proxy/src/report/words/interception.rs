@@ -34,7 +34,9 @@ fn clause(event: &Event) -> Option<String> {
         Detail::NotAltered { setting, reason } => {
             format!("{} changed nothing: {}", own(setting), own(reason))
         }
-        Detail::CredsspTerminated { succeeded: true, .. } => format!("rdpscope's own NLA with the {leg} came through"),
+        Detail::CredsspTerminated { succeeded: true, .. } => {
+            format!("rdpscope's own NLA with the {leg} came through")
+        }
         Detail::CredsspTerminated { reason, .. } => {
             let reason = reason.as_deref().map(own).unwrap_or_default();
             format!("rdpscope's own NLA with the {leg} failed: {reason}")
