@@ -16,6 +16,8 @@ mod fuzz_regression;
 mod harness;
 #[cfg(all(test, target_os = "linux"))]
 mod network;
+#[cfg(all(test, target_os = "linux", feature = "nla"))]
+mod nla;
 #[cfg(test)]
 mod observer_limits;
 #[cfg(all(test, target_os = "linux"))]
