@@ -20,6 +20,8 @@ mod harness;
 mod interception;
 #[cfg(all(test, target_os = "linux"))]
 mod network;
+#[cfg(all(test, target_os = "linux", feature = "nla"))]
+mod nla;
 #[cfg(test)]
 mod observer_limits;
 #[cfg(all(test, target_os = "linux"))]

@@ -1,5 +1,7 @@
 //! Real RDP clients and servers, each on a free port with its own files, ended when its value is dropped.
 
+#[cfg(feature = "nla")]
+mod iron;
 mod rdesktop;
 mod shadow;
 mod socat;
@@ -8,6 +10,8 @@ mod xfreerdp;
 mod xrdp;
 mod xvfb;
 
+#[cfg(feature = "nla")]
+pub(crate) use iron::{Iron, Reached};
 pub(crate) use rdesktop::Rdesktop;
 pub(crate) use shadow::{Shadow, ShadowSecurity};
 pub(crate) use socat::Socat;

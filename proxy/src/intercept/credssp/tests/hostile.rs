@@ -1,12 +1,16 @@
 //! What must not happen, whatever comes.
 
+use super::super::binding::Binding;
+use super::super::conversation::Conversation;
+use super::super::der::{OCTET_STRING, SEQUENCE, context, element, explicit};
 use super::super::ntlm::{self, Fault};
 use super::super::spnego;
 use super::super::ts_credentials;
 use super::super::ts_request::Message;
 use super::peers::{NTLM, SPNEGO, Spnego, sspi_client, sspi_server};
 use super::{
-    CredsspError, KEY, PASSWORD, Seen, TARGET, USER, accept, accepting, connect, connecting, narrow, right,
+    CredsspError, KEY, Mechanism, PASSWORD, Seen, TARGET, USER, accept, accepting, connect, connecting,
+    narrow, right,
 };
 use crate::trace::Side;
 use proptest::prelude::*;
@@ -211,4 +215,71 @@ async fn a_client_with_kerberos_only_is_told_that_there_is_none() {
         accepting(KEY, &right(), async |stream| send_and_listen(stream, &message).await).await;
     let error = accepted.unwrap_err();
     assert!(matches!(error, CredsspError::NoNtlm { side: Side::Client }), "{error}");
+}
+
+/// As Windows' client where a Kerberos ticket is at hand: Kerberos is its first choice, NTLM its second.
+#[tokio::test]
+async fn a_client_that_prefers_kerberos_is_asked_for_ntlm_and_must_sign_its_list() {
+    for signs in [true, false] {
+        let (accepted, ()) = accepting(KEY, &right(), async |mut stream: DuplexStream| {
+            let client = prefers_kerberos(&mut stream, signs);
+            assert_eq!(client.await.is_some(), signs);
+        })
+        .await;
+        match accepted {
+            Ok(accepted) => assert!(signs && accepted.mechanism == Mechanism::SpnegoNtlm),
+            Err(error) => assert!(!signs && error.to_string().contains("sent no mechListMIC"), "{error}"),
+        }
+    }
+}
+
+/// `None` when the server refuses it.
+async fn prefers_kerberos(stream: &mut DuplexStream, signs: bool) -> Option<()> {
+    let list = element(
+        SEQUENCE,
+        &hex::decode("06092a864882f71201020206092a864886f712010202060a2b06010401823702020a").unwrap(),
+    );
+    let init = explicit(context(0), SEQUENCE, &element(context(0), &list));
+    let spnego = hex::decode("06062b0601050502").unwrap();
+    let mut client = ntlm::Client::new(&right(), TARGET);
+    let mut tap = Seen::default();
+    let mut server = Conversation::new(Side::Server, stream, &mut tap);
+
+    server.send(&with_token(element(0x60, &[spnego, init].concat()))).await.unwrap();
+    let asked = server.receive().await.unwrap().nego_token.unwrap();
+    // request-mic and NTLM.
+    assert_eq!(hex::encode(&asked), "a1153013a0030a0103a10c060a2b06010401823702020a");
+    let negotiate = client.negotiate().unwrap();
+    server.send(&with_token(response(&negotiate, None))).await.unwrap();
+    let challenge = server.receive().await.unwrap().nego_token.unwrap();
+    let challenge = spnego::Response::decode(&challenge).unwrap().token.unwrap().to_vec();
+    let (authenticate, mut session) = client.authenticate(&challenge).unwrap();
+    let mic = signs.then(|| session.sign_mechanism_list(&list));
+    server.send(&with_token(response(&authenticate, mic.as_ref()))).await.unwrap();
+    let completed = server.receive().await.ok()?.nego_token.unwrap();
+    let mic = spnego::Response::decode(&completed).unwrap().mic.unwrap().to_vec();
+    assert!(session.verifies_mechanism_list(&list, &mic));
+
+    let nonce = Some([7; 32]);
+    let binding = Binding::new(6, KEY, nonce).unwrap();
+    let pub_key_auth = Some(session.seal(&binding.of_client()));
+    server.send(&Message { pub_key_auth, client_nonce: nonce, ..Message::new() }).await.unwrap();
+    let sealed = server.receive().await.unwrap().pub_key_auth.unwrap();
+    assert_eq!(*session.open(&sealed).unwrap(), binding.of_server());
+    let auth_info = Some(session.seal(&ts_credentials::encode(&right())));
+    server.send(&Message { auth_info, ..Message::new() }).await.unwrap();
+    Some(())
+}
+
+fn with_token(token: Vec<u8>) -> Message {
+    Message { nego_token: Some(token), ..Message::new() }
+}
+
+/// A client's NegTokenResp.
+fn response(token: &[u8], mic: Option<&[u8; 16]>) -> Vec<u8> {
+    let mut fields = explicit(context(2), OCTET_STRING, token);
+    if let Some(mic) = mic {
+        fields.extend(explicit(context(3), OCTET_STRING, mic));
+    }
+    explicit(context(1), SEQUENCE, &fields)
 }
