@@ -3,8 +3,9 @@
 
 use crate::support::certificates::{Certificate, certificates};
 use crate::support::left_out::left_out_without;
-use crate::support::peers::{ClientRun, FreeRdp, Shadow, ShadowSecurity, Xfreerdp, Xrdp, XrdpSetup};
+use crate::support::peers::{ClientRun, FreeRdp, Iron, Shadow, ShadowSecurity, Xfreerdp, Xrdp, XrdpSetup};
 use crate::support::rdpscope::{Finished, Rdpscope};
+use ironrdp_pdu::nego::SecurityProtocol;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -255,4 +256,98 @@ fn a_client_that_hangs_over_multitransport_reaches_the_desktop_with_udp_off() {
     assert_eq!(altered.len(), 1, "{session}");
     assert_eq!(altered[0]["structure"], "CS_MULTITRANSPORT", "{session}");
     assert!(session.events_named("multitransport_request").is_empty(), "{session}");
+}
+
+/// The file with the account that rdpscope logs on with, readable by its owner only.
+fn credentials(folder: &Path, password: &str) -> String {
+    use std::os::unix::fs::PermissionsExt as _;
+    let file = folder.join("credentials");
+    std::fs::write(&file, format!("username = test\npassword = {password}\n")).expect("they are written");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("only we may read them");
+    file.to_string_lossy().into_owned()
+}
+
+fn assert_nla_terminated(version: FreeRdp) {
+    let folder = TempDir::new().expect("a temporary folder is made");
+    let account = credentials(folder.path(), "Right-1234");
+    let arguments = ["--cert", "fresh", "--nla", "terminate", "--credentials", &account];
+    let Some((run, finished)) = nla(version, ShadowSecurity::Nla, &["/sec:nla"], &arguments) else { return };
+    assert!(run.active, "{}\n{}", run.tail(), finished.stderr);
+    let session = finished.session();
+    session.assert_reached(&["tcp", "x224", "tls", "credssp"]);
+    session.assert_reached(&INNER_PHASES);
+    let ends: Vec<_> = session
+        .events_named("credssp_terminated")
+        .iter()
+        .map(|event| (event["leg"].as_str(), event["succeeded"].as_bool()))
+        .collect();
+    assert_eq!(ends, [(Some("server"), Some(true)), (Some("client"), Some(true))], "{session}");
+}
+
+#[test]
+fn rdpscope_logs_on_by_itself_on_both_legs() {
+    assert_nla_terminated(FreeRdp::Two);
+}
+
+#[test]
+fn rdpscope_logs_on_by_itself_on_both_legs_with_freerdp3() {
+    assert_nla_terminated(FreeRdp::Three);
+}
+
+#[test]
+fn a_server_that_refuses_rdpscopes_logon_is_not_shown_to_the_client_as_open() {
+    let folder = TempDir::new().expect("a temporary folder is made");
+    let account = credentials(folder.path(), "Wrong-5678");
+    let arguments = ["--cert", "fresh", "--nla", "terminate", "--credentials", &account];
+    let Some((run, finished)) = nla(FreeRdp::Two, ShadowSecurity::Nla, &["/sec:nla"], &arguments) else {
+        return;
+    };
+    assert!(!run.active, "{}", run.tail());
+    let session = finished.session();
+    let terminated = session.event("credssp_terminated");
+    assert_eq!(
+        (&terminated["leg"], &terminated["succeeded"]),
+        (&"server".into(), &false.into()),
+        "{session}"
+    );
+    assert!(!session.to_string().contains("Wrong-5678"), "{session}");
+}
+
+/// HYBRID_EX: only an ironrdp server and FreeRDP 3 speak it.
+fn hybrid_ex(arguments: &[&str]) -> Option<(ClientRun, Finished)> {
+    if left_out(&[&Xfreerdp::programs(FreeRdp::Three)]) {
+        return None;
+    }
+    let server = Iron::start(SecurityProtocol::HYBRID_EX, &certificates().signed, "test", "Right-1234");
+    let client = Xfreerdp::new(FreeRdp::Three, &["/sec:ext", RIGHT[0], RIGHT[1]]);
+    let (run, finished) = Trial::new().run(server.address, arguments, |_, port| client.run(port));
+    assert_no_secret(&finished);
+    assert!(run.active, "{}\n{}", run.tail(), finished.stderr);
+    let session = finished.session();
+    assert_eq!(session.summary()["selected_protocol"], "HYBRID_EX", "{session}");
+    session.assert_reached(&["tcp", "x224", "tls", "credssp", "mcs", "channels", "info"]);
+    Some((run, finished))
+}
+
+#[test]
+fn hybrid_ex_works_on_through_the_servers_own_key() {
+    let key = certificates().signed.key_file.to_string_lossy().into_owned();
+    let Some((_, finished)) = hybrid_ex(&["--renew-with", &key]) else { return };
+    let session = finished.session();
+    let result = &session.event("early_user_authorization_result")["result"];
+    assert_eq!(result["name"], "AUTHZ_SUCCESS", "{session}");
+}
+
+#[test]
+fn hybrid_ex_works_where_rdpscope_logs_on_by_itself() {
+    let folder = TempDir::new().expect("a temporary folder is made");
+    let account = credentials(folder.path(), "Right-1234");
+    let arguments = ["--cert", "fresh", "--nla", "terminate", "--credentials", &account];
+    let Some((_, finished)) = hybrid_ex(&arguments) else { return };
+    let session = finished.session();
+    assert_eq!(
+        session.events_named("early_user_authorization_result").len(),
+        2,
+        "one on each leg:\n{session}"
+    );
 }

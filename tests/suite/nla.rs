@@ -7,8 +7,9 @@ use crate::support::scripted::bytes::{HYBRID, connection_confirm, connection_req
 use ironrdp_pdu::nego::SecurityProtocol;
 use rdpscope::intercept::credssp::{
     Accepted, Connected, Credentials, CredsspError, CredsspTap, accept, connect,
-    read_early_user_authorization, send_early_user_authorization, subject_public_key,
+    read_early_user_authorization, send_early_user_authorization,
 };
+use rdpscope::intercept::tls::subject_public_key;
 use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};

@@ -13,7 +13,7 @@ use ironrdp_pdu::rdp::capability_sets::{
 };
 use ironrdp_pdu::rdp::client_info::Credentials;
 use ironrdp_tokio::{LocalTokioFramed, NetworkClient};
-use rdpscope::intercept::credssp::subject_public_key;
+use rdpscope::intercept::tls::subject_public_key;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use std::net::{Ipv4Addr, SocketAddr};
