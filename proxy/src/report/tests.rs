@@ -216,7 +216,12 @@ fn healthy(session: &str, target: &str) -> Vec<Line> {
     }
     let up: u64 = 48_210;
     script
-        .inferred(3_262_000, Server, Phase::Credssp, Detail::EarlyUserAuthorizationResult { length: 4, result: None })
+        .inferred(
+            3_262_000,
+            Server,
+            Phase::Credssp,
+            Detail::EarlyUserAuthorizationResult { length: 4, result: None },
+        )
         .sized(3_263_000, Client, Phase::Mcs, &["connect_initial"])
         .sized(3_281_000, Server, Phase::Mcs, &["connect_response"])
         .sized(
@@ -418,7 +423,7 @@ fn two_sessions_at_once() {
     }
     lines.sort_by_key(|(now, ..)| *now);
     for (_, session, line) in &lines {
-        let Shown { progress, result } = screen.line(session, line);
+        let Shown { progress, result, .. } = screen.line(session, line);
         shown.extend(progress);
         shown.extend(result.map(|verdict| format!("\n{verdict}\n")));
     }
