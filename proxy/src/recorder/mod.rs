@@ -235,7 +235,9 @@ impl Writer {
         for session in changed {
             let Some(trace) = self.files.get_mut(&session) else { continue };
             text.clear();
-            trace.pending.drain(..).for_each(|pending| text.extend_from_slice(&pending));
+            for pending in std::mem::take(&mut trace.pending) {
+                text.extend_from_slice(&pending);
+            }
             let written = trace.file.write_all(&text);
             if trace.ended || written.is_err() {
                 self.files.remove(&session);
