@@ -2,14 +2,24 @@
 
 use super::output::Output;
 use crate::recorder::{SessionId, TraceFolder, Watcher};
-use crate::report::{Screen, Style};
+use crate::report::{MOST_FOLLOWED, Screen, Style};
 use crate::trace::Line;
 use serde::Serialize;
 
-/// Shows every session's lines.
+/// Shows every session's lines. What goes to one stream without anything between for the other is written at once.
 pub(super) struct Console {
     output: Output,
     screen: Screen,
+    held: String,
+    held_for: Stream,
+}
+
+/// Where a text goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stream {
+    Progress,
+    Result,
+    Json,
 }
 
 /// A line of a trace together with the session it belongs to.
@@ -30,33 +40,64 @@ impl Console {
             ascii: output.ascii,
         };
         let traces = folder.map(|folder| folder.path().to_owned());
-        Console { output, screen: Screen::new(style, traces) }
+        let screen = Screen::new(style, traces);
+        Console { output, screen, held: String::new(), held_for: Stream::Progress }
+    }
+
+    fn say(&mut self, stream: Stream, text: &str) {
+        if stream != self.held_for {
+            self.flush();
+            self.held_for = stream;
+        }
+        self.held.push_str(text);
+        self.held.push('\n');
     }
 }
 
 impl Watcher for Console {
+    fn most_followed(&self) -> usize {
+        if self.output.json { usize::MAX } else { MOST_FOLLOWED }
+    }
+
     fn line(&mut self, session: &SessionId, line: &Line) {
         if self.output.json {
             // The first line names its session by itself.
             let session = (!matches!(line, Line::Trace(_))).then_some(&**session);
-            self.output.json_line(&SessionLine { line, session });
+            // Serialising these types into memory cannot fail.
+            let json = serde_json::to_string(&SessionLine { line, session }).unwrap_or_default();
+            self.say(Stream::Json, &json);
         }
         if self.output.json && self.output.quiet {
             return;
         }
         let shown = self.screen.line(session, line);
         if let Some(progress) = shown.progress {
-            self.output.progress(&progress);
+            self.say(Stream::Progress, &progress);
         }
-        if let Some(result) = shown.result {
-            // Set apart on a terminal; where standard output goes to a file, the answer is its first line.
-            self.output.progress("");
-            self.output.result(&result);
-            self.output.progress("");
+        match shown.result {
+            Some(result) if shown.in_crowd => self.say(Stream::Result, &result),
+            Some(result) => {
+                // Set apart on a terminal; where standard output goes to a file, the answer is its first line.
+                self.say(Stream::Progress, "");
+                self.say(Stream::Result, &result);
+                self.say(Stream::Progress, "");
+            }
+            None => {}
+        }
+    }
+
+    fn flush(&mut self) {
+        let held = std::mem::take(&mut self.held);
+        let Some(text) = held.strip_suffix('\n') else { return };
+        match self.held_for {
+            Stream::Progress => self.output.progress(text),
+            Stream::Result => self.output.result(text),
+            Stream::Json => self.output.json_text(text),
         }
     }
 
     fn notice(&mut self, text: &str) {
+        self.flush();
         self.output.error(text);
     }
 }

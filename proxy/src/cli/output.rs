@@ -83,12 +83,16 @@ impl Output {
 
     /// A result, for programs; nothing without `--json`.
     pub(super) fn json_line(&self, value: &impl Serialize) {
-        if !self.json {
-            return;
-        }
         // Serialising our own types into memory cannot fail.
         if let Ok(line) = serde_json::to_string(value) {
-            write_line(&mut std::io::stdout().lock(), &line);
+            self.json_text(&line);
+        }
+    }
+
+    /// The same, already written out; several lines have their line ends between them.
+    pub(super) fn json_text(&self, lines: &str) {
+        if self.json {
+            write_line(&mut std::io::stdout().lock(), lines);
         }
     }
 
@@ -129,7 +133,8 @@ fn terminal_width() -> usize {
     DEFAULT_WIDTH
 }
 
-/// A reader that has gone away (a closed pipe) is not our user's problem.
+/// In one piece, so that lines of several programs on one terminal stay whole. A reader that has gone away (a closed
+/// pipe) is not our user's problem.
 fn write_line(to: &mut impl Write, line: &str) {
-    let _ = writeln!(to, "{line}").and_then(|()| to.flush());
+    let _ = to.write_all(format!("{line}\n").as_bytes()).and_then(|()| to.flush());
 }

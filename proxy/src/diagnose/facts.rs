@@ -223,6 +223,9 @@ impl<'a> Facts<'a> {
     /// `text` with the session's names in the place of `{target}`, `{host}`, `{port}`, `{server}` (the address
     /// that was connected) and `{thumbprint}`.
     pub fn fill(&self, text: &str) -> String {
+        if !text.contains('{') {
+            return text.to_owned();
+        }
         let thumbprint =
             self.tls.certificate.as_ref().map(|certificate| certificate.leaf.sha1.to_uppercase());
         text.replace("{target}", or_else(&self.target, "TARGET"))

@@ -8,59 +8,127 @@ pub use folder::{FolderError, TraceFolder};
 pub use session_trace::{SessionTrace, TraceStart};
 
 use crate::trace::Line;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// Batches of lines that may wait. A batch is what one read brought, a few lines; 2,000 sessions that open at once
 /// fit, and a full queue holds some 16 MiB.
 const QUEUE_LENGTH: usize = 16 * 1024;
 
-/// So many batches at once show that many sessions are busy.
-const BUSY_BATCHES: usize = 32;
-/// How long the recorder then lets more of them gather: one write serves them all. A crash loses no more than this.
-const GATHERING: Duration = Duration::from_millis(2);
+/// So many batches within [`BUSY_WINDOW`] show that many sessions begin at once; one that begins alone brings some 15.
+const BUSY_BATCHES: usize = 64;
+/// The time in which batches are counted.
+const BUSY_WINDOW: Duration = Duration::from_millis(20);
+/// How long a busy recorder lets batches gather: one write serves them all. A crash loses no more than this.
+const GATHERING: Duration = Duration::from_millis(10);
 
 /// The session's id: the name of its folder.
 pub type SessionId = Arc<str>;
 
-/// Sees every line that is recorded, in order.
+/// Sees the lines that are recorded, in order.
 pub trait Watcher: Send {
+    /// So many sessions at once are shown line by line; of those that begin beside so many others only the verdict and
+    /// the end, because each line that is shown costs more than the one that is written.
+    fn most_followed(&self) -> usize;
     /// One line of one session.
     fn line(&mut self, session: &SessionId, line: &Line);
     /// Something to say that belongs to no line.
     fn notice(&mut self, text: &str);
+    /// For now there is nothing more: what was held back to be shown together is due.
+    fn flush(&mut self) {}
 }
 
 /// Lines of one session that belong together.
 struct Batch {
     session: SessionId,
+    /// As they stand in the file. Written out by the thread that saw them, so that what they are made of need not be
+    /// copied, nor freed by another thread than the one that made it.
+    text: Vec<u8>,
+    /// For the watcher.
     lines: Vec<Line>,
+    is_first: bool,
+    is_last: bool,
 }
 
 /// The way to the recorder; cheap to clone.
 #[derive(Clone)]
 pub struct RecorderHandle {
     sender: mpsc::Sender<Batch>,
+    writes: bool,
+    most_followed: usize,
+    followed: Arc<AtomicUsize>,
+}
+
+/// A session's way to the recorder. Gone, it makes room for another that is followed.
+struct SessionHandle {
+    session: SessionId,
+    recorder: RecorderHandle,
+    is_followed: bool,
+}
+
+thread_local! {
+    static TEXT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 impl RecorderHandle {
-    /// Hands lines over without waiting; gives them back when the queue is full.
-    fn offer(&self, session: &SessionId, lines: Vec<Line>) -> Result<(), Vec<Line>> {
-        self.sender
-            .try_send(Batch { session: session.clone(), lines })
-            .map_err(|error| error.into_inner().lines)
+    fn session(self, session: SessionId) -> SessionHandle {
+        let is_followed = self.followed.fetch_add(1, Ordering::Relaxed) < self.most_followed;
+        SessionHandle { session, recorder: self, is_followed }
+    }
+}
+
+impl SessionHandle {
+    /// Hands lines over without waiting; false when the queue is full.
+    fn offer(&self, lines: &[Line]) -> bool {
+        let batch = self.batch(lines);
+        let is_empty = batch.text.is_empty() && batch.lines.is_empty();
+        is_empty || self.recorder.sender.try_send(batch).is_ok()
     }
 
     /// Hands lines over and waits for room: for the end of a session, when there is nothing left to delay.
-    async fn deliver(&self, session: &SessionId, lines: Vec<Line>) {
+    async fn deliver(&self, lines: &[Line]) {
         // The recorder outlives the sessions; without it there is nobody to tell.
-        let _ = self.sender.send(Batch { session: session.clone(), lines }).await;
+        let _ = self.recorder.sender.send(self.batch(lines)).await;
     }
+
+    fn batch(&self, lines: &[Line]) -> Batch {
+        let is_for_watcher =
+            |line: &&Line| self.is_followed || matches!(line, Line::Verdict(_) | Line::End(_));
+        Batch {
+            session: self.session.clone(),
+            text: if self.recorder.writes { text(lines) } else { Vec::new() },
+            lines: lines.iter().filter(is_for_watcher).cloned().collect(),
+            is_first: matches!(lines.first(), Some(Line::Trace(_))),
+            is_last: matches!(lines.last(), Some(Line::End(_))),
+        }
+    }
+}
+
+impl Drop for SessionHandle {
+    fn drop(&mut self) {
+        self.recorder.followed.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// `lines` as they stand in the file.
+fn text(lines: &[Line]) -> Vec<u8> {
+    TEXT.with_borrow_mut(|text| {
+        text.clear();
+        for line in lines {
+            // Serialising these types into memory cannot fail.
+            if serde_json::to_writer(&mut *text, line).is_ok() {
+                text.push(b'\n');
+            }
+        }
+        text.clone()
+    })
 }
 
 /// The recorder's thread.
@@ -73,10 +141,12 @@ impl Recorder {
     /// Starts it. Without a `folder` nothing is written, but `watcher` still sees everything.
     pub fn start(folder: Option<TraceFolder>, watcher: Box<dyn Watcher>) -> std::io::Result<Recorder> {
         let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
+        let (writes, most_followed) = (folder.is_some(), watcher.most_followed());
         let writer = Writer { folder, watcher, files: HashMap::new(), complained: false };
         let thread =
             std::thread::Builder::new().name("recorder".to_owned()).spawn(move || writer.run(receiver))?;
-        Ok(Recorder { handle: Some(RecorderHandle { sender }), thread: Some(thread) })
+        let handle = RecorderHandle { sender, writes, most_followed, followed: Arc::default() };
+        Ok(Recorder { handle: Some(handle), thread: Some(thread) })
     }
 
     /// The way to it.
@@ -94,6 +164,30 @@ impl Recorder {
     }
 }
 
+/// How many batches came lately.
+struct Pace {
+    window_began: Instant,
+    /// In the window before and in this one.
+    counts: [usize; 2],
+}
+
+impl Pace {
+    fn new(now: Instant) -> Pace {
+        Pace { window_began: now, counts: [0, 0] }
+    }
+
+    /// Counts `batches` and answers whether there are many.
+    fn is_busy(&mut self, now: Instant, batches: usize) -> bool {
+        let since = now.saturating_duration_since(self.window_began);
+        if since >= BUSY_WINDOW {
+            let before = if since < 2 * BUSY_WINDOW { self.counts[1] } else { 0 };
+            *self = Pace { window_began: now, counts: [before, 0] };
+        }
+        self.counts[1] += batches;
+        self.counts.iter().any(|count| *count >= BUSY_BATCHES)
+    }
+}
+
 struct Writer {
     folder: Option<TraceFolder>,
     watcher: Box<dyn Watcher>,
@@ -104,22 +198,24 @@ struct Writer {
 /// A session's open trace.
 struct TraceFile {
     file: File,
-    /// Lines that are not written yet.
-    pending: Vec<u8>,
+    /// Text that is not written yet.
+    pending: Vec<Vec<u8>>,
     ended: bool,
 }
 
 impl Writer {
     fn run(mut self, mut receiver: mpsc::Receiver<Batch>) {
         let mut batches = Vec::new();
+        let mut pace = Pace::new(Instant::now());
         while receiver.blocking_recv_many(&mut batches, QUEUE_LENGTH) > 0 {
-            let is_busy = batches.len() >= BUSY_BATCHES;
-            self.write(&batches);
+            let is_busy = pace.is_busy(Instant::now(), batches.len());
+            self.write(&mut batches);
             for batch in batches.drain(..) {
                 for line in &batch.lines {
                     self.watcher.line(&batch.session, line);
                 }
             }
+            self.watcher.flush();
             if is_busy {
                 std::thread::sleep(GATHERING);
             }
@@ -128,8 +224,9 @@ impl Writer {
 
     /// One write for each session that has something new: what was seen is with the system at once, whatever happens
     /// to this process.
-    fn write(&mut self, batches: &[Batch]) {
+    fn write(&mut self, batches: &mut [Batch]) {
         let mut changed = Vec::new();
+        let mut text = Vec::new();
         for batch in batches {
             if self.gather(batch) {
                 changed.push(batch.session.clone());
@@ -137,7 +234,11 @@ impl Writer {
         }
         for session in changed {
             let Some(trace) = self.files.get_mut(&session) else { continue };
-            let written = trace.file.write_all(&std::mem::take(&mut trace.pending));
+            text.clear();
+            for pending in std::mem::take(&mut trace.pending) {
+                text.extend_from_slice(&pending);
+            }
+            let written = trace.file.write_all(&text);
             if trace.ended || written.is_err() {
                 self.files.remove(&session);
             }
@@ -148,9 +249,9 @@ impl Writer {
     }
 
     /// Adds the batch to what its session's file is to get; true where that was nothing before.
-    fn gather(&mut self, batch: &Batch) -> bool {
+    fn gather(&mut self, batch: &mut Batch) -> bool {
         let Some(folder) = &self.folder else { return false };
-        if let Some(Line::Trace(_)) = batch.lines.first() {
+        if batch.is_first {
             match folder.create_session(&batch.session) {
                 Ok(file) => {
                     let trace = TraceFile { file, pending: Vec::new(), ended: false };
@@ -164,13 +265,8 @@ impl Writer {
         }
         let Some(trace) = self.files.get_mut(&batch.session) else { return false };
         let is_first = trace.pending.is_empty();
-        for line in &batch.lines {
-            // Serialising these types into memory cannot fail.
-            if serde_json::to_writer(&mut trace.pending, line).is_ok() {
-                trace.pending.push(b'\n');
-            }
-            trace.ended |= matches!(line, Line::End(_));
-        }
+        trace.pending.push(std::mem::take(&mut batch.text));
+        trace.ended |= batch.is_last;
         is_first
     }
 
@@ -191,3 +287,6 @@ impl Writer {
         self.complained = true;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! One session's record while it grows: in memory for the verdict, and line by line to the recorder.
 
-use super::{RecorderHandle, SessionId};
+use super::{RecorderHandle, SessionHandle, SessionId};
 use crate::observe::Timeline;
 use crate::trace::{Detail, Event, Header, Leg, Line, Micros, Phase, Record, SCHEMA_VERSION, Side};
 use std::time::Instant;
@@ -8,6 +8,8 @@ use std::time::Instant;
 /// Events of one session kept in memory for its verdict. A session has some dozens; a peer that makes more of them
 /// fills its trace on disk, not our memory.
 const MOST_EVENTS: usize = 4096;
+/// Events that every session has room for from the start.
+const USUAL_EVENTS: usize = 16;
 
 /// What a session's first line says.
 #[derive(Debug, Clone)]
@@ -30,11 +32,11 @@ pub struct SessionTrace {
     began: Instant,
     timeline: Timeline,
     record: Record,
-    recorder: Option<RecorderHandle>,
+    recorder: Option<SessionHandle>,
     /// Lines that the recorder could not take since the last that it did.
     dropped: u64,
-    /// The first line, where the recorder could not take it yet: without it there is no file for the others.
-    unsent_header: Option<Line>,
+    /// The recorder could not take the first line yet: without it there is no file for the others.
+    is_header_due: bool,
 }
 
 impl SessionTrace {
@@ -48,19 +50,21 @@ impl SessionTrace {
             settings: start.settings,
             started: start.started.to_string(),
         };
-        let mut trace = SessionTrace {
+        let recorder = recorder.map(|recorder| recorder.session(start.id.clone()));
+        let header = Line::Trace(header);
+        let is_header_due =
+            recorder.as_ref().is_some_and(|recorder| !recorder.offer(std::slice::from_ref(&header)));
+        let mut record = Record { events: Vec::with_capacity(USUAL_EVENTS), ..Record::default() };
+        record.push(header);
+        SessionTrace {
             id: start.id,
             began: start.began,
             timeline: Timeline::default(),
-            record: Record::default(),
+            record,
             recorder,
             dropped: 0,
-            unsent_header: None,
-        };
-        trace.record.push(Line::Trace(header.clone()));
-        trace.unsent_header = Some(Line::Trace(header));
-        trace.hand_over(Vec::new());
-        trace
+            is_header_due,
+        }
     }
 
     /// The session's id.
@@ -113,61 +117,61 @@ impl SessionTrace {
         self.lines(lines);
     }
 
-    /// Every fact is there: hands the summary over.
+    /// Every fact is there: hands the summary over. From here on it is in the record.
     pub fn summarise(&mut self) {
-        let summary = self.timeline.summary().clone();
+        let summary = std::mem::take(self.timeline.summary_mut());
         self.lines(vec![Line::Summary(Box::new(summary))]);
     }
 
     /// Hands the last lines over and waits until there is room for them; answers with the whole record.
-    pub async fn conclude(mut self, lines: Vec<Line>) -> Record {
-        self.keep(&lines);
-        let mut lines = self.with_gap(lines);
-        lines.splice(0..0, self.unsent_header.take());
+    pub async fn conclude(mut self, mut lines: Vec<Line>) -> Record {
+        let due = self.due();
+        let count = due.len();
+        lines.splice(0..0, due);
         if let Some(recorder) = self.recorder.take() {
-            recorder.deliver(&self.id, lines).await;
+            recorder.deliver(&lines).await;
         }
+        self.keep(lines.into_iter().skip(count));
         self.record
     }
 
     /// Lines of any kind, in their order.
     pub fn lines(&mut self, lines: Vec<Line>) {
-        self.keep(&lines);
-        self.hand_over(lines);
+        if let Some(recorder) = &self.recorder {
+            let is_taken = if self.dropped == 0 && !self.is_header_due {
+                recorder.offer(&lines)
+            } else {
+                recorder.offer(&[self.due(), lines.clone()].concat())
+            };
+            if is_taken {
+                (self.dropped, self.is_header_due) = (0, false);
+            } else {
+                self.dropped += lines.len() as u64;
+            }
+        }
+        self.keep(lines.into_iter());
     }
 
-    fn keep(&mut self, lines: &[Line]) {
+    fn keep(&mut self, lines: impl Iterator<Item = Line>) {
         for line in lines {
             let is_event = matches!(line, Line::Event(_));
             if !is_event || self.record.events.len() < MOST_EVENTS {
-                self.record.push(line.clone());
+                self.record.push(line);
             }
         }
     }
 
-    fn hand_over(&mut self, lines: Vec<Line>) {
-        let count = lines.len() as u64;
-        let mut lines = self.with_gap(lines);
-        lines.splice(0..0, self.unsent_header.take());
-        let Some(recorder) = &self.recorder else { return };
-        match recorder.offer(&self.id, lines) {
-            Ok(()) => self.dropped = 0,
-            Err(lost) => {
-                self.unsent_header = lost.into_iter().next().filter(|line| matches!(line, Line::Trace(_)));
-                self.dropped += count;
-            }
-        }
-    }
-
-    /// Puts the confession of lost lines before the next that get through.
-    fn with_gap(&self, mut lines: Vec<Line>) -> Vec<Line> {
+    /// What must stand before the next lines that get through: the header, and the confession of lost lines.
+    fn due(&self) -> Vec<Line> {
+        let header = self.record.header.clone().filter(|_| self.is_header_due);
+        let mut due: Vec<Line> = header.map(Line::Trace).into_iter().collect();
         if self.dropped > 0 {
             let phase = self.timeline.current().unwrap_or(Phase::Tcp);
             let t_us = self.at(Instant::now());
             let detail = Detail::TraceIncomplete { dropped: self.dropped };
             let gap = Event { t_us, leg: Leg::Proxy, from: None, phase, inferred: false, detail };
-            lines.insert(0, Line::Event(gap));
+            due.push(Line::Event(gap));
         }
-        lines
+        due
     }
 }

@@ -58,7 +58,7 @@ pub enum Ending {
 /// What a session came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PumpEnd {
-    /// Both directions ended.
+    /// Both directions ended: the caller closes both sockets, which passes the last FIN on.
     Finished,
     /// A side was reset: the caller resets both sockets.
     Reset,
@@ -100,6 +100,7 @@ pub async fn pump(client: &mut TcpStream, server: &mut TcpStream, tap: &mut impl
     if ended.end == Some(FlowEnd::Reset) {
         return PumpEnd::Reset;
     }
+    open.is_last = ended.end == Some(FlowEnd::Finished);
     open.source_is_gone = ended.end == Some(FlowEnd::SinkGone);
     let end = tokio::select! {
         end = rest_of(open, tap) => end,
@@ -149,7 +150,7 @@ async fn reset_of(_source: &ReadHalf<'_>) {
 /// What ended a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FlowEnd {
-    /// The source sent FIN and it was passed on.
+    /// The source sent FIN and it was passed on, or will be when the sockets are closed.
     Finished,
     /// The source was reset.
     Reset,
@@ -171,6 +172,8 @@ struct Flow<'a> {
     reads: u64,
     /// The source sent FIN; it is still to be passed on.
     finishing: bool,
+    /// The other direction has ended with FIN: closing the sink's socket is all that is left to do.
+    is_last: bool,
     /// Writing to our source failed: its end is a reset, even where the system reports a plain end of file.
     source_is_gone: bool,
     end: Option<FlowEnd>,
@@ -188,6 +191,7 @@ impl<'a> Flow<'a> {
             calm_reads: 0,
             reads: 0,
             finishing: false,
+            is_last: false,
             source_is_gone: false,
             end: None,
         }
@@ -208,6 +212,9 @@ impl<'a> Flow<'a> {
         for _ in 0..READS_PER_TURN {
             if ready!(self.poll_flush(cx)).is_err() {
                 return Poll::Ready(FlowEnd::SinkGone);
+            }
+            if self.finishing && self.is_last {
+                return Poll::Ready(FlowEnd::Finished);
             }
             if self.finishing {
                 return match ready!(Pin::new(&mut self.sink).poll_shutdown(cx)) {

@@ -22,6 +22,8 @@ use tokio::sync::watch;
 
 /// Bytes read from the client before the server is connected; a connection request has at most 260.
 const FIRST_BYTES: usize = 16 * 1024;
+/// Room for one of them, so that it is read at once.
+const USUAL_FIRST_BYTES: usize = 512;
 
 /// Where sessions go.
 #[derive(Debug, Clone)]
@@ -299,12 +301,12 @@ async fn serve(
 /// Reaches the server while the client already speaks: the server, where it could be reached, and what the client has
 /// said so far. The error is how the client went away before.
 async fn meet(
-    client: &TcpStream,
+    client: &mut TcpStream,
     route: &Route,
     session: &SharedSession,
     tap: &mut SessionTap<'_>,
 ) -> Result<(Option<TcpStream>, Vec<u8>), Ending> {
-    let mut first = Vec::new();
+    let mut first = Vec::with_capacity(USUAL_FIRST_BYTES);
     let connected = tokio::select! {
         connected = reach(route, session) => connected,
         ending = listen_ahead(client, &mut first, tap) => return Err(ending),
@@ -314,19 +316,18 @@ async fn meet(
 
 /// Reads what the client sends while the server is being connected, so that it is seen at its time. Comes back only
 /// when the client has gone.
-async fn listen_ahead(client: &TcpStream, first: &mut Vec<u8>, tap: &mut SessionTap<'_>) -> Ending {
+async fn listen_ahead(client: &mut TcpStream, first: &mut Vec<u8>, tap: &mut SessionTap<'_>) -> Ending {
+    use tokio::io::AsyncReadExt;
+    let (mut reader, _) = client.split();
     loop {
         if first.len() >= FIRST_BYTES {
             std::future::pending::<()>().await;
         }
-        if client.readable().await.is_err() {
-            return Ending::Reset;
-        }
         let before = first.len();
-        match client.try_read_buf(first) {
+        match reader.read_buf(first).await {
             Ok(0) => return Ending::Fin,
             Ok(_) => tap.data(Instant::now(), Side::Client, &first[before..]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return Ending::Reset,
         }
     }

@@ -4,7 +4,6 @@
 use super::session::Surroundings;
 use super::{listener::Shared, session};
 use crate::recorder::{SessionId, SessionTrace, TraceStart};
-use crate::trace::Record;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -64,23 +63,17 @@ impl Worker {
             tokio::select! {
                 (stream, peer, permit) = accept(&listener, &self.shared) => {
                     self.report(Report::Began);
-                    sessions.spawn(serve(stream, peer, permit, self.shared.clone(), self.stop.clone()));
+                    // Boxed, because it is large and moved about before it runs.
+                    let session = serve(stream, peer, permit, self.shared.clone(), self.stop.clone());
+                    sessions.spawn(Box::pin(session));
                 }
-                Some(session) = sessions.join_next() => self.concluded(session.ok()),
+                Some(_) = sessions.join_next() => self.report(Report::Concluded),
                 _ = stopped.wait_for(|stop| *stop) => break,
             }
         }
-        while let Some(session) = sessions.join_next().await {
-            self.concluded(session.ok());
+        while sessions.join_next().await.is_some() {
+            self.report(Report::Concluded);
         }
-    }
-
-    /// A session is over; without a record where it panicked.
-    fn concluded(&self, record: Option<Record>) {
-        if let Some(record) = record {
-            (self.shared.concluded)(&record);
-        }
-        self.report(Report::Concluded);
     }
 
     /// Where nobody counts, nobody is woken.
@@ -117,7 +110,7 @@ async fn serve(
     _room: OwnedSemaphorePermit,
     shared: Arc<Shared>,
     stop: watch::Receiver<bool>,
-) -> Record {
+) {
     let start = TraceStart {
         id: SessionId::from(shared.next_session_id()),
         target: shared.settings.route.target.to_string(),
@@ -136,5 +129,6 @@ async fn serve(
         interception: shared.settings.interception.as_deref(),
         knows_command: shared.settings.knows_command,
     };
-    session::run(stream, peer, session, &surroundings, stop).await
+    let record = session::run(stream, peer, session, &surroundings, stop).await;
+    (shared.concluded)(&record);
 }

@@ -16,7 +16,7 @@ mod tests;
 
 pub use layout::Style;
 pub use live::LiveText;
-pub use screen::{Screen, Shown};
+pub use screen::{MOST_FOLLOWED, Screen, Shown};
 
 use crate::trace::{Line, Micros, Phase, Record};
 

@@ -13,10 +13,13 @@ pub struct Shown {
     pub progress: Option<String>,
     /// The verdict and what to do: at the end of a session.
     pub result: Option<String>,
+    /// The result is one line among many like it.
+    pub in_crowd: bool,
 }
 
-/// Sessions that are shown phase by phase at once. Nobody can follow more; of the others only the verdict is shown.
-const MOST_FOLLOWED: usize = 12;
+/// Sessions that are shown phase by phase at once. Nobody can follow more: of those that begin while so many are
+/// live only the verdict is shown.
+pub const MOST_FOLLOWED: usize = 12;
 
 /// The sessions of one run.
 #[derive(Debug)]
@@ -54,8 +57,10 @@ impl Screen {
         }
         if !self.followed.contains_key(session) {
             self.count += 1;
-            if self.followed.len() >= MOST_FOLLOWED {
-                return self.begin_in_crowd(session);
+            let is_beside_others = self.followed.len() + self.crowd.len() >= MOST_FOLLOWED;
+            // Of one whose beginning was kept from us there is nothing but the end to show.
+            if is_beside_others || matches!(line, Line::Verdict(_)) {
+                return self.begin_in_crowd(session, line);
             }
             self.begin(session);
         }
@@ -68,7 +73,7 @@ impl Screen {
             result = live.verdict();
             self.followed.remove(session);
         }
-        Shown { progress, result }
+        Shown { progress, result, in_crowd: false }
     }
 
     fn begin(&mut self, session: &str) {
@@ -81,13 +86,13 @@ impl Screen {
         }
     }
 
-    fn begin_in_crowd(&mut self, session: &str) -> Shown {
+    fn begin_in_crowd(&mut self, session: &str, line: &Line) -> Shown {
         self.crowd.insert(session.to_owned(), self.count);
         let first = !std::mem::replace(&mut self.crowd_explained, true);
         let progress = first.then(|| {
             format!("more than {MOST_FOLLOWED} sessions at once: of the others only the verdicts are shown")
         });
-        Shown { progress, result: None }
+        Shown { progress, ..self.crowd_line(session, self.count, line) }
     }
 
     fn crowd_line(&mut self, session: &str, number: u64, line: &Line) -> Shown {
@@ -95,6 +100,7 @@ impl Screen {
         match line {
             Line::Verdict(verdict) => {
                 let summary = safe::neutralise(&verdict.summary, self.style.ascii);
+                shown.in_crowd = true;
                 shown.result =
                     Some(format!("VERDICT    #{number} {} ({}): {summary}", verdict.id, verdict.confidence));
             }
@@ -124,6 +130,10 @@ mod tests {
         }))
     }
 
+    fn finding() -> Line {
+        Line::Finding(crate::trace::Finding { id: "x".to_owned(), phase: Phase::Tcp, text: String::new() })
+    }
+
     #[test]
     fn of_a_crowd_only_the_verdicts_are_shown() {
         let style = Style { color: false, width: 80, verbose: 0, ascii: true };
@@ -136,14 +146,7 @@ mod tests {
             bytes_down: 0,
         });
         for number in 0..=MOST_FOLLOWED {
-            screen.line(
-                &number.to_string(),
-                &Line::Finding(crate::trace::Finding {
-                    id: "x".to_owned(),
-                    phase: Phase::Tcp,
-                    text: String::new(),
-                }),
-            );
+            screen.line(&number.to_string(), &finding());
         }
         let shown = screen.line(&MOST_FOLLOWED.to_string(), &verdict());
         assert_eq!(shown.progress, None);
@@ -154,5 +157,27 @@ mod tests {
         );
         assert_eq!(screen.line(&MOST_FOLLOWED.to_string(), &end), Shown::default());
         assert!(screen.crowd.is_empty());
+    }
+
+    #[test]
+    fn one_that_begins_beside_a_crowd_belongs_to_it() {
+        let style = Style { color: false, width: 80, verbose: 0, ascii: true };
+        let mut screen = Screen::new(style, None);
+        for number in 0..=MOST_FOLLOWED {
+            screen.line(&number.to_string(), &finding());
+        }
+        screen.followed.remove("0");
+        screen.line("late", &finding());
+        assert!(screen.crowd.contains_key("late"));
+        screen.crowd.clear();
+        screen.line("after", &finding());
+        assert!(screen.followed.contains_key("after"), "the crowd has gone");
+    }
+
+    #[test]
+    fn of_one_that_was_not_followed_the_verdict_is_shown() {
+        let style = Style { color: false, width: 80, verbose: 0, ascii: true };
+        let shown = Screen::new(style, None).line("one", &verdict());
+        assert!(shown.in_crowd && shown.result.unwrap().starts_with("VERDICT    #1 healthy (likely): "));
     }
 }

@@ -425,7 +425,7 @@ fn two_sessions_at_once() {
     }
     lines.sort_by_key(|(now, ..)| *now);
     for (_, session, line) in &lines {
-        let Shown { progress, result } = screen.line(session, line);
+        let Shown { progress, result, .. } = screen.line(session, line);
         shown.extend(progress);
         shown.extend(result.map(|verdict| format!("\n{verdict}\n")));
     }

@@ -1,0 +1,93 @@
+use super::*;
+use crate::trace::{ClosedBy, Confidence, Detail, End, How, Leg, Phase, SCHEMA_VERSION, Verdict, VerdictId};
+use std::sync::Mutex;
+
+/// Remembers what it was shown.
+#[derive(Clone, Default)]
+struct Witness {
+    seen: Arc<Mutex<Vec<(SessionId, Line)>>>,
+}
+
+impl Witness {
+    fn of(&self, session: &str) -> Vec<Line> {
+        let seen = self.seen.lock().unwrap();
+        seen.iter().filter(|(id, _)| &**id == session).map(|(_, line)| line.clone()).collect()
+    }
+}
+
+impl Watcher for Witness {
+    fn most_followed(&self) -> usize {
+        1
+    }
+
+    fn line(&mut self, session: &SessionId, line: &Line) {
+        self.seen.lock().unwrap().push((session.clone(), line.clone()));
+    }
+
+    fn notice(&mut self, text: &str) {
+        panic!("{text}");
+    }
+}
+
+fn begin(id: &str, recorder: &Recorder) -> SessionTrace {
+    let start = TraceStart {
+        id: id.into(),
+        target: "srv10:3389".to_owned(),
+        settings: serde_json::Map::new(),
+        started: jiff::Timestamp::UNIX_EPOCH,
+        began: Instant::now(),
+    };
+    let mut trace = SessionTrace::begin(start, recorder.handle());
+    trace.say(Leg::Server, None, Phase::Tcp, Detail::Connecting { address: "192.0.2.1:3389".to_owned() });
+    trace
+}
+
+fn last_lines() -> Vec<Line> {
+    let verdict = Verdict {
+        id: VerdictId::ClientClosed,
+        confidence: Confidence::Possible,
+        phase: Phase::Tcp,
+        summary: String::new(),
+        evidence: vec![],
+        ruled_out: vec![],
+        alternatives: vec![],
+        next: vec![],
+        fix: vec![],
+    };
+    let end = End { t_us: 1, closed_by: ClosedBy::Client, how: How::Fin, bytes_up: 0, bytes_down: 0 };
+    vec![Line::Verdict(Box::new(verdict)), Line::End(end)]
+}
+
+#[tokio::test]
+async fn what_is_not_followed_is_written_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let traces = TraceFolder::open(folder.path()).unwrap();
+    let witness = Witness::default();
+    let recorder = Recorder::start(Some(traces.clone()), Box::new(witness.clone())).unwrap();
+    let (first, second) = (begin("first", &recorder), begin("second", &recorder));
+    let records = [first.conclude(last_lines()).await, second.conclude(last_lines()).await];
+    begin("third", &recorder).conclude(last_lines()).await;
+    recorder.finish();
+    for (session, record) in ["first", "second"].into_iter().zip(records) {
+        let text = std::fs::read_to_string(traces.trace_path(&session.into())).unwrap();
+        let written: Vec<Line> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(written.len(), 4);
+        assert!(matches!(&written[0], Line::Trace(header) if header.schema == SCHEMA_VERSION));
+        assert_eq!(written.into_iter().collect::<crate::trace::Record>(), record);
+    }
+    assert_eq!(witness.of("first").len(), 4);
+    assert_eq!(witness.of("second"), last_lines());
+    assert_eq!(witness.of("third").len(), 4, "there was room again");
+}
+
+#[test]
+fn one_session_alone_is_written_at_once_and_many_together() {
+    let began = Instant::now();
+    let at = |ms| began + Duration::from_millis(ms);
+    let mut pace = Pace::new(began);
+    assert!(!pace.is_busy(at(1), 15));
+    assert!(pace.is_busy(at(2), BUSY_BATCHES));
+    assert!(pace.is_busy(at(30), 1), "the window before was busy");
+    assert!(!pace.is_busy(at(60), 1));
+    assert!(!pace.is_busy(at(61), 1));
+}
