@@ -299,7 +299,7 @@ fn field<'a>(reader: &mut Reader<'_>, message: &'a [u8]) -> Result<&'a [u8], Mal
         .ok_or_else(|| reader.malformed("a field lies outside the message"))
 }
 
-/// AV pairs (MS-NLMP 2.2.2.1) up to the last; what follows it is padding, which must be zero.
+/// AV pairs (MS-NLMP 2.2.2.1) to the end of `bytes`; padding after the last reads as further ends of the list.
 fn check_av_pairs(bytes: &[u8]) -> Result<(), Malformed> {
     let mut reader = Reader::new("AV_PAIR", bytes);
     while !reader.is_empty() {

@@ -81,7 +81,7 @@ impl Direction {
         };
         Direction {
             signing_key: key(signing),
-            stream: Rc4::new(&*key(sealing)),
+            stream: Rc4::new(&key(sealing)),
             sequence_number: 0,
             encrypts_checksum,
         }
