@@ -133,7 +133,8 @@ fn healthy(facts: &Facts<'_>) -> Option<Conclusion> {
         (Some(ClosedBy::Server), _) => {
             let summary = format!(
                 "The session worked for {up}; then the server ended it in good order, as it does after a logoff; if \
-                 there was another reason, it is not visible."
+                 there was another reason, it is not {}.",
+                if facts.inside.active_is_inferred { "visible" } else { "on the wire" }
             );
             let hasty = facts.inside.active_is_inferred && lasted < SHORT_SESSION_US;
             let confidence = if hasty { Confidence::Possible } else { sure };
@@ -247,6 +248,9 @@ fn client_left(facts: &Facts<'_>, phase: Phase) -> String {
         Phase::Tls if facts.tls.complete.is_some() => {
             "The client left some time after the TLS handshake; what was said inside TLS is not visible.".to_owned()
         }
+        Phase::Credssp if facts.logon.is_visible() => {
+            "The client left during network level authentication (NLA); the server gave no status.".to_owned()
+        }
         Phase::Credssp => "The client left during network level authentication (NLA); the status that would say why \
                            is inside TLS."
             .to_owned(),
@@ -259,6 +263,9 @@ fn server_closed(facts: &Facts<'_>) -> Conclusion {
     let phase = facts.stopped_in();
     let how = ended(facts.ending.how);
     let summary = match phase {
+        Phase::Credssp if facts.logon.is_visible() => {
+            format!("The server {how} during network level authentication (NLA) and gave no status.")
+        }
         Phase::Credssp => {
             format!(
                 "The server {how} during network level authentication (NLA); the status that would say why is inside TLS."
