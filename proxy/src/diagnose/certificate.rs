@@ -2,9 +2,9 @@
 
 use super::facts::{CertificateFacts, Facts, NameCheck, Refusal};
 use super::rule::{Conclusion, Remedy, Rule};
+use super::whose::{OTHER_MODE, TRUST_OURS, Whose};
 use super::words::{capital, ended, span};
 use crate::trace::{Confidence, Phase, VerdictId, Where};
-use super::whose::{OTHER_MODE, TRUST_OURS, Whose};
 use rdpscope_certs::inspect::Weakness;
 use rdpscope_certs::mode::Repair;
 
@@ -359,7 +359,9 @@ fn name_mismatch(facts: &Facts<'_>) -> Option<Conclusion> {
     let names = certificate.names();
     let fault = match dialled.is_stated {
         true => format!("the client asks for {asked}; the certificate is for {names}"),
-        false => format!("the client names no server in TLS and reached {asked}; the certificate is for {names}"),
+        false => {
+            format!("the client names no server in TLS and reached {asked}; the certificate is for {names}")
+        }
     };
     match certificate.name {
         NameCheck::Differs => {

@@ -33,7 +33,11 @@ impl Confounder {
         } else {
             format!(" Instead: {}.", self.way_round.join("; "))
         };
-        Finding { id: self.id.to_owned(), phase: self.phase, text: format!("Confounder: {}{round}", self.text) }
+        Finding {
+            id: self.id.to_owned(),
+            phase: self.phase,
+            text: format!("Confounder: {}{round}", self.text),
+        }
     }
 }
 
@@ -71,7 +75,8 @@ fn prompt(facts: &Facts<'_>) -> Option<Confounder> {
         id: "confounder-prompt",
         t_us: facts.ending.t_us,
         phase: facts.stopped_in(),
-        text: "The client cut this connection to ask its user something: how far it got says nothing.".to_owned(),
+        text: "The client cut this connection to ask its user something: how far it got says nothing."
+            .to_owned(),
         way_round: vec!["count only the connection after it".to_owned()],
     })
 }
@@ -139,7 +144,9 @@ pub(super) fn service_of_proxy<'a>(facts: &Facts<'a>) -> Option<Seen<&'a str>> {
     facts.logon.service.filter(|service| {
         let host = service.what.split_once('/').map_or(service.what, |(_, host)| host);
         let host = match host.rsplit_once(':') {
-            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.contains(':') => name,
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.contains(':') => {
+                name
+            }
             _ => host,
         };
         is_proxys_own(host, facts.network.local)
@@ -196,7 +203,8 @@ fn unknown_authority(facts: &Facts<'_>) -> Option<Confounder> {
 
 fn differences(facts: &Facts<'_>) -> Option<Confounder> {
     let presented = facts.tls.presented.as_ref().filter(|presented| !presented.differences.is_empty())?;
-    let is_copy = facts.whose(Repair::Names) == Whose::Mirrored || facts.whose(Repair::Dates) == Whose::Mirrored;
+    let is_copy =
+        facts.whose(Repair::Names) == Whose::Mirrored || facts.whose(Repair::Dates) == Whose::Mirrored;
     is_copy.then(|| Confounder {
         id: "confounder-mirror-differs",
         t_us: presented.certificate.t_us,

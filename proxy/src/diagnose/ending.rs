@@ -210,7 +210,14 @@ fn client_closed(facts: &Facts<'_>) -> Conclusion {
     let confidence = if by_client { Confidence::Likely } else { Confidence::Possible };
     let conclusion = Conclusion::new(confidence, phase, summary).seen(facts.ending.t_us, who_ended(facts));
     let nla_was_answered = by_client && phase == Phase::Credssp && facts.inside.credssp.is_some();
-    if nla_was_answered { conclusion.or_possibly(INSIDE_NLA) } else { conclusion }
+    if nla_was_answered { look_inside(conclusion.or_possibly(INSIDE_NLA), facts) } else { conclusion }
+}
+
+/// Proposes what would show the status of NLA that TLS hides.
+fn look_inside(conclusion: Conclusion, facts: &Facts<'_>) -> Conclusion {
+    conclusion
+        .try_next(facts.fill("rdpscope proxy {target} --renew-with SERVER.pfx --ca-out ca.pem"))
+        .try_next(facts.fill("rdpscope proxy {target} --cert mirror --nla terminate"))
 }
 
 /// Nobody but rdpscope, or the end of the capture, ended it: neither side did anything wrong.
@@ -295,7 +302,8 @@ fn server_closed(facts: &Facts<'_>) -> Conclusion {
     let conclusion = match facts.inside.credssp {
         Some(turn) if phase == Phase::Credssp => {
             let (number, from) = turn.what;
-            conclusion.seen(turn.t_us, format!("the last NLA message is number {number}, from the {from}"))
+            let text = format!("the last NLA message is number {number}, from the {from}");
+            look_inside(conclusion.seen(turn.t_us, text), facts)
         }
         _ => conclusion,
     };

@@ -103,10 +103,7 @@ pub(super) const EXCLUSIONS: &[Exclusion] = &[
         holds: |facts| went_on_with(facts, Repair::Usage),
         causes: &[VerdictId::CertificateWrongUsage],
     },
-    Exclusion {
-        holds: |facts| went_on_with(facts, Repair::Strength),
-        causes: &[VerdictId::CertificateWeak],
-    },
+    Exclusion { holds: |facts| went_on_with(facts, Repair::Strength), causes: &[VerdictId::CertificateWeak] },
     Exclusion {
         holds: |facts| went_on_with(facts, Repair::Issuer),
         causes: &[
@@ -151,7 +148,9 @@ fn is_in_its_period(facts: &Facts<'_>) -> bool {
     let valid = facts.shown().and_then(|certificate| certificate.validity());
     // A client that complains all the same has another clock.
     let client_complains = matches!(facts.refusal(), Some(Refusal::Alert { description: 45, .. }));
-    facts.sees_the_servers(Repair::Dates) && matches!(valid, Some(Validity::Valid { .. })) && !client_complains
+    facts.sees_the_servers(Repair::Dates)
+        && matches!(valid, Some(Validity::Valid { .. }))
+        && !client_complains
 }
 
 fn is_past_nla(facts: &Facts<'_>) -> bool {

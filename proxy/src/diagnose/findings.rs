@@ -3,8 +3,8 @@
 use super::facts::{CertificateFacts, Facts};
 use super::network::failed_addresses;
 use super::nla::skew_words;
-use super::{confounders, words::capital};
 use super::words::{SECOND, span};
+use super::{confounders, words::capital};
 use crate::trace::{Finding, Leg, Phase, Side, TcpInfo, VerdictId};
 use crate::wire::tls::DowngradeSentinel;
 use rdpscope_certs::inspect::{Validity, Weakness};
@@ -114,8 +114,7 @@ fn negotiation(facts: &Facts<'_>, findings: &mut Findings) {
         findings.add("confirm-anomaly", Phase::X224, format!("The server's answer is odd: {anomaly}."));
     }
     let selected = confirm.what.selected_protocol_name.as_str();
-    let offered_nla =
-        (facts.offered("HYBRID") || facts.offered("HYBRID_EX")) && facts.stripped_nla.is_none();
+    let offered_nla = (facts.offered("HYBRID") || facts.offered("HYBRID_EX")) && facts.stripped_nla.is_none();
     if offered_nla && matches!(selected, "SSL" | "RDP") && findings.verdict != VerdictId::NlaNotOffered {
         let text = format!(
             "Network level authentication is off: the client offered it and the server chose {selected}."
@@ -212,7 +211,8 @@ fn judged(facts: &Facts<'_>, findings: &mut Findings) {
         findings.add_unless_verdict(VerdictId::CertificateUntrusted, Phase::Tls, text);
     }
     if !judged.name_matches {
-        let names = facts.tls.certificate.as_ref().map_or_else(String::new, |it| format!(" but for {}", it.names()));
+        let names =
+            facts.tls.certificate.as_ref().map_or_else(String::new, |it| format!(" but for {}", it.names()));
         let text = format!("The server's certificate is not for {}{names}.", judged.name);
         findings.add_unless_verdict(VerdictId::CertificateNameMismatch, Phase::Tls, text);
     }
@@ -226,7 +226,8 @@ fn logon(facts: &Facts<'_>, findings: &mut Findings) {
     }
     let Some(challenge) = facts.logon.challenge.map(|challenge| challenge.what) else { return };
     let names = [&challenge.dns_computer, &challenge.netbios_computer];
-    let names: Vec<&str> = names.into_iter().flatten().map(String::as_str).filter(|name| !name.is_empty()).collect();
+    let names: Vec<&str> =
+        names.into_iter().flatten().map(String::as_str).filter(|name| !name.is_empty()).collect();
     let first_label = |name: &str| name.split('.').next().unwrap_or(name).to_ascii_lowercase();
     let is_name = !facts.host.is_empty() && facts.host.parse::<IpAddr>().is_err();
     let is_it = names.iter().any(|name| first_label(name) == first_label(&facts.host));

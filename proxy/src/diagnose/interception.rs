@@ -75,7 +75,9 @@ impl Facts<'_> {
         let offers_suite = client.cipher_suites.iter().any(|suite| suite.id == server.cipher_suite.id);
         match (offers_version, offers_suite) {
             (true, true) => None,
-            (false, _) => Some(format!("the server chose {}, which the client does not offer", server.version)),
+            (false, _) => {
+                Some(format!("the server chose {}, which the client does not offer", server.version))
+            }
             (true, false) => {
                 Some(format!("the server chose {}, which the client does not offer", server.cipher_suite))
             }

@@ -38,16 +38,17 @@ const SECURE_CHANNEL: Remedy = Remedy::command(
     "See whether the server's own account in the domain works; -Repair with an administrator's credentials mends it.",
     "Test-ComputerSecureChannel -Verbose",
 );
-const TICKET: Remedy =
-    Remedy::command(Where::Client, "See whether the client gets a ticket for the server.", "klist get TERMSRV/{host}");
-const KEEP_NLA: &[Remedy] = &[
-    Remedy::by_hand(
-        Where::Client,
-        "There is nothing to mend on the server. Give rdpscope the server's own key with --renew-with, and NLA works \
+const TICKET: Remedy = Remedy::command(
+    Where::Client,
+    "See whether the client gets a ticket for the server.",
+    "klist get TERMSRV/{host}",
+);
+const KEEP_NLA: &[Remedy] = &[Remedy::by_hand(
+    Where::Client,
+    "There is nothing to mend on the server. Give rdpscope the server's own key with --renew-with, and NLA works \
          on; or let it log on by itself with --nla terminate; or leave NLA out with --nla strip, where server and \
          client allow that.",
-    ),
-];
+)];
 const GIVEN_CREDENTIALS: &[Remedy] = &[Remedy::by_hand(
     Where::Client,
     "Let the client use the same user and password that rdpscope was given for --nla terminate.",
@@ -124,11 +125,7 @@ pub(super) const RULES: &[Rule] = &[
                 "Change the password elsewhere, at a computer of the domain or in the web portal: NLA has no way to \
                  do it.",
             ),
-            Remedy::command(
-                Where::Server,
-                "See until when the password is valid.",
-                "net user USER /domain",
-            ),
+            Remedy::command(Where::Server, "See until when the password is valid.", "net user USER /domain",),
         ]
     ),
     status_rule!(
@@ -292,7 +289,11 @@ fn name(status: Status<'_>) -> String {
 
 /// Whose logon the server judged.
 fn whose_logon(facts: &Facts<'_>) -> &'static str {
-    if facts.logon.terminated { "the logon that rdpscope was given for --nla terminate" } else { "the user's logon" }
+    if facts.logon.terminated {
+        "the logon that rdpscope was given for --nla terminate"
+    } else {
+        "the user's logon"
+    }
 }
 
 fn seen_status(conclusion: Conclusion, status: Seen<Status<'_>>) -> Conclusion {
@@ -345,9 +346,10 @@ pub(super) fn skew_words(seconds: i64) -> String {
 /// The server ended CredSSP, or refused every mechanism, without a status.
 fn was_silent(facts: &Facts<'_>) -> bool {
     let logon = &facts.logon;
-    let denied = facts.tls.late_alert.is_some_and(|alert| {
-        alert.what.0 == Side::Server && alert.what.1.description == ALERT_ACCESS_DENIED
-    });
+    let denied = facts
+        .tls
+        .late_alert
+        .is_some_and(|alert| alert.what.0 == Side::Server && alert.what.1.description == ALERT_ACCESS_DENIED);
     let unanswered = logon.last.is_some_and(|last| last.what == Side::Client);
     let is_in_nla = facts.inside.furthest.is_some_and(|furthest| furthest.what == Phase::Credssp);
     let by_server = facts.ended_by(Side::Server) && (unanswered || logon.rejected.is_some());
@@ -381,7 +383,8 @@ fn seen_silence(conclusion: Conclusion, facts: &Facts<'_>) -> Conclusion {
 }
 
 fn silent_refusal(facts: &Facts<'_>) -> Option<Conclusion> {
-    let says_more = is_bound_to_another_key(facts) || only_ntlm_rejected(facts) || versions_apart(facts).is_some();
+    let says_more =
+        is_bound_to_another_key(facts) || only_ntlm_rejected(facts) || versions_apart(facts).is_some();
     if !was_silent(facts) || says_more {
         return None;
     }
@@ -415,8 +418,9 @@ fn own_logon_failed(facts: &Facts<'_>) -> Option<Conclusion> {
             Conclusion::likely(Phase::Credssp, summary)
         }
         Leg::Server | Leg::Proxy => {
-            let summary =
-                format!("The logon that rdpscope was given for --nla terminate failed at the server: {reason}.");
+            let summary = format!(
+                "The logon that rdpscope was given for --nla terminate failed at the server: {reason}."
+            );
             Conclusion::likely(Phase::Credssp, summary)
                 .or_possibly(&[VerdictId::NlaAccountLocked, VerdictId::NlaNoAuthority])
                 .advise(&[LOGON_LOG])
@@ -495,7 +499,8 @@ fn key_binding(facts: &Facts<'_>) -> Option<Conclusion> {
     let summary = "Network level authentication (NLA) is bound to the server's TLS key, and the client was shown \
                    rdpscope's certificate with another one: that is rdpscope's own doing, not a fault of the server.";
     let conclusion = Conclusion::confirmed(Phase::Credssp, summary).advise(KEEP_NLA);
-    let conclusion = conclusion.try_next(facts.fill("rdpscope proxy {target} --renew-with SERVER.pfx --ca-out ca.pem"));
+    let conclusion =
+        conclusion.try_next(facts.fill("rdpscope proxy {target} --renew-with SERVER.pfx --ca-out ca.pem"));
     let conclusion = match facts.presented_us() {
         Some(t_us) => conclusion.seen(t_us, "rdpscope shows the client a certificate with another key"),
         None => conclusion,
@@ -516,7 +521,8 @@ fn only_ntlm_rejected(facts: &Facts<'_>) -> bool {
 fn ntlm_refused(facts: &Facts<'_>) -> Option<Conclusion> {
     let offered = list(facts.logon.offered);
     let conclusion = if let Some((status, confidence)) = status_for(facts, VerdictId::NlaNtlmRefused) {
-        let summary = format!("The server refused a logon by NTLM, and Kerberos was not used ({}).", name(status.what));
+        let summary =
+            format!("The server refused a logon by NTLM, and Kerberos was not used ({}).", name(status.what));
         let conclusion = seen_status(Conclusion::new(confidence, Phase::Credssp, summary), status);
         match confidence {
             Confidence::Confirmed => conclusion,
@@ -528,7 +534,8 @@ fn ntlm_refused(facts: &Facts<'_>) -> Option<Conclusion> {
              and Kerberos was not possible."
         );
         let rejected = facts.logon.rejected.unwrap_or_default();
-        let conclusion = Conclusion::likely(Phase::Credssp, summary).or_possibly(&[VerdictId::NlaLogonFailed]);
+        let conclusion =
+            Conclusion::likely(Phase::Credssp, summary).or_possibly(&[VerdictId::NlaLogonFailed]);
         conclusion.seen(rejected, "the server answers reject in SPNEGO")
     } else {
         return None;

@@ -237,7 +237,8 @@ fn server_denied(facts: &Facts<'_>) -> Option<Conclusion> {
 }
 
 fn session_limit(facts: &Facts<'_>) -> Option<Conclusion> {
-    let summary = "The connection broker has no session host left in the pool that could take one more session.";
+    let summary =
+        "The connection broker has no session host left in the pool that could take one more session.";
     stated(facts, |code| code == code::POOL_NOT_FREE, summary)
 }
 
@@ -285,7 +286,7 @@ fn logoff_before_session(facts: &Facts<'_>) -> Option<Conclusion> {
 
 fn redirected_away(facts: &Facts<'_>) -> Option<Conclusion> {
     let redirection = facts.inside.redirection.as_ref()?;
-    if redirection.what.redirection_flags.contains(LB_NOREDIRECT) || facts.inside.active.is_some() {
+    if redirection.what.redirection_flags.contains(LB_NOREDIRECT) {
         return None;
     }
     let packet = redirection.what;

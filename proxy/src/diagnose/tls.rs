@@ -371,5 +371,8 @@ fn late_alert(facts: &Facts<'_>) -> Option<Conclusion> {
     let said = format!("{name} ({})", message.description);
     let phase = facts.stopped_in();
     let summary = format!("The {from} broke the connection off in phase {phase} with the TLS alert {said}.");
-    Some(Conclusion::confirmed(phase, summary).seen(alert.t_us, format!("the {from} sends the TLS alert {said}")))
+    Some(
+        Conclusion::confirmed(phase, summary)
+            .seen(alert.t_us, format!("the {from} sends the TLS alert {said}")),
+    )
 }

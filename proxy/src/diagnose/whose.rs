@@ -58,7 +58,9 @@ impl Whose<'_> {
         match self {
             Whose::Server => String::new(),
             Whose::Mirrored => "; that is copied from the server's own".to_owned(),
-            Whose::Asked(mode) => format!("; --cert {mode} asks for that, and it says nothing against the server"),
+            Whose::Asked(mode) => {
+                format!("; --cert {mode} asks for that, and it says nothing against the server")
+            }
             Whose::Proxy => "; that is rdpscope's own doing and says nothing against the server".to_owned(),
         }
     }
