@@ -2,13 +2,15 @@
 //! comes first here.
 
 use super::rule::Rule;
-use super::{certificate, ending, negotiation, network, session, tls, udp};
+use super::{certificate, ending, interception, negotiation, network, nla, session, tls, udp};
 
 const FAMILIES: &[&[Rule]] = &[
     network::RULES,
     negotiation::RULES,
     tls::RULES,
     certificate::RULES,
+    interception::RULES,
+    nla::RULES,
     session::RULES,
     ending::RULES,
     udp::RULES,

@@ -1,10 +1,12 @@
-//! The client refuses the server's certificate, or seems to.
+//! The client refuses the certificate that it was shown, or seems to: the server's, or ours in its place.
 
 use super::facts::{CertificateFacts, Facts, NameCheck, Refusal};
 use super::rule::{Conclusion, Remedy, Rule};
-use super::words::{ended, span};
+use super::whose::{OTHER_MODE, TRUST_OURS, Whose};
+use super::words::{capital, ended, span};
 use crate::trace::{Confidence, Phase, VerdictId, Where};
 use rdpscope_certs::inspect::Weakness;
+use rdpscope_certs::mode::Repair;
 
 /// Alert descriptions of RFC 8446 section 6 with which a client refuses a certificate.
 mod description {
@@ -40,16 +42,20 @@ const CLIENT_CLOCK: Remedy = Remedy::command(
 );
 const REAL_NAME: Remedy =
     Remedy::by_hand(Where::Client, "Dial the name that is in the certificate, exactly as it stands there.");
-const PROXY_NAME: &[Remedy] = &[
+/// With the name in the hosts file rdpscope must not look it up as well: it would find itself.
+pub(super) const PROXY_NAME: &[Remedy] = &[
     Remedy::by_hand(
         Where::Client,
         "Let the client dial the real name through rdpscope: start it as under \"next\", put the line \
-         `127.0.0.1 {host}` into the client's hosts file for the test, and connect to {host} with rdpscope's port.",
+         `127.0.0.2 {host}` into the hosts file for the test, and connect to {host}:13389, with Windows' own client by \
+         `mstsc /v:{host}:13389`. On macOS `sudo ifconfig lo0 alias 127.0.0.2` comes first.",
     ),
-    REAL_NAME,
+    Remedy::by_hand(
+        Where::Client,
+        "Or show the client a certificate that carries both names, which --cert fresh and --cert mirror+names do.",
+    ),
 ];
-/// With the name in the hosts file rdpscope must not look it up as well: it would find itself.
-const DIAL_BY_NAME: &str = "rdpscope proxy {target} --address {server}";
+pub(super) const DIAL_BY_NAME: &str = "rdpscope proxy {target} --listen 127.0.0.2:13389 --address {server}";
 const TRUST: Remedy = Remedy::by_hand(
     Where::Client,
     "Install the certificate of the issuing CA, or for a test this one, among the trusted roots of the client.",
@@ -57,26 +63,44 @@ const TRUST: Remedy = Remedy::by_hand(
 
 /// Another reading of the same observations is a question to the user, or a refusal with a stated reason.
 const READ_BEFORE: &[VerdictId] = &[VerdictId::ClientPrompted, VerdictId::NlaNotOffered];
-const PROVE: &[&str] = &["rdpscope ab {target} --vary cert", "rdpscope probe {target}"];
 
-/// A rule of this family.
+/// A rule of this family. `repair`: the command that shows the client a certificate without this fault.
 const fn rule(
     id: VerdictId,
     needs: &'static str,
     judge: fn(&Facts<'_>) -> Option<Conclusion>,
+    next: &'static [&'static str],
     fix: &'static [Remedy],
 ) -> Rule {
-    Rule { id, needs, depends_on: READ_BEFORE, is_last_resort: false, judge, next: PROVE, fix }
+    Rule { id, needs, depends_on: READ_BEFORE, is_last_resort: false, judge, next, fix }
 }
 
-const VISIBLE: &str = "the certificate (visible up to TLS 1.2), the wall clock, and the client's refusal";
+/// The commands that prove a cause: the experiment, and the one that repairs only what is at fault.
+macro_rules! prove {
+    ($mode:literal) => {
+        &[
+            "rdpscope ab {target} --vary cert",
+            concat!("rdpscope proxy {target} --cert ", $mode, " --ca-out ca.pem"),
+            "rdpscope probe {target}",
+        ]
+    };
+}
+
+const VISIBLE: &str = "the certificate (visible up to TLS 1.2, or where TLS is terminated), the wall clock, and the client's refusal";
 
 pub(super) const RULES: &[Rule] = &[
-    rule(VerdictId::CertificateExpired, VISIBLE, expired, &[SHOW, RENEW, BIND_ANOTHER, CLIENT_CLOCK]),
+    rule(
+        VerdictId::CertificateExpired,
+        VISIBLE,
+        expired,
+        prove!("mirror+dates"),
+        &[SHOW, RENEW, BIND_ANOTHER, CLIENT_CLOCK],
+    ),
     rule(
         VerdictId::CertificateNotYetValid,
         VISIBLE,
         not_yet_valid,
+        prove!("mirror+dates"),
         &[
             CLIENT_CLOCK,
             Remedy::command(Where::Server, "Set the server's clock by the domain's.", "w32tm /resync"),
@@ -86,30 +110,46 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         VerdictId::CertificateRevoked,
-        "the TLS alert certificate_revoked in clear",
+        "the TLS alert certificate_revoked, readable in clear or where TLS is terminated",
         revoked,
+        prove!("fresh"),
         &[
             BIND_ANOTHER,
             Remedy::by_hand(Where::Network, "If it should not be revoked, ask the issuing CA why it is."),
         ],
     ),
-    rule(VerdictId::CertificateWrongUsage, VISIBLE, wrong_usage, &[SHOW, BIND_ANOTHER, RENEW]),
-    rule(VerdictId::CertificateUntrusted, VISIBLE, untrusted, &[TRUST, BIND_ANOTHER]),
+    rule(
+        VerdictId::CertificateWrongUsage,
+        VISIBLE,
+        wrong_usage,
+        prove!("mirror+usage"),
+        &[SHOW, BIND_ANOTHER, RENEW],
+    ),
+    rule(
+        VerdictId::CertificateUntrusted,
+        VISIBLE,
+        untrusted,
+        prove!("mirror+issuer"),
+        &[TRUST, BIND_ANOTHER],
+    ),
     rule(
         VerdictId::CertificateNameMismatch,
-        "the certificate (visible up to TLS 1.2), the name that the client asked for, and the client's refusal",
+        "the certificate (visible up to TLS 1.2, or where TLS is terminated), the name that the client asked for, and \
+         the client's refusal",
         name_mismatch,
+        prove!("mirror+names"),
         &[REAL_NAME, BIND_ANOTHER],
     ),
-    rule(VerdictId::CertificateWeak, VISIBLE, weak, &[BIND_ANOTHER, RENEW]),
+    rule(VerdictId::CertificateWeak, VISIBLE, weak, prove!("mirror+strength"), &[BIND_ANOTHER, RENEW]),
     rule(
         VerdictId::CertificateRejected,
         "the client's end or alert right after the server's part of the TLS handshake",
         rejected,
+        prove!("fresh"),
         &[
             Remedy::by_hand(
                 Where::Client,
-                "Look at the certificate that `rdpscope probe {target}` shows: its dates, names and issuer.",
+                "Look at the certificate that `rdpscope cert show {target}` shows: its dates, names and issuer.",
             ),
             SHOW,
         ],
@@ -140,103 +180,116 @@ fn alerted(facts: &Facts<'_>, wanted: u8) -> Option<Refusal> {
 }
 
 fn with_refusal(conclusion: Conclusion, facts: &Facts<'_>, refusal: Refusal) -> Conclusion {
+    let how = ended(facts.ending.how);
     let text = match refusal {
         Refusal::Alert { description, .. } => {
             let name = facts.tls.alert.and_then(|alert| alert.what.1.description_name.as_deref());
             format!("the client sends the TLS alert {} ({description})", name.unwrap_or("without a name"))
         }
-        Refusal::Left { after_us, encrypted_alert: true, .. } => {
-            let how = ended(facts.ending.how);
-            format!("{} after the handshake the client sends an encrypted alert and {how}", span(after_us))
+        Refusal::Left { after_us, farewell: Some(said), .. } => {
+            format!("{} after the handshake the client sends {said} and {how}", span(after_us))
         }
-        Refusal::Left { after_us, .. } => {
-            let how = ended(facts.ending.how);
+        Refusal::Left { after_us, farewell: None, .. } => {
             format!("{} after the server's part of the handshake the client {how}", span(after_us))
         }
     };
     conclusion.seen(refusal.t_us(), text)
 }
 
+/// What the client did, for the end of a sentence about a fault that can be seen.
+fn left_after_it(facts: &Facts<'_>) -> &'static str {
+    match facts.refusal() {
+        Some(Refusal::Alert { .. }) => "the client refused it without naming a reason",
+        Some(Refusal::Left { .. }) if facts.tls.terminated => {
+            "the client left right after it was shown and gave no reason"
+        }
+        _ => "the client left right after it was shown; the reason it gave, if any, is encrypted",
+    }
+}
+
+/// A conclusion about a property of the certificate that the client was shown. What only rdpscope's certificate has is
+/// never mended on the server.
+fn about(whose: Whose<'_>, confidence: Confidence, summary: &str) -> Conclusion {
+    let conclusion = Conclusion::new(confidence, Phase::Tls, format!("{summary}{}.", whose.remark()));
+    if whose.is_servers() { conclusion } else { conclusion.advise(OTHER_MODE) }
+}
+
 /// A fault that can be seen in the certificate, beside a refusal whose reason cannot be read.
-fn visible_fault(facts: &Facts<'_>, fault: String, summary: String) -> Option<Conclusion> {
-    let certificate = facts.tls.certificate.as_ref()?;
+fn visible_fault(facts: &Facts<'_>, property: Repair, fault: String, is: &str) -> Option<Conclusion> {
+    let certificate = facts.shown()?;
     let refusal = unexplained(facts)?;
-    let conclusion = Conclusion::new(strength(facts, refusal), Phase::Tls, summary);
-    Some(with_refusal(conclusion.seen(certificate.t_us, fault), facts, refusal))
+    let whose = facts.whose(property);
+    let summary = format!("{} {is}, and {}", capital(whose.certificate()), left_after_it(facts));
+    let conclusion = about(whose, strength(facts, refusal), &summary).seen(certificate.t_us, fault);
+    Some(with_refusal(conclusion, facts, refusal))
 }
 
 fn expired(facts: &Facts<'_>) -> Option<Conclusion> {
-    let Some(certificate) = facts.tls.certificate.as_ref() else {
-        let refusal = alerted(facts, description::CERTIFICATE_EXPIRED)?;
+    let alert = alerted(facts, description::CERTIFICATE_EXPIRED);
+    let Some(certificate) = facts.shown() else {
         let summary =
             "The client refused the server's certificate because it is outside its validity period.";
         let conclusion =
             Conclusion::likely(Phase::Tls, summary).or_possibly(&[VerdictId::CertificateNotYetValid]);
-        return Some(with_refusal(conclusion, facts, refusal));
+        return Some(with_refusal(conclusion, facts, alert?));
     };
     let words = certificate.validity_words();
     let fault = format!("the certificate for {} {words}", certificate.subject());
-    if let Some(refusal) = alerted(facts, description::CERTIFICATE_EXPIRED) {
+    let whose = facts.whose(Repair::Dates);
+    if let Some(refusal) = alert {
         if certificate.is_not_yet_valid() {
             return None;
         }
         let conclusion = if certificate.is_expired() {
-            Conclusion::confirmed(
-                Phase::Tls,
-                format!("The client refused the server's certificate: it {words}."),
-            )
+            let summary = format!("The client refused {}: it {words}", whose.certificate());
+            about(whose, Confidence::Confirmed, &summary)
         } else {
             let summary = format!(
-                "The client says that the server's certificate is outside its validity period, but by the clock of \
-                 this machine it is {words}: the client's clock is probably wrong."
+                "The client says that {} is outside its validity period, but by the clock of this machine it is \
+                 {words}: the client's clock is probably wrong.",
+                whose.certificate()
             );
-            Conclusion::likely(Phase::Tls, summary)
+            Conclusion::likely(Phase::Tls, summary).advise(&[CLIENT_CLOCK])
         };
         return Some(with_refusal(conclusion.seen(certificate.t_us, fault), facts, refusal));
     }
-    let summary = format!(
-        "The server's certificate {words}, and the client left right after it was shown; the reason it gave, if any, \
-         is encrypted."
-    );
-    certificate.is_expired().then(|| visible_fault(facts, fault, summary))?
+    certificate.is_expired().then(|| visible_fault(facts, Repair::Dates, fault, &words))?
 }
 
 fn not_yet_valid(facts: &Facts<'_>) -> Option<Conclusion> {
-    let certificate = facts.tls.certificate.as_ref().filter(|certificate| certificate.is_not_yet_valid())?;
+    let certificate = facts.shown().filter(|certificate| certificate.is_not_yet_valid())?;
     let words = certificate.validity_words();
     let fault = format!("the certificate for {} is {words}", certificate.subject());
     if let Some(refusal) = alerted(facts, description::CERTIFICATE_EXPIRED) {
-        let summary = format!("The client refused the server's certificate: it is {words}.");
-        let conclusion = Conclusion::confirmed(Phase::Tls, summary).seen(certificate.t_us, fault);
+        let whose = facts.whose(Repair::Dates);
+        let summary = format!("The client refused {}: it is {words}", whose.certificate());
+        let conclusion = about(whose, Confidence::Confirmed, &summary).seen(certificate.t_us, fault);
         return Some(with_refusal(conclusion, facts, refusal));
     }
-    let summary = format!(
-        "The server's certificate is {words}, and the client left right after it was shown; the reason it gave, if \
-         any, is encrypted."
-    );
-    visible_fault(facts, fault, summary)
+    visible_fault(facts, Repair::Dates, fault, &format!("is {words}"))
 }
 
 fn revoked(facts: &Facts<'_>) -> Option<Conclusion> {
     let refusal = alerted(facts, description::CERTIFICATE_REVOKED)?;
-    let summary = "The client refused the server's certificate because its issuer has revoked it.";
-    Some(with_refusal(Conclusion::confirmed(Phase::Tls, summary), facts, refusal))
+    let whose = facts.whose(Repair::Issuer);
+    let summary = format!("The client refused {} because its issuer has revoked it", whose.certificate());
+    Some(with_refusal(about(whose, Confidence::Confirmed, &summary), facts, refusal))
 }
 
 fn wrong_usage(facts: &Facts<'_>) -> Option<Conclusion> {
-    let certificate = facts.tls.certificate.as_ref().filter(|certificate| certificate.has_wrong_usage())?;
+    let certificate = facts.shown().filter(|certificate| certificate.has_wrong_usage())?;
     let usages = certificate.leaf.extended_key_usage.clone().unwrap_or_default().join(", ");
     let fault = format!("the certificate for {} is only for {usages}", certificate.subject());
-    let summary = format!(
-        "The server's certificate is not meant for servers (it allows {usages}), and the client left right after it \
-         was shown."
-    );
-    visible_fault(facts, fault, summary)
+    visible_fault(facts, Repair::Usage, fault, &format!("is not meant for servers (it allows {usages})"))
 }
 
 fn untrusted(facts: &Facts<'_>) -> Option<Conclusion> {
-    let certificate = facts.tls.certificate.as_ref();
-    if let Some(refusal) = alerted(facts, description::UNKNOWN_CA) {
+    if facts.shows_our_authority() {
+        return our_authority(facts);
+    }
+    let certificate = facts.shown();
+    let whose = facts.whose(Repair::Issuer);
+    let conclusion = if let Some(refusal) = alerted(facts, description::UNKNOWN_CA) {
         let why = match certificate {
             Some(certificate) if certificate.leaf.self_issued => "it is self-signed".to_owned(),
             Some(certificate) => format!(
@@ -245,59 +298,97 @@ fn untrusted(facts: &Facts<'_>) -> Option<Conclusion> {
             ),
             None => "its issuer is not among those the client trusts".to_owned(),
         };
-        let summary = format!("The client does not trust the server's certificate: {why}.");
-        return Some(with_refusal(Conclusion::confirmed(Phase::Tls, summary), facts, refusal));
+        let summary = format!("The client does not trust {}: {why}", whose.certificate());
+        with_refusal(about(whose, Confidence::Confirmed, &summary), facts, refusal)
+    } else {
+        let certificate = certificate.filter(|certificate| certificate.leaf.self_issued)?;
+        let fault = format!(
+            "the certificate for {} is self-signed, with {} certificate(s) in the chain",
+            certificate.subject(),
+            certificate.chain_length
+        );
+        let is = "is self-signed, which a client only takes when it is told to";
+        visible_fault(facts, Repair::Issuer, fault, is)?
+    };
+    Some(with_copied_trust(conclusion, facts, whose))
+}
+
+/// A client that was told to trust the server's self-signed certificate does not know its copy.
+fn with_copied_trust(conclusion: Conclusion, facts: &Facts<'_>, whose: Whose<'_>) -> Conclusion {
+    let other_key = facts.tls.presented.as_ref().filter(|presented| !presented.same_key);
+    match other_key.filter(|_| whose == Whose::Mirrored) {
+        Some(presented) => conclusion.seen(
+            presented.certificate.t_us,
+            "the copy has another key: a client that was told to trust the server's own does not know it",
+        ),
+        None => conclusion,
     }
-    let certificate = certificate.filter(|certificate| certificate.leaf.self_issued)?;
-    let fault = format!(
-        "the certificate for {} is self-signed; the server sent {} certificate(s)",
-        certificate.subject(),
-        certificate.chain_length
-    );
-    let summary =
-        "The server's certificate is self-signed, which a client only takes when it is told to, and the \
-                   client left right after it was shown."
-            .to_owned();
-    visible_fault(facts, fault, summary)
+}
+
+/// The client was shown a certificate of rdpscope's CA, which it only trusts when it is told to.
+fn our_authority(facts: &Facts<'_>) -> Option<Conclusion> {
+    let presented = facts.tls.presented.as_ref()?;
+    let certificate = &presented.certificate;
+    let issuer = certificate.leaf.issuer_cn.as_deref().unwrap_or(&certificate.leaf.issuer);
+    let (confidence, refusal, summary) = match alerted(facts, description::UNKNOWN_CA) {
+        Some(refusal) => {
+            let summary = "The client does not trust rdpscope's own CA, which issued the certificate that it was shown \
+                           in the place of the server's";
+            (Confidence::Confirmed, refusal, summary)
+        }
+        None => {
+            let refusal = unexplained(facts)?;
+            let summary = "The client left right after it was shown a certificate of rdpscope's own CA, which it has \
+                           to be told to trust";
+            let is_only_fault = !certificate.has_visible_fault();
+            let confidence = if is_only_fault { strength(facts, refusal) } else { Confidence::Possible };
+            (confidence, refusal, summary)
+        }
+    };
+    let conclusion = about(Whose::Proxy, confidence, summary)
+        .advise(TRUST_OURS)
+        .try_next(facts.fill(&format!("rdpscope proxy {{target}} --cert {} --ca-out ca.pem", presented.mode)))
+        .seen(certificate.t_us, format!("rdpscope shows a certificate that {issuer} issued"));
+    Some(with_refusal(conclusion, facts, refusal))
 }
 
 fn name_mismatch(facts: &Facts<'_>) -> Option<Conclusion> {
-    let certificate = facts.tls.certificate.as_ref()?;
-    let asked = facts.tls.client_hello.and_then(|hello| hello.what.server_name.as_deref())?;
+    let certificate = facts.shown()?;
+    let dialled = facts.dialled()?;
+    let asked = &dialled.name;
     let names = certificate.names();
-    let fault = format!("the client asks for {asked}; the certificate is for {names}");
+    let fault = match dialled.is_stated {
+        true => format!("the client asks for {asked}; the certificate is for {names}"),
+        false => {
+            format!("the client names no server in TLS and reached {asked}; the certificate is for {names}")
+        }
+    };
     match certificate.name {
         NameCheck::Differs => {
-            let summary = format!(
-                "The client dialled {asked}, the server's certificate is for {names}, and the client left right \
-                 after it was shown."
-            );
-            visible_fault(facts, fault, summary)
+            let is = format!("is for {names}, but the client dialled {asked}");
+            visible_fault(facts, Repair::Names, fault, &is)
         }
         NameCheck::DiffersThroughProxy => {
+            let conclusion = visible_fault(facts, Repair::Names, fault, "")?;
             let summary = format!(
                 "The client dialled {asked} to reach rdpscope and left right after a certificate for {names}: through \
                  that name no certificate of the server can match, so this may be rdpscope's own doing."
             );
-            let conclusion = visible_fault(facts, fault, summary)?;
             let conclusion = conclusion.advise(PROXY_NAME).try_next(facts.fill(DIAL_BY_NAME));
-            Some(Conclusion { confidence: Confidence::Possible, ..conclusion })
+            Some(Conclusion { confidence: Confidence::Possible, summary, ..conclusion })
         }
         NameCheck::Unknown | NameCheck::Matches => None,
     }
 }
 
 fn weak(facts: &Facts<'_>) -> Option<Conclusion> {
-    let certificate = facts.tls.certificate.as_ref()?;
+    let certificate = facts.shown()?;
     let weaknesses = certificate.weaknesses();
     let words: Vec<String> = weaknesses.iter().map(Weakness::to_string).collect();
     let words = if words.is_empty() { return None } else { words.join(", ") };
     let fault = format!("the certificate for {}: {words}", certificate.subject());
-    let summary = format!(
-        "The server's certificate is weak ({words}), which some clients refuse, and the client left right after it \
-         was shown."
-    );
-    let conclusion = visible_fault(facts, fault, summary)?;
+    let is = format!("is weak ({words}), which some clients refuse");
+    let conclusion = visible_fault(facts, Repair::Strength, fault, &is)?;
     let says_so = matches!(
         facts.refusal(),
         Some(Refusal::Alert { description: description::UNSUPPORTED_CERTIFICATE, .. })
@@ -317,18 +408,16 @@ fn rejected(facts: &Facts<'_>) -> Option<Conclusion> {
     let refusal = unexplained(facts)?;
     let hidden_causes =
         [VerdictId::CertificateExpired, VerdictId::CertificateNameMismatch, VerdictId::CertificateUntrusted];
-    let conclusion = match (refusal, facts.tls.certificate.as_ref()) {
+    let conclusion = match (refusal, facts.shown()) {
+        (_, Some(_)) if facts.shows_our_authority() => return None,
         (_, Some(certificate)) if certificate.has_visible_fault() => return None,
         (Refusal::Alert { .. }, certificate) => {
-            let summary = match certificate {
-                Some(_) => {
-                    "The client refused the server's certificate without saying why, and no fault can be seen in it."
-                }
-                None => "The client refused the server's certificate without saying why.",
-            };
-            Conclusion::confirmed(Phase::Tls, summary).or_possibly(&[VerdictId::CertificateUntrusted])
+            let whose = facts.whose(Repair::Issuer);
+            let seen = if certificate.is_some() { ", and no fault can be seen in it" } else { "" };
+            let summary = format!("The client refused {} without saying why{seen}", whose.certificate());
+            about(whose, Confidence::Confirmed, &summary).or_possibly(&[VerdictId::CertificateUntrusted])
         }
-        (Refusal::Left { .. }, Some(certificate)) => left_a_good_certificate(certificate),
+        (Refusal::Left { .. }, Some(certificate)) => left_a_good_certificate(facts, certificate),
         (Refusal::Left { after_us, .. }, None) => {
             let summary = format!(
                 "The client left {} after the TLS handshake without sending anything, as clients do that refuse a \
@@ -342,14 +431,16 @@ fn rejected(facts: &Facts<'_>) -> Option<Conclusion> {
     Some(with_refusal(conclusion, facts, refusal))
 }
 
-fn left_a_good_certificate(certificate: &CertificateFacts<'_>) -> Conclusion {
+fn left_a_good_certificate(facts: &Facts<'_>, certificate: &CertificateFacts<'_>) -> Conclusion {
+    let whose = facts.whose(Repair::Issuer);
     let summary = format!(
-        "The client left right after the server's certificate was shown; in the certificate for {} no fault can be \
-         seen, but the client may not trust its issuer {}, or may have been closed by its user.",
+        "The client left right after {} was shown; in the certificate for {} no fault can be seen, but the client may \
+         not trust its issuer {}, or may have been closed by its user",
+        whose.certificate(),
         certificate.subject(),
         certificate.leaf.issuer_cn.as_deref().unwrap_or(&certificate.leaf.issuer)
     );
-    Conclusion::possible(Phase::Tls, summary).or_possibly(&[
+    about(whose, Confidence::Possible, &summary).or_possibly(&[
         VerdictId::CertificateUntrusted,
         VerdictId::CertificateRevoked,
         VerdictId::ClientClosed,
@@ -359,20 +450,17 @@ fn left_a_good_certificate(certificate: &CertificateFacts<'_>) -> Conclusion {
 impl Facts<'_> {
     /// What in the certificate a user may have been asked about, in words.
     pub(super) fn asked_about_certificate(&self) -> Option<String> {
-        let certificate = self.tls.certificate.as_ref()?;
+        let certificate = self.shown()?;
         if certificate.is_expired() || certificate.is_not_yet_valid() {
             Some(format!("its certificate, which {}", certificate.validity_words()))
         } else if certificate.is_for_another_name() {
             Some(format!("its certificate, which is for {}", certificate.names()))
         } else if certificate.leaf.self_issued {
             Some("its certificate, which is self-signed".to_owned())
+        } else if self.shows_our_authority() {
+            Some("the certificate, which rdpscope's own CA issued".to_owned())
         } else {
             None
         }
-    }
-
-    /// Whether the client went on after the server had shown its certificate.
-    pub(super) fn client_accepted_certificate(&self) -> bool {
-        self.inside.client_went_on.is_some() || self.inside.active.is_some()
     }
 }

@@ -133,7 +133,8 @@ fn healthy(facts: &Facts<'_>) -> Option<Conclusion> {
         (Some(ClosedBy::Server), _) => {
             let summary = format!(
                 "The session worked for {up}; then the server ended it in good order, as it does after a logoff; if \
-                 there was another reason, it is not visible."
+                 there was another reason, it is not {}.",
+                if facts.inside.active_is_inferred { "visible" } else { "on the wire" }
             );
             let hasty = facts.inside.active_is_inferred && lasted < SHORT_SESSION_US;
             let confidence = if hasty { Confidence::Possible } else { sure };
@@ -209,7 +210,14 @@ fn client_closed(facts: &Facts<'_>) -> Conclusion {
     let confidence = if by_client { Confidence::Likely } else { Confidence::Possible };
     let conclusion = Conclusion::new(confidence, phase, summary).seen(facts.ending.t_us, who_ended(facts));
     let nla_was_answered = by_client && phase == Phase::Credssp && facts.inside.credssp.is_some();
-    if nla_was_answered { conclusion.or_possibly(INSIDE_NLA) } else { conclusion }
+    if nla_was_answered { look_inside(conclusion.or_possibly(INSIDE_NLA), facts) } else { conclusion }
+}
+
+/// Proposes what would show the status of NLA that TLS hides.
+fn look_inside(conclusion: Conclusion, facts: &Facts<'_>) -> Conclusion {
+    conclusion
+        .try_next(facts.fill("rdpscope proxy {target} --renew-with SERVER.pfx --ca-out ca.pem"))
+        .try_next(facts.fill("rdpscope proxy {target} --cert mirror --nla terminate"))
 }
 
 /// Nobody but rdpscope, or the end of the capture, ended it: neither side did anything wrong.
@@ -247,6 +255,9 @@ fn client_left(facts: &Facts<'_>, phase: Phase) -> String {
         Phase::Tls if facts.tls.complete.is_some() => {
             "The client left some time after the TLS handshake; what was said inside TLS is not visible.".to_owned()
         }
+        Phase::Credssp if facts.logon.is_visible() => {
+            "The client left during network level authentication (NLA); the server gave no status.".to_owned()
+        }
         Phase::Credssp => "The client left during network level authentication (NLA); the status that would say why \
                            is inside TLS."
             .to_owned(),
@@ -259,6 +270,9 @@ fn server_closed(facts: &Facts<'_>) -> Conclusion {
     let phase = facts.stopped_in();
     let how = ended(facts.ending.how);
     let summary = match phase {
+        Phase::Credssp if facts.logon.is_visible() => {
+            format!("The server {how} during network level authentication (NLA) and gave no status.")
+        }
         Phase::Credssp => {
             format!(
                 "The server {how} during network level authentication (NLA); the status that would say why is inside TLS."
@@ -288,7 +302,8 @@ fn server_closed(facts: &Facts<'_>) -> Conclusion {
     let conclusion = match facts.inside.credssp {
         Some(turn) if phase == Phase::Credssp => {
             let (number, from) = turn.what;
-            conclusion.seen(turn.t_us, format!("the last NLA message is number {number}, from the {from}"))
+            let text = format!("the last NLA message is number {number}, from the {from}");
+            look_inside(conclusion.seen(turn.t_us, text), facts)
         }
         _ => conclusion,
     };

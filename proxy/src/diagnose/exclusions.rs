@@ -3,6 +3,7 @@
 use super::facts::{Facts, NameCheck, Refusal};
 use crate::trace::{Phase, Side, VerdictId};
 use rdpscope_certs::inspect::Validity;
+use rdpscope_certs::mode::Repair;
 
 /// What is ruled out by one observation.
 pub(super) struct Exclusion {
@@ -47,13 +48,19 @@ pub(super) const EXCLUSIONS: &[Exclusion] = &[
     Exclusion { holds: |facts| facts.uses_nla(), causes: &[VerdictId::NlaNotOffered] },
     // The server found a common version, and nobody complained of it.
     Exclusion {
-        holds: |facts| facts.tls.server_hello.is_some() && facts.tls.alert.is_none(),
+        holds: |facts| {
+            facts.tls.server_hello.is_some() && facts.tls.alert.is_none() && facts.masked_mismatch().is_none()
+        },
         causes: &[VerdictId::TlsVersionMismatch],
     },
-    // Both sides finished the handshake.
+    // Both sides finished the handshake, with each other or with rdpscope by what they would have agreed on.
+    Exclusion {
+        holds: |facts| facts.tls.complete.is_some() && facts.masked_mismatch().is_none(),
+        causes: &[VerdictId::TlsCipherMismatch],
+    },
     Exclusion {
         holds: |facts| facts.tls.complete.is_some(),
-        causes: &[VerdictId::TlsCipherMismatch, VerdictId::ServerKeyUnusable, VerdictId::TlsStalled],
+        causes: &[VerdictId::ServerKeyUnusable, VerdictId::TlsStalled],
     },
     // The certificate was in its period when it was shown.
     Exclusion {
@@ -62,29 +69,45 @@ pub(super) const EXCLUSIONS: &[Exclusion] = &[
     },
     // It is for the name that the client asked for.
     Exclusion {
-        holds: |facts| facts.tls.certificate.as_ref().is_some_and(|it| it.name == NameCheck::Matches),
+        holds: |facts| {
+            facts.sees_the_servers(Repair::Names)
+                && facts.shown().is_some_and(|it| it.name == NameCheck::Matches)
+        },
         causes: &[VerdictId::CertificateNameMismatch],
     },
     // It is for servers.
     Exclusion {
-        holds: |facts| facts.tls.certificate.as_ref().is_some_and(|it| !it.has_wrong_usage()),
+        holds: |facts| {
+            facts.sees_the_servers(Repair::Usage) && facts.shown().is_some_and(|it| !it.has_wrong_usage())
+        },
         causes: &[VerdictId::CertificateWrongUsage],
     },
     // Nothing about it is weak.
     Exclusion {
-        holds: |facts| facts.tls.certificate.as_ref().is_some_and(|it| it.leaf.weaknesses().is_empty()),
+        holds: |facts| {
+            facts.sees_the_servers(Repair::Strength)
+                && facts.shown().is_some_and(|it| it.leaf.weaknesses().is_empty())
+        },
         causes: &[VerdictId::CertificateWeak],
     },
-    // The client went on after it had seen the certificate.
+    // The client went on after it had seen the server's certificate, or one that is like it in this.
     Exclusion {
-        holds: |facts| facts.tls.server_hello.is_some() && facts.client_accepted_certificate(),
+        holds: |facts| went_on_with(facts, Repair::Dates),
+        causes: &[VerdictId::CertificateExpired, VerdictId::CertificateNotYetValid],
+    },
+    Exclusion {
+        holds: |facts| went_on_with(facts, Repair::Names),
+        causes: &[VerdictId::CertificateNameMismatch],
+    },
+    Exclusion {
+        holds: |facts| went_on_with(facts, Repair::Usage),
+        causes: &[VerdictId::CertificateWrongUsage],
+    },
+    Exclusion { holds: |facts| went_on_with(facts, Repair::Strength), causes: &[VerdictId::CertificateWeak] },
+    Exclusion {
+        holds: |facts| went_on_with(facts, Repair::Issuer),
         causes: &[
-            VerdictId::CertificateExpired,
-            VerdictId::CertificateNotYetValid,
-            VerdictId::CertificateNameMismatch,
             VerdictId::CertificateUntrusted,
-            VerdictId::CertificateWrongUsage,
-            VerdictId::CertificateWeak,
             VerdictId::CertificateRevoked,
             VerdictId::CertificateRejected,
         ],
@@ -115,16 +138,25 @@ pub(super) const EXCLUSIONS: &[Exclusion] = &[
     Exclusion { holds: |facts| facts.udp.answered, causes: &[VerdictId::UdpBlocked] },
 ];
 
+/// TLS 1.3 that passes through hides the certificate, but it is the server's own.
+fn went_on_with(facts: &Facts<'_>, property: Repair) -> bool {
+    let passes_through = !facts.tls.terminated && facts.tls.server_hello.is_some();
+    (passes_through || facts.sees_the_servers(property)) && facts.client_accepted_certificate()
+}
+
 fn is_in_its_period(facts: &Facts<'_>) -> bool {
-    let valid = facts.tls.certificate.as_ref().and_then(|certificate| certificate.validity());
+    let valid = facts.shown().and_then(|certificate| certificate.validity());
     // A client that complains all the same has another clock.
     let client_complains = matches!(facts.refusal(), Some(Refusal::Alert { description: 45, .. }));
-    matches!(valid, Some(Validity::Valid { .. })) && !client_complains
+    facts.sees_the_servers(Repair::Dates)
+        && matches!(valid, Some(Validity::Valid { .. }))
+        && !client_complains
 }
 
 fn is_past_nla(facts: &Facts<'_>) -> bool {
     let has_none = matches!(facts.selected_protocol(), Some("SSL" | "RDP"));
     let client_is_past = facts.inside.furthest.is_some_and(|furthest| furthest.what > Phase::Credssp)
         && facts.last[Side::Client.index()].is_some();
-    has_none || client_is_past
+    // Taken out by rdpscope, it is not tried at all.
+    facts.stripped_nla.is_none() && (has_none || client_is_past)
 }

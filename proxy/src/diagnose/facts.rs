@@ -3,16 +3,19 @@
 mod certificate;
 mod ending;
 mod gather;
+mod logon;
 
-pub(super) use certificate::{CertificateFacts, NameCheck};
+pub(super) use certificate::{CertificateFacts, Dialled, NameCheck, is_proxys_own};
 pub(super) use ending::{AUTOMATIC_US, Ending, Refusal};
+pub(super) use logon::{Logon, Status};
+
+use crate::alter::NLA_STRIP;
 
 use crate::trace::{ClosedBy, ConnectError, Leg, Micros, Phase, Record, Side, Summary, TcpInfo};
 use crate::wire::rdp::redirection::ServerRedirection;
 use crate::wire::rdp::share::SetErrorInfo;
 use crate::wire::tls::{Alert, ClientHello, ServerHello};
 use crate::wire::x224::{ConnectionConfirm, ConnectionRequest, NegotiationFailure};
-use rdpscope_certs::inspect::Certificate;
 
 /// The port that need not be named.
 const DEFAULT_PORT: &str = "3389";
@@ -39,8 +42,13 @@ pub struct Facts<'a> {
     pub(super) network: Network<'a>,
     pub(super) negotiation: Negotiation<'a>,
     pub(super) tls: Tls<'a>,
+    pub(super) logon: Logon<'a>,
     pub(super) inside: Inside<'a>,
     pub(super) udp: Udp,
+    /// When rdpscope took network level authentication out of what the client offers.
+    pub(super) stripped_nla: Option<Micros>,
+    /// Changes that were asked for and not made: the setting, and why not.
+    pub(super) not_altered: Vec<Seen<(&'a str, &'a str)>>,
     /// What the system knows of the connection to either side, by [`Side::index`].
     pub(super) links: [Option<TcpInfo>; 2],
     /// The last message of either side, by [`Side::index`].
@@ -112,26 +120,33 @@ pub(super) struct Tls<'a> {
     /// Where TLS is terminated, its handshake with the server.
     pub(super) server_leg_complete: Option<Micros>,
     /// What the client was shown in the place of the server's certificate.
-    pub(super) presented: Option<Seen<Presented<'a>>>,
+    pub(super) presented: Option<Presented<'a>>,
     /// What this machine thinks of the server's certificate.
     pub(super) judged: Option<Seen<Judged<'a>>>,
     /// The leg on which TLS could not be terminated, why, and what works all the same.
     pub(super) termination_failed: Option<Seen<(Leg, &'a str, &'a str)>>,
+    /// The leg on which the second TLS stack speaks, and what the usual one cannot do there.
+    pub(super) legacy: Option<Seen<(Leg, &'a str)>>,
     /// It was said that CredSSP would fail over the other key.
     pub(super) key_binding_foreseen: Option<Micros>,
     /// The last readable or inferred message of the handshake, by side.
     pub(super) last: [Option<Micros>; 2],
-    /// The first fatal alert in clear.
+    /// The first fatal alert of a handshake, or with which the client refuses the certificate right after it.
     pub(super) alert: Option<Seen<(Side, &'a Alert)>>,
+    /// The first fatal alert of a side whose handshake was over, readable where TLS is terminated.
+    pub(super) late_alert: Option<Seen<(Side, &'a Alert)>>,
+    /// When the client said in TLS that it leaves, without naming a fault.
+    pub(super) client_farewell: Option<Micros>,
     /// The first encrypted alert of a side.
     pub(super) encrypted_alert: [Option<Micros>; 2],
 }
 
 /// A certificate that rdpscope shows the client.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Presented<'a> {
+    /// As `--cert` takes it.
     pub(super) mode: &'a str,
-    pub(super) leaf: &'a Certificate,
+    pub(super) certificate: CertificateFacts<'a>,
     /// For the server's own key.
     pub(super) same_key: bool,
     /// Where a mirrored one differs from the original beyond key and issuer.
@@ -152,7 +167,8 @@ pub(super) struct Judged<'a> {
 pub(super) struct Inside<'a> {
     /// The last CredSSP message: its number and who sent it.
     pub(super) credssp: Option<Seen<(u32, Side)>>,
-    pub(super) early_authorization: Option<Micros>,
+    /// The Early User Authorization Result; its value where it can be read.
+    pub(super) early_authorization: Option<Seen<Option<u32>>>,
     /// The furthest phase of the RDP connection sequence, and when it began.
     pub(super) furthest: Option<Seen<Phase>>,
     /// The first message that only a client beyond the handshakes sends.
@@ -208,8 +224,11 @@ impl<'a> Facts<'a> {
             network: Network::default(),
             negotiation: Negotiation::default(),
             tls: Tls::default(),
+            logon: Logon::new(record),
             inside: Inside::default(),
             udp: Udp::default(),
+            stripped_nla: record.altered.iter().find(|it| it.why == NLA_STRIP).map(|it| it.t_us),
+            not_altered: Vec::new(),
             links: [None; 2],
             last: [None; 2],
             malformed: None,
@@ -256,10 +275,25 @@ impl<'a> Facts<'a> {
             || self.selected_protocol().is_some_and(|selected| selected != "RDP")
     }
 
-    /// Whether the observers tell the messages inside TLS by their sizes. RDSTLS, RDSAAD and TLS without X.224 are
-    /// not followed, so that there nothing can be said of what the client sent.
+    /// Whether the observers tell the messages inside TLS, by their sizes where it is not terminated. By those RDSTLS,
+    /// RDSAAD and TLS without X.224 are not followed, so that there nothing can be said of what the client sent.
     pub(super) fn inside_is_followed(&self) -> bool {
-        matches!(self.selected_protocol(), Some("SSL" | "HYBRID" | "HYBRID_EX"))
+        self.tls.terminated || matches!(self.selected_protocol(), Some("SSL" | "HYBRID" | "HYBRID_EX"))
+    }
+
+    /// The certificate that the client saw: the server's own, or where TLS is terminated the one in its place.
+    pub(super) fn shown(&self) -> Option<&CertificateFacts<'a>> {
+        match &self.tls.presented {
+            Some(presented) => Some(&presented.certificate),
+            None if self.tls.terminated => None,
+            None => self.tls.certificate.as_ref(),
+        }
+    }
+
+    /// Whether CredSSP binds one key and the client sees another, which is rdpscope's doing.
+    pub(super) fn keys_differ(&self) -> bool {
+        let other_key = self.tls.presented.as_ref().is_some_and(|presented| !presented.same_key);
+        !self.logon.terminated && (self.tls.key_binding_foreseen.is_some() || other_key)
     }
 
     /// The protocol that the server selected.
@@ -322,6 +356,8 @@ impl<'a> Facts<'a> {
             || self.negotiation.disconnect.is_some()
             || self.negotiation.other_protocol.iter().any(Option::is_some)
             || self.tls.alert.is_some()
+            || self.tls.late_alert.is_some()
+            || self.logon.status.is_some()
             || self.inside.error_info.is_some()
             || self.inside.licence_alert.is_some()
             || self.malformed.is_some()

@@ -2,10 +2,13 @@
 
 use super::facts::{CertificateFacts, Facts};
 use super::network::failed_addresses;
+use super::nla::skew_words;
 use super::words::{SECOND, span};
-use crate::trace::{Finding, Phase, Side, TcpInfo, VerdictId};
+use super::{confounders, words::capital};
+use crate::trace::{Finding, Leg, Phase, Side, TcpInfo, VerdictId};
 use crate::wire::tls::DowngradeSentinel;
 use rdpscope_certs::inspect::{Validity, Weakness};
+use std::net::IpAddr;
 
 /// Windows renews its self-signed certificate only when it has expired; a month is time to plan the restart.
 const EXPIRES_SOON_SECONDS: u64 = 30 * 24 * 3600;
@@ -27,7 +30,11 @@ pub(super) fn all(facts: &Facts<'_>, verdict: VerdictId) -> Vec<Finding> {
     if let Some(certificate) = &facts.tls.certificate {
         self::certificate(certificate, &mut findings);
     }
+    judged(facts, &mut findings);
+    logon(facts, &mut findings);
     udp(facts, &mut findings);
+    let confounders = confounders::worth_a_note(facts, verdict);
+    findings.found.extend(confounders.iter().map(confounders::Confounder::finding));
     findings.found
 }
 
@@ -107,7 +114,7 @@ fn negotiation(facts: &Facts<'_>, findings: &mut Findings) {
         findings.add("confirm-anomaly", Phase::X224, format!("The server's answer is odd: {anomaly}."));
     }
     let selected = confirm.what.selected_protocol_name.as_str();
-    let offered_nla = facts.offered("HYBRID") || facts.offered("HYBRID_EX");
+    let offered_nla = (facts.offered("HYBRID") || facts.offered("HYBRID_EX")) && facts.stripped_nla.is_none();
     if offered_nla && matches!(selected, "SSL" | "RDP") && findings.verdict != VerdictId::NlaNotOffered {
         let text = format!(
             "Network level authentication is off: the client offered it and the server chose {selected}."
@@ -188,6 +195,48 @@ fn certificate(certificate: &CertificateFacts<'_>, findings: &mut Findings) {
             _ => "certificate-weak-key",
         };
         findings.add(id, Phase::Tls, format!("The server's certificate for {subject} is weak: {weakness}."));
+    }
+}
+
+/// What this machine thinks of the server's certificate, whatever the client was shown.
+fn judged(facts: &Facts<'_>, findings: &mut Findings) {
+    if let Some(legacy) = facts.tls.legacy.filter(|legacy| legacy.what.0 == Leg::Server) {
+        let text = format!("The server can only do TLS that current clients refuse: {}.", legacy.what.1);
+        findings.add("old-tls-only", Phase::Tls, text);
+    }
+    let Some(judged) = facts.tls.judged.map(|judged| judged.what) else { return };
+    if !judged.trusted {
+        let why = judged.reason.map_or_else(String::new, |reason| format!(": {reason}"));
+        let text = format!("This machine does not trust the server's certificate{why}.");
+        findings.add_unless_verdict(VerdictId::CertificateUntrusted, Phase::Tls, text);
+    }
+    if !judged.name_matches {
+        let names =
+            facts.tls.certificate.as_ref().map_or_else(String::new, |it| format!(" but for {}", it.names()));
+        let text = format!("The server's certificate is not for {}{names}.", judged.name);
+        findings.add_unless_verdict(VerdictId::CertificateNameMismatch, Phase::Tls, text);
+    }
+}
+
+/// What the server says of itself before it lets anybody in.
+fn logon(facts: &Facts<'_>, findings: &mut Findings) {
+    if let Some(skew) = facts.clock_skew() {
+        let text = format!("{}: too far apart for Kerberos.", capital(&skew_words(skew.what)));
+        findings.add_unless_verdict(VerdictId::NlaClockSkew, Phase::Credssp, text);
+    }
+    let Some(challenge) = facts.logon.challenge.map(|challenge| challenge.what) else { return };
+    let names = [&challenge.dns_computer, &challenge.netbios_computer];
+    let names: Vec<&str> =
+        names.into_iter().flatten().map(String::as_str).filter(|name| !name.is_empty()).collect();
+    let first_label = |name: &str| name.split('.').next().unwrap_or(name).to_ascii_lowercase();
+    let is_name = !facts.host.is_empty() && facts.host.parse::<IpAddr>().is_err();
+    let is_it = names.iter().any(|name| first_label(name) == first_label(&facts.host));
+    if let Some(name) = names.first().filter(|_| is_name && !is_it) {
+        let text = format!(
+            "The machine that answered calls itself {name}, not {}: an alias, a load balancer, or a stale DNS entry.",
+            facts.host
+        );
+        findings.add("other-machine-answered", Phase::Credssp, text);
     }
 }
 

@@ -6,21 +6,27 @@
 
 mod catalogue;
 mod certificate;
+mod confounders;
 mod ending;
 mod exclusions;
 mod facts;
 mod findings;
+mod interception;
+mod logon_status;
 mod negotiation;
 mod network;
+mod nla;
 mod rule;
 mod session;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod udp;
+mod whose;
 mod words;
 
 pub use catalogue::rules;
+pub use confounders::Confounder;
 pub use facts::Facts;
 pub use rule::{Conclusion, Remedy, Rule};
 
@@ -50,6 +56,13 @@ pub fn diagnose(record: &Record, context: &Context) -> Diagnosis {
     let verdict = reach_verdict(&facts);
     let findings = findings::all(&facts, verdict.id);
     Diagnosis { verdict, findings }
+}
+
+/// What in the session of `record` would be otherwise without rdpscope, so that a comparison with it would mislead.
+pub fn confounders(record: &Record, context: &Context) -> Vec<Confounder> {
+    let unknown = Summary::default();
+    let summary = record.summary.as_ref().unwrap_or(&unknown);
+    confounders::all(&Facts::new(record, summary, context.came_back))
 }
 
 /// Whether the client cut the connection at a place and in a way in which it may only be asking its user something,
@@ -91,8 +104,13 @@ fn verdict(
     let alternatives = alternatives(rule.id, others, &conclusion.alternatives);
     let mut evidence = conclusion.evidence;
     evidence.sort_by_key(|evidence| evidence.t_us);
-    let next =
-        conclusion.next.into_iter().chain(rule.next.iter().map(|command| facts.fill(command))).collect();
+    let proposed = conclusion.next.into_iter().chain(rule.next.iter().map(|command| facts.fill(command)));
+    let mut next: Vec<String> = Vec::new();
+    for command in proposed {
+        if !next.contains(&command) {
+            next.push(command);
+        }
+    }
     let fix = conclusion.fix.unwrap_or(rule.fix);
     Verdict {
         id: rule.id,

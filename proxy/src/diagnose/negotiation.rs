@@ -40,6 +40,16 @@ macro_rules! failure_rule {
     };
 }
 
+/// RDP_NEG_FAILURE.failureCode of a server that demands NLA.
+const HYBRID_REQUIRED_BY_SERVER: u32 = 5;
+
+/// For a client whose offer rdpscope has changed.
+const KEEP_OFFER: &[Remedy] = &[Remedy::by_hand(
+    Where::Client,
+    "Leave --nla strip out: with --renew-with the server's own key NLA works through rdpscope, with --nla terminate \
+     rdpscope logs on by itself.",
+)];
+
 /// For a server that is set to the old RDP security.
 const DEMAND_TLS: &[Remedy] = &[
     SEE_SECURITY,
@@ -176,6 +186,12 @@ pub(super) const RULES: &[Rule] = &[
 
 fn failure(facts: &Facts<'_>, code: u32, summary: &'static str) -> Option<Conclusion> {
     let failure = facts.negotiation.failure.filter(|failure| failure.what.code == code)?;
+    if code == HYBRID_REQUIRED_BY_SERVER && facts.stripped_nla.is_some() {
+        let summary = "The server demands network level authentication (NLA), which rdpscope took out of what the \
+                       client offers, as --nla strip asks for: without rdpscope the client would offer it.";
+        let conclusion = Conclusion::confirmed(Phase::X224, summary).advise(KEEP_OFFER);
+        return Some(with_failure(conclusion, facts, failure.t_us));
+    }
     Some(with_failure(Conclusion::confirmed(Phase::X224, summary), facts, failure.t_us))
 }
 
@@ -227,7 +243,11 @@ fn nla_not_offered(facts: &Facts<'_>) -> Option<Conclusion> {
     {
         return None;
     }
-    let conclusion = if facts.offered("SSL") {
+    let conclusion = if facts.stripped_nla.is_some() {
+        let summary = "rdpscope took network level authentication (NLA) out of what the client offers, as --nla strip \
+                       asks for, and the client left without it: that is not the server's doing.";
+        Conclusion::likely(Phase::X224, summary).advise(KEEP_OFFER).or_possibly(&[VerdictId::ClientClosed])
+    } else if facts.offered("SSL") {
         let summary = format!(
             "The client left after the server had chosen {selected} instead of network level authentication (NLA), \
              on which it seems to insist although it offered TLS without it as well."

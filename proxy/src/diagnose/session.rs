@@ -16,7 +16,13 @@ mod code {
     pub(super) const BY_USER: RangeInclusive<u32> = 0xb..=0xc;
     pub(super) const SHUTDOWN: RangeInclusive<u32> = 0x19..=0x1a;
     pub(super) const LICENSING: RangeInclusive<u32> = 0x100..=0x10a;
+    pub(super) const POOL_NOT_FREE: u32 = 0x408;
 }
+
+/// Early User Authorization Result (MS-RDPBCGR 2.2.10.2) of a user who may log on.
+const AUTHZ_SUCCESS: u32 = 0;
+/// LB_NOREDIRECT of ServerRedirection.RedirFlags: the packet is information only.
+const LB_NOREDIRECT: u32 = 0x80;
 
 const SESSIONS: Remedy =
     Remedy::command(Where::Server, "See who is logged on and in which state the sessions are.", "qwinsta");
@@ -30,9 +36,11 @@ const SESSION_LOG: Remedy = Remedy::command(
     "Read why sessions ended: event 40 holds the reason.",
     "Get-WinEvent -LogName 'Microsoft-Windows-TerminalServices-LocalSessionManager/Operational' -MaxEvents 30",
 );
-const LIMITS: Remedy = Remedy::by_hand(
+const LIMITS: Remedy = Remedy::command(
     Where::Server,
-    "Change the session time limits: Group Policy, Remote Desktop Session Host, Session Time Limits.",
+    "See the session time limits, in ms; Group Policy sets them (Remote Desktop Session Host, Session Time Limits).",
+    "Get-ItemProperty 'HKLM:\\SOFTWARE\\Policies\\Microsoft\\Windows NT\\Terminal Services' | \
+     fl MaxIdleTime,MaxConnectionTime,MaxDisconnectionTime",
 );
 const PROBE: &[&str] = &["rdpscope probe {target}"];
 
@@ -59,9 +67,11 @@ pub(super) const RULES: &[Rule] = &[
                 "Let the user log on through Remote Desktop; it holds for the next logon.",
                 "Add-LocalGroupMember -Group 'Remote Desktop Users' -Member DOMAIN\\USER",
             ),
-            Remedy::by_hand(
+            Remedy::command(
                 Where::Server,
-                "Check that no policy takes the right \"Allow log on through Remote Desktop Services\" away.",
+                "Check that no policy takes the right \"Allow log on through Remote Desktop Services\" \
+                 (SeRemoteInteractiveLogonRight) away.",
+                "secedit /export /areas USER_RIGHTS /cfg rights.inf",
             ),
         ],
     ),
@@ -70,10 +80,12 @@ pub(super) const RULES: &[Rule] = &[
         "a licensing error alert, or Set Error Info 0x100 to 0x10A",
         licensing_failed,
         &[
-            Remedy::by_hand(
+            Remedy::command(
                 Where::Server,
-                "Check that the licence server answers and has client access licences left; `mstsc /admin` gets an \
-                 administrator in without one.",
+                "See which licence servers the host asks; they have to answer and to have licences left. `mstsc /admin` \
+                 gets an administrator in without one.",
+                "Get-CimInstance -Namespace root/cimv2/TerminalServices -ClassName Win32_TerminalServiceSetting | \
+                 Invoke-CimMethod -MethodName GetSpecifiedLicenseServerList",
             ),
             Remedy::command(
                 Where::Client,
@@ -94,6 +106,19 @@ pub(super) const RULES: &[Rule] = &[
             ),
             SESSIONS,
             CORE_LOG,
+        ],
+    ),
+    rule(
+        VerdictId::SessionLimit,
+        "Set Error Info 0x408, readable without TLS or where rdpscope terminates it",
+        session_limit,
+        &[
+            Remedy::command(
+                Where::Server,
+                "On the broker: see which session hosts take new sessions and how many they may have.",
+                "Get-RDSessionHost -CollectionName COLLECTION | ft SessionHost,NewConnectionAllowed",
+            ),
+            SESSIONS,
         ],
     ),
     rule(
@@ -175,6 +200,11 @@ fn authorization_denied(facts: &Facts<'_>) -> Option<Conclusion> {
         return Some(conclusion);
     }
     let result = facts.inside.early_authorization?;
+    if let Some(value) = result.what {
+        let conclusion = Conclusion::confirmed(Phase::Credssp, summary);
+        let text = format!("the Early User Authorization Result is {value:#x}");
+        return (value != AUTHZ_SUCCESS).then(|| conclusion.seen(result.t_us, text));
+    }
     let went_on = facts.inside.furthest.is_some_and(|furthest| furthest.what > Phase::Credssp);
     if went_on || facts.inside.active.is_some() || facts.ending.first.is_none() {
         return None;
@@ -183,7 +213,7 @@ fn authorization_denied(facts: &Facts<'_>) -> Option<Conclusion> {
                    decision was probably no; the credentials themselves had been accepted.";
     Some(
         Conclusion::likely(Phase::Credssp, summary)
-            .seen(result, "an encrypted message of the size of an Early User Authorization Result")
+            .seen(result.t_us, "an encrypted message of the size of an Early User Authorization Result")
             .seen(facts.ending.t_us, "the connection ends before the client's settings are sent"),
     )
 }
@@ -204,6 +234,12 @@ fn server_denied(facts: &Facts<'_>) -> Option<Conclusion> {
     let summary = "The server denied the connection: drain mode, a connection policy or a session limit; its log \
                    says which.";
     stated(facts, |code| code == code::DENIED, summary).map(|it| it.or_possibly(&[VerdictId::SessionLimit]))
+}
+
+fn session_limit(facts: &Facts<'_>) -> Option<Conclusion> {
+    let summary =
+        "The connection broker has no session host left in the pool that could take one more session.";
+    stated(facts, |code| code == code::POOL_NOT_FREE, summary)
 }
 
 fn session_taken(facts: &Facts<'_>) -> Option<Conclusion> {
@@ -250,6 +286,9 @@ fn logoff_before_session(facts: &Facts<'_>) -> Option<Conclusion> {
 
 fn redirected_away(facts: &Facts<'_>) -> Option<Conclusion> {
     let redirection = facts.inside.redirection.as_ref()?;
+    if redirection.what.redirection_flags.contains(LB_NOREDIRECT) {
+        return None;
+    }
     let packet = redirection.what;
     let addresses = [&packet.target_fqdn, &packet.target_net_bios_name, &packet.target_net_address];
     let target = addresses.into_iter().flatten().next().map_or("another host", String::as_str);
@@ -267,7 +306,7 @@ fn protocol_error(facts: &Facts<'_>) -> Option<Conclusion> {
             || code::BY_USER.contains(&code)
             || code::SHUTDOWN.contains(&code)
             || code::LICENSING.contains(&code)
-            || [code::TAKEN, code::DENIED, code::INSUFFICIENT_PRIVILEGES].contains(&code)
+            || [code::TAKEN, code::DENIED, code::INSUFFICIENT_PRIVILEGES, code::POOL_NOT_FREE].contains(&code)
     };
     if let Some((code, t_us, text)) = error_info(facts, |code| !has_own_verdict(code)) {
         let why =

@@ -1,9 +1,10 @@
 //! The TLS handshake, apart from the certificate.
 
-use super::facts::Facts;
+use super::facts::{Facts, Seen};
 use super::rule::{Conclusion, Remedy, Rule};
 use super::words::{SECOND, ended, list, span};
 use crate::trace::{Confidence, Phase, Side, VerdictId, Where};
+use crate::wire::tls::Alert;
 
 /// A server that cannot use its key or finds no common version drops the connection in milliseconds; so much later it
 /// is a time-out.
@@ -125,6 +126,15 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: VerdictId::ProtocolError,
+        needs: "a fatal TLS alert after the handshake, readable where TLS is terminated",
+        depends_on: &[VerdictId::NlaLogonFailed, VerdictId::NlaKeyBinding, VerdictId::NlaEncryptionOracle],
+        is_last_resort: false,
+        judge: late_alert,
+        next: &["rdpscope probe {target}"],
+        fix: &[SCHANNEL_EVENTS],
+    },
+    Rule {
+        id: VerdictId::ProtocolError,
         needs: "any other fatal TLS alert in clear",
         depends_on: &[
             VerdictId::TlsVersionMismatch,
@@ -146,7 +156,9 @@ pub(super) const RULES: &[Rule] = &[
 
 /// The first fatal alert: from whom, its number, and the evidence that it is.
 fn alert(facts: &Facts<'_>) -> Option<(Side, u8, u64, String)> {
-    let alert = facts.tls.alert?;
+    // What the client refuses of rdpscope's own handshake says nothing of the server's.
+    let is_ours = |alert: &Seen<(Side, &Alert)>| facts.tls.terminated && alert.what.0 == Side::Client;
+    let alert = facts.tls.alert.filter(|alert| !is_ours(alert))?;
     let (from, message) = alert.what;
     let name = message.description_name.as_deref().unwrap_or("without a name");
     let text = format!("the {from} sends the TLS alert {name} ({})", message.description);
@@ -275,7 +287,8 @@ fn flight_incomplete(facts: &Facts<'_>) -> Option<Conclusion> {
     let last = facts.tls.last[Side::Server.index()]?;
     let waited = facts.left_after(last);
     let client_answered = facts.tls.last[Side::Client.index()].is_some_and(|client| client > last);
-    if hello.what.version == "TLS1.3" || facts.tls.server_hello_done || client_answered || waited < STALL_US {
+    let is_complete = facts.tls.server_hello_done || facts.tls.server_leg_complete.is_some();
+    if hello.what.version == "TLS1.3" || is_complete || client_answered || waited < STALL_US {
         return None;
     }
     let summary = format!(
@@ -291,7 +304,7 @@ fn flight_incomplete(facts: &Facts<'_>) -> Option<Conclusion> {
 /// rdpscope takes the server's flight off the wire, so that a flight that the client never gets shows as segments
 /// sent to it again and again.
 fn client_does_not_go_on(facts: &Facts<'_>) -> Option<Conclusion> {
-    let last = facts.tls.last[Side::Server.index()]?;
+    let last = facts.presented_us().or(facts.tls.last[Side::Server.index()])?;
     let waited = facts.left_after(last);
     let client_answered = facts.tls.last[Side::Client.index()].is_some_and(|client| client > last);
     let lost = retransmissions(facts, Side::Client)? >= STALL_RETRANSMISSIONS;
@@ -299,7 +312,7 @@ fn client_does_not_go_on(facts: &Facts<'_>) -> Option<Conclusion> {
         return None;
     }
     let summary = format!(
-        "The server's certificate was sent to the client again and again and the client did not go on for {}: large \
+        "The certificate was sent to the client again and again and the client did not go on for {}: large \
          segments are lost between rdpscope and the client.",
         span(waited)
     );
@@ -343,4 +356,23 @@ fn other_alert(facts: &Facts<'_>) -> Option<Conclusion> {
     let meaning = meaning.map_or_else(String::new, |meaning| format!(": {meaning}"));
     let summary = format!("The {from} broke the TLS handshake off with the alert {said}{meaning}.");
     Some(Conclusion::confirmed(Phase::Tls, summary).seen(t_us, text))
+}
+
+/// A side that breaks TLS off in the middle of what runs inside, where nothing inside says why.
+fn late_alert(facts: &Facts<'_>) -> Option<Conclusion> {
+    let alert = facts.tls.late_alert?;
+    let (from, message) = alert.what;
+    let is_explained = facts.logon.status.is_some() || facts.inside.error_info.is_some();
+    let leaves_a_session = from == Side::Client && facts.inside.active.is_some();
+    if is_explained || leaves_a_session {
+        return None;
+    }
+    let name = message.description_name.as_deref().unwrap_or("without a name");
+    let said = format!("{name} ({})", message.description);
+    let phase = facts.stopped_in();
+    let summary = format!("The {from} broke the connection off in phase {phase} with the TLS alert {said}.");
+    Some(
+        Conclusion::confirmed(phase, summary)
+            .seen(alert.t_us, format!("the {from} sends the TLS alert {said}")),
+    )
 }

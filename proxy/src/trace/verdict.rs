@@ -175,6 +175,8 @@ verdict_ids! {
     LinkLossy = "link-lossy",
     /// Cut by the network after a constant silence.
     IdleTimeout = "idle-timeout",
+    /// rdpscope was to terminate TLS and could not.
+    NotIntercepted = "not-intercepted",
     /// Ended by the client with no reason on the wire.
     ClientClosed = "client-closed",
     /// Ended by the server with no reason on the wire.

@@ -1,11 +1,11 @@
-//! What is wrong with the certificate that the server showed, at the time at which it showed it.
+//! What is wrong with a certificate at the time at which it was shown: the server's own, or ours in its place.
 
 use super::Facts;
 use crate::trace::Micros;
 use rdpscope_certs::inspect::{Certificate, Validity, Weakness};
 use std::net::{IpAddr, SocketAddr};
 
-/// The server's own certificate, judged.
+/// A certificate, judged.
 #[derive(Debug)]
 pub(crate) struct CertificateFacts<'a> {
     pub(crate) t_us: Micros,
@@ -19,7 +19,7 @@ pub(crate) struct CertificateFacts<'a> {
 /// Whether the certificate is for the name that the client asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NameCheck {
-    /// The client named none.
+    /// It is not known which name the client dialled.
     Unknown,
     Matches,
     Differs,
@@ -35,11 +35,13 @@ impl<'a> CertificateFacts<'a> {
     ) -> Option<CertificateFacts<'a>> {
         let leaf = chain.first()?;
         let since_start = i64::try_from(t_us / 1_000_000).unwrap_or(i64::MAX);
-        let server_name = facts.tls.client_hello.and_then(|hello| hello.what.server_name.as_deref());
-        let name = match server_name {
+        let name = match facts.dialled() {
             None => NameCheck::Unknown,
-            Some(name) if leaf.matches_name(name) => NameCheck::Matches,
-            Some(name) if is_proxys_own(name, facts.network.local) => NameCheck::DiffersThroughProxy,
+            Some(dialled) if leaf.matches_name(&dialled.name) => match dialled.is_stated {
+                true => NameCheck::Matches,
+                false => NameCheck::Unknown,
+            },
+            Some(dialled) if dialled.is_proxys_own => NameCheck::DiffersThroughProxy,
             Some(_) => NameCheck::Differs,
         };
         let at_unix = facts.started_unix.map(|started| started.saturating_add(since_start));
@@ -103,8 +105,32 @@ impl<'a> CertificateFacts<'a> {
     }
 }
 
+/// The name under which the client looks for the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Dialled {
+    pub(crate) name: String,
+    /// It is this machine's: the client uses it because it dialled rdpscope.
+    pub(crate) is_proxys_own: bool,
+    /// The client says it in TLS. Clients that dialled an address say nothing.
+    pub(crate) is_stated: bool,
+}
+
+impl Facts<'_> {
+    /// What the client dialled, as far as its TLS tells.
+    pub(crate) fn dialled(&self) -> Option<Dialled> {
+        let hello = self.tls.client_hello?;
+        if let Some(name) = &hello.what.server_name {
+            let is_proxys_own = is_proxys_own(name, self.network.local);
+            return Some(Dialled { name: name.clone(), is_proxys_own, is_stated: true });
+        }
+        let local: SocketAddr = self.network.local?.parse().ok()?;
+        let name = local.ip().to_string();
+        local.ip().is_loopback().then_some(Dialled { name, is_proxys_own: true, is_stated: false })
+    }
+}
+
 /// Whether a client uses `name` because it dialled rdpscope: this machine's loopback, or the address it listens on.
-fn is_proxys_own(name: &str, local: Option<&str>) -> bool {
+pub(crate) fn is_proxys_own(name: &str, local: Option<&str>) -> bool {
     if name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost") {
         return true;
     }

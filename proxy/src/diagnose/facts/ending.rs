@@ -24,15 +24,15 @@ pub(crate) struct Ending<'a> {
 /// How the client's behaviour looks like a refusal of the certificate.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Refusal {
-    /// It said so with an alert in clear.
+    /// It said so with an alert that can be read.
     Alert { t_us: Micros, description: u8 },
     /// It left right after the server's part of the handshake and sent nothing more.
     Left {
         t_us: Micros,
         /// How long after the last message of the handshake.
         after_us: Micros,
-        /// Whether an encrypted alert came first.
-        encrypted_alert: bool,
+        /// What it said in TLS before.
+        farewell: Option<&'static str>,
     },
 }
 
@@ -84,26 +84,48 @@ impl<'a> Facts<'a> {
         self.ending.t_us.saturating_sub(t_us)
     }
 
-    /// Whether, and how, the client's behaviour looks like a refusal of the server's certificate.
+    /// Whether, and how, the client's behaviour looks like a refusal of the certificate that it was shown.
     pub(crate) fn refusal(&self) -> Option<Refusal> {
         let hello = self.tls.server_hello?;
         if let Some(alert) = self.tls.alert {
             let (from, description) = (alert.what.0, alert.what.1.description);
-            let names_certificate = matches!(description, 42..=46 | 48 | 49 | 113);
-            return (from == Side::Client && names_certificate)
+            return (from == Side::Client && names_certificate(description))
                 .then_some(Refusal::Alert { t_us: alert.t_us, description });
         }
-        let encrypted_alert = self.tls.encrypted_alert[Side::Client.index()];
-        let showed_certificate = self.tls.certificate.is_some() || hello.what.version == "TLS1.3";
-        let went_on = self.inside.client_went_on.is_some() || self.inside.active.is_some();
+        let passed_through = self.tls.certificate.is_some() || hello.what.version == "TLS1.3";
+        let showed_certificate =
+            if self.tls.terminated { self.tls.presented.is_some() } else { passed_through };
         let would_be_seen = self.tls.complete.is_none() || self.inside_is_followed();
-        let nothing_more = would_be_seen && !went_on && self.malformed.is_none();
+        let nothing_more = would_be_seen && !self.client_accepted_certificate() && self.malformed.is_none();
         if !self.ended_by(Side::Client) || !showed_certificate || !nothing_more {
             return None;
         }
-        let t_us = encrypted_alert.unwrap_or(self.ending.t_us).min(self.ending.t_us);
-        let handshake = self.tls.last.iter().flatten().copied().filter(|last| *last <= t_us).max();
+        let encrypted_alert = self.tls.encrypted_alert[Side::Client.index()];
+        let farewell = match (encrypted_alert, self.tls.client_farewell) {
+            (Some(_), _) => Some("an encrypted alert"),
+            (None, Some(_)) => Some("that it leaves (close_notify), which names no reason,"),
+            (None, None) => None,
+        };
+        let said = encrypted_alert.or(self.tls.client_farewell);
+        let t_us = said.unwrap_or(self.ending.t_us).min(self.ending.t_us);
+        let handshake = self.tls.last.iter().flatten().copied().chain(self.presented_us());
+        let handshake = handshake.filter(|last| *last <= t_us).max();
         let after_us = t_us.saturating_sub(handshake.unwrap_or(hello.t_us));
-        Some(Refusal::Left { t_us, after_us, encrypted_alert: encrypted_alert.is_some() })
+        Some(Refusal::Left { t_us, after_us, farewell })
     }
+
+    /// When rdpscope showed the client its own certificate.
+    pub(crate) fn presented_us(&self) -> Option<Micros> {
+        self.tls.presented.as_ref().map(|presented| presented.certificate.t_us)
+    }
+
+    /// Whether the client went on after it had seen a certificate.
+    pub(crate) fn client_accepted_certificate(&self) -> bool {
+        self.inside.client_went_on.is_some() || self.inside.active.is_some()
+    }
+}
+
+/// Whether an alert of RFC 8446 section 6 with this description refuses a certificate.
+pub(super) fn names_certificate(description: u8) -> bool {
+    matches!(description, 42..=46 | 48 | 49 | 113)
 }

@@ -1,10 +1,14 @@
 //! From events to facts, one event at a time.
 
+use super::ending::names_certificate;
 use super::{Attempt, Broken, CertificateFacts, Facts, Judged, OtherProtocol, Presented, Seen};
 use crate::trace::{Detail, Event, Leg, Micros, Phase, RdpMessage, Side, UdpMessage};
+use crate::wire::tls::Alert;
 
 /// T.125 `Result` that means success.
 const RT_SUCCESSFUL: u32 = 0;
+/// AlertDescription with which a side leaves in an orderly way.
+const CLOSE_NOTIFY: u8 = 0;
 /// `ST_TOTAL_ABORT`: licensing, and with it the connection, ends.
 const ST_TOTAL_ABORT: u32 = 1;
 
@@ -14,6 +18,7 @@ impl<'a> Facts<'a> {
         self.note_network(event);
         self.note_negotiation(event);
         self.note_tls(event);
+        self.note_logon(event);
         self.note_inside(event);
         match &event.detail {
             Detail::StreamEnded { how } => {
@@ -23,6 +28,9 @@ impl<'a> Facts<'a> {
             Detail::ProxyClosed { reason } => self.ending.stopped = Some(reason),
             Detail::Rdp(message) => self.note_message(event, message),
             Detail::Udp(message) => self.note_udp(event.t_us, message),
+            Detail::NotAltered { setting, reason } => {
+                self.not_altered.push(Seen { t_us: event.t_us, what: (setting, reason) });
+            }
             Detail::Malformed { structure, reason, .. } => self.note_malformed(event, structure, reason),
             _ => {}
         }
@@ -111,9 +119,8 @@ impl<'a> Facts<'a> {
             }
             Detail::HandshakeComplete => self.tls.complete = Some(t_us),
             Detail::Alert(alert) => {
-                let counts = alert.is_fatal() && self.tls.alert.is_none() && !self.is_reaction(event);
-                if let Some(side) = event.from.filter(|_| counts) {
-                    self.tls.alert = Some(Seen { t_us, what: (side, alert) });
+                if let Some(side) = event.from.filter(|_| !self.is_reaction(event)) {
+                    self.note_alert(t_us, side, alert);
                 }
             }
             Detail::EncryptedAlert { .. } => {
@@ -130,17 +137,42 @@ impl<'a> Facts<'a> {
         }
     }
 
+    fn note_alert(&mut self, t_us: Micros, side: Side, alert: &'a Alert) {
+        if !alert.is_fatal() {
+            if side == Side::Client && alert.description == CLOSE_NOTIFY {
+                self.tls.client_farewell.get_or_insert(t_us);
+            }
+            return;
+        }
+        let handshake_is_over = match side {
+            Side::Client => self.tls.complete.is_some(),
+            Side::Server => self.tls.server_leg_complete.is_some(),
+        };
+        // Some clients look at the certificate only when the handshake is over.
+        let refuses_certificate = side == Side::Client
+            && names_certificate(alert.description)
+            && !self.client_accepted_certificate();
+        let is_late = self.tls.terminated && handshake_is_over && !refuses_certificate;
+        let place = if is_late { &mut self.tls.late_alert } else { &mut self.tls.alert };
+        place.get_or_insert(Seen { t_us, what: (side, alert) });
+    }
+
     /// What rdpscope itself did where it terminates TLS.
     fn note_our_tls(&mut self, event: &'a Event) {
         let t_us = event.t_us;
         match &event.detail {
             Detail::ClientHello(_) if event.leg == Leg::Server => self.tls.terminated = true,
             Detail::CertificatePresented { mode, chain, same_key, differences } => {
-                self.tls.presented = chain.first().map(|leaf| Seen {
-                    t_us,
-                    what: Presented { mode, leaf, same_key: *same_key, differences },
+                self.tls.terminated = true;
+                let certificate = CertificateFacts::new(self, t_us, chain);
+                self.tls.presented = certificate.map(|certificate| Presented {
+                    mode,
+                    certificate,
+                    same_key: *same_key,
+                    differences,
                 });
             }
+            Detail::LegacyTls { reason } => self.tls.legacy = Some(Seen { t_us, what: (event.leg, reason) }),
             Detail::CertificateJudged { trusted, reason, name, name_matches } => {
                 let what = Judged {
                     trusted: *trusted,
@@ -165,7 +197,11 @@ impl<'a> Facts<'a> {
             Detail::CredsspTurn { turn, .. } => {
                 self.inside.credssp = event.from.map(|side| Seen { t_us, what: (*turn, side) });
             }
-            Detail::EarlyUserAuthorizationResult { .. } => self.inside.early_authorization = Some(t_us),
+            Detail::EarlyUserAuthorizationResult { result, .. } if event.from.is_some() => {
+                let what = result.as_ref().map(|result| result.value);
+                self.inside.early_authorization = Some(Seen { t_us, what });
+            }
+            Detail::TsRequest(_) | Detail::Rdstls(_) | Detail::RdsAad(_) => {}
             Detail::SessionTraffic => self.note_active(t_us, event.inferred),
             Detail::EncryptedMessage { .. } | Detail::Rdp(_) => {}
             _ => return,

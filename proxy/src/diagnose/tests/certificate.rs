@@ -109,8 +109,11 @@ fn the_localhost_trap_is_rdpscopes_own_doing() {
         let diagnosis = leaves(script).diagnose();
         assert_verdict(&diagnosis, VerdictId::CertificateNameMismatch, Confidence::Possible);
         assert!(diagnosis.verdict.summary.contains("rdpscope's own doing"), "{}", diagnosis.verdict.summary);
-        assert_eq!(diagnosis.verdict.next[0], format!("rdpscope proxy srv10 --address {SERVER}"));
-        assert!(diagnosis.verdict.fix[0].text.contains("127.0.0.1 srv10"), "{:?}", diagnosis.verdict.fix);
+        assert_eq!(
+            diagnosis.verdict.next[0],
+            format!("rdpscope proxy srv10 --listen 127.0.0.2:13389 --address {SERVER}")
+        );
+        assert!(diagnosis.verdict.fix[0].text.contains("127.0.0.2 srv10"), "{:?}", diagnosis.verdict.fix);
     }
 }
 

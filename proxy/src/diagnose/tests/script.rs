@@ -141,6 +141,11 @@ impl Script {
         self.event(Leg::Client, None, Phase::Tcp, false, detail)
     }
 
+    /// Something on one leg, by one side or, without one, by rdpscope itself.
+    pub(super) fn says(self, leg: Leg, from: Option<Side>, phase: Phase, detail: Detail) -> Script {
+        self.event(leg, from, phase, false, detail)
+    }
+
     fn event(mut self, leg: Leg, from: Option<Side>, phase: Phase, inferred: bool, detail: Detail) -> Script {
         self.now += MILLISECOND;
         let event = Event { t_us: self.now, leg, from, phase, inferred, detail };

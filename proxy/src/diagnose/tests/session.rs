@@ -1,7 +1,8 @@
 use super::script::{SSL, Script, application_data, handshake_13};
+use super::terminated::Terminated;
 use super::{Diagnosis, assert_verdict, may_also_be};
-use crate::trace::{Confidence, How, Phase, RdpMessage, Side, VerdictId};
-use crate::wire::named::Code;
+use crate::trace::{Confidence, Detail, How, Phase, RdpMessage, Side, VerdictId};
+use crate::wire::named::{Code, Flags};
 use crate::wire::rdp::error_info::error_info;
 use crate::wire::rdp::licensing::{License, LicenseAlert};
 use crate::wire::rdp::redirection::ServerRedirection;
@@ -49,6 +50,7 @@ fn set_error_info_is_proof() {
         (0x19, VerdictId::ServerShutdown),
         (0x1a, VerdictId::ServerShutdown),
         (0x102, VerdictId::LicensingFailed),
+        (0x408, VerdictId::SessionLimit),
         (0x6, VerdictId::ProtocolError),
         (0x10d0, VerdictId::ProtocolError),
         (0xffff, VerdictId::ProtocolError),
@@ -58,6 +60,47 @@ fn set_error_info_is_proof() {
         assert!(!may_also_be(&diagnosis, VerdictId::Healthy));
     }
     assert_verdict(&active_then(0), VerdictId::Healthy, Confidence::Confirmed);
+}
+
+#[test]
+fn set_error_info_is_proof_inside_tls_too() {
+    for (value, cause) in [
+        (0x1, VerdictId::AdminDisconnect),
+        (0x3, VerdictId::IdleLimit),
+        (0x5, VerdictId::SessionTaken),
+        (0x7, VerdictId::ServerDenied),
+        (0x9, VerdictId::AuthorizationDenied),
+        (0x1a, VerdictId::ServerShutdown),
+        (0x10a, VerdictId::LicensingFailed),
+        (0x408, VerdictId::SessionLimit),
+        (0x10d0, VerdictId::ProtocolError),
+    ] {
+        let script = Terminated::default().complete();
+        let script = script.message(Side::Server, Phase::Licensing, set_error_info(value));
+        assert_verdict(&script.end(Side::Server, How::Fin).diagnose(), cause, Confidence::Confirmed);
+    }
+}
+
+#[test]
+fn the_authorization_result_is_proof_where_it_can_be_read() {
+    let told = |value| {
+        let session = Terminated { offers: SSL | 8, chosen: 8, same_key: true, ..Terminated::default() };
+        let result = Some(Code { value, name: None });
+        let detail = Detail::EarlyUserAuthorizationResult { length: 4, result };
+        session.complete().server_says(Phase::Credssp, detail).end(Side::Server, How::Fin).diagnose()
+    };
+    assert_verdict(&told(5), VerdictId::AuthorizationDenied, Confidence::Confirmed);
+    assert_verdict(&told(0), VerdictId::ServerClosed, Confidence::Likely);
+}
+
+#[test]
+fn a_redirection_for_information_sends_nobody_away() {
+    let flags = Flags { value: 0x80, names: Vec::new() };
+    let redirection = ServerRedirection { redirection_flags: flags, ..Default::default() };
+    let message = RdpMessage::ServerRedirection(Box::new(redirection));
+    let script =
+        in_clear().active().message(Side::Server, Phase::Active, message).end(Side::Client, How::Fin);
+    assert_verdict(&script.diagnose(), VerdictId::Healthy, Confidence::Confirmed);
 }
 
 #[test]

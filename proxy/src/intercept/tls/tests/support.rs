@@ -57,6 +57,8 @@ impl WireTap for Wire {
     fn wire(&mut self, _at: Instant, sent_by_us: bool, bytes: &[u8]) {
         self.0.lock().unwrap().push((sent_by_us, bytes.to_vec()));
     }
+
+    fn count(&mut self, _received: usize) {}
 }
 
 impl Wire {
