@@ -26,6 +26,8 @@ pub(super) struct Terminated {
     pub(super) server: Made,
     pub(super) shown: Made,
     pub(super) client_hello: Vec<u8>,
+    /// What rdpscope offers the server.
+    pub(super) our_hello: Vec<u8>,
     pub(super) server_hello: Vec<u8>,
 }
 
@@ -40,6 +42,7 @@ impl Default for Terminated {
             server: GOOD,
             shown: GOOD,
             client_hello: client_hello("srv10"),
+            our_hello: client_hello("srv10"),
             server_hello: server_hello_13(),
         }
     }
@@ -52,10 +55,10 @@ fn chain(made: &Made) -> Vec<Arc<Certificate>> {
 impl Terminated {
     /// Up to the hello that the client sends.
     fn greeted(&self) -> Script {
-        let hello = || Box::new(ClientHello::decode(&self.client_hello[HEADERS..], 0x0301).unwrap());
+        let hello = |bytes: &[u8]| Box::new(ClientHello::decode(&bytes[HEADERS..], 0x0301).unwrap());
         Script::negotiated(self.offers, self.chosen)
-            .says(Leg::Client, Some(Side::Client), Phase::Tls, Detail::ClientHello(hello()))
-            .says(Leg::Server, None, Phase::Tls, Detail::ClientHello(hello()))
+            .says(Leg::Client, Some(Side::Client), Phase::Tls, Detail::ClientHello(hello(&self.client_hello)))
+            .says(Leg::Server, None, Phase::Tls, Detail::ClientHello(hello(&self.our_hello)))
     }
 
     /// Up to our hello to the client.
@@ -238,6 +241,40 @@ fn what_the_server_refuses_is_still_the_servers() {
     assert_verdict(&refused(40), VerdictId::TlsCipherMismatch, Confidence::Confirmed);
     let dropped = Terminated::default().greeted().end(Side::Server, How::Reset).diagnose();
     assert_verdict(&dropped, VerdictId::ServerKeyUnusable, Confidence::Likely);
+}
+
+/// An offer without the cipher suite of TLS 1.2 that the client has.
+fn smaller_offer() -> Vec<u8> {
+    let mut hello = client_hello("srv10");
+    let suite = HEADERS + 2 + 32 + 1 + 2 + 2;
+    assert_eq!(hello[suite..suite + 2], [0xc0, 0x30]);
+    hello[suite..suite + 2].copy_from_slice(&[0x13, 0x02]);
+    hello
+}
+
+#[test]
+fn what_is_refused_of_a_smaller_offer_is_not_the_servers() {
+    let session = Terminated { our_hello: smaller_offer(), ..Terminated::default() };
+    let refused = |script: Script, description| {
+        alerts(script, Side::Server, 2, description).end(Side::Server, How::Fin).diagnose()
+    };
+    let usual = refused(session.greeted(), 40);
+    assert_verdict(&usual, VerdictId::NotIntercepted, Confidence::Likely);
+    assert!(may_also_be(&usual, VerdictId::TlsCipherMismatch));
+    let legacy = || Detail::LegacyTls { reason: "only RSA key exchange".to_owned() };
+    let second = || session.greeted().says(Leg::Server, None, Phase::Tls, legacy());
+    assert_verdict(&refused(second(), 40), VerdictId::TlsCipherMismatch, Confidence::Likely);
+    assert_verdict(&refused(session.greeted(), 70), VerdictId::TlsVersionMismatch, Confidence::Confirmed);
+    let dropped = session.greeted().end(Side::Server, How::Reset).diagnose();
+    assert!(may_also_be(&dropped, VerdictId::NotIntercepted));
+}
+
+#[test]
+fn a_refusal_of_the_usual_stack_is_forgotten_where_the_second_begins() {
+    let script = alerts(Terminated::default().greeted(), Side::Server, 2, 40);
+    let legacy = Detail::LegacyTls { reason: "only RSA key exchange".to_owned() };
+    let begun = script.says(Leg::Server, None, Phase::Tls, legacy).stopped().diagnose();
+    assert_verdict(&begun, VerdictId::ClientClosed, Confidence::Possible);
 }
 
 #[test]
