@@ -134,6 +134,8 @@ fn a_client_that_does_not_trust_our_authority_is_rdpscopes_doing() {
             "{summary}"
         );
         assert!(!fixes_on_server(&diagnosis), "{:#?}", diagnosis.verdict.fix);
+        assert!(has_finding(&diagnosis, "certificate-untrusted"), "that is the server's own");
+        assert!(!diagnosis.verdict.next.iter().any(|command| command.contains("mirror+issuer")));
         assert_eq!(diagnosis.verdict.next[0], "rdpscope proxy srv10 --cert fresh --ca-out ca.pem");
     }
     let unspecific = refuses(&Terminated::default(), 46);
