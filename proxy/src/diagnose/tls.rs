@@ -376,7 +376,8 @@ fn other_alert(facts: &Facts<'_>) -> Option<Conclusion> {
 fn late_alert(facts: &Facts<'_>) -> Option<Conclusion> {
     let alert = facts.tls.late_alert?;
     let (from, message) = alert.what;
-    let is_explained = facts.logon.status.is_some() || facts.inside.error_info.is_some();
+    let is_explained =
+        facts.logon.status.is_some() || facts.inside.error_info.is_some() || facts.inside.ultimatum.is_some();
     let leaves_a_session = from == Side::Client && facts.inside.active.is_some();
     if is_explained || leaves_a_session {
         return None;

@@ -21,6 +21,8 @@ pub(super) struct Terminated {
     /// `--cert`.
     pub(super) mode: &'static str,
     pub(super) same_key: bool,
+    /// Where a mirrored certificate is not like the original.
+    pub(super) differences: Vec<String>,
     /// rdpscope logs on by itself, so that the other key is no matter.
     pub(super) logs_on: bool,
     pub(super) server: Made,
@@ -38,6 +40,7 @@ impl Default for Terminated {
             chosen: SSL,
             mode: "fresh",
             same_key: false,
+            differences: Vec::new(),
             logs_on: false,
             server: GOOD,
             shown: GOOD,
@@ -75,7 +78,7 @@ impl Terminated {
             mode: self.mode.to_owned(),
             chain: chain(&self.shown),
             same_key: self.same_key,
-            differences: Vec::new(),
+            differences: self.differences.clone(),
         };
         let script = self
             .greeted()
@@ -329,6 +332,57 @@ fn a_broken_end_of_tls_in_the_middle() {
     let diagnosis = alerts(script, Side::Server, 2, 80).end(Side::Server, How::Fin).diagnose();
     assert_verdict(&diagnosis, VerdictId::ProtocolError, Confidence::Confirmed);
     assert_eq!(diagnosis.verdict.phase, Phase::Channels);
+}
+
+#[test]
+fn a_clients_late_alert_after_a_session_worked_is_no_fault() {
+    let script = || Terminated::default().complete().active();
+    let left = alerts(script(), Side::Client, 2, 80).end(Side::Client, How::Fin).diagnose();
+    assert_verdict(&left, VerdictId::Healthy, Confidence::Confirmed);
+    let broken = alerts(script(), Side::Server, 2, 80).end(Side::Server, How::Fin).diagnose();
+    assert_verdict(&broken, VerdictId::ProtocolError, Confidence::Confirmed);
+}
+
+#[test]
+fn the_servers_own_certificate_from_a_file_is_the_servers() {
+    let mut record =
+        Terminated { mode: "file:srv10.pfx", same_key: true, server: EXPIRED, ..Terminated::default() }
+            .shown()
+            .record();
+    let own = record.events.iter().find_map(|event| match &event.detail {
+        Detail::Certificate { chain, .. } => Some(chain.clone()),
+        _ => None,
+    });
+    for event in &mut record.events {
+        if let Detail::CertificatePresented { chain, .. } = &mut event.detail {
+            *chain = own.clone().unwrap();
+        }
+    }
+    let alert = Detail::Alert(Alert::decode(&[2, 45]).unwrap());
+    let t_us = record.events.last().unwrap().t_us + 1;
+    let (leg, from) = (Leg::Client, Some(Side::Client));
+    record.events.push(crate::trace::Event {
+        t_us,
+        leg,
+        from,
+        phase: Phase::Tls,
+        inferred: false,
+        detail: alert,
+    });
+    let diagnosis = super::super::diagnose(&record, &super::super::Context::default());
+    assert_verdict(&diagnosis, VerdictId::CertificateExpired, Confidence::Confirmed);
+    assert!(diagnosis.verdict.summary.contains("the server's certificate"), "{}", diagnosis.verdict.summary);
+    assert!(fixes_on_server(&diagnosis));
+}
+
+#[test]
+fn where_a_copy_differs_is_a_confounder() {
+    let refused = |differences: Vec<String>| {
+        let session = Terminated { differences, ..mirrored(|| EXPIRED) };
+        refuses(&session, 45)
+    };
+    assert!(has_finding(&refused(vec!["the serial number".to_owned()]), "confounder-mirror-differs"));
+    assert!(!has_finding(&refused(Vec::new()), "confounder-mirror-differs"));
 }
 
 /// A TSRequest of the newest version.
