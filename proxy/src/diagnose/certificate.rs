@@ -64,7 +64,10 @@ const TRUST: Remedy = Remedy::by_hand(
 /// Another reading of the same observations is a question to the user, or a refusal with a stated reason.
 const READ_BEFORE: &[VerdictId] = &[VerdictId::ClientPrompted, VerdictId::NlaNotOffered];
 
-/// A rule of this family. `repair`: the command that shows the client a certificate without this fault.
+/// Where what the client refused is not the server's, its own is what should be looked at next.
+const SHOW_ITS_OWN: &[&str] = &["rdpscope ab {target} --vary cert", "rdpscope proxy {target}"];
+
+/// A rule of this family.
 const fn rule(
     id: VerdictId,
     needs: &'static str,
@@ -211,7 +214,11 @@ fn left_after_it(facts: &Facts<'_>) -> &'static str {
 /// never mended on the server.
 fn about(whose: Whose<'_>, confidence: Confidence, summary: &str) -> Conclusion {
     let conclusion = Conclusion::new(confidence, Phase::Tls, format!("{summary}{}.", whose.remark()));
-    if whose.is_servers() { conclusion } else { conclusion.advise(OTHER_MODE) }
+    advised(conclusion, whose)
+}
+
+fn advised(conclusion: Conclusion, whose: Whose<'_>) -> Conclusion {
+    if whose.is_servers() { conclusion } else { conclusion.advise(OTHER_MODE).propose(SHOW_ITS_OWN) }
 }
 
 /// A fault that can be seen in the certificate, beside a refusal whose reason cannot be read.
@@ -219,8 +226,11 @@ fn visible_fault(facts: &Facts<'_>, property: Repair, fault: String, is: &str) -
     let certificate = facts.shown()?;
     let refusal = unexplained(facts)?;
     let whose = facts.whose(property);
-    let summary = format!("{} {is}, and {}", capital(whose.certificate()), left_after_it(facts));
-    let conclusion = about(whose, strength(facts, refusal), &summary).seen(certificate.t_us, fault);
+    let (subject, aside) = (capital(whose.certificate()), whose.aside());
+    let nothing = if whose.is_servers() { "" } else { "; that says nothing against the server" };
+    let summary = format!("{subject}{aside} {is}, and {}{nothing}.", left_after_it(facts));
+    let conclusion = Conclusion::new(strength(facts, refusal), Phase::Tls, summary);
+    let conclusion = advised(conclusion, whose).seen(certificate.t_us, fault);
     Some(with_refusal(conclusion, facts, refusal))
 }
 

@@ -44,6 +44,7 @@ const REASONS_TOLD: &[VerdictId] = &[
     VerdictId::AuthorizationDenied,
     VerdictId::LicensingFailed,
     VerdictId::ServerDenied,
+    VerdictId::SessionLimit,
     VerdictId::SessionTaken,
     VerdictId::ServerShutdown,
     VerdictId::IdleLimit,

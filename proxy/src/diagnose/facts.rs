@@ -115,6 +115,8 @@ pub(super) struct Tls<'a> {
     pub(super) server_hello_done: bool,
     /// The client's own handshake, with the server or, where TLS is terminated, with rdpscope.
     pub(super) complete: Option<Micros>,
+    /// Where TLS is terminated, what rdpscope last offered the server in the client's place.
+    pub(super) our_hello: Option<&'a ClientHello>,
     /// rdpscope terminates TLS.
     pub(super) terminated: bool,
     /// Where TLS is terminated, its handshake with the server.

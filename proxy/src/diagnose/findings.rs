@@ -8,6 +8,7 @@ use super::{confounders, words::capital};
 use crate::trace::{Finding, Leg, Phase, Side, TcpInfo, VerdictId};
 use crate::wire::tls::DowngradeSentinel;
 use rdpscope_certs::inspect::{Validity, Weakness};
+use rdpscope_certs::mode::Repair;
 use std::net::IpAddr;
 
 /// Windows renews its self-signed certificate only when it has expired; a month is time to plan the restart.
@@ -23,7 +24,7 @@ const PASSWORD_PROMPT_US: u64 = 3 * SECOND;
 
 /// Everything worth knowing of the session whose verdict is `verdict`.
 pub(super) fn all(facts: &Facts<'_>, verdict: VerdictId) -> Vec<Finding> {
-    let mut findings = Findings { verdict, found: Vec::new() };
+    let mut findings = Findings { verdict, told: is_about_the_server(facts, verdict), found: Vec::new() };
     network(facts, &mut findings);
     negotiation(facts, &mut findings);
     tls(facts, &mut findings);
@@ -38,8 +39,22 @@ pub(super) fn all(facts: &Facts<'_>, verdict: VerdictId) -> Vec<Finding> {
     findings.found
 }
 
+/// Whether a verdict about a certificate is about the server's own, and not about ours in its place.
+fn is_about_the_server(facts: &Facts<'_>, verdict: VerdictId) -> bool {
+    let property = match verdict {
+        VerdictId::CertificateExpired | VerdictId::CertificateNotYetValid => Repair::Dates,
+        VerdictId::CertificateNameMismatch => Repair::Names,
+        VerdictId::CertificateUntrusted => Repair::Issuer,
+        VerdictId::CertificateWrongUsage => Repair::Usage,
+        _ => return true,
+    };
+    facts.whose(property).is_servers()
+}
+
 struct Findings {
     verdict: VerdictId,
+    /// The verdict tells what is wrong with the server.
+    told: bool,
     found: Vec<Finding>,
 }
 
@@ -50,7 +65,7 @@ impl Findings {
 
     /// A cause that another session may fail of; not where this one did.
     fn add_unless_verdict(&mut self, id: VerdictId, phase: Phase, text: String) {
-        if self.verdict != id {
+        if self.verdict != id || !self.told {
             self.add(id.as_str(), phase, text);
         }
     }

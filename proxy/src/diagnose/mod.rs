@@ -104,7 +104,8 @@ fn verdict(
     let alternatives = alternatives(rule.id, others, &conclusion.alternatives);
     let mut evidence = conclusion.evidence;
     evidence.sort_by_key(|evidence| evidence.t_us);
-    let proposed = conclusion.next.into_iter().chain(rule.next.iter().map(|command| facts.fill(command)));
+    let of_rule = conclusion.next_instead.unwrap_or(rule.next).iter().map(|command| facts.fill(command));
+    let proposed = conclusion.next.into_iter().chain(of_rule);
     let mut next: Vec<String> = Vec::new();
     for command in proposed {
         if !next.contains(&command) {

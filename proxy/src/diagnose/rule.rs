@@ -70,6 +70,8 @@ pub struct Conclusion {
     pub alternatives: Vec<(VerdictId, Confidence)>,
     /// Commands to be tried before those of the rule.
     pub next: Vec<String>,
+    /// Commands that would tell more in this situation, instead of those of the rule.
+    pub next_instead: Option<&'static [&'static str]>,
     /// What to do in this situation instead of what the rule says.
     pub fix: Option<&'static [Remedy]>,
 }
@@ -84,6 +86,7 @@ impl Conclusion {
             evidence: Vec::new(),
             alternatives: Vec::new(),
             next: Vec::new(),
+            next_instead: None,
             fix: None,
         }
     }
@@ -118,6 +121,12 @@ impl Conclusion {
     /// Adds a command to be tried first.
     pub fn try_next(mut self, command: String) -> Conclusion {
         self.next.push(command);
+        self
+    }
+
+    /// Replaces the commands that the rule would propose.
+    pub fn propose(mut self, next: &'static [&'static str]) -> Conclusion {
+        self.next_instead = Some(next);
         self
     }
 

@@ -140,6 +140,7 @@ pub(super) const RULES: &[Rule] = &[
             VerdictId::TlsVersionMismatch,
             VerdictId::TlsCipherMismatch,
             VerdictId::ServerKeyUnusable,
+            VerdictId::NotIntercepted,
         ],
         is_last_resort: false,
         judge: other_alert,
@@ -176,6 +177,9 @@ fn offered_versions(facts: &Facts<'_>) -> String {
 fn version_mismatch(facts: &Facts<'_>) -> Option<Conclusion> {
     let (from, number, t_us, text) = alert(facts)?;
     let offers = offered_versions(facts);
+    if from == Side::Server && facts.offers_fewer_versions() {
+        return None;
+    }
     let conclusion = match (number, from, facts.tls.server_hello) {
         (description::PROTOCOL_VERSION, Side::Client, Some(hello)) => {
             let summary =
@@ -200,7 +204,14 @@ fn version_mismatch(facts: &Facts<'_>) -> Option<Conclusion> {
 fn cipher_mismatch(facts: &Facts<'_>) -> Option<Conclusion> {
     let (from, number, t_us, text) = alert(facts)?;
     let right_after_hello = from == Side::Server && facts.tls.server_hello.is_none();
+    let offered_less = right_after_hello && facts.offers_fewer_suites();
+    if offered_less && facts.tls.legacy.is_none() {
+        return None;
+    }
     let confidence = match number {
+        description::INSUFFICIENT_SECURITY | description::HANDSHAKE_FAILURE if offered_less => {
+            Confidence::Likely
+        }
         description::INSUFFICIENT_SECURITY => Confidence::Confirmed,
         description::HANDSHAKE_FAILURE if right_after_hello => Confidence::Confirmed,
         description::HANDSHAKE_FAILURE => Confidence::Likely,
@@ -239,6 +250,9 @@ fn server_key_unusable(facts: &Facts<'_>) -> Option<Conclusion> {
         vec![VerdictId::TlsVersionMismatch, VerdictId::TlsCipherMismatch, VerdictId::TlsInspected];
     if facts.tls.hello_retry {
         others.remove(0);
+    }
+    if facts.offers_fewer_suites() {
+        others.push(VerdictId::NotIntercepted);
     }
     let conclusion = Conclusion::likely(Phase::Tls, summary).or_possibly(&others);
     Some(
@@ -362,7 +376,8 @@ fn other_alert(facts: &Facts<'_>) -> Option<Conclusion> {
 fn late_alert(facts: &Facts<'_>) -> Option<Conclusion> {
     let alert = facts.tls.late_alert?;
     let (from, message) = alert.what;
-    let is_explained = facts.logon.status.is_some() || facts.inside.error_info.is_some();
+    let is_explained =
+        facts.logon.status.is_some() || facts.inside.error_info.is_some() || facts.inside.ultimatum.is_some();
     let leaves_a_session = from == Side::Client && facts.inside.active.is_some();
     if is_explained || leaves_a_session {
         return None;

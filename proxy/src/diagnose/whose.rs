@@ -53,6 +53,15 @@ impl Whose<'_> {
         }
     }
 
+    /// What has to be said of it right after [`Whose::certificate`].
+    pub(super) fn aside(self) -> String {
+        match self {
+            Whose::Server | Whose::Proxy => String::new(),
+            Whose::Mirrored => ", in this a copy of it,".to_owned(),
+            Whose::Asked(mode) => format!(", as --cert {mode} asks for,"),
+        }
+    }
+
     /// What has to be said of it at the end of the sentence.
     pub(super) fn remark(self) -> String {
         match self {

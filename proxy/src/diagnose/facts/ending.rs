@@ -103,7 +103,7 @@ impl<'a> Facts<'a> {
         let encrypted_alert = self.tls.encrypted_alert[Side::Client.index()];
         let farewell = match (encrypted_alert, self.tls.client_farewell) {
             (Some(_), _) => Some("an encrypted alert"),
-            (None, Some(_)) => Some("that it leaves (close_notify), which names no reason,"),
+            (None, Some(_)) => Some("close_notify, which names no reason,"),
             (None, None) => None,
         };
         let said = encrypted_alert.or(self.tls.client_farewell);

@@ -161,7 +161,10 @@ impl<'a> Facts<'a> {
     fn note_our_tls(&mut self, event: &'a Event) {
         let t_us = event.t_us;
         match &event.detail {
-            Detail::ClientHello(_) if event.leg == Leg::Server => self.tls.terminated = true,
+            Detail::ClientHello(hello) if event.leg == Leg::Server => {
+                self.tls.terminated = true;
+                self.tls.our_hello = Some(hello);
+            }
             Detail::CertificatePresented { mode, chain, same_key, differences } => {
                 self.tls.terminated = true;
                 let certificate = CertificateFacts::new(self, t_us, chain);
@@ -172,7 +175,11 @@ impl<'a> Facts<'a> {
                     differences,
                 });
             }
-            Detail::LegacyTls { reason } => self.tls.legacy = Some(Seen { t_us, what: (event.leg, reason) }),
+            Detail::LegacyTls { reason } => {
+                self.tls.legacy = Some(Seen { t_us, what: (event.leg, reason) });
+                // What the server refused of the usual stack is no end: the second one begins anew.
+                self.tls.alert = self.tls.alert.filter(|alert| Leg::from(alert.what.0) != event.leg);
+            }
             Detail::CertificateJudged { trusted, reason, name, name_matches } => {
                 let what = Judged {
                     trusted: *trusted,

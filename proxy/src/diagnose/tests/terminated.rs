@@ -21,11 +21,15 @@ pub(super) struct Terminated {
     /// `--cert`.
     pub(super) mode: &'static str,
     pub(super) same_key: bool,
+    /// Where a mirrored certificate is not like the original.
+    pub(super) differences: Vec<String>,
     /// rdpscope logs on by itself, so that the other key is no matter.
     pub(super) logs_on: bool,
     pub(super) server: Made,
     pub(super) shown: Made,
     pub(super) client_hello: Vec<u8>,
+    /// What rdpscope offers the server.
+    pub(super) our_hello: Vec<u8>,
     pub(super) server_hello: Vec<u8>,
 }
 
@@ -36,10 +40,12 @@ impl Default for Terminated {
             chosen: SSL,
             mode: "fresh",
             same_key: false,
+            differences: Vec::new(),
             logs_on: false,
             server: GOOD,
             shown: GOOD,
             client_hello: client_hello("srv10"),
+            our_hello: client_hello("srv10"),
             server_hello: server_hello_13(),
         }
     }
@@ -52,10 +58,10 @@ fn chain(made: &Made) -> Vec<Arc<Certificate>> {
 impl Terminated {
     /// Up to the hello that the client sends.
     fn greeted(&self) -> Script {
-        let hello = || Box::new(ClientHello::decode(&self.client_hello[HEADERS..], 0x0301).unwrap());
+        let hello = |bytes: &[u8]| Box::new(ClientHello::decode(&bytes[HEADERS..], 0x0301).unwrap());
         Script::negotiated(self.offers, self.chosen)
-            .says(Leg::Client, Some(Side::Client), Phase::Tls, Detail::ClientHello(hello()))
-            .says(Leg::Server, None, Phase::Tls, Detail::ClientHello(hello()))
+            .says(Leg::Client, Some(Side::Client), Phase::Tls, Detail::ClientHello(hello(&self.client_hello)))
+            .says(Leg::Server, None, Phase::Tls, Detail::ClientHello(hello(&self.our_hello)))
     }
 
     /// Up to our hello to the client.
@@ -72,7 +78,7 @@ impl Terminated {
             mode: self.mode.to_owned(),
             chain: chain(&self.shown),
             same_key: self.same_key,
-            differences: Vec::new(),
+            differences: self.differences.clone(),
         };
         let script = self
             .greeted()
@@ -131,6 +137,8 @@ fn a_client_that_does_not_trust_our_authority_is_rdpscopes_doing() {
             "{summary}"
         );
         assert!(!fixes_on_server(&diagnosis), "{:#?}", diagnosis.verdict.fix);
+        assert!(has_finding(&diagnosis, "certificate-untrusted"), "that is the server's own");
+        assert!(!diagnosis.verdict.next.iter().any(|command| command.contains("mirror+issuer")));
         assert_eq!(diagnosis.verdict.next[0], "rdpscope proxy srv10 --cert fresh --ca-out ca.pem");
     }
     let unspecific = refuses(&Terminated::default(), 46);
@@ -240,6 +248,40 @@ fn what_the_server_refuses_is_still_the_servers() {
     assert_verdict(&dropped, VerdictId::ServerKeyUnusable, Confidence::Likely);
 }
 
+/// An offer without the cipher suite of TLS 1.2 that the client has.
+fn smaller_offer() -> Vec<u8> {
+    let mut hello = client_hello("srv10");
+    let suite = HEADERS + 2 + 32 + 1 + 2 + 2;
+    assert_eq!(hello[suite..suite + 2], [0xc0, 0x30]);
+    hello[suite..suite + 2].copy_from_slice(&[0x13, 0x02]);
+    hello
+}
+
+#[test]
+fn what_is_refused_of_a_smaller_offer_is_not_the_servers() {
+    let session = Terminated { our_hello: smaller_offer(), ..Terminated::default() };
+    let refused = |script: Script, description| {
+        alerts(script, Side::Server, 2, description).end(Side::Server, How::Fin).diagnose()
+    };
+    let usual = refused(session.greeted(), 40);
+    assert_verdict(&usual, VerdictId::NotIntercepted, Confidence::Likely);
+    assert!(may_also_be(&usual, VerdictId::TlsCipherMismatch));
+    let legacy = || Detail::LegacyTls { reason: "only RSA key exchange".to_owned() };
+    let second = || session.greeted().says(Leg::Server, None, Phase::Tls, legacy());
+    assert_verdict(&refused(second(), 40), VerdictId::TlsCipherMismatch, Confidence::Likely);
+    assert_verdict(&refused(session.greeted(), 70), VerdictId::TlsVersionMismatch, Confidence::Confirmed);
+    let dropped = session.greeted().end(Side::Server, How::Reset).diagnose();
+    assert!(may_also_be(&dropped, VerdictId::NotIntercepted));
+}
+
+#[test]
+fn a_refusal_of_the_usual_stack_is_forgotten_where_the_second_begins() {
+    let script = alerts(Terminated::default().greeted(), Side::Server, 2, 40);
+    let legacy = Detail::LegacyTls { reason: "only RSA key exchange".to_owned() };
+    let begun = script.says(Leg::Server, None, Phase::Tls, legacy).stopped().diagnose();
+    assert_verdict(&begun, VerdictId::ClientClosed, Confidence::Possible);
+}
+
 #[test]
 fn tls_that_cannot_be_terminated() {
     let failed = |leg| {
@@ -290,6 +332,57 @@ fn a_broken_end_of_tls_in_the_middle() {
     let diagnosis = alerts(script, Side::Server, 2, 80).end(Side::Server, How::Fin).diagnose();
     assert_verdict(&diagnosis, VerdictId::ProtocolError, Confidence::Confirmed);
     assert_eq!(diagnosis.verdict.phase, Phase::Channels);
+}
+
+#[test]
+fn a_clients_late_alert_after_a_session_worked_is_no_fault() {
+    let script = || Terminated::default().complete().active();
+    let left = alerts(script(), Side::Client, 2, 80).end(Side::Client, How::Fin).diagnose();
+    assert_verdict(&left, VerdictId::Healthy, Confidence::Confirmed);
+    let broken = alerts(script(), Side::Server, 2, 80).end(Side::Server, How::Fin).diagnose();
+    assert_verdict(&broken, VerdictId::ProtocolError, Confidence::Confirmed);
+}
+
+#[test]
+fn the_servers_own_certificate_from_a_file_is_the_servers() {
+    let mut record =
+        Terminated { mode: "file:srv10.pfx", same_key: true, server: EXPIRED, ..Terminated::default() }
+            .shown()
+            .record();
+    let own = record.events.iter().find_map(|event| match &event.detail {
+        Detail::Certificate { chain, .. } => Some(chain.clone()),
+        _ => None,
+    });
+    for event in &mut record.events {
+        if let Detail::CertificatePresented { chain, .. } = &mut event.detail {
+            *chain = own.clone().unwrap();
+        }
+    }
+    let alert = Detail::Alert(Alert::decode(&[2, 45]).unwrap());
+    let t_us = record.events.last().unwrap().t_us + 1;
+    let (leg, from) = (Leg::Client, Some(Side::Client));
+    record.events.push(crate::trace::Event {
+        t_us,
+        leg,
+        from,
+        phase: Phase::Tls,
+        inferred: false,
+        detail: alert,
+    });
+    let diagnosis = super::super::diagnose(&record, &super::super::Context::default());
+    assert_verdict(&diagnosis, VerdictId::CertificateExpired, Confidence::Confirmed);
+    assert!(diagnosis.verdict.summary.contains("the server's certificate"), "{}", diagnosis.verdict.summary);
+    assert!(fixes_on_server(&diagnosis));
+}
+
+#[test]
+fn where_a_copy_differs_is_a_confounder() {
+    let refused = |differences: Vec<String>| {
+        let session = Terminated { differences, ..mirrored(|| EXPIRED) };
+        refuses(&session, 45)
+    };
+    assert!(has_finding(&refused(vec!["the serial number".to_owned()]), "confounder-mirror-differs"));
+    assert!(!has_finding(&refused(Vec::new()), "confounder-mirror-differs"));
 }
 
 /// A TSRequest of the newest version.
