@@ -1,8 +1,7 @@
 //! The changes themselves: which four bytes, and what they become.
 
 use super::framing::DATA_HEADER_LENGTH;
-use super::{NLA_STRIP, UDP_OFF};
-use crate::trace::{Altered, Micros, Phase, Side};
+use crate::trace::{Altered, Micros, NLA_STRIP, Phase, Side, UDP_OFF};
 use crate::wire::gcc::{self, Block};
 use crate::wire::x224::{self, ConnectionRequest};
 

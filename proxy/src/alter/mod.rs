@@ -19,16 +19,11 @@ mod framing;
 #[cfg(test)]
 mod tests;
 
-use crate::trace::{Altered, Micros, Phase, Side};
+use crate::trace::{Altered, Micros, NLA_STRIP, Phase, Side, UDP_OFF};
 use crate::wire::x224::{self, ConnectionConfirm, Tpdu};
 use crate::wire::{Malformed, gcc, mcs};
 use change::{Patch, Requested, Strip};
 use framing::{Before, DATA_HEADER_LENGTH, Kind};
-
-/// The setting behind [`Alterations::strip_nla`], as the record names it.
-pub const NLA_STRIP: &str = "--nla strip";
-/// The setting behind [`Alterations::udp_off`], as the record names it.
-pub const UDP_OFF: &str = "--udp off";
 
 /// RDP_NEG_RSP.selectedProtocol for standard RDP security.
 const PROTOCOL_RDP: u32 = 0;

@@ -9,9 +9,7 @@ pub(super) use certificate::{CertificateFacts, Dialled, NameCheck, is_proxys_own
 pub(super) use ending::{AUTOMATIC_US, Ending, Refusal};
 pub(super) use logon::{Logon, Status};
 
-use crate::alter::NLA_STRIP;
-
-use crate::trace::{ClosedBy, ConnectError, Leg, Micros, Phase, Record, Side, Summary, TcpInfo};
+use crate::trace::{ClosedBy, ConnectError, Leg, Micros, NLA_STRIP, Phase, Record, Side, Summary, TcpInfo};
 use crate::wire::rdp::redirection::ServerRedirection;
 use crate::wire::rdp::share::SetErrorInfo;
 use crate::wire::tls::{Alert, ClientHello, ServerHello};

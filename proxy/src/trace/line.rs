@@ -7,6 +7,11 @@ use serde::{Deserialize, Serialize};
 /// The version of the trace format; a reader refuses a number it does not know.
 pub const SCHEMA_VERSION: u32 = 1;
 
+/// The setting that takes network level authentication out of what the client offers, as [`Altered::why`] has it.
+pub const NLA_STRIP: &str = "--nla strip";
+/// The setting that takes UDP out of what both sides offer.
+pub const UDP_OFF: &str = "--udp off";
+
 /// One line of a trace.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]

@@ -13,7 +13,7 @@ mod verdict;
 
 pub use crate::wire::rdp::RdpMessage;
 pub use event::{ConnectError, Detail, Event, TcpInfo};
-pub use line::{Altered, End, Header, Line, SCHEMA_VERSION};
+pub use line::{Altered, End, Header, Line, NLA_STRIP, SCHEMA_VERSION, UDP_OFF};
 pub use phase::{Outcome, Phase, PhaseRecord};
 pub use record::Record;
 

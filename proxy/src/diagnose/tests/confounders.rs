@@ -71,7 +71,7 @@ fn stripped(script: Script) -> super::Diagnosis {
         offset: 15,
         before: "03000000".to_owned(),
         after: "01000000".to_owned(),
-        why: crate::alter::NLA_STRIP.to_owned(),
+        why: crate::trace::NLA_STRIP.to_owned(),
     }));
     super::super::diagnose(&record, &Context::default())
 }
