@@ -95,8 +95,11 @@ pub struct Presented {
 pub struct Presenter {
     source: Arc<Source>,
     /// By the server's own certificate.
-    presented: Mutex<HashMap<Vec<u8>, Arc<OnceCell<Arc<Presented>>>>>,
+    presented: Mutex<HashMap<Vec<u8>, Cell>>,
 }
+
+/// One presented certificate, made by the first session that wants it.
+type Cell = Arc<OnceCell<Arc<Presented>>>;
 
 /// A certificate with its key.
 #[derive(Debug)]
@@ -202,7 +205,7 @@ impl Presenter {
         made.await.cloned()
     }
 
-    fn cell(&self, leaf: &[u8]) -> Arc<OnceCell<Arc<Presented>>> {
+    fn cell(&self, leaf: &[u8]) -> Cell {
         let mut kept = self.presented.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= MOST_KEPT && !kept.contains_key(leaf) {
             kept.clear();

@@ -9,7 +9,7 @@
 //! sends it where Kerberos is not possible. Kerberos is not: towards the client it needs the server's own service key,
 //! and towards the server its library panics on malformed bytes. A client that allows Kerberos only is told so.
 //!
-//! The `sspi` crate makes and checks the NTLM messages, after [`ntlm`] has found their shape sound; everything else
+//! The `sspi` crate makes and checks the NTLM messages, after `ntlm` has found their shape sound; everything else
 //! that comes from the wire is read by the modules here, and none of it panics.
 
 mod accept;

@@ -51,7 +51,10 @@ pub(super) fn offer(versions: &str) -> Offer {
 
 /// What went over a wire: who sent it (`true`: the side of the tap), and the bytes.
 #[derive(Clone, Default)]
-pub(super) struct Wire(Arc<Mutex<Vec<(bool, Vec<u8>)>>>);
+pub(super) struct Wire(Arc<Mutex<Vec<Piece>>>);
+
+/// Whether we sent it, and the bytes.
+type Piece = (bool, Vec<u8>);
 
 impl WireTap for Wire {
     fn wire(&mut self, _at: Instant, sent_by_us: bool, bytes: &[u8]) {

@@ -97,9 +97,9 @@ async fn flights(versions: &str) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         tokio::join!(connect(client, &offer, &Stack::Usual), accept(server, &identity, &Stack::Usual))
     })
     .await;
-    (ours.unwrap(), theirs.unwrap());
-    let writes = (sent.lock().unwrap().clone(), answered.lock().unwrap().clone());
-    writes
+    ours.unwrap();
+    theirs.unwrap();
+    (sent.lock().unwrap().clone(), answered.lock().unwrap().clone())
 }
 
 #[tokio::test]
