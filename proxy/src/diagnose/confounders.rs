@@ -2,7 +2,7 @@
 //! that a client which dials localhost looks for a server of that name.
 
 use super::certificate::DIAL_BY_NAME;
-use super::facts::{Dialled, Facts, NameCheck, Refusal, Seen, is_proxys_own};
+use super::facts::{Dialled, Facts, NameCheck, Refusal, Seen};
 use super::whose::Whose;
 use crate::trace::{Finding, Micros, Phase, VerdictId};
 use rdpscope_certs::mode::Repair;
@@ -64,6 +64,7 @@ pub(super) fn worth_a_note(facts: &Facts<'_>, verdict: VerdictId) -> Vec<Confoun
         "confounder-masked-mismatch" | "confounder-not-altered" => true,
         "confounder-authority" => verdict != VerdictId::CertificateUntrusted,
         "confounder-key-binding" => !matches!(verdict, VerdictId::NlaKeyBinding | VerdictId::Healthy),
+        "confounder-mirror-differs" => verdict.as_str().starts_with("certificate-"),
         "confounder-prompt" => false,
         _ => verdict != VerdictId::Healthy,
     });
@@ -149,7 +150,7 @@ pub(super) fn service_of_proxy<'a>(facts: &Facts<'a>) -> Option<Seen<&'a str>> {
             }
             _ => host,
         };
-        is_proxys_own(host, facts.network.local)
+        facts.is_proxys_own(host)
     })
 }
 

@@ -5,7 +5,7 @@ mod ending;
 mod gather;
 mod logon;
 
-pub(super) use certificate::{CertificateFacts, Dialled, NameCheck, is_proxys_own};
+pub(super) use certificate::{CertificateFacts, Dialled, NameCheck};
 pub(super) use ending::{AUTOMATIC_US, Ending, Refusal};
 pub(super) use logon::{Logon, Status};
 

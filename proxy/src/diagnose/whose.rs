@@ -101,7 +101,8 @@ impl<'a> Facts<'a> {
             Whose::Server => self.shown().is_some(),
             Whose::Mirrored => {
                 let but = self.tls.presented.as_ref().map_or(&[][..], |presented| presented.differences);
-                property != Repair::Issuer && but.is_empty()
+                // Dates, names and usage are copied or made as `repairs` say; the rest depends on how it is signed.
+                property != Repair::Issuer && (property != Repair::Strength || but.is_empty())
             }
             Whose::Asked(_) | Whose::Proxy => false,
         }

@@ -123,22 +123,34 @@ impl Facts<'_> {
     pub(crate) fn dialled(&self) -> Option<Dialled> {
         let hello = self.tls.client_hello?;
         if let Some(name) = &hello.what.server_name {
-            let is_proxys_own = is_proxys_own(name, self.network.local);
-            return Some(Dialled { name: name.clone(), is_proxys_own, is_stated: true });
+            return Some(Dialled {
+                name: name.clone(),
+                is_proxys_own: self.is_proxys_own(name),
+                is_stated: true,
+            });
         }
         let local: SocketAddr = self.network.local?.parse().ok()?;
         let name = local.ip().to_string();
-        local.ip().is_loopback().then_some(Dialled { name, is_proxys_own: true, is_stated: false })
+        let is_proxys_own = self.is_proxys_own(&name);
+        local.ip().is_loopback().then_some(Dialled { name, is_proxys_own, is_stated: false })
+    }
+
+    /// Whether a client uses `name` because it dialled rdpscope: this machine's loopback, or the address on which
+    /// rdpscope listens. Where the target is on this machine as well, its own name is no such name.
+    pub(crate) fn is_proxys_own(&self, name: &str) -> bool {
+        let local = self.network.local.and_then(|local| local.parse::<SocketAddr>().ok());
+        let is_ours =
+            |address: IpAddr| address.is_loopback() || local.is_some_and(|local| local.ip() == address);
+        !is_loopback_name(&self.host)
+            && (is_loopback_name(name) || name.trim_matches(['[', ']']).parse().is_ok_and(is_ours))
     }
 }
 
-/// Whether a client uses `name` because it dialled rdpscope: this machine's loopback, or the address it listens on.
-pub(crate) fn is_proxys_own(name: &str, local: Option<&str>) -> bool {
-    if name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost") {
-        return true;
-    }
-    let local = local.and_then(|local| local.parse::<SocketAddr>().ok());
-    name.trim_matches(['[', ']'])
-        .parse::<IpAddr>()
-        .is_ok_and(|address| address.is_loopback() || local.is_some_and(|local| local.ip() == address))
+/// `localhost` and what is below it, and addresses of the loopback.
+fn is_loopback_name(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    let address = lower.trim_matches(['[', ']']).parse::<IpAddr>();
+    lower == "localhost"
+        || lower.ends_with(".localhost")
+        || address.is_ok_and(|address| address.is_loopback())
 }

@@ -38,6 +38,14 @@ fn a_client_that_dials_this_machine_is_counted() {
 }
 
 #[test]
+fn a_target_on_this_machine_has_this_machines_name() {
+    let mut record = mirror(nameless()).complete().end(Side::Client, How::Fin).record();
+    record.header.as_mut().unwrap().target = "localhost:13390".to_owned();
+    let found = confounders(&record, &Context::default());
+    assert!(found.iter().all(|confounder| confounder.id != "confounder-dialled-name"), "{found:?}");
+}
+
+#[test]
 fn the_way_round_names_the_server() {
     let record = mirror(nameless()).complete().end(Side::Client, How::Fin).record();
     let found = confounders(&record, &Context::default());
