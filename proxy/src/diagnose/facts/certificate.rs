@@ -41,10 +41,7 @@ impl<'a> CertificateFacts<'a> {
                 true => NameCheck::Matches,
                 false => NameCheck::Unknown,
             },
-            // Where the target is this machine itself, its name is the right one to dial.
-            Some(dialled) if dialled.is_proxys_own && !is_proxys_own(&facts.host, None) => {
-                NameCheck::DiffersThroughProxy
-            }
+            Some(dialled) if dialled.is_proxys_own => NameCheck::DiffersThroughProxy,
             Some(_) => NameCheck::Differs,
         };
         let at_unix = facts.started_unix.map(|started| started.saturating_add(since_start));
