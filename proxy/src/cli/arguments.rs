@@ -97,9 +97,9 @@ pub(super) struct ProxyArguments {
     /// Allow --listen on an address that other machines can reach
     #[arg(long)]
     pub(super) allow_remote: bool,
-    /// Connect here instead of resolving the target
-    #[arg(long, value_name = "NAME|IP", value_parser = target)]
-    pub(super) address: Option<Target>,
+    /// Connect here instead of resolving the target, on its port unless another is named
+    #[arg(long, value_name = "NAME|IP", value_parser = address)]
+    pub(super) address: Option<String>,
     /// RDP-UDP on the same port number
     #[arg(long, value_enum, default_value_t = UdpMode::Relay, value_name = "MODE")]
     pub(super) udp: UdpMode,
@@ -189,6 +189,19 @@ fn target(text: &str) -> Result<Target, TargetError> {
     text.parse()
 }
 
+/// What can be an address; its port is known with the target's.
+fn address(text: &str) -> Result<String, TargetError> {
+    target(text).map(|_| text.to_owned())
+}
+
+impl ProxyArguments {
+    /// Where to connect instead of resolving the target.
+    pub(super) fn address(&self) -> Option<Target> {
+        // Its form was checked when it was read.
+        Target::parse(self.address.as_deref()?, self.target.port).ok()
+    }
+}
+
 fn upstream_proxy(url: &str) -> Result<UpstreamProxy, ProxyUrlError> {
     url.parse()
 }
@@ -241,6 +254,18 @@ mod tests {
             let filled = command.replace("{target}", "srv10").replace("{server}", "10.0.0.5:3389");
             assert!(accepts(&filled), "{filled}");
         }
+    }
+
+    #[test]
+    fn an_address_is_dialled_on_the_targets_port_unless_it_names_one() {
+        for (address, dialled) in [("10.0.0.10", "10.0.0.10:3390"), ("[::1]:3391", "[::1]:3391")] {
+            let words = ["rdpscope", "proxy", "srv10:3390", "--address", address];
+            let Command::Proxy(proxy) = Arguments::try_parse_from(words).expect("it parses").command else {
+                panic!()
+            };
+            assert_eq!(proxy.address().map(|target| target.to_string()).as_deref(), Some(dialled));
+        }
+        assert!(Arguments::try_parse_from(["rdpscope", "proxy", "srv10", "--address", "a b"]).is_err());
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(super) fn run(arguments: ProxyArguments, output: &Output) -> Result<Exit, Fa
     }
     let intercepting = arguments.interception.settings(
         &arguments.target,
-        arguments.address.as_ref(),
+        arguments.address().as_ref(),
         arguments.listen,
         arguments.udp,
     )?;
@@ -118,8 +118,8 @@ fn settings(arguments: ProxyArguments) -> Settings {
         knows_command: arguments::accepts,
         shown: shown(&arguments),
         route: Route {
+            address: arguments.address(),
             target: arguments.target,
-            address: arguments.address,
             upstream_proxy: arguments.upstream_proxy,
         },
         listen: arguments.listen,
@@ -136,7 +136,7 @@ fn shown(arguments: &ProxyArguments) -> Map<String, Value> {
     let mut shown = Map::new();
     arguments.interception.show(&mut shown);
     shown.insert("udp".to_owned(), json!(format!("{:?}", arguments.udp).to_lowercase()));
-    if let Some(address) = &arguments.address {
+    if let Some(address) = arguments.address() {
         shown.insert("address".to_owned(), json!(address.to_string()));
     }
     if let Some(proxy) = &arguments.upstream_proxy {
