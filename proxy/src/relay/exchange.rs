@@ -30,6 +30,8 @@ pub(super) trait Channel: AsyncRead + AsyncWrite + Unpin {
     const END_OF_FILE: StreamEnd;
     /// What an error of reading says about the peer.
     fn ending(error: &io::Error) -> StreamEnd;
+    /// Sends what the protocol itself answers to what was read, as far as it goes: nobody else may write for hours.
+    fn answer(&mut self, _cx: &mut Context<'_>) {}
     /// Ends our direction of TCP without the farewell of TLS.
     fn poll_fin(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
@@ -39,6 +41,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel for TlsStream<S> {
 
     fn ending(error: &io::Error) -> StreamEnd {
         read_ending(error)
+    }
+
+    fn answer(&mut self, cx: &mut Context<'_>) {
+        if self.has_unsent() {
+            // What goes wrong here stays with the connection, and the next read or write meets it.
+            let _ = Pin::new(self).poll_flush(cx);
+        }
     }
 
     fn poll_fin(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -206,7 +215,9 @@ impl Flow {
     ) -> Poll<()> {
         SCRATCH.with_borrow_mut(|scratch| {
             let mut buffer = ReadBuf::new(scratch);
-            let read = ready!(Pin::new(&mut *source).poll_read(cx, &mut buffer));
+            let read = Pin::new(&mut *source).poll_read(cx, &mut buffer);
+            source.answer(cx);
+            let read = ready!(read);
             self.reads += 1;
             let at = Instant::now();
             let bytes = buffer.filled();

@@ -120,6 +120,12 @@ impl TlsEnd {
         reset(self.stream);
     }
 
+    /// The certificate that the other side showed.
+    pub(crate) fn peer_certificate(&self) -> Vec<u8> {
+        let chain = self.connection.peer_certificates().expect("the handshake is done");
+        chain[0].to_vec()
+    }
+
     /// What comes next.
     pub(crate) fn next(&mut self) -> Received {
         loop {
