@@ -18,7 +18,9 @@ const PASSWORD: &str = "Kanari3n-Right-1234";
 const TARGET: &str = "127.0.0.1:9";
 
 fn proxy(arguments: &[&str]) -> Ran {
-    let ran = run(&[&["proxy", TARGET, "--listen", "127.0.0.1:0", "--for", "1s", "--no-trace"], arguments].concat());
+    let ran = run(
+        &[&["proxy", TARGET, "--listen", "127.0.0.1:0", "--for", "1s", "--no-trace"], arguments].concat()
+    );
     for written in [&ran.stdout, &ran.stderr] {
         assert!(!written.contains(PASSWORD) && !written.contains("PRIVATE KEY"), "a secret in:\n{written}");
     }
@@ -220,9 +222,9 @@ fn an_expired_certificate_of_a_file_is_served_as_it_is() {
 #[test]
 fn renewing_with_another_key_works_and_foresees_what_nla_will_say() {
     let key = text(&certificates().expired.key_file);
-    let inside =
-        Trial::with(&["--cert", "fresh", "--renew-with", &key]).negotiated(HYBRID).in_tls(&TLS13);
+    let inside = Trial::with(&["--cert", "fresh", "--renew-with", &key]).negotiated(HYBRID).in_tls(&TLS13);
     let finished = inside.finish();
+    finished.assert_nowhere("PRIVATE KEY");
     let session = finished.session();
     assert_eq!(session.event("certificate_presented")["same_key"], false, "{session}");
     session.event("key_binding_foreseen");

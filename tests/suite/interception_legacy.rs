@@ -32,7 +32,8 @@ fn old_xrdp(tls_versions: &str) -> Xrdp {
 /// xfreerdp with `client_arguments` through rdpscope with `arguments`.
 fn connect(server: SocketAddr, arguments: &[&str], client_arguments: &[&str]) -> (ClientRun, Finished) {
     let rdpscope = Rdpscope::start(server, 1, arguments);
-    let client = Xfreerdp::new(CLIENT, &[&["/sec:tls", "/u:test", "/p:Right-1234"], client_arguments].concat());
+    let client =
+        Xfreerdp::new(CLIENT, &[&["/sec:tls", "/u:test", "/p:Right-1234"], client_arguments].concat());
     let run = client.run(rdpscope.address.port());
     println!("{arguments:?}: {}", run.summary());
     (run, rdpscope.finish())

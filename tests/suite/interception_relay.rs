@@ -9,6 +9,7 @@ use crate::support::rdpscope::{Finished, Rdpscope};
 use crate::support::scripted::Side::{self, Client, Server};
 use crate::support::scripted::bytes::{HYBRID, SSL, connection_confirm, connection_request};
 use crate::support::scripted::terminated::{Inside, Received, TlsEnd, Trial};
+use crate::support::scripted::tls::Trust;
 use crate::support::scripted::{credssp, rdp};
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
@@ -209,7 +210,21 @@ mod broken {
     #[test]
     fn a_ts_request_of_16_mib_is_relayed_and_not_waited_for() {
         let header = [0x30, 0x84, 1, 0, 0, 0, 0xa0, 3, 2, 1, 6];
-        let finished = arrives(HYBRID, &[], &[&header[..], &vec![0x41; 100_000]].concat());
+        let mut inside = inside(HYBRID, &TLS13);
+        let request = [&header[..], &vec![0x41; 16 * 1024 * 1024]].concat();
+        for part in request.chunks(1024 * 1024) {
+            let arrived = std::thread::scope(|scope| {
+                let receiving = scope.spawn(|| inside.server.receive(part.len()));
+                inside.client.send(part);
+                receiving.join().expect("it does not panic")
+            });
+            assert!(arrived == part, "it arrives as it was sent");
+        }
+        let (rdpscope, client, server) = inside.apart();
+        let peak = rdpscope.peak_memory();
+        assert!(peak < 64 * 1024 * 1024, "{peak} bytes for a message that is never read to its end");
+        drop((client, server));
+        let finished = rdpscope.finish();
         let session = finished.session();
         let malformed = session.events_named("malformed");
         let of_the_client: Vec<_> = malformed.iter().filter(|event| event["from"] == "client").collect();
@@ -241,6 +256,28 @@ mod broken {
     }
 }
 
+/// A server that speaks first inside TLS, before the client has done its handshake.
+#[test]
+fn the_first_word_of_the_server_waits_for_the_client() {
+    let (rdpscope, _listener, client, server) = Trial::new(&[]).negotiated(SSL).apart();
+    let mut client = TlsEnd::client(client, &TLS13, Trust::Anything);
+    let mut server = TlsEnd::server(server, &TLS13, &certificates().signed);
+    std::thread::scope(|scope| {
+        let handshake = scope.spawn(|| {
+            server.handshake().expect("rdpscope takes any certificate");
+            server.send(b"first");
+        });
+        client.send_ahead(&[]);
+        handshake.join().expect("it does not panic");
+    });
+    client.handshake().expect("the client takes any certificate");
+    assert_eq!(client.next(), Received::Record(b"first".to_vec()));
+    client.send(b"second");
+    assert_eq!(server.next(), Received::Record(b"second".to_vec()));
+    drop((client, server));
+    rdpscope.finish();
+}
+
 /// TLS from the first byte.
 mod direct {
     use super::*;
@@ -255,6 +292,7 @@ mod direct {
             let session = finished.session();
             session.event("direct_tls");
             session.event("certificate_presented");
+            assert!(session.summary()["rtt_us"].is_u64(), "the way to the server is measured:\n{session}");
             assert_eq!(session.outcome_on("tls", "client"), Some("ok"), "{session}");
             assert_eq!(session.outcome_on("tls", "server"), Some("ok"), "{session}");
         }
@@ -302,7 +340,8 @@ mod renegotiation {
         let (client, mut client_input) = Process::spawn_with_input(client);
         let within = Duration::from_secs(20);
         client.output.wait_for(within, |line| line.trim().starts_with("Verify return")).expect("TLS stands");
-        let (asking, input) = if asks == Client { (&client, &mut client_input) } else { (&server, &mut server_input) };
+        let (asking, input) =
+            if asks == Client { (&client, &mut client_input) } else { (&server, &mut server_input) };
         input.write_all(command.as_bytes()).expect("a command is taken");
         let refused = asking.output.wait_for(within, |line| line.contains("no renegotiation"));
         assert!(refused.is_some(), "it is told that there is none:\n{}", asking.output.tail());

@@ -77,7 +77,9 @@ pub(crate) fn signed_rsa() -> &'static Certificate {
 /// Self-signed certificates with a fault that only `openssl` makes: signed with SHA-1, and over an RSA key of 1024 bits.
 pub(crate) fn weak() -> &'static [Certificate; 2] {
     static WEAK: OnceLock<[Certificate; 2]> = OnceLock::new();
-    WEAK.get_or_init(|| [self_signed_by_openssl("sha1", "2048", "-sha1"), self_signed_by_openssl("short", "1024", "-sha256")])
+    WEAK.get_or_init(|| {
+        [self_signed_by_openssl("sha1", "2048", "-sha1"), self_signed_by_openssl("short", "1024", "-sha256")]
+    })
 }
 
 fn self_signed_by_openssl(name: &str, bits: &str, digest: &str) -> Certificate {
@@ -86,7 +88,11 @@ fn self_signed_by_openssl(name: &str, bits: &str, digest: &str) -> Certificate {
     let key_file = folder.join(format!("{name}.key"));
     let mut openssl = Command::new("openssl");
     openssl.args(["req", "-x509", "-nodes", "-days", "30", "-subj", "/CN=localhost", digest, "-newkey"]);
-    openssl.arg(format!("rsa:{bits}")).args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout"]);
+    openssl.arg(format!("rsa:{bits}")).args([
+        "-addext",
+        "subjectAltName=DNS:localhost,IP:127.0.0.1",
+        "-keyout",
+    ]);
     let made = openssl.arg(&key_file).arg("-out").arg(&certificate_file).output().expect("openssl runs");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let certificate_der = CertificateDer::from_pem_file(&certificate_file).expect("openssl writes PEM");

@@ -141,6 +141,15 @@ impl Process {
         status
     }
 
+    /// The most memory that the program itself has held so far, in bytes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn peak_memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux counts it");
+        let kilobytes = peak.trim().trim_end_matches("kB").trim().parse::<usize>();
+        kilobytes.expect("it is a number") * 1024
+    }
+
     /// Waits for its end, at most `within`.
     pub(crate) fn wait(&mut self, within: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + within;

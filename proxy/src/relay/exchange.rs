@@ -89,15 +89,20 @@ pub(super) enum ExchangeEnd {
     Reset,
 }
 
-/// Copies until both directions have ended, one side resets, or the client has left a silent server.
+/// Copies until both directions have ended, one side resets, or the client has left a silent server. `first` was read of
+/// the server before.
 pub(super) async fn exchange<C: Channel, S: Channel>(
     client: &mut C,
     server: &mut S,
+    first: Vec<u8>,
     gate: &mut Gate,
     tap: &mut impl ExchangeTap,
 ) -> ExchangeEnd {
     let mut up = Flow::new(Side::Client);
     let mut down = Flow::new(Side::Server);
+    if !first.is_empty() {
+        down.pass(Instant::now(), &first, gate, tap);
+    }
     let silence = tokio::time::sleep(SILENCE_AFTER_CLIENT);
     tokio::pin!(silence);
     let mut reads = None;
@@ -227,18 +232,21 @@ impl Flow {
                     self.send(cx, sink, bytes);
                     tap.plaintext(at, self.from, bytes);
                 }
-                Ok(()) => {
-                    let (mut out, mut notes) = (Vec::new(), Vec::new());
-                    gate.pass(tap.micros(at), self.from, bytes, &mut out, &mut notes);
-                    self.waiting.extend(out);
-                    tap.plaintext(at, self.from, bytes);
-                    tap.noted(notes);
-                }
+                Ok(()) => self.pass(at, bytes, gate, tap),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => self.source_ended(at, C::ending(&error), gate, tap),
             }
             Poll::Ready(())
         })
+    }
+
+    /// What the gate lets through waits for the sink.
+    fn pass(&mut self, at: Instant, bytes: &[u8], gate: &mut Gate, tap: &mut impl ExchangeTap) {
+        let (mut out, mut notes) = (Vec::new(), Vec::new());
+        gate.pass(tap.micros(at), self.from, bytes, &mut out, &mut notes);
+        self.waiting.extend(out);
+        tap.plaintext(at, self.from, bytes);
+        tap.noted(notes);
     }
 
     /// Writes at once what the sink takes and keeps the rest.

@@ -12,13 +12,14 @@ use crate::intercept::tls::{
 use crate::relay::exchange::{ExchangeEnd, exchange};
 use crate::relay::pump::{Ending, Tap, reset};
 use crate::relay::session::{SessionTap, SharedSession};
+use crate::relay::tcp_info::tcp_info;
 use crate::trace::{Detail, Leg, Phase, Side};
 use crate::wire::tls::{Alert, ClientHello};
 use socket2::SockRef;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// RDP_NEG_RSP.selectedProtocol.
@@ -115,7 +116,9 @@ impl Legs<'_, '_, '_> {
         let mut server_leg =
             self.server_leg(&mut caller, server, &hello, negotiation.sent_to_server()).await?;
         let presented = self.present(&server_leg, protocol).await?;
-        let client_leg = self.client_leg(caller, &hello, &presented, &mut server_leg).await;
+        let mut server_words = Vec::new();
+        let client_leg =
+            self.client_leg(caller, &hello, &presented, &mut server_leg, &mut server_words).await;
         let mut client_leg = match client_leg {
             Ok(leg) => leg,
             Err(stopped) => return Err(close_server(server_leg.stream, stopped).await),
@@ -131,9 +134,17 @@ impl Legs<'_, '_, '_> {
         client_leg.tee_mut().quiet();
         server_leg.stream.tee_mut().quiet();
         let mut gate = negotiation.gate().inside_tls(inside);
-        let end =
-            exchange(&mut client_leg, &mut server_leg.stream, &mut gate, &mut InsideTap { tap: self.tap })
-                .await;
+        let end = exchange(
+            &mut client_leg,
+            &mut server_leg.stream,
+            server_words,
+            &mut gate,
+            &mut InsideTap { tap: self.tap },
+        )
+        .await;
+        if let Some(info) = tcp_info(server_leg.stream.tee().get_ref()) {
+            self.tap.session().lock().trace.say(Leg::Server, None, Phase::Tcp, Detail::TcpInfo(info));
+        }
         if end == ExchangeEnd::Reset {
             reset(server_leg.stream.tee().get_ref());
         }
@@ -316,14 +327,15 @@ impl Legs<'_, '_, '_> {
         Ok(presented)
     }
 
-    /// TLS with the client.
+    /// TLS with the client. What the server says in its own meanwhile is added to `server_words`.
     async fn client_leg<'s>(
         &mut self,
         caller: Caller<'s>,
         hello: &ClientHello,
         presented: &Presented,
         server_leg: &mut ServerLeg<TcpStream>,
-    ) -> Result<TlsStream<&'s mut TcpStream>, Stopped> {
+        server_words: &mut Vec<u8>,
+    ) -> Result<LegStream<'s>, Stopped> {
         let tee = Tee::new(caller.stream, caller.early, self.wire(Side::Client));
         let stack = match tls::client_needs_legacy(hello) {
             Some(need) => Stack::Legacy { need },
@@ -331,7 +343,10 @@ impl Legs<'_, '_, '_> {
         };
         let accepted = tokio::select! {
             accepted = tls::accept(tee, &presented.identity, &stack) => accepted,
-            ending = silently_gone(server_leg.stream.tee().get_ref()) => return Err(self.left(Side::Server, ending)),
+            end = end_of(&mut server_leg.stream, server_words) => {
+                self.farewell(Side::Server, &end);
+                return Err(self.left(Side::Server, super::ending(&end)));
+            }
         };
         let error = match accepted {
             Ok(leg) => {
@@ -434,12 +449,16 @@ async fn gone(stream: &TcpStream, early: &mut Vec<u8>, wire: &mut impl WireTap) 
     }
 }
 
-/// Waits until the peer has left without another word: what it says is TLS already, and not to be read here.
-async fn silently_gone(stream: &TcpStream) -> Ending {
-    let mut byte = [0];
-    match stream.peek(&mut byte).await {
-        Ok(0) => Ending::Fin,
-        Ok(_) => std::future::pending().await,
-        Err(_) => Ending::Reset,
+/// Waits for the end of what the server says in TLS, which is kept in `words`.
+async fn end_of(server: &mut TlsStream<TcpStream>, words: &mut Vec<u8>) -> StreamEnd {
+    loop {
+        if words.len() >= MOST_EARLY {
+            std::future::pending::<()>().await;
+        }
+        match server.read_buf(words).await {
+            Ok(0) => return StreamEnd::CloseNotify,
+            Ok(_) => {}
+            Err(error) => return tls::read_ending(&error),
+        }
     }
 }
