@@ -90,12 +90,15 @@ pub struct Presented {
     pub judgement: Judgement,
 }
 
+/// Made by the first session that needs it; others wait for that.
+type Cell = Arc<OnceCell<Arc<Presented>>>;
+
 /// Makes and keeps certificates.
 #[derive(Debug)]
 pub struct Presenter {
     source: Arc<Source>,
     /// By the server's own certificate.
-    presented: Mutex<HashMap<Vec<u8>, Arc<OnceCell<Arc<Presented>>>>>,
+    presented: Mutex<HashMap<Vec<u8>, Cell>>,
 }
 
 /// A certificate with its key.
@@ -202,7 +205,7 @@ impl Presenter {
         made.await.cloned()
     }
 
-    fn cell(&self, leaf: &[u8]) -> Arc<OnceCell<Arc<Presented>>> {
+    fn cell(&self, leaf: &[u8]) -> Cell {
         let mut kept = self.presented.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= MOST_KEPT && !kept.contains_key(leaf) {
             kept.clear();
