@@ -18,6 +18,14 @@ mod fuzz_regression;
 mod harness;
 #[cfg(all(test, target_os = "linux"))]
 mod interception;
+#[cfg(all(test, unix))]
+mod interception_flags;
+#[cfg(all(test, target_os = "linux"))]
+mod interception_input;
+#[cfg(all(test, target_os = "linux"))]
+mod interception_legacy;
+#[cfg(all(test, target_os = "linux"))]
+mod interception_relay;
 #[cfg(all(test, target_os = "linux"))]
 mod network;
 #[cfg(all(test, target_os = "linux", feature = "nla"))]

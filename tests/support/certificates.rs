@@ -4,6 +4,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose,
 };
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -71,6 +72,32 @@ pub(crate) fn signed_rsa() -> &'static Certificate {
         let folder = certificates().folder.path();
         store(folder, "signed-rsa", authority().issue(&parameters(&NAMES), &key), &key)
     })
+}
+
+/// Self-signed certificates with a fault that only `openssl` makes: signed with SHA-1, and over an RSA key of 1024 bits.
+pub(crate) fn weak() -> &'static [Certificate; 2] {
+    static WEAK: OnceLock<[Certificate; 2]> = OnceLock::new();
+    WEAK.get_or_init(|| {
+        [self_signed_by_openssl("sha1", "2048", "-sha1"), self_signed_by_openssl("short", "1024", "-sha256")]
+    })
+}
+
+fn self_signed_by_openssl(name: &str, bits: &str, digest: &str) -> Certificate {
+    let folder = certificates().folder.path();
+    let certificate_file = folder.join(format!("{name}.crt"));
+    let key_file = folder.join(format!("{name}.key"));
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-nodes", "-days", "30", "-subj", "/CN=localhost", digest, "-newkey"]);
+    openssl.arg(format!("rsa:{bits}")).args([
+        "-addext",
+        "subjectAltName=DNS:localhost,IP:127.0.0.1",
+        "-keyout",
+    ]);
+    let made = openssl.arg(&key_file).arg("-out").arg(&certificate_file).output().expect("openssl runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let certificate_der = CertificateDer::from_pem_file(&certificate_file).expect("openssl writes PEM");
+    let key_der = PrivateKeyDer::from_pem_file(&key_file).expect("openssl writes PEM");
+    Certificate { certificate_file, key_file, certificate_der, key_der }
 }
 
 struct Authority(CertifiedIssuer<'static, KeyPair>);

@@ -1,5 +1,7 @@
 //! A child process that is watched by its output and never outlives its owner.
 
+#[cfg(target_os = "linux")]
+use std::io::PipeWriter;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -99,6 +101,17 @@ impl Process {
         Process { child, ended: false, output: Lines::follow(reader) }
     }
 
+    /// Starts `command` with a standard input to write to, both outputs as one stream of lines.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn spawn_with_input(mut command: Command) -> (Self, PipeWriter) {
+        let (input, to_input) = std::io::pipe().expect("a pipe opens");
+        let (reader, writer) = std::io::pipe().expect("a pipe opens");
+        command.stdin(input).stdout(writer.try_clone().expect("a pipe end is cloned")).stderr(writer);
+        let child = start_with_its_input(&mut command);
+        drop(command);
+        (Process { child, ended: false, output: Lines::follow(reader) }, to_input)
+    }
+
     /// Starts `command` without standard input; standard output comes apart from standard error.
     pub(crate) fn spawn_apart(mut command: Command) -> (Self, Lines) {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -126,6 +139,15 @@ impl Process {
             self.signal(Ending::Kill);
         }
         status
+    }
+
+    /// The most memory that the program itself has held so far, in bytes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn peak_memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux counts it");
+        let kilobytes = peak.trim().trim_end_matches("kB").trim().parse::<usize>();
+        kilobytes.expect("it is a number") * 1024
     }
 
     /// Waits for its end, at most `within`.
@@ -190,8 +212,12 @@ enum Ending {
 }
 
 fn start(command: &mut Command) -> Child {
+    start_with_its_input(command.stdin(Stdio::null()))
+}
+
+fn start_with_its_input(command: &mut Command) -> Child {
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);
-    let child = command.stdin(Stdio::null()).spawn();
+    let child = command.spawn();
     child.unwrap_or_else(|error| panic!("{:?} does not start: {error}", command.get_program()))
 }

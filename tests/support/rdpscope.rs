@@ -36,6 +36,8 @@ pub(crate) struct Finished {
     pub(crate) stdout: Vec<Value>,
     /// What it told a person.
     pub(crate) stderr: String,
+    /// Every byte of every file in its folder of traces.
+    pub(crate) files: Vec<u8>,
 }
 
 /// The lines of one `trace.jsonl`.
@@ -71,6 +73,12 @@ impl Rdpscope {
         self.process.signal_first(signal);
     }
 
+    /// The most memory it has held so far, in bytes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn peak_memory(&self) -> usize {
+        self.process.peak_memory()
+    }
+
     /// Waits until a line on standard output is `wanted`.
     pub(crate) fn wait_for(&self, wanted: impl Fn(&Value) -> bool) {
         let line = self.stdout.wait_for(END_WITHIN, |line| wanted(&json(line)));
@@ -88,11 +96,26 @@ impl Rdpscope {
             sessions: read_traces(self.traces.path()),
             stdout: self.stdout.all().iter().map(|line| json(line)).collect(),
             stderr: self.process.output.all().join("\n"),
+            files: read_files(self.traces.path()),
         }
     }
 }
 
 impl Finished {
+    /// Fails where `secret` stands in anything that was written, as it is, in hexadecimal or as UTF-16.
+    pub(crate) fn assert_nowhere(&self, secret: &str) {
+        let stdout: String = self.stdout.iter().map(ToString::to_string).collect();
+        let wide: Vec<u8> = secret.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for written in [&self.files[..], stdout.as_bytes(), self.stderr.as_bytes()] {
+            for form in
+                [secret.as_bytes(), hex::encode(secret).as_bytes(), hex::encode(&wide).as_bytes(), &wide]
+            {
+                let found = written.windows(form.len()).any(|window| window == form);
+                assert!(!found, "{secret} is told:\n{}", String::from_utf8_lossy(written));
+            }
+        }
+    }
+
     /// The only session.
     pub(crate) fn session(&self) -> &Session {
         let [session] = &self.sessions[..] else {
@@ -215,6 +238,14 @@ pub(crate) fn program() -> Command {
 
 fn json(line: &str) -> Value {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("not JSON, {error}: {line}"))
+}
+
+fn read_files(folder: &Path) -> Vec<u8> {
+    let entries = std::fs::read_dir(folder).expect("the folder is there");
+    let read = |path: std::path::PathBuf| {
+        if path.is_dir() { read_files(&path) } else { std::fs::read(path).expect("a file is read") }
+    };
+    entries.flat_map(|entry| read(entry.expect("an entry is read").path())).collect()
 }
 
 fn read_traces(folder: &Path) -> Vec<Session> {

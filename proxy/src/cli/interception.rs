@@ -7,7 +7,7 @@ use super::output::Output;
 use crate::alter::Alterations;
 #[cfg(feature = "nla")]
 use crate::intercept::credssp::{Credentials, CredentialsError};
-use crate::intercept::presenter::{PresenterSettings, names_in_use};
+use crate::intercept::presenter::{PresenterError, PresenterSettings, names_in_use};
 use crate::intercept::settings::{Interception, InterceptionSettings, Nla, NlaMode};
 use crate::intercept::tls::{Roots, VersionRange, VersionRangeError};
 use crate::relay::session::Route;
@@ -15,6 +15,7 @@ use crate::relay::target::Target;
 use crate::relay::udp::UdpMode;
 use clap::Args;
 use rdpscope_certs::authority::{Kept, KeptBecause};
+use rdpscope_certs::load::LoadError;
 use rdpscope_certs::mode::{CertificateMode, ModeError, Recipe};
 use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
@@ -196,7 +197,7 @@ pub(super) async fn make_ready(
     let now = jiff::Timestamp::now().as_second();
     // What judges a server's certificate is read from hundreds of files.
     let roots = tokio::task::spawn_blocking(Roots::of_this_machine);
-    let (interception, kept) = Interception::new(settings, &chain, now).map_err(Failure::not_done)?;
+    let (interception, kept) = Interception::new(settings, &chain, now).map_err(unusable)?;
     interception.presenter.prepare(&chain).map_err(Failure::not_done)?;
     roots.await.map_err(Failure::not_done)?;
     let Some(authority) = interception.presenter.authority() else { return Ok(interception) };
@@ -227,6 +228,16 @@ pub(super) async fn make_ready(
         ),
     });
     Ok(interception)
+}
+
+/// No certificate can be made or served, with the flag that helps.
+fn unusable(error: PresenterError) -> Failure {
+    match error {
+        PresenterError::Load { source: LoadError::PasswordNeeded, .. } => {
+            Failure::not_done(format!("{error}; give it with --password-file FILE"))
+        }
+        error => Failure::not_done(error),
+    }
 }
 
 /// The server's certificates before the first client comes; empty where they cannot be had, which the first session

@@ -90,6 +90,9 @@ pub struct Presented {
     pub judgement: Judgement,
 }
 
+/// Made by the first session that needs it; others wait for that.
+type Cell = Arc<OnceCell<Arc<Presented>>>;
+
 /// Makes and keeps certificates.
 #[derive(Debug)]
 pub struct Presenter {
@@ -97,9 +100,6 @@ pub struct Presenter {
     /// By the server's own certificate.
     presented: Mutex<HashMap<Vec<u8>, Cell>>,
 }
-
-/// One presented certificate, made by the first session that wants it.
-type Cell = Arc<OnceCell<Arc<Presented>>>;
 
 /// A certificate with its key.
 #[derive(Debug)]

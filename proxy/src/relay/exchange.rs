@@ -30,6 +30,8 @@ pub(super) trait Channel: AsyncRead + AsyncWrite + Unpin {
     const END_OF_FILE: StreamEnd;
     /// What an error of reading says about the peer.
     fn ending(error: &io::Error) -> StreamEnd;
+    /// Sends what the protocol itself answers to what was read, as far as it goes: nobody else may write for hours.
+    fn answer(&mut self, _cx: &mut Context<'_>) {}
     /// Ends our direction of TCP without the farewell of TLS.
     fn poll_fin(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
@@ -39,6 +41,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel for TlsStream<S> {
 
     fn ending(error: &io::Error) -> StreamEnd {
         read_ending(error)
+    }
+
+    fn answer(&mut self, cx: &mut Context<'_>) {
+        if self.has_unsent() {
+            // What goes wrong here stays with the connection, and the next read or write meets it.
+            let _ = Pin::new(self).poll_flush(cx);
+        }
     }
 
     fn poll_fin(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -80,15 +89,20 @@ pub(super) enum ExchangeEnd {
     Reset,
 }
 
-/// Copies until both directions have ended, one side resets, or the client has left a silent server.
+/// Copies until both directions have ended, one side resets, or the client has left a silent server. `first` was read of
+/// the server before.
 pub(super) async fn exchange<C: Channel, S: Channel>(
     client: &mut C,
     server: &mut S,
+    first: Vec<u8>,
     gate: &mut Gate,
     tap: &mut impl ExchangeTap,
 ) -> ExchangeEnd {
     let mut up = Flow::new(Side::Client);
     let mut down = Flow::new(Side::Server);
+    if !first.is_empty() {
+        down.pass(Instant::now(), &first, gate, tap);
+    }
     let silence = tokio::time::sleep(SILENCE_AFTER_CLIENT);
     tokio::pin!(silence);
     let mut reads = None;
@@ -206,7 +220,9 @@ impl Flow {
     ) -> Poll<()> {
         SCRATCH.with_borrow_mut(|scratch| {
             let mut buffer = ReadBuf::new(scratch);
-            let read = ready!(Pin::new(&mut *source).poll_read(cx, &mut buffer));
+            let read = Pin::new(&mut *source).poll_read(cx, &mut buffer);
+            source.answer(cx);
+            let read = ready!(read);
             self.reads += 1;
             let at = Instant::now();
             let bytes = buffer.filled();
@@ -216,18 +232,21 @@ impl Flow {
                     self.send(cx, sink, bytes);
                     tap.plaintext(at, self.from, bytes);
                 }
-                Ok(()) => {
-                    let (mut out, mut notes) = (Vec::new(), Vec::new());
-                    gate.pass(tap.micros(at), self.from, bytes, &mut out, &mut notes);
-                    self.waiting.extend(out);
-                    tap.plaintext(at, self.from, bytes);
-                    tap.noted(notes);
-                }
+                Ok(()) => self.pass(at, bytes, gate, tap),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => self.source_ended(at, C::ending(&error), gate, tap),
             }
             Poll::Ready(())
         })
+    }
+
+    /// What the gate lets through waits for the sink.
+    fn pass(&mut self, at: Instant, bytes: &[u8], gate: &mut Gate, tap: &mut impl ExchangeTap) {
+        let (mut out, mut notes) = (Vec::new(), Vec::new());
+        gate.pass(tap.micros(at), self.from, bytes, &mut out, &mut notes);
+        self.waiting.extend(out);
+        tap.plaintext(at, self.from, bytes);
+        tap.noted(notes);
     }
 
     /// Writes at once what the sink takes and keeps the rest.

@@ -45,7 +45,7 @@ pub(super) async fn serve(
             if gate.is_open(Side::Client) && gate.is_open(Side::Server) {
                 return pass_through(client, server, tap).await;
             }
-            let end = exchange(client, &mut server, &mut gate, &mut ClearTap { tap }).await;
+            let end = exchange(client, &mut server, Vec::new(), &mut gate, &mut ClearTap { tap }).await;
             if end == ExchangeEnd::Reset {
                 reset(&server);
             }

@@ -26,7 +26,13 @@ pub(crate) struct Setup<'a> {
     pub(crate) crypt_level: &'a str,
     /// What it shows in TLS.
     pub(crate) certificate: &'a Certificate,
+    /// Its OpenSSL takes what today's default refuses: TLS 1.0, short keys, SHA-1.
+    pub(crate) old_openssl: bool,
 }
+
+/// Settings of an OpenSSL that still does what servers of ten years ago did.
+const OLD_OPENSSL: &str = "openssl_conf = init\n[init]\nssl_conf = ssl\n[ssl]\nsystem_default = old\n[old]\n\
+                           CipherString = DEFAULT:@SECLEVEL=0\nMinProtocol = TLSv1\n";
 
 /// The keys of classic RDP security; xrdp looks for them nowhere else, and its package keeps them to root.
 const CLASSIC_KEYS: &str = "/etc/xrdp/rsakeys.ini";
@@ -44,6 +50,7 @@ impl Xrdp {
             security_layer: "negotiate",
             crypt_level: "high",
             certificate: &certificates().signed,
+            old_openssl: false,
         }
     }
 
@@ -53,7 +60,7 @@ impl Xrdp {
         let port = super::free_port();
         let ini = home.path().join("xrdp.ini");
         let log = home.path().join("xrdp.log");
-        let Setup { tls_versions, security_layer, crypt_level, certificate } = setup;
+        let Setup { tls_versions, security_layer, crypt_level, certificate, old_openssl } = setup;
         let certificate_file = certificate.certificate_file.display();
         let key_file = certificate.key_file.display();
         let text = format!(
@@ -69,6 +76,11 @@ impl Xrdp {
         std::fs::write(&ini, text).expect("the settings are written");
         let mut command = super::command("xrdp", home.path());
         command.arg("--nodaemon").arg("--config").arg(&ini);
+        if *old_openssl {
+            let settings = home.path().join("openssl.cnf");
+            std::fs::write(&settings, OLD_OPENSSL).expect("the settings are written");
+            command.env("OPENSSL_CONF", settings);
+        }
         let mut process = Process::spawn(command);
         super::wait_until_listening(&mut process, port);
         Xrdp { address: (Ipv4Addr::LOCALHOST, port).into(), _process: process, _home: home }

@@ -3,6 +3,7 @@
 pub(crate) mod bytes;
 pub(crate) mod credssp;
 pub(crate) mod rdp;
+pub(crate) mod terminated;
 pub(crate) mod tls;
 pub(crate) mod udp;
 

@@ -53,7 +53,12 @@ pub(crate) fn connect_initial(client_name: &str) -> Vec<u8> {
         block(0xc006, &[0; 4]),
         block(0xc00a, &[5, 1, 0, 0]),
     ];
-    connect(0x65, &[4, 1, 1, 4, 1, 1, 1, 1, 0xff], b"Duca", &blocks)
+    connect_initial_of(&blocks)
+}
+
+/// MCS Connect-Initial with these blocks.
+pub(crate) fn connect_initial_of(blocks: &[Vec<u8>]) -> Vec<u8> {
+    connect(0x65, &[4, 1, 1, 4, 1, 1, 1, 1, 0xff], b"Duca", blocks)
 }
 
 /// MCS Connect-Response with the channels and the classic encryption `method` at `level` (2.2.1.4).

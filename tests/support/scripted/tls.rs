@@ -40,26 +40,10 @@ impl Handshake {
         certificate: &Certificate,
         trust: Trust,
     ) -> Self {
-        let provider = Arc::new(ring::default_provider());
-        let (chain, key) = certificate.for_rustls();
-        let server = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[version]);
-        let server =
-            server.expect("ring has every version").with_no_client_auth().with_single_cert(chain, key);
-        let client = ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[version]);
-        let client = client.expect("ring has every version");
-        let client = match trust {
-            Trust::Anything => {
-                client.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAnything(provider)))
-            }
-            Trust::Authority => {
-                let mut roots = RootCertStore::empty();
-                roots.add(certificates().authority_der.clone()).expect("the authority is a certificate");
-                client.with_root_certificates(roots)
-            }
-        };
+        let (client, server) = (client_config(version, trust), server_config(version, certificate));
         let name = ServerName::try_from("localhost").expect("a valid name");
-        let client = ClientConnection::new(Arc::new(client.with_no_client_auth()), name);
-        let server = ServerConnection::new(Arc::new(server.expect("key and certificate belong together")));
+        let client = ClientConnection::new(client, name);
+        let server = ServerConnection::new(server);
         Handshake {
             client: client.expect("a client is made").into(),
             server: server.expect("a server is made").into(),
@@ -105,6 +89,36 @@ impl Handshake {
         connection.writer().write_all(plaintext).expect("memory takes what is written");
         (side, flight(connection))
     }
+}
+
+/// A client of one TLS `version` only.
+pub(super) fn client_config(version: &'static SupportedProtocolVersion, trust: Trust) -> Arc<ClientConfig> {
+    let provider = Arc::new(ring::default_provider());
+    let client = ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[version]);
+    let client = client.expect("ring has every version");
+    let client = match trust {
+        Trust::Anything => {
+            client.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAnything(provider)))
+        }
+        Trust::Authority => {
+            let mut roots = RootCertStore::empty();
+            roots.add(certificates().authority_der.clone()).expect("the authority is a certificate");
+            client.with_root_certificates(roots)
+        }
+    };
+    Arc::new(client.with_no_client_auth())
+}
+
+/// A server of one TLS `version` only that shows `certificate`.
+pub(super) fn server_config(
+    version: &'static SupportedProtocolVersion,
+    certificate: &Certificate,
+) -> Arc<ServerConfig> {
+    let provider = Arc::new(ring::default_provider());
+    let (chain, key) = certificate.for_rustls();
+    let server = ServerConfig::builder_with_provider(provider).with_protocol_versions(&[version]);
+    let server = server.expect("ring has every version").with_no_client_auth().with_single_cert(chain, key);
+    Arc::new(server.expect("key and certificate belong together"))
 }
 
 fn flight(connection: &mut Connection) -> Vec<u8> {

@@ -54,6 +54,17 @@ impl<S> TlsStream<S> {
         }
     }
 
+    /// Whether something waits to be sent: what was written, or an answer of TLS itself, such as the refusal of a
+    /// renegotiation, which goes out with the next write or flush.
+    pub fn has_unsent(&self) -> bool {
+        match &self.0 {
+            Inner::Rustls(stream) => stream.get_ref().1.wants_write(),
+            // OpenSSL sends its own answers while it reads.
+            #[cfg(feature = "legacy-tls")]
+            Inner::OpenSsl(_) => false,
+        }
+    }
+
     /// The version that was agreed on, `"TLS1.2"`.
     pub fn version(&self) -> Option<Cow<'static, str>> {
         let number = match &self.0 {

@@ -14,11 +14,14 @@ use crate::intercept::tls::{
 use crate::relay::exchange::{ExchangeEnd, exchange};
 use crate::relay::pump::{Ending, Tap, reset};
 use crate::relay::session::{SessionTap, SharedSession};
+use crate::relay::tcp_info::tcp_info;
 use crate::trace::{Detail, Leg, Phase, Side};
 use crate::wire::tls::{Alert, ClientHello};
+use socket2::SockRef;
+use std::io;
 use std::sync::Arc;
-use std::time::Instant;
-use tokio::io::AsyncWriteExt;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// RDP_NEG_RSP.selectedProtocol of those that authenticate with CredSSP.
@@ -26,6 +29,9 @@ const HYBRID: u32 = 2;
 const HYBRID_EX: u32 = 8;
 /// Type, version and length of an alert record, and the level of a fatal alert, before TLS has agreed on anything.
 const FATAL_ALERT: [u8; 6] = [0x15, 3, 3, 0, 2, 2];
+
+/// What a side may say out of turn while the other is waited for; TLS has no more to say before it is answered.
+const MOST_EARLY: usize = 64 * 1024;
 
 /// Why the legs did not come to an exchange; what happened is in the trace, and the connections are to be closed so.
 pub(super) enum Stopped {
@@ -57,6 +63,13 @@ pub(super) async fn terminate(
     }
 }
 
+/// The client before its handshake.
+struct Caller<'s> {
+    stream: &'s mut TcpStream,
+    /// What it has sent: its ClientHello, and whatever it did not wait to say.
+    early: Vec<u8>,
+}
+
 struct Legs<'t, 'a, 'c> {
     tap: &'t mut SessionTap<'a>,
     context: Intercepted<'c>,
@@ -86,11 +99,24 @@ impl Legs<'_, '_, '_> {
         negotiation: Negotiation,
     ) -> Result<ExchangeEnd, Stopped> {
         let protocol = self.tap.session().lock().selected_protocol();
-        let mut hello_bytes = self.tap.session().lock().take_held(Side::Client);
-        let hello = self.client_hello(client, &server, &mut hello_bytes).await?;
-        let mut server_leg = self.server_leg(client, server, &hello, negotiation.sent_to_server()).await?;
+        let mut caller = Caller { stream: client, early: self.held(Side::Client) };
+        let mut server_early = self.held(Side::Server);
+        let hello = match self.client_hello(&mut caller, &server, &mut server_early).await {
+            Ok(hello) => hello,
+            Err(stopped) => {
+                if matches!(stopped, Stopped::Reset) {
+                    reset(&server);
+                }
+                return Err(stopped);
+            }
+        };
+        let server = Tee::new(server, server_early, self.wire(Side::Server));
+        let mut server_leg =
+            self.server_leg(&mut caller, server, &hello, negotiation.sent_to_server()).await?;
         let presented = self.present(&server_leg, protocol).await?;
-        let client_leg = self.client_leg(client, hello_bytes, &hello, &presented, &mut server_leg).await;
+        let mut server_words = Vec::new();
+        let client_leg =
+            self.client_leg(caller, &hello, &presented, &mut server_leg, &mut server_words).await;
         let mut client_leg = match client_leg {
             Ok(leg) => leg,
             Err(stopped) => return Err(close_server(server_leg.stream, stopped).await),
@@ -108,42 +134,60 @@ impl Legs<'_, '_, '_> {
         client_leg.tee_mut().quiet();
         server_leg.stream.tee_mut().quiet();
         let mut gate = negotiation.gate().inside_tls(protocol);
-        let end =
-            exchange(&mut client_leg, &mut server_leg.stream, &mut gate, &mut InsideTap { tap: self.tap })
-                .await;
+        let end = exchange(
+            &mut client_leg,
+            &mut server_leg.stream,
+            server_words,
+            &mut gate,
+            &mut InsideTap { tap: self.tap },
+        )
+        .await;
+        if let Some(info) = tcp_info(server_leg.stream.tee().get_ref()) {
+            self.tap.session().lock().trace.say(Leg::Server, None, Phase::Tcp, Detail::TcpInfo(info));
+        }
         if end == ExchangeEnd::Reset {
             reset(server_leg.stream.tee().get_ref());
         }
         Ok(end)
     }
 
-    /// Waits for what the client asks for in TLS; `bytes` holds what it sent early, and then all of its hello.
+    /// What `side` sent right behind the negotiation, shown as part of its leg.
+    fn held(&self, side: Side) -> Vec<u8> {
+        let mut session = self.tap.session().lock();
+        let held = session.take_held(side);
+        if !held.is_empty() {
+            session.show_wire(Instant::now(), side, false, &held);
+        }
+        held
+    }
+
+    /// Waits for what the client asks for in TLS. What the server says meanwhile is added to `server_early`.
     async fn client_hello(
         &mut self,
-        client: &mut TcpStream,
+        caller: &mut Caller<'_>,
         server: &TcpStream,
-        bytes: &mut Vec<u8>,
+        server_early: &mut Vec<u8>,
     ) -> Result<Box<ClientHello>, Stopped> {
-        let mut wire = self.wire(Side::Client);
-        if !bytes.is_empty() {
-            self.tap.session().lock().show_wire(Instant::now(), Side::Client, false, bytes);
-        }
+        let (mut wire, mut server_wire) = (self.wire(Side::Client), self.wire(Side::Server));
         let peeked = tokio::select! {
-            peeked = tls::peek_client_hello(client, bytes, &mut wire) => peeked,
-            ending = gone(server) => return Err(self.left(Side::Server, ending)),
+            peeked = tls::peek_client_hello(caller.stream, &mut caller.early, &mut wire) => peeked,
+            ending = gone(server, server_early, &mut server_wire) => return Err(self.left(Side::Server, ending)),
         };
         peeked.map_err(|error| match error {
             PeekError::Fin { .. } => self.left(Side::Client, Ending::Fin),
             PeekError::Reset { .. } | PeekError::Io(_) => self.left(Side::Client, Ending::Reset),
-            error => self.failed(Leg::Client, error.to_string()),
+            PeekError::OtherMessage if self.tap.session().lock().observer.alerted(Side::Client) => {
+                self.left(Side::Client, Ending::Fin)
+            }
+            error => self.broken(Side::Client, &error.to_string()),
         })
     }
 
     /// TLS with the server, by the second stack on a further connection where the first finds nothing in common.
     async fn server_leg(
         &mut self,
-        client: &mut TcpStream,
-        server: TcpStream,
+        caller: &mut Caller<'_>,
+        server: Tee<TcpStream>,
         hello: &ClientHello,
         sent_to_server: &[u8],
     ) -> Result<ServerLeg<TcpStream>, Stopped> {
@@ -154,19 +198,20 @@ impl Legs<'_, '_, '_> {
         };
         if let Some(need) = interception.legacy_need() {
             let legacy = Stack::Legacy { need };
-            return self.handshake(client, server, &offer, &legacy).await;
+            return self.handshake(caller, server, &offer, &legacy).await;
         }
-        let error = match self.try_handshake(client, server, &offer, &Stack::Usual).await? {
+        let error = match self.try_handshake(caller, server, &offer, &Stack::Usual).await? {
             Ok(leg) => return Ok(leg),
             Err(error) => error,
         };
         let need = match error.needs_legacy.clone() {
             Some(need) if Stack::LEGACY_IS_BUILT_IN => need,
-            _ => return Err(self.server_refused(client, &error).await),
+            _ => return Err(self.server_refused(caller, &error).await),
         };
         self.say(Leg::Server, None, Detail::LegacyTls { reason: need.clone() });
-        let server = self.negotiate_again(client, sent_to_server).await?;
-        let leg = self.handshake(client, server, &offer, &Stack::Legacy { need: need.clone() }).await?;
+        let server = self.negotiate_again(caller, sent_to_server).await?;
+        let server = Tee::new(server, Vec::new(), self.wire(Side::Server));
+        let leg = self.handshake(caller, server, &offer, &Stack::Legacy { need: need.clone() }).await?;
         interception.remember_legacy(need);
         Ok(leg)
     }
@@ -174,60 +219,74 @@ impl Legs<'_, '_, '_> {
     /// The handshake with the server; a failure is passed on to the client.
     async fn handshake(
         &mut self,
-        client: &mut TcpStream,
-        server: TcpStream,
+        caller: &mut Caller<'_>,
+        server: Tee<TcpStream>,
         offer: &Offer,
         stack: &Stack,
     ) -> Result<ServerLeg<TcpStream>, Stopped> {
-        match self.try_handshake(client, server, offer, stack).await? {
+        match self.try_handshake(caller, server, offer, stack).await? {
             Ok(leg) => Ok(leg),
-            Err(error) => Err(self.server_refused(client, &error).await),
+            Err(error) => Err(self.server_refused(caller, &error).await),
         }
     }
 
     /// The handshake with the server, unless the client leaves before it is done.
     async fn try_handshake(
         &mut self,
-        client: &TcpStream,
-        server: TcpStream,
+        caller: &mut Caller<'_>,
+        server: Tee<TcpStream>,
         offer: &Offer,
         stack: &Stack,
     ) -> Result<Result<ServerLeg<TcpStream>, HandshakeError>, Stopped> {
-        let tee = Tee::new(server, Vec::new(), self.wire(Side::Server));
+        let mut wire = self.wire(Side::Client);
+        // The handshake takes the socket with it when it is dropped, and a reset is to be passed on.
+        let socket = SockRef::from(server.get_ref()).try_clone();
         tokio::select! {
-            leg = tls::connect(tee, offer, stack) => Ok(leg),
-            ending = gone(client) => Err(self.left(Side::Client, ending)),
+            leg = tls::connect(server, offer, stack) => Ok(leg),
+            ending = gone(caller.stream, &mut caller.early, &mut wire) => {
+                if let (Ending::Reset, Ok(socket)) = (ending, socket) {
+                    // A socket that is gone already needs no reset.
+                    let _ = socket.set_linger(Some(Duration::ZERO));
+                }
+                Err(self.left(Side::Client, ending))
+            }
         }
     }
 
     /// A further connection on which the server is told what it was told on the first.
     async fn negotiate_again(
         &mut self,
-        client: &TcpStream,
+        caller: &mut Caller<'_>,
         sent_to_server: &[u8],
     ) -> Result<TcpStream, Stopped> {
+        let mut wire = self.wire(Side::Client);
         let again = negotiation::again(self.context.route, self.tap.session(), sent_to_server);
         let again = tokio::select! {
             again = again => again,
-            ending = gone(client) => return Err(self.left(Side::Client, ending)),
+            ending = gone(caller.stream, &mut caller.early, &mut wire) => return Err(self.left(Side::Client, ending)),
         };
         again.map_err(|reason| self.failed(Leg::Server, reason))
     }
 
     /// The server has not come to TLS: the client learns it as it would from the server itself.
-    async fn server_refused(&mut self, client: &mut TcpStream, error: &HandshakeError) -> Stopped {
-        match &error.failure {
-            HandshakeFailure::Ended(StreamEnd::Alert(alert)) => {
-                self.alerted(Side::Server, alert);
-                let record = [&FATAL_ALERT[..], &[alert.description]].concat();
-                // A client that has left needs no alert.
-                let _ = client.write_all(&record).await;
+    async fn server_refused(&mut self, caller: &mut Caller<'_>, error: &HandshakeError) -> Stopped {
+        if let HandshakeFailure::Ended(StreamEnd::Alert(alert)) = &error.failure {
+            self.alerted(Side::Server, alert);
+            let record = [&FATAL_ALERT[..], &[alert.description]].concat();
+            // A client that has left needs no alert.
+            let _ = caller.stream.write_all(&record).await;
+        }
+        match (&error.failure, &error.needs_legacy) {
+            (HandshakeFailure::Ended(StreamEnd::Reset), _) => self.left(Side::Server, Ending::Reset),
+            (HandshakeFailure::Ended(StreamEnd::Fin | StreamEnd::CloseNotify), _) => {
                 self.left(Side::Server, Ending::Fin)
             }
-            HandshakeFailure::Ended(StreamEnd::Reset) => self.left(Side::Server, Ending::Reset),
-            HandshakeFailure::Ended(StreamEnd::Fin | StreamEnd::CloseNotify) => {
-                self.left(Side::Server, Ending::Fin)
+            (_, Some(need)) if !Stack::LEGACY_IS_BUILT_IN => {
+                let missing = HandshakeFailure::NoLegacyStack { need: need.clone() };
+                self.failed(Leg::Server, HandshakeError { failure: missing, ..error.clone() }.to_string())
             }
+            (HandshakeFailure::Ended(StreamEnd::Alert(_)), _) => self.left(Side::Server, Ending::Fin),
+            (HandshakeFailure::Ended(StreamEnd::Broken(reason)), _) => self.broken(Side::Server, reason),
             _ => self.failed(Leg::Server, error.to_string()),
         }
     }
@@ -269,23 +328,26 @@ impl Legs<'_, '_, '_> {
         Ok(presented)
     }
 
-    /// TLS with the client.
+    /// TLS with the client. What the server says in its own meanwhile is added to `server_words`.
     async fn client_leg<'s>(
         &mut self,
-        client: &'s mut TcpStream,
-        hello_bytes: Vec<u8>,
+        caller: Caller<'s>,
         hello: &ClientHello,
         presented: &Presented,
         server_leg: &mut ServerLeg<TcpStream>,
+        server_words: &mut Vec<u8>,
     ) -> Result<TlsStream<&'s mut TcpStream>, Stopped> {
-        let tee = Tee::new(client, hello_bytes, self.wire(Side::Client));
+        let tee = Tee::new(caller.stream, caller.early, self.wire(Side::Client));
         let stack = match tls::client_needs_legacy(hello) {
             Some(need) => Stack::Legacy { need },
             None => Stack::Usual,
         };
         let accepted = tokio::select! {
             accepted = tls::accept(tee, &presented.identity, &stack) => accepted,
-            ending = gone(server_leg.stream.tee().get_ref()) => return Err(self.left(Side::Server, ending)),
+            end = end_of(&mut server_leg.stream, server_words) => {
+                self.farewell(Side::Server, &end);
+                return Err(self.left(Side::Server, super::ending(&end)));
+            }
         };
         let error = match accepted {
             Ok(leg) => {
@@ -301,6 +363,7 @@ impl Legs<'_, '_, '_> {
             }
             HandshakeFailure::Ended(StreamEnd::Fin) => self.left(Side::Client, Ending::Fin),
             HandshakeFailure::Ended(StreamEnd::Reset) => self.left(Side::Client, Ending::Reset),
+            HandshakeFailure::Ended(StreamEnd::Broken(reason)) => self.broken(Side::Client, reason),
             _ => self.failed(Leg::Client, error.to_string()),
         })
     }
@@ -328,6 +391,14 @@ impl Legs<'_, '_, '_> {
         ending.into()
     }
 
+    /// What a side sent is not TLS that can be read, so that rdpscope cannot go on.
+    fn broken(&mut self, side: Side, reason: &str) -> Stopped {
+        let mut session = self.tap.session().lock();
+        session.broken_tls(Instant::now(), side, reason);
+        session.close_by_proxy(&format!("what the {side} sent is not TLS that can be read"));
+        Stopped::Closed
+    }
+
     /// rdpscope itself cannot go on.
     fn failed(&mut self, leg: Leg, reason: String) -> Stopped {
         let advice =
@@ -348,12 +419,36 @@ async fn close_server(mut server: TlsStream<TcpStream>, stopped: Stopped) -> Sto
     stopped
 }
 
-/// Waits until the peer has left while nothing is read from it. One that speaks out of turn has not.
-async fn gone(stream: &TcpStream) -> Ending {
-    let mut byte = [0];
-    match stream.peek(&mut byte).await {
-        Ok(0) => Ending::Fin,
-        Ok(_) => std::future::pending().await,
-        Err(_) => Ending::Reset,
+/// Waits until the peer has left. What it says out of turn is shown to `wire` and kept in `early` for whoever reads from
+/// it next, since an end cannot be seen behind bytes that nobody takes.
+async fn gone(stream: &TcpStream, early: &mut Vec<u8>, wire: &mut impl WireTap) -> Ending {
+    loop {
+        if early.len() >= MOST_EARLY {
+            std::future::pending::<()>().await;
+        }
+        if stream.readable().await.is_err() {
+            return Ending::Reset;
+        }
+        let before = early.len();
+        match stream.try_read_buf(early) {
+            Ok(0) => return Ending::Fin,
+            Ok(_) => wire.wire(Instant::now(), false, &early[before..]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return Ending::Reset,
+        }
+    }
+}
+
+/// Waits for the end of what the server says in TLS, which is kept in `words`.
+async fn end_of(server: &mut TlsStream<TcpStream>, words: &mut Vec<u8>) -> StreamEnd {
+    loop {
+        if words.len() >= MOST_EARLY {
+            std::future::pending::<()>().await;
+        }
+        match server.read_buf(words).await {
+            Ok(0) => return StreamEnd::CloseNotify,
+            Ok(_) => {}
+            Err(error) => return tls::read_ending(&error),
+        }
     }
 }
