@@ -127,17 +127,30 @@ mod server_in_the_handshake {
         session.assert_end("client", "alert");
     }
 
+    /// Behind the confirm, in the same segment or later.
     #[test]
-    fn an_alert_of_the_server_before_the_client_hello_reaches_the_client() {
-        let (rdpscope, _listener, mut client, mut server) = Trial::new(&[]).negotiated(SSL).apart();
-        server.write_all(&fatal_alert(80)).expect("the alert is taken");
-        drop(server);
-        assert_eq!(next(&mut client), Next::End);
-        drop(client);
-        let finished = rdpscope.finish();
-        let session = finished.session();
-        assert_eq!(session.event("alert")["description"], 80, "{session}");
-        session.assert_end("server", "alert");
+    fn an_alert_before_the_client_hello_reaches_the_client() {
+        for is_later in [false, true] {
+            let mut trial = Trial::new(&[]);
+            pass(&mut trial.client, &mut trial.server, &connection_request("anna", SSL));
+            let (confirm, alert) = (connection_confirm(SSL), fatal_alert(80));
+            if is_later {
+                pass(&mut trial.server, &mut trial.client, &confirm);
+                trial.server.write_all(&alert).expect("the alert is taken");
+            } else {
+                trial.server.write_all(&[&confirm[..], &alert].concat()).expect("both are taken");
+                expect(&mut trial.client, &confirm);
+            }
+            let (rdpscope, _listener, mut client, server) = trial.apart();
+            drop(server);
+            expect(&mut client, &alert);
+            assert_eq!(next(&mut client), Next::End);
+            drop(client);
+            let finished = rdpscope.finish();
+            let session = finished.session();
+            assert_eq!(session.event("alert")["description"], 80, "{session}");
+            session.assert_end("server", "alert");
+        }
     }
 }
 
@@ -301,9 +314,9 @@ mod client {
         assert_eq!(session.outcome_on("tls", "client"), Some("ok"), "{session}");
     }
 
-    /// Its last word is the ServerHello of rdpscope, and then the server leaves.
+    /// Where the client has got no further than the ServerHello of rdpscope.
     #[test]
-    fn waits_in_the_handshake_while_the_server_leaves() {
+    fn hears_of_a_reset_by_the_server_in_its_handshake() {
         for version in [&TLS12, &TLS13] {
             let (rdpscope, _listener, mut client, server) = Trial::new(&[]).negotiated(SSL).apart();
             let mut server = TlsEnd::server(server, version, &certificates().signed);
@@ -311,12 +324,15 @@ mod client {
             client.write_all(&hello).expect("the hello is taken");
             server.handshake().expect("rdpscope takes any certificate");
             read_record(&mut client);
-            server.close_notify();
-            server.finish();
-            let mut rest = Vec::new();
-            client.read_to_end(&mut rest).expect("the server's end reaches the client");
-            drop((client, server));
-            rdpscope.finish().session().assert_end("server", "fin");
+            server.reset();
+            loop {
+                match next(&mut client) {
+                    Next::Byte(_) => {}
+                    ending => break assert_eq!(ending, Next::Reset),
+                }
+            }
+            drop(client);
+            rdpscope.finish().session().assert_end("server", "reset");
         }
     }
 

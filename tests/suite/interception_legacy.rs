@@ -2,7 +2,7 @@
 //! reached, and a build without it says exactly what is missing and what works all the same. Odd certificates are
 //! reached by both.
 
-use crate::support::certificates::{signed_rsa, weak};
+use crate::support::certificates::{certificates, signed_rsa, weak};
 use crate::support::left_out::left_out_without;
 use crate::support::peers::{ClientRun, FreeRdp, Xfreerdp, Xrdp, XrdpSetup, free_port};
 use crate::support::process::Process;
@@ -108,9 +108,42 @@ fn passing_through_reaches_tls_1_0() {
     assert!(["\"TLS1.0\"", "\"TLS1.1\""].contains(&&version[..]), "{}", finished.session());
 }
 
+/// `openssl s_client` with TLS 1.0 alone, from the first byte, to a server of TLS 1.2 that says a word.
+fn old_client_of_a_new_server() -> (Process, Finished) {
+    let listener = listener();
+    let target = listener.local_addr().expect("a listener has an address");
+    let server = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("rdpscope connects");
+        let mut server = TlsEnd::server(stream, &TLS12, &certificates().signed);
+        server.handshake().expect("rdpscope offers TLS 1.2");
+        server.send(b"a word of the server\n");
+        server.close_notify();
+        server.finish();
+    });
+    let rdpscope = Rdpscope::start(target, 1, &["--cert", "fresh", "--tls", "1.2..1.3"]);
+    let mut client = Command::new("timeout");
+    client.args(["60", "openssl", "s_client", "-tls1", "-cipher", "ALL:@SECLEVEL=0", "-connect"]);
+    client.arg(rdpscope.address.to_string());
+    let (client, _input) = Process::spawn_with_input(client);
+    client.output.wait_for_end(Duration::from_secs(30));
+    server.join().expect("the server does not panic");
+    (client, rdpscope.finish())
+}
+
 #[cfg(feature = "legacy-tls")]
 mod with_the_second_stack {
     use super::*;
+
+    #[test]
+    fn an_old_client_reaches_a_new_server() {
+        if left_out_without(&["openssl"]) {
+            return;
+        }
+        let (client, finished) = old_client_of_a_new_server();
+        let said = client.output.all().join("\n");
+        assert!(said.contains("a word of the server"), "{said}");
+        assert_eq!(finished.session().outcome_on("tls", "client"), Some("ok"), "{}", finished.session());
+    }
 
     #[test]
     fn a_desktop_is_reached_over_tls_1_0_and_1_1() {
@@ -165,14 +198,23 @@ mod with_the_second_stack {
 mod without_the_second_stack {
     use super::*;
 
-    fn assert_refused_with_the_reason(finished: &Finished, need: &str) {
+    fn assert_refused_with_the_reason(finished: &Finished, leg: &str, need: &str) {
         let session = finished.session();
         let failed = session.event("termination_failed");
         let reason = failed["reason"].to_string();
         assert!(reason.contains(need), "{need} is not in {reason}");
         assert!(reason.contains("this build has no second TLS stack"), "{reason}");
         assert!(failed["advice"].to_string().contains("passthrough"), "{failed}");
-        assert_eq!(failed["leg"], "server", "{session}");
+        assert_eq!(failed["leg"], leg, "{session}");
+    }
+
+    #[test]
+    fn an_old_client_is_refused_with_the_reason() {
+        if left_out_without(&["openssl"]) {
+            return;
+        }
+        let (_, finished) = old_client_of_a_new_server();
+        assert_refused_with_the_reason(&finished, "client", "the client speaks nothing newer than TLS 1.0");
     }
 
     #[test]
@@ -183,7 +225,7 @@ mod without_the_second_stack {
         let xrdp = old_xrdp("TLSv1");
         let (run, finished) = connect(xrdp.address, &["--cert", "fresh"], &["/tls-seclevel:0"]);
         assert!(!run.active, "{}", run.tail());
-        assert_refused_with_the_reason(&finished, "TLS 1.");
+        assert_refused_with_the_reason(&finished, "server", "TLS 1.");
     }
 
     #[test]
@@ -201,7 +243,7 @@ mod without_the_second_stack {
             let error = client.handshake().expect_err("the server finds no suite").to_string();
             assert!(error.contains("HandshakeFailure"), "the server's own alert: {error}");
             drop(client);
-            assert_refused_with_the_reason(&rdpscope.finish(), "no cipher suite");
+            assert_refused_with_the_reason(&rdpscope.finish(), "server", "no cipher suite");
         }
     }
 }

@@ -61,7 +61,7 @@ fn converse(seed: u64, version: &'static SupportedProtocolVersion, end: End) {
     };
     // As the beginning of no TPKT and no TSRequest: everything is relayed all the same.
     let (up, down) = (bytes(MOST_BYTES), bytes(MOST_BYTES));
-    let protocol = if seed % 2 == 0 { SSL } else { HYBRID };
+    let protocol = if seed.is_multiple_of(2) { SSL } else { HYBRID };
     let (rdpscope, mut client, mut server) = inside(protocol, version).apart();
     let (first, second) = match end {
         End::HalfClosed(Server) => ((Server, &down), (Client, &up)),
@@ -148,7 +148,7 @@ fn every_byte_and_every_ending_arrives_as_it_was() {
         End::Reset(Server),
     ];
     for (seed, end) in ends.into_iter().cycle().take(2 * ends.len()).enumerate() {
-        let version = if seed % 3 == 0 { &TLS12 } else { &TLS13 };
+        let version = if seed.is_multiple_of(3) { &TLS12 } else { &TLS13 };
         converse(seed as u64, version, end);
     }
 }
@@ -253,6 +253,31 @@ mod broken {
                 assert!(named.iter().any(|name| !session.events_named(name).is_empty()), "{session}");
             }
         }
+    }
+}
+
+/// A server that leaves before the client has done its handshake: the client gets so far, and hears what it would hear.
+#[test]
+fn the_last_word_of_the_server_waits_for_the_client() {
+    for version in [&TLS12, &TLS13] {
+        let (rdpscope, _listener, client, server) = Trial::new(&[]).negotiated(SSL).apart();
+        let mut client = TlsEnd::client(client, version, Trust::Anything);
+        let mut server = TlsEnd::server(server, version, &certificates().signed);
+        std::thread::scope(|scope| {
+            let handshake = scope.spawn(|| {
+                server.handshake().expect("rdpscope takes any certificate");
+                server.send(b"last");
+                server.close_notify();
+                server.finish();
+            });
+            client.send_ahead(&[]);
+            handshake.join().expect("it does not panic");
+        });
+        client.handshake().expect("the client takes any certificate");
+        assert_eq!(client.next(), Received::Record(b"last".to_vec()));
+        assert_eq!(client.next(), Received::CloseNotify);
+        drop((client, server));
+        assert_end(rdpscope, "server", "fin");
     }
 }
 

@@ -171,7 +171,11 @@ impl Legs<'_, '_, '_> {
         let (mut wire, mut server_wire) = (self.wire(Side::Client), self.wire(Side::Server));
         let peeked = tokio::select! {
             peeked = tls::peek_client_hello(caller.stream, &mut caller.early, &mut wire) => peeked,
-            ending = gone(server, server_early, &mut server_wire) => return Err(self.left(Side::Server, ending)),
+            ending = gone(server, server_early, &mut server_wire) => {
+                // TLS has not begun: the client is told what the server says, and a client that has left needs nothing.
+                let _ = caller.stream.write_all(server_early).await;
+                return Err(self.left(Side::Server, ending));
+            }
         };
         peeked.map_err(|error| match error {
             PeekError::Fin { .. } => self.left(Side::Client, Ending::Fin),
@@ -342,11 +346,16 @@ impl Legs<'_, '_, '_> {
             Some(need) => Stack::Legacy { need },
             None => Stack::Usual,
         };
+        let mut accept = std::pin::pin!(tls::accept(tee, &presented.identity, &stack));
         let accepted = tokio::select! {
-            accepted = tls::accept(tee, &presented.identity, &stack) => accepted,
-            end = end_of(&mut server_leg.stream, server_words) => {
-                self.farewell(Side::Server, &end);
-                return Err(self.left(Side::Server, super::ending(&end)));
+            accepted = &mut accept => accepted,
+            end = end_of(&mut server_leg.stream, server_words) => match end {
+                // To the server the handshake is over: its client would see the end of it first, and then this.
+                StreamEnd::CloseNotify | StreamEnd::Fin => accept.await,
+                end => {
+                    self.farewell(Side::Server, &end);
+                    return Err(self.left(Side::Server, super::ending(&end)));
+                }
             }
         };
         let error = match accepted {
