@@ -8,10 +8,10 @@ use crate::support::scripted::bytes::{
     HYBRID, SSL, connection_confirm, connection_request, negotiation_failure,
 };
 use crate::support::scripted::tls::{Handshake, Trust};
-use crate::support::scripted::{Conversation, Ends};
+use crate::support::scripted::{Conversation, Ends, read_once};
 use rustls::version::TLS13;
 use socket2::SockRef;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ fn attempt(network: &Network, target: &str) -> Finished {
     // Where it is cut at once the request may come too late.
     let _ = client.write_all(&connection_request("alice", SSL | HYBRID));
     // An answer, a cut or nothing at all: the trace says which it was.
-    let _ = client.read(&mut [0; 64]);
+    let _ = read_once(&mut client, &mut [0; 64]);
     drop(client);
     rdpscope.finish()
 }
@@ -141,7 +141,7 @@ fn a_client_hello_that_vanishes_stalls_tls() {
     let listener = network.listener();
     let (rdpscope, client, server) = until_the_client_hello(&network, &listener);
     client.set_read_timeout(Some(PATIENCE_WITH_TLS)).expect("a socket takes its options");
-    (&client).read(&mut [0; 64]).expect_err("nothing comes");
+    read_once(&mut &client, &mut [0; 64]).expect_err("nothing comes");
     drop(client);
     // The server never sees that the client has gone, and still the user gets a verdict.
     let finished = rdpscope.finish();
@@ -161,7 +161,7 @@ fn a_client_hello_that_is_answered_by_a_reset_is_no_mystery() {
     network.fault("tcp dport 3389 @ih,0,16 0x1603 reject with tcp reset");
     let listener = network.listener();
     let (rdpscope, mut client, server) = until_the_client_hello(&network, &listener);
-    let error = client.read(&mut [0; 64]).expect_err("the reset passes through");
+    let error = read_once(&mut client, &mut [0; 64]).expect_err("the reset passes through");
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     let finished = rdpscope.finish();
     drop(server);

@@ -4,6 +4,7 @@ use crate::support::certificates::certificates;
 use crate::support::rdpscope::{Finished, Rdpscope};
 use crate::support::scripted::Side::{Client, Server};
 use crate::support::scripted::bytes::{HYBRID, SSL, connection_confirm, connection_request};
+use crate::support::scripted::read_once;
 use crate::support::scripted::tls::{Handshake, Trust};
 use crate::support::scripted::{Conversation, Ends, listener};
 #[cfg(target_os = "linux")]
@@ -142,7 +143,7 @@ fn answered(scheme: &str, answer: &[u8], reason: &str) {
     let finished = std::thread::scope(|scope| {
         scope.spawn(|| {
             let (mut stream, _) = proxy.accept().expect("rdpscope comes");
-            let read = stream.read(&mut [0; 1024]).expect("it asks");
+            let read = read_once(&mut stream, &mut [0; 1024]).expect("it asks");
             assert!(read > 0);
             stream.write_all(answer).expect("it is answered");
         });

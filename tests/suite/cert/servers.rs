@@ -3,7 +3,8 @@
 use super::*;
 use crate::support::process::Process;
 use crate::support::scripted::bytes::{connection_confirm, negotiation_failure};
-use std::io::{Read as _, Write as _};
+use crate::support::scripted::read_once;
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
@@ -78,7 +79,7 @@ fn answering(answers: &[&[u8]]) -> SocketAddr {
     std::thread::spawn(move || {
         for answer in answers {
             let Ok((mut stream, _)) = listener.accept() else { return };
-            let _ = stream.read(&mut [0; 600]);
+            let _ = read_once(&mut stream, &mut [0; 600]);
             let _ = stream.write_all(&answer);
             let _ = stream.shutdown(std::net::Shutdown::Write);
             let _ = std::io::copy(&mut stream, &mut std::io::sink());

@@ -225,7 +225,7 @@ pub(crate) enum Next {
 /// Waits for what a stream gives next.
 pub(crate) fn next(stream: &mut TcpStream) -> Next {
     let mut byte = [0];
-    match stream.read(&mut byte) {
+    match read_once(stream, &mut byte) {
         Ok(0) => Next::End,
         Ok(_) => Next::Byte(byte[0]),
         Err(error) => match error.kind() {
@@ -258,6 +258,16 @@ fn accept(listener: &TcpListener) -> TcpStream {
                 std::thread::sleep(LOOK_AGAIN);
             }
             Err(error) => panic!("the relay does not connect to the server: {error}"),
+        }
+    }
+}
+
+/// Reads once. A signal that some other test's child sends this process, by ending, interrupts no test.
+pub(crate) fn read_once(stream: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
+    loop {
+        match stream.read(buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            read => return read,
         }
     }
 }

@@ -5,6 +5,7 @@ use super::tls::{Trust, client_config, server_config};
 use super::{Ends, listener};
 use crate::support::certificates::{Certificate, certificates};
 use crate::support::rdpscope::{Finished, Rdpscope};
+use crate::support::scripted::read_once;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, Connection, ServerConnection, SupportedProtocolVersion};
 use socket2::SockRef;
@@ -183,7 +184,7 @@ impl TlsEnd {
     /// One whole record of the wire; nothing at its end.
     fn record(&mut self) -> io::Result<Vec<u8>> {
         let mut record = vec![0; RECORD_HEADER];
-        let read = self.stream.read(&mut record)?;
+        let read = read_once(&mut self.stream, &mut record)?;
         if read == 0 {
             return Ok(Vec::new());
         }
