@@ -89,10 +89,13 @@ impl Legs<'_, '_, '_> {
     ) -> Result<ExchangeEnd, Stopped> {
         let protocol = self.tap.session().lock().selected_protocol();
         let mut hello_bytes = self.tap.session().lock().take_held(Side::Client);
-        let hello = self.client_hello(client, &server, &mut hello_bytes).await?;
-        let mut server_leg = self.server_leg(client, server, &hello, negotiation.sent_to_server()).await?;
-        let presented = self.present(&server_leg, protocol).await?;
-        let client_leg = self.client_leg(client, hello_bytes, &hello, &presented, &mut server_leg).await;
+        // Each on the heap, so that the session does not keep its memory.
+        let hello = Box::pin(self.client_hello(client, &server, &mut hello_bytes)).await?;
+        let server_leg = self.server_leg(client, server, &hello, negotiation.sent_to_server());
+        let mut server_leg = Box::pin(server_leg).await?;
+        let presented = Box::pin(self.present(&server_leg, protocol)).await?;
+        let client_leg = self.client_leg(client, hello_bytes, &hello, &presented, &mut server_leg);
+        let client_leg = Box::pin(client_leg).await;
         let mut client_leg = match client_leg {
             Ok(leg) => leg,
             Err(stopped) => return Err(close_server(server_leg.stream, stopped).await),
