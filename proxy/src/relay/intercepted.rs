@@ -37,15 +37,17 @@ pub(super) async fn serve(
     context: Intercepted<'_>,
 ) -> Option<TcpStream> {
     let mut negotiation = negotiation::Negotiation::new(context.interception.alterations, first);
-    let negotiated = negotiation.run(client, &mut server, tap).await;
+    // Each on the heap, so that a session that runs for hours keeps only the memory of what it is at.
+    let negotiated = Box::pin(negotiation.run(client, &mut server, tap)).await;
     let end = match negotiated {
         Negotiated::Tls => Box::pin(legs::terminate(client, server, negotiation, tap, context)).await,
         Negotiated::Clear => {
             let mut gate = negotiation.into_gate();
             if gate.is_open(Side::Client) && gate.is_open(Side::Server) {
-                return pass_through(client, server, tap).await;
+                return Box::pin(pass_through(client, server, tap)).await;
             }
-            let end = exchange(client, &mut server, Vec::new(), &mut gate, &mut ClearTap { tap }).await;
+            let mut clear = ClearTap { tap };
+            let end = Box::pin(exchange(client, &mut server, Vec::new(), &mut gate, &mut clear)).await;
             if end == ExchangeEnd::Reset {
                 reset(&server);
             }

@@ -1,14 +1,17 @@
 //! Compares rdpscope's relay with haproxy, nginx stream, socat and a direct connection, side by side.
 
 mod connections;
+mod interception;
 mod latency;
 mod memory;
 mod process;
 mod relay;
 mod rounds;
+mod scripted;
 mod session;
 mod table;
 mod throughput;
+mod tls;
 mod wire;
 
 use std::path::PathBuf;
@@ -50,6 +53,7 @@ enum Measurement {
     Latency,
     Connections,
     Memory,
+    Interception,
 }
 
 fn main() -> ExitCode {
@@ -87,6 +91,9 @@ fn compare(arguments: Arguments) -> Result<()> {
         } else {
             rounds.note(format!("memory: skipped, needs {needed} open files (ulimit -Hn says {open_files})"));
         }
+    }
+    if wanted(Measurement::Interception) {
+        rounds.interception()?;
     }
     let names: Vec<_> = relays.iter().map(|relay| relay.name).collect();
     let baseline = RELAYS.iter().find(|relay| relay.role == Role::Baseline).map_or("", |relay| relay.name);

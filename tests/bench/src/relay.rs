@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::process::{LOOK, Process};
 use crate::session::Backend;
+use crate::tls::{self, LeafKey};
 
 /// How long a relay has to become ready.
 const START: Duration = Duration::from_secs(5);
@@ -21,8 +22,18 @@ const MAX_SESSIONS: usize = 4096;
 pub enum Purpose {
     /// Bulk data in one session.
     Bulk,
-    /// Everything else.
+    /// Everything else in passthrough.
     Sessions,
+    /// TLS ends in the relay, which shows a certificate for this kind of key and begins TLS anew with the server.
+    Interception(LeafKey),
+}
+
+impl Purpose {
+    /// Whether a client of `relay` negotiates in X.224 before TLS begins: rdpscope is told by it that TLS comes; the
+    /// others know no X.224 and take TLS at once.
+    pub fn negotiates(relay: &Relay) -> bool {
+        relay.name.starts_with("rdpscope")
+    }
 }
 
 /// One column of the table.
@@ -36,6 +47,8 @@ pub struct Relay {
     pub forks: bool,
     /// Measured only when it is named.
     pub on_request: bool,
+    /// It can end TLS and begin it anew.
+    pub intercepts: bool,
     launch: Launch,
 }
 
@@ -61,17 +74,21 @@ enum Launch {
 
 /// The relays, in the order in which they take their turns.
 pub const RELAYS: &[Relay] = &[
-    Relay { role: Role::Baseline, ..relay("direct", Launch::None) },
-    relay("rdpscope", Launch::Announces(rdpscope)),
-    relay("haproxy", Launch::OnPort(haproxy)),
+    Relay { role: Role::Baseline, intercepts: true, ..relay("direct", Launch::None) },
+    Relay { intercepts: true, ..relay("rdpscope", Launch::Announces(rdpscope)) },
+    Relay { intercepts: true, ..relay("haproxy", Launch::OnPort(haproxy)) },
     relay("nginx", Launch::OnPort(nginx)),
     Relay { forks: true, ..relay("socat", Launch::OnPort(socat)) },
-    Relay { on_request: true, ..relay("rdpscope-no-trace", Launch::Announces(rdpscope_no_trace)) },
+    Relay {
+        on_request: true,
+        intercepts: true,
+        ..relay("rdpscope-no-trace", Launch::Announces(rdpscope_no_trace))
+    },
     Relay { on_request: true, ..relay("haproxy-auto", Launch::OnPort(haproxy_auto)) },
 ];
 
 const fn relay(name: &'static str, launch: Launch) -> Relay {
-    Relay { name, role: Role::Relay, forks: false, on_request: false, launch }
+    Relay { name, role: Role::Relay, forks: false, on_request: false, intercepts: false, launch }
 }
 
 /// What a command line or configuration is made of.
@@ -180,29 +197,44 @@ fn rdpscope_with(setup: &Setup<'_>, trace: &[String]) -> Result<Vec<String>> {
         bail!("there is no program at {}", setup.rdpscope.display());
     }
     let command = [path(setup.rdpscope), "proxy".into(), setup.target.to_string()];
-    Ok([&command[..], &["--listen".into(), "127.0.0.1:0".into()], trace].concat())
+    let interception = match setup.purpose {
+        Purpose::Interception(LeafKey::Rsa) => vec!["--cert".into(), "fresh".into()],
+        Purpose::Interception(LeafKey::P256) => {
+            let key = path(&tls::write_key(setup.folder)?);
+            vec!["--cert".into(), "fresh".into(), "--renew-with".into(), key]
+        }
+        Purpose::Bulk | Purpose::Sessions => Vec::new(),
+    };
+    Ok([&command[..], &["--listen".into(), "127.0.0.1:0".into()], trace, &interception].concat())
 }
 
 /// For bulk data splice without conditions, because `splice-auto` hardly ever decides for it here; for the
 /// rest `splice-auto`, because splicing small messages makes each of them slower.
 fn haproxy(setup: &Setup<'_>) -> Result<Vec<String>> {
     match setup.purpose {
-        Purpose::Bulk => haproxy_with(setup, "option splice-request\n    option splice-response"),
+        Purpose::Bulk => haproxy_with(setup, "option splice-request\n    option splice-response", "", ""),
         Purpose::Sessions => haproxy_auto(setup),
+        Purpose::Interception(key) => {
+            let pem = tls::mint(setup.rdpscope, key, setup.folder)?;
+            haproxy_with(setup, "", &format!("ssl crt {}", path(&pem)), "ssl verify none no-ssl-reuse")
+        }
     }
 }
 
 fn haproxy_auto(setup: &Setup<'_>) -> Result<Vec<String>> {
-    haproxy_with(setup, "option splice-auto")
+    haproxy_with(setup, "option splice-auto", "", "")
 }
 
 /// TCP mode with its TCP log. The log goes to a file through stdout, its cheapest way out; threads and
 /// buffers are left at their defaults, which are one thread a processor and 16 KiB.
-fn haproxy_with(setup: &Setup<'_>, splice: &str) -> Result<Vec<String>> {
+/// `bind` and `server` end their lines; TLS 1.3 has neither tickets nor sessions, as rdpscope has none.
+fn haproxy_with(setup: &Setup<'_>, splice: &str, bind: &str, server: &str) -> Result<Vec<String>> {
     let config = format!(
         "global
     maxconn {MAX_SESSIONS}
     log stdout format raw local0 info
+    tune.ssl.cachesize 0
+    ssl-default-bind-options ssl-min-ver TLSv1.3 no-tls-tickets
 defaults
     mode tcp
     log global
@@ -212,8 +244,8 @@ defaults
     timeout client 1h
     timeout server 1h
 listen bench
-    bind {} backlog {MAX_SESSIONS}
-    server target {}
+    bind {} backlog {MAX_SESSIONS} {bind}
+    server target {} {server}
 ",
         setup.listen, setup.target
     );
@@ -233,7 +265,7 @@ fn nginx(setup: &Setup<'_>) -> Result<Vec<String>> {
         .unwrap_or_default();
     let buffer = match setup.purpose {
         Purpose::Bulk => "proxy_buffer_size 256k;",
-        Purpose::Sessions => "",
+        Purpose::Sessions | Purpose::Interception(_) => "",
     };
     let config = format!(
         "{module}daemon off;

@@ -9,7 +9,8 @@ use crate::relay::{Purpose, Relay, Role, Running};
 use crate::session::{Session, Shape};
 use crate::table::{Measure, Results};
 use crate::throughput::{Direction, bulk};
-use crate::{connections, latency, memory, throughput};
+use crate::tls::{Ends, LeafKey};
+use crate::{connections, interception, latency, memory, throughput};
 
 /// How often and how long to measure.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +19,7 @@ pub struct Plan {
     latency: Turns,
     connections: Turns,
     memory_rounds: usize,
+    interception: Turns,
 }
 
 /// Rounds, and the time of one relay in one round.
@@ -40,6 +42,7 @@ impl Plan {
         latency: Turns::new(21, 200),
         connections: Turns::new(5, 1000),
         memory_rounds: 3,
+        interception: Turns::new(5, 1000),
     };
     /// Under a minute.
     pub const QUICK: Self = Self {
@@ -47,6 +50,7 @@ impl Plan {
         latency: Turns::new(9, 100),
         connections: Turns::new(3, 500),
         memory_rounds: 1,
+        interception: Turns::new(3, 500),
     };
 }
 
@@ -71,6 +75,37 @@ const CONNECTIONS: Measure = measure("connections through the TLS hello, 1/s", t
 const CPU_CONNECTION: Measure = measure("relay's processor time a connection, µs", false, 0);
 const RSS: Measure = measure("idle session, RSS, KiB", false, 1);
 const PSS: Measure = measure("idle session, PSS, KiB", false, 1);
+
+const HANDSHAKES: &[(LeafKey, Measure, Measure)] = &[
+    (
+        LeafKey::Rsa,
+        measure("intercepted sessions, RSA 2048 shown, 1/s", true, 0),
+        measure("relay's processor time an intercepted session, RSA 2048, µs", false, 0),
+    ),
+    (
+        LeafKey::P256,
+        measure("intercepted sessions, P-256 shown, 1/s", true, 0),
+        measure("relay's processor time an intercepted session, P-256, µs", false, 0),
+    ),
+];
+const INTERCEPTED_FLOWS: &[(Direction, Measure, Measure)] = &[
+    (
+        Direction::Up,
+        measure("intercepted throughput up, MB/s", true, 0),
+        measure("relay's processor time, intercepted up, ms/GB", false, 0),
+    ),
+    (
+        Direction::Down,
+        measure("intercepted throughput down, MB/s", true, 0),
+        measure("relay's processor time, intercepted down, ms/GB", false, 0),
+    ),
+    (
+        Direction::Both,
+        measure("intercepted throughput both at once, MB/s", true, 0),
+        measure("relay's processor time, intercepted both, ms/GB", false, 0),
+    ),
+];
+const INTERCEPTED_RSS: Measure = measure("idle intercepted session, RSS, KiB", false, 1);
 
 /// Runs the measurements and collects what they find.
 #[derive(Debug)]
@@ -187,6 +222,69 @@ impl Rounds {
                 self.results.record(&PSS, relay.name, found.map(|found| found.pss));
             }
         }
+    }
+
+    /// TLS that ends in the relay, with real handshakes: TLS 1.3, one cipher suite, no resumption.
+    pub fn interception(&mut self) -> Result<()> {
+        let ends = Ends::new()?;
+        for (key, rate, cost) in HANDSHAKES {
+            self.intercepted_sessions(&ends, *key, rate, cost);
+        }
+        self.intercepted_bulk(&ends);
+        let fit = |relay: &&Relay| relay.intercepts && relay.role == Role::Relay;
+        for relay in self.relays.iter().filter(fit).copied().collect::<Vec<_>>() {
+            let Some(running) = self.start(relay, Purpose::Interception(LeafKey::Rsa)) else { continue };
+            let found = interception::memory(&running, &ends);
+            let found = self.keep(relay.name, &INTERCEPTED_RSS, found);
+            self.results.record(&INTERCEPTED_RSS, relay.name, found.map(|found| found.rss));
+        }
+        Ok(())
+    }
+
+    fn intercepted_sessions(&mut self, ends: &Ends, key: LeafKey, rate: &Measure, cost: &Measure) {
+        let running = self.start_intercepting(key);
+        let Turns { rounds, each } = self.plan.interception;
+        for round in 0..rounds {
+            progress("intercepted sessions", round, rounds);
+            for relay in &running {
+                let name = relay.relay.name;
+                let before = relay.process.as_ref().map(|process| process.cpu());
+                let found = self.keep(name, rate, interception::handshakes(relay, ends, each));
+                self.results.record(rate, name, found.map(|found| found.rate));
+                if let (Some(process), Some(before)) = (&relay.process, before) {
+                    process.settle();
+                    let spent = (process.cpu() - before).as_secs_f64() * 1e6;
+                    self.results.record(cost, name, found.map(|found| spent / found.count as f64));
+                }
+            }
+        }
+    }
+
+    fn intercepted_bulk(&mut self, ends: &Ends) {
+        let running = self.start_intercepting(LeafKey::Rsa);
+        let rounds = self.plan.interception.rounds;
+        for round in 0..rounds {
+            progress("intercepted throughput", round, rounds);
+            for (direction, rate, cost) in INTERCEPTED_FLOWS {
+                for relay in &running {
+                    let name = relay.relay.name;
+                    let found = self.keep(name, rate, interception::bulk(relay, ends, *direction));
+                    self.results.record(rate, name, found.map(|found| found.rate / 1e6));
+                    if let Some(process) = &relay.process {
+                        process.settle();
+                        let per_gb = |found: interception::Bulk| {
+                            found.spent.as_secs_f64() * 1e3 / (found.bytes as f64 / 1e9)
+                        };
+                        self.results.record(cost, name, found.map(per_gb));
+                    }
+                }
+            }
+        }
+    }
+
+    fn start_intercepting(&mut self, key: LeafKey) -> Vec<Running> {
+        let relays: Vec<_> = self.relays.iter().filter(|relay| relay.intercepts).copied().collect();
+        relays.into_iter().filter_map(|relay| self.start(relay, Purpose::Interception(key))).collect()
     }
 
     /// Those that start; a note for each that does not.

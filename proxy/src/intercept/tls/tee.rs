@@ -12,6 +12,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const MAXIMUM_FLIGHT: usize = 256 * 1024;
 /// An alert record in clear.
 const ALERT_RECORD_LENGTH: usize = 7;
+/// Read at once from a peer that sends faster than rustls reads, which takes a quarter of a record each time.
+const READ_AHEAD: usize = 64 * 1024;
+/// What rustls asks for at least. Whoever asks for less reads a header and no bulk data.
+const SMALL_READ: usize = 4096;
 /// Up to and with the legacy_version of a ServerHello: record header, handshake header, version.
 const SERVER_HELLO_BEGINNING: usize = 11;
 
@@ -40,6 +44,7 @@ pub struct Tee<S> {
     /// Bytes that were read from the stream before it came here; those before `prefix_read` were given out.
     prefix: Vec<u8>,
     prefix_read: usize,
+    ahead: Ahead,
     received: u64,
     sent: u64,
     handshaking: bool,
@@ -60,6 +65,7 @@ impl<S> Tee<S> {
             received: prefix.len() as u64,
             prefix,
             prefix_read: 0,
+            ahead: Ahead::default(),
             sent: 0,
             handshaking: true,
             flight: Vec::new(),
@@ -102,6 +108,8 @@ impl<S> Tee<S> {
     /// From here on writes are not joined any more.
     pub(super) fn handshake_is_over(&mut self) {
         self.handshaking = false;
+        self.flight.shrink_to_fit();
+        (self.first_received, self.last_sent) = (Vec::new(), Vec::new());
     }
 
     /// The alert that we sent last in this handshake, where it went in clear.
@@ -154,6 +162,59 @@ impl<S> Tee<S> {
     }
 }
 
+/// Bytes that were read before they were asked for. There is room for them only while the peer sends without a pause.
+#[derive(Default)]
+struct Ahead {
+    buffer: Vec<u8>,
+    /// Those in between were read and not given out.
+    start: usize,
+    end: usize,
+    /// The last read took all there was room for, so that there may be more.
+    expected: bool,
+}
+
+impl Ahead {
+    fn rest(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    fn give(&mut self, buffer: &mut ReadBuf<'_>) {
+        let count = self.rest().len().min(buffer.remaining());
+        buffer.put_slice(&self.rest()[..count]);
+        self.start += count;
+    }
+}
+
+impl<S: AsyncRead + Unpin> Tee<S> {
+    /// Reads from the stream itself.
+    fn poll_fetch(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let (before, room) = (buffer.filled().len(), buffer.remaining());
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        let received = &buffer.filled()[before..];
+        self.at_end |= room > 0 && received.is_empty();
+        self.ahead.expected = !self.handshaking && room >= SMALL_READ && received.len() == room;
+        self.note_received(received);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads from the stream as much as there is, into the buffer that is given back when there is nothing.
+    fn poll_fetch_ahead(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut room = std::mem::take(&mut self.ahead.buffer);
+        room.resize(READ_AHEAD, 0);
+        let mut buffer = ReadBuf::new(&mut room);
+        let fetched = self.poll_fetch(context, &mut buffer);
+        let count = buffer.filled().len();
+        if count == 0 {
+            self.ahead = Ahead::default();
+            return fetched;
+        }
+        // As long as more comes than fits into a small read, the next is a large one, too.
+        let expected = count > SMALL_READ;
+        self.ahead = Ahead { buffer: room, start: 0, end: count, expected };
+        fetched
+    }
+}
+
 impl<S: AsyncWrite + Unpin> Tee<S> {
     /// Sends what waits for its flight to be whole.
     fn poll_send_flight(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -182,12 +243,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tee<S> {
             let count = prefix.len().min(buffer.remaining());
             buffer.put_slice(&prefix[..count]);
             this.prefix_read += count;
+            if this.prefix_read == this.prefix.len() {
+                (this.prefix, this.prefix_read) = (Vec::new(), 0);
+            }
             return Poll::Ready(Ok(()));
         }
-        let (before, room) = (buffer.filled().len(), buffer.remaining() > 0);
-        ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
-        this.at_end |= room && buffer.filled().len() == before;
-        this.note_received(&buffer.filled()[before..]);
+        if this.ahead.rest().is_empty() {
+            if !this.ahead.expected {
+                this.ahead = Ahead::default();
+                return this.poll_fetch(context, buffer);
+            }
+            ready!(this.poll_fetch_ahead(context))?;
+        }
+        this.ahead.give(buffer);
         Poll::Ready(Ok(()))
     }
 }
@@ -234,5 +302,56 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tee<S> {
         let this = self.get_mut();
         ready!(this.poll_send_flight(context))?;
         Pin::new(&mut this.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+
+    const SENT: usize = 300_000;
+
+    fn established(stream: DuplexStream) -> Tee<DuplexStream> {
+        let mut tee = Tee::new(stream, b"prefix".to_vec(), |_: Instant, _: bool, _: &[u8]| {});
+        tee.handshake_is_over();
+        tee
+    }
+
+    #[tokio::test]
+    async fn what_is_read_ahead_comes_in_order_and_is_counted_once() {
+        let sent: Vec<u8> = (0..SENT).map(|place| (place % 251) as u8).collect();
+        for size in [1, 5, SMALL_READ - 1, SMALL_READ, 5000, READ_AHEAD + 1] {
+            let (mut far, near) = tokio::io::duplex(2 * SENT);
+            far.write_all(&sent).await.unwrap();
+            drop(far);
+            let mut tee = established(near);
+            let (mut got, mut piece) = (Vec::new(), vec![0; size]);
+            loop {
+                match tee.read(&mut piece).await.unwrap() {
+                    0 => break,
+                    count => got.extend_from_slice(&piece[..count]),
+                }
+            }
+            assert!(got == [b"prefix", &sent[..]].concat(), "read {size} at once");
+            assert_eq!(tee.received(), (6 + SENT) as u64);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_room_is_given_back_when_the_peer_pauses() {
+        let (mut far, near) = tokio::io::duplex(2 * SENT);
+        let mut tee = established(near);
+        far.write_all(&vec![7; SENT]).await.unwrap();
+        let (mut piece, mut got, mut most) = (vec![0; SMALL_READ], 0, 0);
+        while let Some(count) = tee.read(&mut piece).now_or_never() {
+            got += count.unwrap();
+            most = most.max(tee.ahead.buffer.capacity());
+        }
+        assert_eq!((got, most, tee.ahead.buffer.capacity()), (6 + SENT, READ_AHEAD, 0));
+        far.write_all(b"more").await.unwrap();
+        assert_eq!(tee.read(&mut piece).await.unwrap(), 4);
+        assert_eq!(tee.ahead.buffer.capacity(), 0);
     }
 }

@@ -10,9 +10,9 @@ use crate::trace::Side;
 use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::pki_types::{IpAddr, Ipv4Addr, ServerName};
-use rustls::{ClientConfig, SupportedProtocolVersion};
+use rustls::{ClientConfig, ProtocolVersion, SupportedProtocolVersion};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -25,8 +25,11 @@ where
     if versions.is_empty() {
         return Err(nothing_offered(offer.versions));
     }
-    let (mut config, witness) = client_config(&versions)
+    let shared = client_config(&versions)
         .map_err(|error| HandshakeError::new(Side::Server, HandshakeFailure::Ours(error.to_string())))?;
+    let mut config = ClientConfig::clone(&shared);
+    let witness = Arc::new(Witness::new(config.crypto_provider().signature_verification_algorithms));
+    config.dangerous().set_certificate_verifier(Arc::clone(&witness) as Arc<_>);
     let (name, enable_sni) = server_name(offer.server_name.as_deref());
     config.enable_sni = enable_sni;
 
@@ -82,18 +85,30 @@ fn nothing_offered(range: VersionRange) -> HandshakeError {
     }
 }
 
-fn client_config(
-    versions: &[&'static SupportedProtocolVersion],
-) -> Result<(ClientConfig, Arc<Witness>), rustls::Error> {
+/// What connections that offer `versions` have in common. Made once: rustls makes room for hundreds of sessions to resume,
+/// before it is told that there are none, and that takes longer than a handshake's own reading.
+fn client_config(versions: &[&'static SupportedProtocolVersion]) -> Result<Arc<ClientConfig>, rustls::Error> {
+    static MADE: Mutex<Vec<(Vec<ProtocolVersion>, Arc<ClientConfig>)>> = Mutex::new(Vec::new());
+    let wanted: Vec<ProtocolVersion> = versions.iter().map(|known| known.version).collect();
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, config)) = made.iter().find(|(versions, _)| *versions == wanted) {
+        return Ok(Arc::clone(config));
+    }
+    let config = Arc::new(make_client_config(versions)?);
+    made.push((wanted, Arc::clone(&config)));
+    Ok(config)
+}
+
+fn make_client_config(versions: &[&'static SupportedProtocolVersion]) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(ring::default_provider());
     let witness = Arc::new(Witness::new(provider.signature_verification_algorithms));
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::clone(&witness) as Arc<_>)
+        .with_custom_certificate_verifier(witness)
         .with_no_client_auth();
     config.resumption = Resumption::disabled();
-    Ok((config, witness))
+    Ok(config)
 }
 
 /// What rustls takes as the server's name, and whether it is to be sent.

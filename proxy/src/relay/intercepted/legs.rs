@@ -101,7 +101,8 @@ impl Legs<'_, '_, '_> {
         let protocol = self.tap.session().lock().selected_protocol();
         let mut caller = Caller { stream: client, early: self.held(Side::Client) };
         let mut server_early = self.held(Side::Server);
-        let hello = match self.client_hello(&mut caller, &server, &mut server_early).await {
+        // Each step on the heap, so that the session does not keep its memory.
+        let hello = match Box::pin(self.client_hello(&mut caller, &server, &mut server_early)).await {
             Ok(hello) => hello,
             Err(stopped) => {
                 if matches!(stopped, Stopped::Reset) {
@@ -112,11 +113,11 @@ impl Legs<'_, '_, '_> {
         };
         let server = Tee::new(server, server_early, self.wire(Side::Server));
         let mut server_leg =
-            self.server_leg(&mut caller, server, &hello, negotiation.sent_to_server()).await?;
-        let presented = self.present(&server_leg, protocol).await?;
+            Box::pin(self.server_leg(&mut caller, server, &hello, negotiation.sent_to_server())).await?;
+        let presented = Box::pin(self.present(&server_leg, protocol)).await?;
         let mut server_words = Vec::new();
-        let client_leg =
-            self.client_leg(caller, &hello, &presented, &mut server_leg, &mut server_words).await;
+        let client_leg = self.client_leg(caller, &hello, &presented, &mut server_leg, &mut server_words);
+        let client_leg = Box::pin(client_leg).await;
         let mut client_leg = match client_leg {
             Ok(leg) => leg,
             Err(stopped) => return Err(close_server(server_leg.stream, stopped).await),

@@ -1,0 +1,269 @@
+//! Sessions whose TLS ends in the relay: handshakes per second, bulk data and memory.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use rustix::net::{RecvFlags, recv};
+
+use crate::connections::Connections;
+use crate::process::Memory;
+use crate::relay::{Purpose, Running};
+use crate::scripted::{Side, rdp};
+use crate::session::PATIENCE;
+use crate::throughput::Direction;
+use crate::tls::{ClientEnd, Ends, ServerEnd};
+
+/// Clients at work at once.
+const CLIENTS: usize = 8;
+/// Threads that accept: more than clients, because a relay may close the server's side late.
+const SERVERS: usize = 16;
+/// Idle sessions held at once.
+const IDLE: usize = 500;
+/// A fast-path PDU as long as the plaintext of a TLS record, which is how bulk data leaves a server.
+const PDU: usize = 16 * 1024;
+/// Plaintext of one run. Its records are made before the clock runs.
+const BULK: usize = 192 << 20;
+/// Bytes of one write: four records, about what a server's TLS library hands to the system at once.
+const WRITE: usize = 64 * 1024;
+/// Most that one receive call takes.
+const RECEIVE: usize = 1 << 20;
+
+/// Opens sessions from all clients for `duration`: both handshakes, then one message each way, so that both are known to
+/// be done.
+pub fn handshakes(running: &Running, ends: &Ends, duration: Duration) -> Result<Connections> {
+    let stop = AtomicBool::new(false);
+    let negotiates = Purpose::negotiates(&running.relay);
+    std::thread::scope(|scope| {
+        for _ in 0..SERVERS {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Acquire) {
+                    // A session that breaks off is the client's to report; an accept that fails is tried again.
+                    if let Ok(stream) = running.backend.accept() {
+                        let _ = serve(stream, ends, negotiates);
+                    }
+                }
+            });
+        }
+        let found = clients(running.address, ends, negotiates, duration);
+        stop.store(true, Ordering::Release);
+        // Each waiting thread wakes with one connection and sees that it is over.
+        for _ in 0..SERVERS {
+            drop(TcpStream::connect(running.backend.address()));
+        }
+        found
+    })
+}
+
+fn clients(relay: SocketAddr, ends: &Ends, negotiates: bool, duration: Duration) -> Result<Connections> {
+    let start = Instant::now();
+    let count = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..CLIENTS)
+            .map(|_| {
+                scope.spawn(|| -> Result<u64> {
+                    let mut count = 0;
+                    while start.elapsed() < duration {
+                        visit(relay, ends, negotiates)?;
+                        count += 1;
+                    }
+                    Ok(count)
+                })
+            })
+            .collect();
+        workers.into_iter().try_fold(0, |sum, worker| -> Result<u64> {
+            Ok(sum + worker.join().map_err(|_| anyhow!("a thread of the generator failed"))??)
+        })
+    })?;
+    Ok(Connections { count, rate: count as f64 / start.elapsed().as_secs_f64() })
+}
+
+fn visit(relay: SocketAddr, ends: &Ends, negotiates: bool) -> Result<()> {
+    let mut client = ends.connect(reach(relay)?, negotiates)?;
+    client.write_all(&request())?;
+    read(&mut client, &response()).context("no answer inside TLS")?;
+    client.conn.send_close_notify();
+    client.flush()?;
+    Ok(client.sock.shutdown(Shutdown::Write)?)
+}
+
+fn serve(stream: TcpStream, ends: &Ends, negotiates: bool) -> Result<()> {
+    stream.set_nodelay(true)?;
+    let mut server = ends.accept(stream, negotiates)?;
+    read(&mut server, &request())?;
+    server.write_all(&response())?;
+    // The client closes first.
+    while server.read(&mut [0; 64])? > 0 {}
+    Ok(())
+}
+
+fn request() -> Vec<u8> {
+    rdp::packet(&rdp::connect_initial("bench"))
+}
+
+fn response() -> Vec<u8> {
+    rdp::packet(&rdp::connect_response(0, 0))
+}
+
+fn reach(relay: SocketAddr) -> Result<TcpStream> {
+    let stream = TcpStream::connect(relay).context("cannot connect to the relay")?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+fn read(stream: &mut impl Read, expected: &[u8]) -> Result<()> {
+    let mut got = vec![0; expected.len()];
+    stream.read_exact(&mut got).context("the bytes sent did not arrive")?;
+    ensure!(got == expected, "the bytes that arrived are not the ones sent");
+    Ok(())
+}
+
+/// Both ends of one intercepted session.
+pub struct Session {
+    client: ClientEnd,
+    server: ServerEnd,
+}
+
+impl Session {
+    /// Goes through both handshakes and the start of RDP until both sides have sent fast-path PDUs.
+    pub fn open(running: &Running, ends: &Ends) -> Result<Self> {
+        let negotiates = Purpose::negotiates(&running.relay);
+        let (client, server) = std::thread::scope(|scope| {
+            let server = scope.spawn(|| accept(running, ends, negotiates));
+            let client = ends.connect(reach(running.address)?, negotiates);
+            let server = server.join().map_err(|_| anyhow!("a thread of the generator failed"))?;
+            anyhow::Ok((client?, server?))
+        })?;
+        let mut session = Self { client, server };
+        for (side, message) in beginning() {
+            session.pass(side, &message)?;
+        }
+        Ok(session)
+    }
+
+    fn pass(&mut self, from: Side, message: &[u8]) -> Result<()> {
+        match from {
+            Side::Client => {
+                self.client.write_all(message)?;
+                read(&mut self.server, message).context("client to server")
+            }
+            Side::Server => {
+                self.server.write_all(message)?;
+                read(&mut self.client, message).context("server to client")
+            }
+        }
+    }
+}
+
+/// The first connection that does not close before a byte: a relay's readiness check may have left some behind.
+fn accept(running: &Running, ends: &Ends, negotiates: bool) -> Result<ServerEnd> {
+    loop {
+        let stream = running.backend.accept().context("the relay did not connect to the server")?;
+        if stream.peek(&mut [0]).is_ok_and(|count| count > 0) {
+            stream.set_nodelay(true)?;
+            return ends.accept(stream, negotiates);
+        }
+    }
+}
+
+/// RDP from its first PDU until both sides have sent a fast-path PDU.
+fn beginning() -> Vec<(Side, Vec<u8>)> {
+    let mut messages = rdp::session(0, 0);
+    let is_fast_path = |(side, bytes): &(Side, Vec<u8>)| *side == Side::Client && bytes.first() == Some(&4);
+    if let Some(last) = messages.iter().position(is_fast_path) {
+        messages.truncate(last + 1);
+    }
+    messages
+}
+
+/// What one run of bulk data found.
+#[derive(Debug, Clone, Copy)]
+pub struct Bulk {
+    /// Bytes of plaintext per second, both directions together.
+    pub rate: f64,
+    /// Bytes of plaintext, both directions together.
+    pub bytes: u64,
+    /// The relay's processor time.
+    pub spent: Duration,
+}
+
+/// Sends fast-path PDUs through a new session. They are encrypted before the clock runs, and what arrives is discarded by
+/// the kernel, so that the relay is what is measured.
+pub fn bulk(running: &Running, ends: &Ends, direction: Direction) -> Result<Bulk> {
+    let Session { mut client, mut server } = Session::open(running, ends)?;
+    let up = if direction == Direction::Down { Vec::new() } else { records(&mut client)? };
+    let down = if direction == Direction::Up { Vec::new() } else { records(&mut server)? };
+    let cpu = || running.process.as_ref().map_or(Duration::ZERO, |process| process.cpu());
+    let (before, start) = (cpu(), Instant::now());
+    let (client, server) = (&client.sock, &server.sock);
+    std::thread::scope(|scope| {
+        let flows = [(client, server, &up), (server, client, &down)].map(|(from, to, records)| {
+            [scope.spawn(move || send(from, records)), scope.spawn(move || discard(to, records.is_empty()))]
+        });
+        flows
+            .into_iter()
+            .flatten()
+            .try_for_each(|thread| thread.join().map_err(|_| anyhow!("a thread of the generator failed"))?)
+    })?;
+    let seconds = start.elapsed().as_secs_f64();
+    let bytes = if direction == Direction::Both { 2 * BULK } else { BULK };
+    Ok(Bulk { rate: bytes as f64 / seconds, bytes: bytes as u64, spent: cpu() - before })
+}
+
+/// The bulk data as TLS records of one side.
+fn records<C, D>(end: &mut rustls::StreamOwned<C, TcpStream>) -> Result<Vec<u8>>
+where
+    C: std::ops::DerefMut + std::ops::Deref<Target = rustls::ConnectionCommon<D>>,
+    D: rustls::SideData,
+{
+    let length = (PDU as u16 | 0x8000).to_be_bytes();
+    let pdu = [&[0], &length[..], &vec![0x5a; PDU - 3]].concat();
+    let mut records = Vec::with_capacity(BULK + BULK / 256);
+    for _ in 0..BULK / PDU {
+        end.conn.writer().write_all(&pdu)?;
+        while end.conn.wants_write() {
+            end.conn.write_tls(&mut records)?;
+        }
+    }
+    Ok(records)
+}
+
+fn send(mut to: &TcpStream, records: &[u8]) -> Result<()> {
+    for piece in records.chunks(WRITE) {
+        to.write_all(piece).context("the relay stopped taking data")?;
+    }
+    Ok(())
+}
+
+/// Takes as many bytes as the plaintext has; records have more, so that the last few are not waited for.
+fn discard(from: &TcpStream, nothing: bool) -> Result<()> {
+    let mut buffer = vec![0; RECEIVE];
+    let mut received = if nothing { BULK } else { 0 };
+    while received < BULK {
+        let (_, count) =
+            recv(from, &mut buffer[..], RecvFlags::TRUNC).context("the bulk data stopped arriving")?;
+        ensure!(count > 0, "the relay closed the session");
+        received += count;
+    }
+    Ok(())
+}
+
+/// Opens sessions and leaves them idle; memory for each in KiB.
+pub fn memory(running: &Running, ends: &Ends) -> Result<Memory> {
+    let process = running.process.as_ref().context("there is no process to measure")?;
+    // One session first: what a relay sets up once is not a session's share.
+    drop(Session::open(running, ends)?);
+    process.settle();
+    let empty = process.memory()?;
+    let sessions = (0..IDLE)
+        .map(|number| Session::open(running, ends).with_context(|| format!("session {number}")))
+        .collect::<Result<Vec<_>>>()?;
+    process.settle();
+    let full = process.memory()?;
+    drop(sessions);
+    let each = |full: f64, empty: f64| (full - empty) / IDLE as f64;
+    Ok(Memory { rss: each(full.rss, empty.rss), pss: each(full.pss, empty.pss) })
+}
