@@ -67,8 +67,12 @@ fn server_config(identity: &Identity) -> Result<ServerConfig, IdentityError> {
     Ok(config)
 }
 
-/// ring's where it takes the key, as it signs faster.
+/// The fastest that takes the key: OpenSSL for RSA where it is built in, then ring.
 fn signing_key(identity: &Identity) -> Arc<dyn SigningKey> {
+    #[cfg(feature = "legacy-tls")]
+    if let Some(key) = super::legacy_signing::rsa(identity) {
+        return key;
+    }
     let pkcs8 = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.key.pkcs8()));
     ring::sign::any_supported_type(&pkcs8)
         .unwrap_or_else(|_| Arc::new(OwnKey(Arc::new(identity.key.clone()))))

@@ -19,6 +19,8 @@ mod version;
 
 #[cfg(feature = "legacy-tls")]
 mod legacy;
+#[cfg(feature = "legacy-tls")]
+mod legacy_signing;
 
 #[cfg(test)]
 mod tests;

@@ -191,7 +191,8 @@ async fn what_openssl_cannot_take_is_served_by_the_usual_stack_alone() {
     let nonsense = rdpscope_certs::Identity { chain: vec![vec![1, 2, 3]], key: identity().key.clone() };
     let served = ServerIdentity::new(&nonsense).unwrap();
     let (_client, server) = connection().await;
-    let error = accept(tee(server), &served, &legacy()).await.err().unwrap();
+    let stack = Stack::Legacy { need: "this is a test".to_owned() };
+    let error = accept(tee(server), &served, &stack).await.err().unwrap();
     assert!(matches!(error.failure, HandshakeFailure::Ours(_)) && error.fault() == Fault::Us);
     let (server, _client) = in_time(both_legs(&nonsense, &offer("1.3"), &Stack::Usual)).await;
     assert_eq!((server.chain, server.public_key), (nonsense.chain, None));
