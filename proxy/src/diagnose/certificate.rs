@@ -323,16 +323,20 @@ fn untrusted(facts: &Facts<'_>) -> Option<Conclusion> {
     Some(with_copied_trust(conclusion, facts, whose))
 }
 
-/// A client that was told to trust the server's self-signed certificate does not know its copy.
-fn with_copied_trust(conclusion: Conclusion, facts: &Facts<'_>, whose: Whose<'_>) -> Conclusion {
-    let other_key = facts.tls.presented.as_ref().filter(|presented| !presented.same_key);
-    match other_key.filter(|_| whose == Whose::Mirrored) {
-        Some(presented) => conclusion.seen(
-            presented.certificate.t_us,
-            "the copy has another key: a client that was told to trust the server's own does not know it",
-        ),
-        None => conclusion,
+/// A client that was told to trust the server's self-signed certificate, or has pinned it, does not know its copy: unless
+/// it says what it minds, the copy may be all that it minds.
+fn with_copied_trust(mut conclusion: Conclusion, facts: &Facts<'_>, whose: Whose<'_>) -> Conclusion {
+    let Some(presented) = facts.tls.presented.as_ref().filter(|_| whose == Whose::Mirrored) else {
+        return conclusion;
+    };
+    if conclusion.confidence == Confidence::Likely {
+        conclusion.confidence = Confidence::Possible;
     }
+    conclusion.seen(
+        presented.certificate.t_us,
+        "the copy has another thumbprint: a client that was told to trust the server's own, or has pinned it, does not \
+         know it",
+    )
 }
 
 /// The client was shown a certificate of rdpscope's CA, which it only trusts when it is told to.

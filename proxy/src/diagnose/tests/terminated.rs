@@ -223,7 +223,11 @@ fn a_self_signed_copy_is_not_the_one_that_the_client_may_know() {
     let self_signed = || Made { self_signed: true, ..Made::default() };
     let diagnosis = refuses(&mirrored(self_signed), 48);
     assert_verdict(&diagnosis, VerdictId::CertificateUntrusted, Confidence::Confirmed);
-    assert!(diagnosis.verdict.evidence.iter().any(|seen| seen.text.contains("another key")));
+    assert!(diagnosis.verdict.evidence.iter().any(|seen| seen.text.contains("another thumbprint")));
+
+    // A client that pins the server's own refuses every copy, and says no more than that it leaves.
+    let silent = mirrored(self_signed).complete().end(Side::Client, How::Fin).diagnose();
+    assert_verdict(&silent, VerdictId::CertificateUntrusted, Confidence::Possible);
 }
 
 #[test]
