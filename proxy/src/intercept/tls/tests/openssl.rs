@@ -296,7 +296,8 @@ mod legacy {
                 tokio::join!(connect(client, &offer, &stack), accept(server, &identity, &stack))
             })
             .await;
-            (ours.unwrap(), theirs.unwrap());
+            ours.unwrap();
+            theirs.unwrap();
             let counted = [sent.lock().unwrap().len(), answered.lock().unwrap().len()];
             assert_eq!(counted, flights, "{versions}");
             assert!(answered.lock().unwrap()[0].len() > 16_384);
