@@ -11,6 +11,7 @@ pub mod diagnose;
 pub mod explain;
 pub mod intercept;
 pub mod observe;
+pub mod probe;
 pub mod recorder;
 pub mod relay;
 pub mod report;

@@ -9,7 +9,9 @@ pub(super) use certificate::{CertificateFacts, Dialled, NameCheck};
 pub(super) use ending::{AUTOMATIC_US, Ending, Refusal};
 pub(super) use logon::{Logon, Status};
 
-use crate::trace::{ClosedBy, ConnectError, Leg, Micros, NLA_STRIP, Phase, Record, Side, Summary, TcpInfo};
+use crate::trace::{
+    ClosedBy, ConnectError, Leg, Micros, NLA_STRIP, Phase, Probe, Record, Side, Summary, TcpInfo,
+};
 use crate::wire::rdp::redirection::ServerRedirection;
 use crate::wire::rdp::share::SetErrorInfo;
 use crate::wire::tls::{Alert, ClientHello, ServerHello};
@@ -37,6 +39,8 @@ pub struct Facts<'a> {
     /// The client came back after this connection and got further.
     pub(super) came_back: bool,
     pub(super) summary: &'a Summary,
+    /// What the checks of a probe found; absent where a client was watched.
+    pub(super) probe: Option<&'a Probe>,
     pub(super) network: Network<'a>,
     pub(super) negotiation: Negotiation<'a>,
     pub(super) tls: Tls<'a>,
@@ -221,6 +225,7 @@ impl<'a> Facts<'a> {
             started_unix: started.map(jiff::Timestamp::as_second),
             came_back,
             summary,
+            probe: record.probe.as_ref(),
             network: Network::default(),
             negotiation: Negotiation::default(),
             tls: Tls::default(),

@@ -1,6 +1,6 @@
 //! The lines of `trace.jsonl`.
 
-use super::{ClosedBy, Event, Finding, How, Leg, Micros, Phase, PhaseRecord, Summary, Verdict};
+use super::{ClosedBy, Event, Finding, How, Leg, Micros, Phase, PhaseRecord, Probe, Summary, Verdict};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,8 @@ pub enum Line {
     Altered(Altered),
     /// Something that is true and worth knowing, but not the cause.
     Finding(Finding),
+    /// What the checks of a probe found.
+    Probe(Box<Probe>),
     /// The session in one line.
     Summary(Box<Summary>),
     /// Why the session ended.

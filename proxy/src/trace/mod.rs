@@ -6,6 +6,7 @@
 mod event;
 mod line;
 mod phase;
+mod probe;
 mod record;
 mod summary;
 mod udp;
@@ -15,6 +16,10 @@ pub use crate::wire::rdp::RdpMessage;
 pub use event::{ConnectError, Detail, Event, TcpInfo};
 pub use line::{Altered, End, Header, Line, NLA_STRIP, SCHEMA_VERSION, UDP_OFF};
 pub use phase::{Outcome, Phase, PhaseRecord};
+pub use probe::{
+    CertificateCheck, CredsspCheck, DnsCheck, FlakyCheck, HelloAnswer, LeftOut, NegotiationAnswer,
+    NegotiationCheck, PathCheck, Probe, TcpCheck, TcpFailure, TlsCheck, UdpAnswer, UdpCheck,
+};
 pub use record::Record;
 
 pub use summary::{CertificateSummary, CredsspSummary, GatewaySummary, Summary, Transport};

@@ -1,6 +1,8 @@
 //! A whole trace in memory.
 
-use super::{Altered, Detail, End, Event, Finding, Header, Line, Phase, PhaseRecord, Summary, Verdict};
+use super::{
+    Altered, Detail, End, Event, Finding, Header, Line, Phase, PhaseRecord, Probe, Summary, Verdict,
+};
 
 /// Everything a trace says, in the order in which it was said; what conclusions are drawn from.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -15,6 +17,8 @@ pub struct Record {
     pub altered: Vec<Altered>,
     /// True, but not the cause.
     pub findings: Vec<Finding>,
+    /// What the checks of a probe found; absent where a client was watched.
+    pub probe: Option<Probe>,
     /// The session in one line.
     pub summary: Option<Summary>,
     /// Why it ended.
@@ -32,6 +36,7 @@ impl Record {
             Line::Phase(phase) => self.phases.push(phase),
             Line::Altered(altered) => self.altered.push(altered),
             Line::Finding(finding) => self.findings.push(finding),
+            Line::Probe(probe) => self.probe = Some(*probe),
             Line::Summary(summary) => self.summary = Some(*summary),
             Line::Verdict(verdict) => self.verdict = Some(*verdict),
             Line::End(end) => self.end = Some(end),

@@ -1,0 +1,39 @@
+//! What a probe is to do.
+
+use crate::relay::target::Target;
+use std::time::Duration;
+
+/// TCP connections to each address, one after the other: enough to tell loss from a path that always works.
+const USUAL_ROUNDS: u32 = 3;
+/// How long any one answer may take. A server that is busy answers within a second; one that hangs, never.
+const USUAL_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How a target is probed.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Connect here instead of resolving the target.
+    pub address: Option<Target>,
+    /// TCP connections to each address.
+    pub rounds: u32,
+    /// How long any one answer may take.
+    pub answer_timeout: Duration,
+    /// Whether RDP-UDP is asked for, too.
+    pub udp: bool,
+    /// Whether each TLS version, suite and group is asked for, too.
+    pub tls: bool,
+    /// Whether this build has a command that a verdict proposes; others are left out.
+    pub knows_command: fn(&str) -> bool,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            address: None,
+            rounds: USUAL_ROUNDS,
+            answer_timeout: USUAL_ANSWER_TIMEOUT,
+            udp: true,
+            tls: true,
+            knows_command: |_| true,
+        }
+    }
+}
