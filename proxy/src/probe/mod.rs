@@ -4,7 +4,10 @@
 //! has the same events and phases. The other checks fill a [`Probe`](crate::trace::Probe) beside it. Both together are
 //! what the verdict rests on.
 
+mod budget;
+pub(crate) mod negotiation;
 mod settings;
+mod way;
 
 pub use settings::Settings;
 

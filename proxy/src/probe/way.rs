@@ -1,0 +1,107 @@
+//! The one way by which every check reaches the target: counted, and negotiated where that is wanted.
+
+use super::budget::{Budget, Place};
+use super::negotiation;
+use crate::relay::connect;
+use crate::relay::target::Target;
+use crate::trace::NegotiationAnswer;
+use std::io;
+use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+/// How the checks reach the target.
+#[derive(Debug, Clone)]
+pub(super) struct Way {
+    /// What the user named.
+    pub(super) target: Target,
+    /// The address that answered first.
+    pub(super) address: SocketAddr,
+    /// What is said in server_name where it is a DNS name, and what the certificate is held against.
+    pub(super) server_name: String,
+    /// True where TLS begins without X.224.
+    pub(super) direct: bool,
+    /// What may still be opened.
+    pub(super) budget: Arc<Budget>,
+    /// How long any one answer may take.
+    pub(super) answer_timeout: Duration,
+    /// When whatever is still being asked is given up.
+    pub(super) deadline: Instant,
+}
+
+/// A TCP connection that was counted. Dropped, it is closed and makes room for another.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: TcpStream,
+    _place: Place,
+}
+
+/// Why there is no connection on which TLS may begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NotNegotiated {
+    /// What came of the connection request.
+    pub(super) answer: NegotiationAnswer,
+    /// The same in words.
+    pub(super) reason: String,
+}
+
+impl Way {
+    /// Opens one more TCP connection, as soon as there is room for it. It sends at once what is written.
+    pub(super) async fn open(&self) -> io::Result<Connection> {
+        Connection::open(&self.budget, self.address, self.answer_timeout).await
+    }
+
+    /// A connection on which a ClientHello may follow: one that was negotiated with the `protocols` of
+    /// [`PROTOCOLS`](crate::wire::x224::PROTOCOLS), or a new one where TLS begins at once.
+    pub(super) async fn negotiated(&self, protocols: u32) -> Result<Connection, NotNegotiated> {
+        let mut connection = match self.open().await {
+            Ok(connection) => connection,
+            Err(error) => {
+                let answer = NegotiationAnswer::NotConnected { error: connect::classify(&error) };
+                return Err(NotNegotiated { answer, reason: connect::plain_reason(&error) });
+            }
+        };
+        if self.direct {
+            return Ok(connection);
+        }
+        let (answer, _) = negotiation::ask(&mut connection, protocols, self.answer_timeout).await;
+        match answer {
+            NegotiationAnswer::Selected { protocol, .. } if protocol != negotiation::CLASSIC => {
+                Ok(connection)
+            }
+            answer => Err(NotNegotiated { reason: negotiation::words(&answer), answer }),
+        }
+    }
+}
+
+impl Connection {
+    /// Connects to `address` as soon as there is room for it.
+    pub(super) async fn open(
+        budget: &Budget,
+        address: SocketAddr,
+        timeout: Duration,
+    ) -> io::Result<Connection> {
+        let place = budget.connection().await?;
+        let stream = connect::attempt(address, timeout).await?;
+        // A check is one small message and its answer: it must not wait for a fuller segment.
+        stream.set_nodelay(true)?;
+        Ok(Connection { stream, _place: place })
+    }
+}
+
+impl Deref for Connection {
+    type Target = TcpStream;
+
+    fn deref(&self) -> &TcpStream {
+        &self.stream
+    }
+}
+
+impl DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+}
