@@ -5,8 +5,11 @@
 //! what the verdict rests on.
 
 mod budget;
+mod hello;
 pub(crate) mod negotiation;
+mod path;
 mod settings;
+mod udp;
 mod way;
 
 pub use settings::Settings;

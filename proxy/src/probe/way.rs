@@ -24,6 +24,8 @@ pub(super) struct Way {
     pub(super) server_name: String,
     /// True where TLS begins without X.224.
     pub(super) direct: bool,
+    /// The largest segment that either side may send, bytes; absent where the system decides.
+    pub(super) largest_segment: Option<u32>,
     /// What may still be opened.
     pub(super) budget: Arc<Budget>,
     /// How long any one answer may take.
@@ -51,7 +53,7 @@ pub(super) struct NotNegotiated {
 impl Way {
     /// Opens one more TCP connection, as soon as there is room for it. It sends at once what is written.
     pub(super) async fn open(&self) -> io::Result<Connection> {
-        Connection::open(&self.budget, self.address, self.answer_timeout).await
+        Connection::open(&self.budget, self.address, self.answer_timeout, self.largest_segment).await
     }
 
     /// A connection on which a ClientHello may follow: one that was negotiated with the `protocols` of
@@ -83,9 +85,13 @@ impl Connection {
         budget: &Budget,
         address: SocketAddr,
         timeout: Duration,
+        largest_segment: Option<u32>,
     ) -> io::Result<Connection> {
         let place = budget.connection().await?;
-        let stream = connect::attempt(address, timeout).await?;
+        let stream = match largest_segment {
+            Some(largest) => connect::attempt_in_small_segments(address, timeout, largest).await?,
+            None => connect::attempt(address, timeout).await?,
+        };
         // A check is one small message and its answer: it must not wait for a fuller segment.
         stream.set_nodelay(true)?;
         Ok(Connection { stream, _place: place })

@@ -1,0 +1,89 @@
+//! RDP-UDP on the port of the same number (MS-RDPEUDP, MS-RDPEUDP2): which versions of a SYN are answered, and whether
+//! TLS or DTLS begins over it. No session stands behind it, so nothing goes beyond the first hello.
+
+mod lossy;
+mod reliable;
+
+use super::hello;
+use crate::trace::{HelloAnswer, UdpAnswer, UdpCheck};
+use crate::wire::rdpeudp::{Datagram, SynData};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+use tokio::net::UdpSocket;
+use tokio::time::Instant;
+
+/// UDP conversations that [`check`] begins: one of each version over reliable transport, one over lossy.
+pub(super) const CONVERSATIONS: u32 = 4;
+/// Windows repeats a SYN within 3.2 s before it gives UDP up (MS-RDPEUDP 3.1.6.1); later answers help nobody.
+const SYN_WITHIN: Duration = Duration::from_secs(4);
+/// How long a hello may remain unanswered over a transport that was opened; data is repeated within that several times.
+const HELLO_WITHIN: Duration = Duration::from_secs(3);
+/// Bytes of the largest datagram that RDP-UDP sends, with room for one that breaks its rules.
+const LARGEST_DATAGRAM: usize = 2048;
+/// Bytes at the start of a strange answer that are kept.
+const TELLING_BYTES: usize = 16;
+/// Bytes that a peer may say before its hello counts as something else. A ServerHello has some hundred.
+const MOST_SAID: usize = 16 * 1024;
+
+/// Asks `server` by UDP. `server_name` goes into the hellos.
+pub(super) async fn check(server: SocketAddr, server_name: &str) -> UdpCheck {
+    let (one, two, three, lossy) = tokio::join!(
+        reliable::open(server, reliable::Version::One, None),
+        reliable::open(server, reliable::Version::Two, None),
+        reliable::open(server, reliable::Version::Three, Some(server_name)),
+        lossy::open(server, server_name),
+    );
+    let (three, tls) = three;
+    UdpCheck {
+        address: server.to_string(),
+        versions: [(1, one.0), (2, two.0), (3, three)].into_iter().collect(),
+        tls,
+        dtls: lossy,
+    }
+}
+
+/// A socket that only hears `server`, so that ICMP's "port unreachable" comes back as an error.
+async fn dial(server: SocketAddr) -> io::Result<UdpSocket> {
+    let any: IpAddr = match server {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0)).await?;
+    socket.connect(server).await?;
+    Ok(socket)
+}
+
+/// What an error of the socket says of the server.
+fn unanswered(error: &io::Error, sent: u32) -> UdpAnswer {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => UdpAnswer::Unreachable,
+        _ => UdpAnswer::Silent { sent },
+    }
+}
+
+/// The answer to the last of `sent` SYNs, the first of which was sent at `began`.
+fn read_answer(bytes: &[u8], began: Instant, sent: u32) -> UdpAnswer {
+    match Datagram::decode(bytes) {
+        Ok(datagram @ Datagram { syn_data: Some(SynData { up_stream_mtu, down_stream_mtu, .. }), .. })
+            if datagram.is_syn_ack() =>
+        {
+            UdpAnswer::SynAck {
+                version: datagram.version(),
+                up_stream_mtu,
+                down_stream_mtu,
+                took_us: crate::relay::connect::micros(began.elapsed()),
+                lost: sent.saturating_sub(1),
+            }
+        }
+        _ => UdpAnswer::Other { first_bytes: hex::encode(&bytes[..bytes.len().min(TELLING_BYTES)]) },
+    }
+}
+
+/// What was said in the place of a hello that never came.
+fn other_or_silent(said: &[u8]) -> HelloAnswer {
+    match said {
+        [] => HelloAnswer::Silent,
+        said => hello::other(said),
+    }
+}
