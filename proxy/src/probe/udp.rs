@@ -5,6 +5,7 @@ mod lossy;
 mod reliable;
 
 use super::hello;
+use super::way::Way;
 use crate::trace::{HelloAnswer, UdpAnswer, UdpCheck};
 use crate::wire::rdpeudp::{Datagram, SynData};
 use std::io;
@@ -26,21 +27,25 @@ const TELLING_BYTES: usize = 16;
 /// Bytes that a peer may say before its hello counts as something else. A ServerHello has some hundred.
 const MOST_SAID: usize = 16 * 1024;
 
-/// Asks `server` by UDP. `server_name` goes into the hellos.
-pub(super) async fn check(server: SocketAddr, server_name: &str) -> UdpCheck {
+/// Asks the server at the end of `way`; nothing where so many conversations were not promised.
+pub(super) async fn check(way: &Way) -> Option<UdpCheck> {
+    for _ in 0..CONVERSATIONS {
+        way.budget.conversation().ok()?;
+    }
+    let server = way.address;
     let (one, two, three, lossy) = tokio::join!(
         reliable::open(server, reliable::Version::One, None),
         reliable::open(server, reliable::Version::Two, None),
-        reliable::open(server, reliable::Version::Three, Some(server_name)),
-        lossy::open(server, server_name),
+        reliable::open(server, reliable::Version::Three, Some(&way.server_name)),
+        lossy::open(server, &way.server_name),
     );
     let (three, tls) = three;
-    UdpCheck {
+    Some(UdpCheck {
         address: server.to_string(),
         versions: [(1, one.0), (2, two.0), (3, three)].into_iter().collect(),
         tls,
         dtls: lossy,
-    }
+    })
 }
 
 /// A socket that only hears `server`, so that ICMP's "port unreachable" comes back as an error.
