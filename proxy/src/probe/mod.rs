@@ -4,7 +4,10 @@
 //! has the same events and phases. The other checks fill a [`Probe`](crate::trace::Probe) beside it. Both together are
 //! what the verdict rests on.
 
+pub mod difference;
+pub mod fleet;
 mod settings;
+pub mod targets;
 
 pub use settings::Settings;
 
