@@ -5,6 +5,7 @@
 
 mod layout;
 mod live;
+pub mod probe;
 pub mod safe;
 mod screen;
 mod time;

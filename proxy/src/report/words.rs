@@ -12,8 +12,9 @@ use crate::explain::{self, Entry, Family};
 use crate::trace::{Altered, Detail, Event, How, Leg, Phase, RdpMessage, Side, UdpMessage};
 use std::collections::BTreeMap;
 
+pub(super) use credssp::{server, skew};
 pub(super) use interception::warning;
-pub(super) use tls::certificate;
+pub(super) use tls::{certificate, version};
 
 /// What happened in `events`, the likeliest to matter first; one clause each.
 ///

@@ -1,6 +1,8 @@
 //! The lines of `trace.jsonl`.
 
-use super::{ClosedBy, Event, Finding, How, Leg, Micros, Phase, PhaseRecord, Probe, Summary, Verdict};
+use super::{
+    ClosedBy, Comparison, Event, Finding, How, Leg, Micros, Phase, PhaseRecord, Probe, Summary, Verdict,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +36,8 @@ pub enum Line {
     Verdict(Box<Verdict>),
     /// The last line.
     End(End),
+    /// Several targets of a probe side by side; in no trace.
+    Comparison(Box<Comparison>),
 }
 
 /// What a trace is of.

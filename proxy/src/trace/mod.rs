@@ -3,6 +3,7 @@
 //! A trace is a file of JSON lines; [`Line`] is one of them. [`Record`] is the same in memory, and what every
 //! conclusion is drawn from. Times are microseconds since the session began (`t_us`).
 
+mod comparison;
 mod event;
 mod line;
 mod phase;
@@ -13,6 +14,7 @@ mod udp;
 mod verdict;
 
 pub use crate::wire::rdp::RdpMessage;
+pub use comparison::{Comparison, Difference, FailingGroup};
 pub use event::{ConnectError, Detail, Event, TcpInfo};
 pub use line::{Altered, End, Header, Line, NLA_STRIP, SCHEMA_VERSION, UDP_OFF};
 pub use phase::{Outcome, Phase, PhaseRecord};

@@ -40,6 +40,8 @@ impl Record {
             Line::Summary(summary) => self.summary = Some(*summary),
             Line::Verdict(verdict) => self.verdict = Some(*verdict),
             Line::End(end) => self.end = Some(end),
+            // It is not of one target.
+            Line::Comparison(_) => {}
         }
     }
 

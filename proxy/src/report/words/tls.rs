@@ -85,7 +85,7 @@ fn alert_words(alert: &Alert) -> String {
 }
 
 /// `TLS1.2` as people write it.
-fn version(version: &str) -> String {
+pub(in crate::report) fn version(version: &str) -> String {
     match version.strip_prefix("TLS") {
         Some(number) => format!("TLS {}", safe::name(number)),
         None => safe::name(version),
