@@ -29,14 +29,18 @@ use conversation::Talked;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tally::Tally;
+use tokio::sync::watch;
 use watched::Watched;
-use way::Way;
+use way::{Connection, Way};
 
 /// No check waits for more answers than this, one after the other. A target that answers each of them at the last moment
 /// is given up after as many times the timeout of one.
 const MOST_ANSWERS_IN_A_ROW: u32 = 12;
+/// The conversation has the server to itself for so long: its times are to be the server's, and a server that takes few
+/// connections at once is to take this one. A healthy one is done with it sooner.
+const HEAD_START: Duration = Duration::from_millis(300);
 
 /// Probes `target`. The record ends with its verdict; it never fails, as a target that cannot be reached is a finding.
 pub async fn probe(target: &Target, settings: &Settings) -> Record {
@@ -79,10 +83,15 @@ pub async fn probe(target: &Target, settings: &Settings) -> Record {
 /// Everything that needs an address, at the same time.
 async fn ask(watched: &Watched, way: &Way, addresses: &[SocketAddr], settings: &Settings, found: &mut Probe) {
     let patience = Patience { deadline: way.deadline, left_out: Mutex::default() };
-    let (tcp, reverse, talked) = tokio::join!(
-        patience.until("TCP to each address", tcp::check(way, addresses, settings.rounds)),
+    let progress = Progress::default();
+    let rounds = async {
+        progress.begun().await;
+        patience.until("TCP to each address", tcp::check(way, addresses, settings.rounds)).await
+    };
+    let (tcp, reverse, answers) = tokio::join!(
+        rounds,
         dns::reverse(addresses),
-        talk(watched, way.clone(), addresses, &patience),
+        talk(watched, way.clone(), addresses, &patience, &progress),
     );
     if let Some(dns) = &mut found.dns {
         dns.reverse = reverse;
@@ -91,9 +100,9 @@ async fn ask(watched: &Watched, way: &Way, addresses: &[SocketAddr], settings: &
         found.tcp.push(check);
         found.left_out.extend(left_out);
     }
-    found.negotiation = talked.negotiation;
-    found.certificate = talked.secured.certificate;
-    found.credssp = talked.secured.credssp;
+    found.negotiation = answers.negotiation;
+    found.certificate = answers.secured.certificate;
+    found.credssp = answers.secured.credssp;
     found.connections = way.budget.connections();
     found.conversations = way.budget.conversations();
     found.flaky = way.tally.flaky();
@@ -108,27 +117,67 @@ struct Answers {
 }
 
 /// The conversation, and beside it each check that needs a server that takes connections.
-async fn talk(watched: &Watched, mut way: Way, addresses: &[SocketAddr], patience: &Patience) -> Answers {
-    let Some(mut connection) = conversation::reach(watched, &mut way, addresses).await else {
+async fn talk(
+    watched: &Watched,
+    mut way: Way,
+    addresses: &[SocketAddr],
+    patience: &Patience,
+    progress: &Progress,
+) -> Answers {
+    let reached = conversation::reach(watched, &mut way, addresses).await;
+    let Some(connection) = reached else {
+        progress.over();
         return Answers::default();
     };
     let way = way;
-    let further = async {
-        match conversation::negotiate(watched, &way, &mut connection).await {
-            NegotiationAnswer::Selected { protocol, .. } if protocol != negotiation::CLASSIC => {
-                let secure = conversation::secure(watched, &way, connection, &protocol);
-                patience.until("TLS and CredSSP", secure).await
-            }
-            NegotiationAnswer::OtherProtocol { .. } | NegotiationAnswer::Closed { .. } => {
-                patience.until("TLS without X.224", conversation::direct(&way)).await.flatten()
-            }
-            _ => None,
-        }
+    let converse = async {
+        let talked = converse(watched, &way, connection, patience).await;
+        progress.over();
+        talked
     };
-    let (negotiation, secured) =
-        tokio::join!(patience.until("X.224 with each mask of protocols", negotiation::check(&way)), further);
+    let masks = async {
+        progress.begun().await;
+        patience.until("X.224 with each mask of protocols", negotiation::check(&way)).await
+    };
+    let (secured, negotiation) = tokio::join!(converse, masks);
+    Answers { negotiation: negotiation.unwrap_or_default(), secured }
+}
+
+/// The conversation from X.224 on.
+async fn converse(watched: &Watched, way: &Way, mut connection: Connection, patience: &Patience) -> Talked {
+    let talked = match conversation::negotiate(watched, way, &mut connection).await {
+        NegotiationAnswer::Selected { protocol, .. } if protocol != negotiation::CLASSIC => {
+            let secure = conversation::secure(watched, way, connection, &protocol);
+            patience.until("TLS and CredSSP", secure).await
+        }
+        NegotiationAnswer::OtherProtocol { .. } | NegotiationAnswer::Closed { .. } => {
+            drop(connection);
+            patience.until("TLS without X.224", conversation::direct(way)).await.flatten()
+        }
+        _ => None,
+    };
     watched.close("the probe took too long");
-    Answers { negotiation: negotiation.unwrap_or_default(), secured: secured.unwrap_or_default() }
+    talked.unwrap_or_default()
+}
+
+/// How far the conversation is, for the checks that wait for it.
+#[derive(Default)]
+struct Progress {
+    over: watch::Sender<bool>,
+}
+
+impl Progress {
+    /// Waits until the conversation is over, or has had its head start.
+    async fn begun(&self) {
+        let mut over = self.over.subscribe();
+        // Whichever comes first; the sender is borrowed, and so cannot be gone.
+        let _ = tokio::time::timeout(HEAD_START, over.wait_for(|over| *over)).await;
+    }
+
+    /// The conversation is over.
+    fn over(&self) {
+        self.over.send_replace(true);
+    }
 }
 
 /// How long everything may take.
