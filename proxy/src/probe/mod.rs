@@ -7,6 +7,7 @@
 mod budget;
 pub(crate) mod negotiation;
 mod settings;
+mod tls;
 mod way;
 
 pub use settings::Settings;
