@@ -10,9 +10,11 @@ mod conversation;
 mod credssp;
 mod dns;
 pub(crate) mod negotiation;
+mod progress;
 mod settings;
 mod tally;
 mod tcp;
+mod tls;
 mod watched;
 mod way;
 
@@ -22,26 +24,22 @@ use crate::diagnose::{self, Context};
 use crate::recorder::{SessionId, TraceStart};
 use crate::relay::target::Target;
 use crate::trace::{
-    Detail, DnsCheck, LeftOut, Leg, Line, NegotiationAnswer, NegotiationCheck, Phase, Probe, Record,
+    Detail, DnsCheck, LeftOut, Leg, Line, NegotiationAnswer, NegotiationCheck, Phase, Probe, Record, TlsCheck,
 };
 use budget::Budget;
 use conversation::Talked;
+use progress::{Progress, Security};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tally::Tally;
-use tokio::sync::watch;
 use watched::Watched;
 use way::{Connection, Way};
 
 /// No check waits for more answers than this, one after the other. A target that answers each of them at the last moment
 /// is given up after as many times the timeout of one.
 const MOST_ANSWERS_IN_A_ROW: u32 = 12;
-/// The conversation has the server to itself for so long: its times are to be the server's, and a server that takes few
-/// connections at once is to take this one. A healthy one is done with it sooner.
-const HEAD_START: Duration = Duration::from_millis(300);
-
 /// Probes `target`. The record ends with its verdict; it never fails, as a target that cannot be reached is a finding.
 pub async fn probe(target: &Target, settings: &Settings) -> Record {
     let began = Instant::now();
@@ -65,7 +63,6 @@ pub async fn probe(target: &Target, settings: &Settings) -> Record {
     };
     if let Some(first) = addresses.first() {
         let way = Way {
-            target: target.clone(),
             address: *first,
             server_name: target.host.clone(),
             direct: false,
@@ -91,7 +88,7 @@ async fn ask(watched: &Watched, way: &Way, addresses: &[SocketAddr], settings: &
     let (tcp, reverse, answers) = tokio::join!(
         rounds,
         dns::reverse(addresses),
-        talk(watched, way.clone(), addresses, &patience, &progress),
+        talk(watched, way.clone(), addresses, &patience, &progress, settings.tls),
     );
     if let Some(dns) = &mut found.dns {
         dns.reverse = reverse;
@@ -101,6 +98,8 @@ async fn ask(watched: &Watched, way: &Way, addresses: &[SocketAddr], settings: &
         found.left_out.extend(left_out);
     }
     found.negotiation = answers.negotiation;
+    found.tls = answers.tls;
+    found.left_out.extend(answers.left_out);
     found.certificate = answers.secured.certificate;
     found.credssp = answers.secured.credssp;
     found.connections = way.budget.connections();
@@ -114,6 +113,8 @@ async fn ask(watched: &Watched, way: &Way, addresses: &[SocketAddr], settings: &
 struct Answers {
     negotiation: Vec<NegotiationCheck>,
     secured: Talked,
+    tls: Option<TlsCheck>,
+    left_out: Vec<LeftOut>,
 }
 
 /// The conversation, and beside it each check that needs a server that takes connections.
@@ -123,6 +124,7 @@ async fn talk(
     addresses: &[SocketAddr],
     patience: &Patience,
     progress: &Progress,
+    scans_tls: bool,
 ) -> Answers {
     let reached = conversation::reach(watched, &mut way, addresses).await;
     let Some(connection) = reached else {
@@ -131,7 +133,7 @@ async fn talk(
     };
     let way = way;
     let converse = async {
-        let talked = converse(watched, &way, connection, patience).await;
+        let talked = converse(watched, &way, connection, patience, progress).await;
         progress.over();
         talked
     };
@@ -139,45 +141,54 @@ async fn talk(
         progress.begun().await;
         patience.until("X.224 with each mask of protocols", negotiation::check(&way)).await
     };
-    let (secured, negotiation) = tokio::join!(converse, masks);
-    Answers { negotiation: negotiation.unwrap_or_default(), secured }
+    let scan = async { if scans_tls { scan_tls(&way, progress).await } else { Default::default() } };
+    let (secured, negotiation, (tls, left_out)) = tokio::join!(converse, masks, scan);
+    Answers { negotiation: negotiation.unwrap_or_default(), secured, tls, left_out }
 }
 
 /// The conversation from X.224 on.
-async fn converse(watched: &Watched, way: &Way, mut connection: Connection, patience: &Patience) -> Talked {
+async fn converse(
+    watched: &Watched,
+    way: &Way,
+    mut connection: Connection,
+    patience: &Patience,
+    progress: &Progress,
+) -> Talked {
     let talked = match conversation::negotiate(watched, way, &mut connection).await {
         NegotiationAnswer::Selected { protocol, .. } if protocol != negotiation::CLASSIC => {
+            progress.tell(Security::Negotiated);
             let secure = conversation::secure(watched, way, connection, &protocol);
             patience.until("TLS and CredSSP", secure).await
         }
         NegotiationAnswer::OtherProtocol { .. } | NegotiationAnswer::Closed { .. } => {
             drop(connection);
-            patience.until("TLS without X.224", conversation::direct(way)).await.flatten()
+            let talked = patience.until("TLS without X.224", conversation::direct(way)).await.flatten();
+            progress.tell(if talked.is_some() { Security::Direct } else { Security::None });
+            talked
         }
-        _ => None,
+        _ => {
+            progress.tell(Security::None);
+            None
+        }
     };
     watched.close("the probe took too long");
     talked.unwrap_or_default()
 }
 
-/// How far the conversation is, for the checks that wait for it.
-#[derive(Default)]
-struct Progress {
-    over: watch::Sender<bool>,
-}
-
-impl Progress {
-    /// Waits until the conversation is over, or has had its head start.
-    async fn begun(&self) {
-        let mut over = self.over.subscribe();
-        // Whichever comes first; the sender is borrowed, and so cannot be gone.
-        let _ = tokio::time::timeout(HEAD_START, over.wait_for(|over| *over)).await;
-    }
-
-    /// The conversation is over.
-    fn over(&self) {
-        self.over.send_replace(true);
-    }
+/// Versions, suites and groups, where there is TLS.
+async fn scan_tls(way: &Way, progress: &Progress) -> (Option<TlsCheck>, Vec<LeftOut>) {
+    progress.begun().await;
+    let direct = match progress.security().await {
+        Security::Negotiated => false,
+        Security::Direct => true,
+        Security::None => {
+            let reason = "there was no connection on which TLS could begin".to_owned();
+            let left_out = LeftOut { check: "versions, suites and groups of TLS".to_owned(), reason };
+            return (None, vec![left_out]);
+        }
+    };
+    let (check, left_out) = tls::scan(&Way { direct, ..way.clone() }).await;
+    (Some(check), left_out)
 }
 
 /// How long everything may take.
