@@ -12,10 +12,12 @@ pub mod difference;
 mod dns;
 pub mod fleet;
 pub(crate) mod negotiation;
+mod progress;
 mod settings;
 mod tally;
 pub mod targets;
 mod tcp;
+mod tls;
 mod watched;
 mod way;
 
@@ -25,22 +27,22 @@ use crate::diagnose::{self, Context};
 use crate::recorder::{SessionId, TraceStart};
 use crate::relay::target::Target;
 use crate::trace::{
-    Detail, DnsCheck, LeftOut, Leg, Line, NegotiationAnswer, NegotiationCheck, Phase, Probe, Record,
+    Detail, DnsCheck, LeftOut, Leg, Line, NegotiationAnswer, NegotiationCheck, Phase, Probe, Record, TlsCheck,
 };
 use budget::Budget;
 use conversation::Talked;
+use progress::{Progress, Security};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tally::Tally;
 use watched::Watched;
-use way::Way;
+use way::{Connection, Way};
 
 /// No check waits for more answers than this, one after the other. A target that answers each of them at the last moment
 /// is given up after as many times the timeout of one.
 const MOST_ANSWERS_IN_A_ROW: u32 = 12;
-
 /// Probes `target`. The record ends with its verdict; it never fails, as a target that cannot be reached is a finding.
 pub async fn probe(target: &Target, settings: &Settings) -> Record {
     let began = Instant::now();
@@ -64,7 +66,6 @@ pub async fn probe(target: &Target, settings: &Settings) -> Record {
     };
     if let Some(first) = addresses.first() {
         let way = Way {
-            target: target.clone(),
             address: *first,
             server_name: target.host.clone(),
             direct: false,
@@ -82,10 +83,15 @@ pub async fn probe(target: &Target, settings: &Settings) -> Record {
 /// Everything that needs an address, at the same time.
 async fn ask(watched: &Watched, way: &Way, addresses: &[SocketAddr], settings: &Settings, found: &mut Probe) {
     let patience = Patience { deadline: way.deadline, left_out: Mutex::default() };
-    let (tcp, reverse, talked) = tokio::join!(
-        patience.until("TCP to each address", tcp::check(way, addresses, settings.rounds)),
+    let progress = Progress::default();
+    let rounds = async {
+        progress.begun().await;
+        patience.until("TCP to each address", tcp::check(way, addresses, settings.rounds)).await
+    };
+    let (tcp, reverse, answers) = tokio::join!(
+        rounds,
         dns::reverse(addresses),
-        talk(watched, way.clone(), addresses, &patience),
+        talk(watched, way.clone(), addresses, &patience, &progress, settings.tls),
     );
     if let Some(dns) = &mut found.dns {
         dns.reverse = reverse;
@@ -94,9 +100,11 @@ async fn ask(watched: &Watched, way: &Way, addresses: &[SocketAddr], settings: &
         found.tcp.push(check);
         found.left_out.extend(left_out);
     }
-    found.negotiation = talked.negotiation;
-    found.certificate = talked.secured.certificate;
-    found.credssp = talked.secured.credssp;
+    found.negotiation = answers.negotiation;
+    found.tls = answers.tls;
+    found.left_out.extend(answers.left_out);
+    found.certificate = answers.secured.certificate;
+    found.credssp = answers.secured.credssp;
     found.connections = way.budget.connections();
     found.conversations = way.budget.conversations();
     found.flaky = way.tally.flaky();
@@ -108,30 +116,82 @@ async fn ask(watched: &Watched, way: &Way, addresses: &[SocketAddr], settings: &
 struct Answers {
     negotiation: Vec<NegotiationCheck>,
     secured: Talked,
+    tls: Option<TlsCheck>,
+    left_out: Vec<LeftOut>,
 }
 
 /// The conversation, and beside it each check that needs a server that takes connections.
-async fn talk(watched: &Watched, mut way: Way, addresses: &[SocketAddr], patience: &Patience) -> Answers {
-    let Some(mut connection) = conversation::reach(watched, &mut way, addresses).await else {
+async fn talk(
+    watched: &Watched,
+    mut way: Way,
+    addresses: &[SocketAddr],
+    patience: &Patience,
+    progress: &Progress,
+    scans_tls: bool,
+) -> Answers {
+    let reached = conversation::reach(watched, &mut way, addresses).await;
+    let Some(connection) = reached else {
+        progress.over();
         return Answers::default();
     };
     let way = way;
-    let further = async {
-        match conversation::negotiate(watched, &way, &mut connection).await {
-            NegotiationAnswer::Selected { protocol, .. } if protocol != negotiation::CLASSIC => {
-                let secure = conversation::secure(watched, &way, connection, &protocol);
-                patience.until("TLS and CredSSP", secure).await
-            }
-            NegotiationAnswer::OtherProtocol { .. } | NegotiationAnswer::Closed { .. } => {
-                patience.until("TLS without X.224", conversation::direct(&way)).await.flatten()
-            }
-            _ => None,
+    let converse = async {
+        let talked = converse(watched, &way, connection, patience, progress).await;
+        progress.over();
+        talked
+    };
+    let masks = async {
+        progress.begun().await;
+        patience.until("X.224 with each mask of protocols", negotiation::check(&way)).await
+    };
+    let scan = async { if scans_tls { scan_tls(&way, progress).await } else { Default::default() } };
+    let (secured, negotiation, (tls, left_out)) = tokio::join!(converse, masks, scan);
+    Answers { negotiation: negotiation.unwrap_or_default(), secured, tls, left_out }
+}
+
+/// The conversation from X.224 on.
+async fn converse(
+    watched: &Watched,
+    way: &Way,
+    mut connection: Connection,
+    patience: &Patience,
+    progress: &Progress,
+) -> Talked {
+    let talked = match conversation::negotiate(watched, way, &mut connection).await {
+        NegotiationAnswer::Selected { protocol, .. } if protocol != negotiation::CLASSIC => {
+            progress.tell(Security::Negotiated);
+            let secure = conversation::secure(watched, way, connection, &protocol);
+            patience.until("TLS and CredSSP", secure).await
+        }
+        NegotiationAnswer::OtherProtocol { .. } | NegotiationAnswer::Closed { .. } => {
+            drop(connection);
+            let talked = patience.until("TLS without X.224", conversation::direct(way)).await.flatten();
+            progress.tell(if talked.is_some() { Security::Direct } else { Security::None });
+            talked
+        }
+        _ => {
+            progress.tell(Security::None);
+            None
         }
     };
-    let (negotiation, secured) =
-        tokio::join!(patience.until("X.224 with each mask of protocols", negotiation::check(&way)), further);
     watched.close("the probe took too long");
-    Answers { negotiation: negotiation.unwrap_or_default(), secured: secured.unwrap_or_default() }
+    talked.unwrap_or_default()
+}
+
+/// Versions, suites and groups, where there is TLS.
+async fn scan_tls(way: &Way, progress: &Progress) -> (Option<TlsCheck>, Vec<LeftOut>) {
+    progress.begun().await;
+    let direct = match progress.security().await {
+        Security::Negotiated => false,
+        Security::Direct => true,
+        Security::None => {
+            let reason = "there was no connection on which TLS could begin".to_owned();
+            let left_out = LeftOut { check: "versions, suites and groups of TLS".to_owned(), reason };
+            return (None, vec![left_out]);
+        }
+    };
+    let (check, left_out) = tls::scan(&Way { direct, ..way.clone() }).await;
+    (Some(check), left_out)
 }
 
 /// How long everything may take.
