@@ -2,6 +2,7 @@
 
 use super::cert::arguments::CertArguments;
 use super::interception::InterceptionArguments;
+use super::probe::arguments::ProbeArguments;
 use crate::relay::client_command::{ClientCommand, ClientCommandError};
 use crate::relay::target::{Target, TargetError};
 use crate::relay::udp::UdpMode;
@@ -29,6 +30,7 @@ pub(super) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
+  rdpscope probe srv10
   rdpscope proxy srv10                 then:  mstsc /v:127.0.0.1:13389
   rdpscope proxy srv10 --sessions 1 --client 'xfreerdp /v:{host}:{port} /u:me'
   rdpscope explain 0x904 0x7
@@ -72,6 +74,8 @@ pub(super) enum ColorArgument {
 pub(super) enum Command {
     /// Relay between a client and a server, name every phase, end each session with a verdict
     Proxy(Box<ProxyArguments>),
+    /// Drive every phase without a client and without credentials; one target or many, with a verdict each
+    Probe(Box<ProbeArguments>),
     /// Say what an error code of Remote Desktop means, and what to try
     Explain(ExplainArguments),
     /// Look at a certificate, make one, trust or forget a CA
@@ -190,7 +194,7 @@ fn target(text: &str) -> Result<Target, TargetError> {
 }
 
 /// What can be an address; its port is known with the target's.
-fn address(text: &str) -> Result<String, TargetError> {
+pub(super) fn address(text: &str) -> Result<String, TargetError> {
     target(text).map(|_| text.to_owned())
 }
 
@@ -219,7 +223,7 @@ fn sessions(text: &str) -> Result<u64, &'static str> {
     count.ok_or("not a number of sessions; write 1 or more")
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a duration; write for example 300ms, 90s or 10m");
     let duration: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
     let duration = Duration::try_from(duration).map_err(|_| wrong())?;

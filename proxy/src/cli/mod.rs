@@ -8,6 +8,7 @@ mod demo;
 mod explain;
 mod interception;
 mod output;
+mod probe;
 mod proxy;
 
 use arguments::{Arguments, Command};
@@ -86,6 +87,7 @@ pub fn main() -> ExitCode {
     output.start_logging();
     let result = match arguments.command {
         Command::Proxy(proxy) => proxy::run(*proxy, &output),
+        Command::Probe(probe) => probe::run(*probe, &output),
         Command::Explain(explain) => explain::run(&explain, &output),
         Command::Cert(cert) => cert::run(cert, &output),
         Command::Demo => demo::run(&output),

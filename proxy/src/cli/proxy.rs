@@ -147,7 +147,7 @@ fn shown(arguments: &ProxyArguments) -> Map<String, Value> {
 
 /// Completes when the user or the system asks the program to end. Signals are caught from the call on, so that none
 /// ends the program without a verdict once it says that it listens.
-fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
+pub(super) fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
@@ -169,13 +169,17 @@ fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
     }
 }
 
-/// A session takes two sockets and a file; the limit that systems give by default suffices for 300.
-fn raise_descriptor_limit() {
+/// A session takes two sockets and a file; the limit that systems give by default suffices for 300. The answer is the
+/// limit that holds then, where there is one.
+pub(super) fn raise_descriptor_limit() -> Option<u64> {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         let limit = getrlimit(Resource::Nofile);
         // Where it cannot be raised, fewer sessions run at once.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+        getrlimit(Resource::Nofile).current
     }
+    #[cfg(not(unix))]
+    None
 }

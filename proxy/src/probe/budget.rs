@@ -11,14 +11,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(super) const MOST_OPEN: usize = 8;
 /// The conversation: one that is negotiated, one where TLS begins at once, each with both TLS stacks.
 const CONVERSATION: u32 = 4;
-/// Hellos that look for the versions, suites and groups of TLS.
-const TLS_SCAN: u32 = 160;
 
 impl Settings {
     /// The most TCP connections that a probe of a target with so many addresses opens.
     pub fn most_connections(&self, addresses: usize) -> u32 {
         let addresses = u32::try_from(addresses).unwrap_or(u32::MAX);
-        let tls = if self.tls { TLS_SCAN + super::path::CONNECTIONS } else { 0 };
+        let tls = if self.tls { super::tls::MOST_CONNECTIONS + super::path::CONNECTIONS } else { 0 };
         // Each address is tried once more for the conversation.
         addresses
             .saturating_mul(self.rounds.saturating_add(1))

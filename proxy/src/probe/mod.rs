@@ -14,10 +14,12 @@ pub mod fleet;
 mod hello;
 pub(crate) mod negotiation;
 mod path;
+mod progress;
 mod settings;
 mod tally;
 pub mod targets;
 mod tcp;
+mod tls;
 mod udp;
 mod watched;
 mod way;
@@ -29,22 +31,22 @@ use crate::recorder::{SessionId, TraceStart};
 use crate::relay::target::Target;
 use crate::trace::{
     Detail, DnsCheck, LeftOut, Leg, Line, NegotiationAnswer, NegotiationCheck, PathCheck, Phase, Probe,
-    Record,
+    Record, TlsCheck,
 };
 use budget::Budget;
 use conversation::Talked;
+use progress::{Progress, Security};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tally::Tally;
 use watched::Watched;
-use way::Way;
+use way::{Connection, Way};
 
 /// No check waits for more answers than this, one after the other. A target that answers each of them at the last moment
 /// is given up after as many times the timeout of one.
 const MOST_ANSWERS_IN_A_ROW: u32 = 12;
-
 /// Probes `target`. The record ends with its verdict; it never fails, as a target that cannot be reached is a finding.
 pub async fn probe(target: &Target, settings: &Settings) -> Record {
     let began = Instant::now();
@@ -68,7 +70,6 @@ pub async fn probe(target: &Target, settings: &Settings) -> Record {
     };
     if let Some(first) = addresses.first() {
         let way = Way {
-            target: target.clone(),
             address: *first,
             server_name: target.host.clone(),
             direct: false,
@@ -87,11 +88,16 @@ pub async fn probe(target: &Target, settings: &Settings) -> Record {
 /// Everything that needs an address, at the same time.
 async fn ask(watched: &Watched, way: &Way, addresses: &[SocketAddr], settings: &Settings, found: &mut Probe) {
     let patience = Patience { deadline: way.deadline, left_out: Mutex::default() };
-    let (tcp, reverse, udp, talked) = tokio::join!(
-        patience.until("TCP to each address", tcp::check(way, addresses, settings.rounds)),
+    let progress = Progress::default();
+    let rounds = async {
+        progress.begun().await;
+        patience.until("TCP to each address", tcp::check(way, addresses, settings.rounds)).await
+    };
+    let (tcp, reverse, udp, answers) = tokio::join!(
+        rounds,
         dns::reverse(addresses),
         async { if settings.udp { udp::check(way).await } else { None } },
-        talk(watched, way.clone(), addresses, settings, &patience),
+        talk(watched, way.clone(), addresses, &patience, &progress, settings.tls),
     );
     if let Some(dns) = &mut found.dns {
         dns.reverse = reverse;
@@ -100,11 +106,13 @@ async fn ask(watched: &Watched, way: &Way, addresses: &[SocketAddr], settings: &
         found.tcp.push(check);
         found.left_out.extend(left_out);
     }
-    found.negotiation = talked.negotiation;
-    found.certificate = talked.secured.certificate;
-    found.credssp = talked.secured.credssp;
-    found.path = talked.path;
+    found.negotiation = answers.negotiation;
     found.udp = udp;
+    found.tls = answers.scanned.tls;
+    found.path = answers.scanned.path;
+    found.left_out.extend(answers.scanned.left_out);
+    found.certificate = answers.secured.certificate;
+    found.credssp = answers.secured.credssp;
     found.connections = way.budget.connections();
     found.conversations = way.budget.conversations();
     found.flaky = way.tally.flaky();
@@ -116,7 +124,15 @@ async fn ask(watched: &Watched, way: &Way, addresses: &[SocketAddr], settings: &
 struct Answers {
     negotiation: Vec<NegotiationCheck>,
     secured: Talked,
+    scanned: Scanned,
+}
+
+/// What many hellos found.
+#[derive(Default)]
+struct Scanned {
+    tls: Option<TlsCheck>,
     path: Option<PathCheck>,
+    left_out: Vec<LeftOut>,
 }
 
 /// The conversation, and beside it each check that needs a server that takes connections.
@@ -124,50 +140,75 @@ async fn talk(
     watched: &Watched,
     mut way: Way,
     addresses: &[SocketAddr],
-    settings: &Settings,
     patience: &Patience,
+    progress: &Progress,
+    scans_tls: bool,
 ) -> Answers {
-    let Some(mut connection) = conversation::reach(watched, &mut way, addresses).await else {
+    let reached = conversation::reach(watched, &mut way, addresses).await;
+    let Some(connection) = reached else {
+        progress.over();
         return Answers::default();
     };
     let way = way;
-    let further = async {
-        match conversation::negotiate(watched, &way, &mut connection).await {
-            NegotiationAnswer::Selected { protocol, .. } if protocol != negotiation::CLASSIC => {
-                let secure = conversation::secure(watched, &way, connection, &protocol);
-                tokio::join!(patience.until("TLS and CredSSP", secure), scan(&way, settings, patience))
-            }
-            NegotiationAnswer::OtherProtocol { .. } | NegotiationAnswer::Closed { .. } => {
-                let talked = patience.until("TLS without X.224", conversation::direct(&way)).await.flatten();
-                let way = Way { direct: true, ..way.clone() };
-                let scanned =
-                    if talked.is_some() { scan(&way, settings, patience).await } else { Scanned::default() };
-                (talked, scanned)
-            }
-            _ => Default::default(),
+    let converse = async {
+        let talked = converse(watched, &way, connection, patience, progress).await;
+        progress.over();
+        talked
+    };
+    let masks = async {
+        progress.begun().await;
+        patience.until("X.224 with each mask of protocols", negotiation::check(&way)).await
+    };
+    let scan = async { if scans_tls { scan(&way, patience, progress).await } else { Scanned::default() } };
+    let (secured, negotiation, scanned) = tokio::join!(converse, masks, scan);
+    Answers { negotiation: negotiation.unwrap_or_default(), secured, scanned }
+}
+
+/// The conversation from X.224 on.
+async fn converse(
+    watched: &Watched,
+    way: &Way,
+    mut connection: Connection,
+    patience: &Patience,
+    progress: &Progress,
+) -> Talked {
+    let talked = match conversation::negotiate(watched, way, &mut connection).await {
+        NegotiationAnswer::Selected { protocol, .. } if protocol != negotiation::CLASSIC => {
+            progress.tell(Security::Negotiated);
+            let secure = conversation::secure(watched, way, connection, &protocol);
+            patience.until("TLS and CredSSP", secure).await
+        }
+        NegotiationAnswer::OtherProtocol { .. } | NegotiationAnswer::Closed { .. } => {
+            drop(connection);
+            let talked = patience.until("TLS without X.224", conversation::direct(way)).await.flatten();
+            progress.tell(if talked.is_some() { Security::Direct } else { Security::None });
+            talked
+        }
+        _ => {
+            progress.tell(Security::None);
+            None
         }
     };
-    let (negotiation, (secured, scanned)) =
-        tokio::join!(patience.until("X.224 with each mask of protocols", negotiation::check(&way)), further);
     watched.close("the probe took too long");
-    Answers {
-        negotiation: negotiation.unwrap_or_default(),
-        secured: secured.unwrap_or_default(),
-        path: scanned.path,
-    }
+    talked.unwrap_or_default()
 }
 
-/// What many hellos found.
-#[derive(Default)]
-struct Scanned {
-    path: Option<PathCheck>,
-}
-
-async fn scan(way: &Way, settings: &Settings, patience: &Patience) -> Scanned {
-    if !settings.tls {
-        return Scanned::default();
-    }
-    Scanned { path: patience.until("full-size segments", path::check(way)).await }
+/// Versions, suites and groups, and how large a hello may be, where there is TLS.
+async fn scan(way: &Way, patience: &Patience, progress: &Progress) -> Scanned {
+    progress.begun().await;
+    let direct = match progress.security().await {
+        Security::Negotiated => false,
+        Security::Direct => true,
+        Security::None => {
+            let reason = "there was no connection on which TLS could begin".to_owned();
+            let left_out = LeftOut { check: "versions, suites and groups of TLS".to_owned(), reason };
+            return Scanned { left_out: vec![left_out], ..Scanned::default() };
+        }
+    };
+    let way = Way { direct, ..way.clone() };
+    let ((tls, left_out), path) =
+        tokio::join!(tls::scan(&way), patience.until("full-size segments", path::check(&way)));
+    Scanned { tls: Some(tls), path, left_out }
 }
 
 /// How long everything may take.

@@ -65,6 +65,10 @@ pub(crate) async fn exchange(stream: &mut TcpStream, request: &[u8], answer: &mu
             Some(_) => TELLING_LENGTH,
         };
         let missing = wanted.saturating_sub(answer.len());
+        // To read nothing is to wait for more.
+        if missing == 0 {
+            return Ok(());
+        }
         let count = stream.read(&mut buffer[..missing.min(LONGEST_TPDU)]).await?;
         if count == 0 {
             return Ok(());

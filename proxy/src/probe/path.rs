@@ -5,6 +5,7 @@
 
 use super::hello;
 use super::negotiation;
+use super::tls::answer::{self, Until};
 use super::way::Way;
 use crate::relay::tcp_info::tcp_info;
 use crate::trace::{HelloAnswer, PathCheck};
@@ -48,6 +49,7 @@ async fn ask(way: &Way, offer: &HelloOffer) -> (HelloAnswer, Option<u32>) {
         Ok(connection) => connection,
         Err(not) => return (HelloAnswer::NotReached { reason: not.reason }, None),
     };
-    let answer = hello::ask(&mut *connection, &offer.records(), way.answer_timeout).await;
-    (answer, tcp_info(&connection).and_then(|info| info.send_mss))
+    let answered =
+        answer::exchange(&mut connection, &offer.records(), Until::Hello, way.answer_timeout).await;
+    (answered.answer, tcp_info(&connection).and_then(|info| info.send_mss))
 }

@@ -4,9 +4,9 @@
 mod lossy;
 mod reliable;
 
-use super::hello;
+use super::tls::random;
 use super::way::Way;
-use crate::trace::{HelloAnswer, UdpAnswer, UdpCheck};
+use crate::trace::{UdpAnswer, UdpCheck};
 use crate::wire::rdpeudp::{Datagram, SynData};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -24,8 +24,6 @@ const HELLO_WITHIN: Duration = Duration::from_secs(3);
 const LARGEST_DATAGRAM: usize = 2048;
 /// Bytes at the start of a strange answer that are kept.
 const TELLING_BYTES: usize = 16;
-/// Bytes that a peer may say before its hello counts as something else. A ServerHello has some hundred.
-const MOST_SAID: usize = 16 * 1024;
 
 /// Asks the server at the end of `way`; nothing where so many conversations were not promised.
 pub(super) async fn check(way: &Way) -> Option<UdpCheck> {
@@ -46,6 +44,12 @@ pub(super) async fn check(way: &Way) -> Option<UdpCheck> {
         tls,
         dtls: lossy,
     })
+}
+
+/// Where a conversation's numbers begin: not to be guessed, like TCP's.
+fn initial_sequence_number() -> u32 {
+    random()
+        .map_or(0, |[first, second, third, fourth, ..]| u32::from_be_bytes([first, second, third, fourth]))
 }
 
 /// A socket that only hears `server`, so that ICMP's "port unreachable" comes back as an error.
@@ -82,13 +86,5 @@ fn read_answer(bytes: &[u8], began: Instant, sent: u32) -> UdpAnswer {
             }
         }
         _ => UdpAnswer::Other { first_bytes: hex::encode(&bytes[..bytes.len().min(TELLING_BYTES)]) },
-    }
-}
-
-/// What was said in the place of a hello that never came.
-fn other_or_silent(said: &[u8]) -> HelloAnswer {
-    match said {
-        [] => HelloAnswer::Silent,
-        said => hello::other(said),
     }
 }

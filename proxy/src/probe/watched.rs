@@ -20,7 +20,8 @@ pub(super) struct Seen {
     observer: SessionObserver,
     bytes: [u64; 2],
     ended: Option<(Micros, How)>,
-    closed: bool,
+    /// When rdpscope ended it.
+    closed: Option<Micros>,
 }
 
 impl Watched {
@@ -31,7 +32,7 @@ impl Watched {
             observer: SessionObserver::terminating_tls(),
             bytes: [0, 0],
             ended: None,
-            closed: false,
+            closed: None,
         };
         Watched { inner: Arc::new(Mutex::new(seen)) }
     }
@@ -117,10 +118,10 @@ impl Watched {
     /// rdpscope ends the conversation, unless the server has done so or it was ended before.
     pub(super) fn close(&self, reason: &str) {
         let mut seen = self.lock();
-        if seen.ended.is_some() || seen.closed {
+        if seen.ended.is_some() || seen.closed.is_some() {
             return;
         }
-        seen.closed = true;
+        seen.closed = Some(seen.trace.at(Instant::now()));
         let detail = Detail::ProxyClosed { reason: reason.to_owned() };
         seen.trace.say(Leg::Proxy, None, Phase::Closed, detail);
     }
@@ -154,7 +155,7 @@ impl Seen {
         let now = self.trace.at(Instant::now());
         let (closed_by, how) = self.ending();
         let [bytes_up, bytes_down] = self.bytes;
-        let t_us = self.ended.map_or(now, |(t_us, _)| t_us);
+        let t_us = self.ended.map(|(t_us, _)| t_us).or(self.closed).unwrap_or(now);
         self.trace.close_phases(t_us);
         let summary = self.trace.timeline_mut().summary_mut();
         (summary.closed_by, summary.how) = (Some(closed_by), Some(how));
@@ -166,7 +167,7 @@ impl Seen {
     fn ending(&self) -> (ClosedBy, How) {
         match self.ended {
             Some((_, How::Fin)) if self.observer.alerted(Side::Server) => (ClosedBy::Server, How::Alert),
-            Some((_, how)) if !self.closed => (ClosedBy::Server, how),
+            Some((_, how)) if self.closed.is_none() => (ClosedBy::Server, how),
             _ => (ClosedBy::Proxy, How::Fin),
         }
     }

@@ -4,7 +4,6 @@ use super::budget::{Budget, Place};
 use super::negotiation;
 use super::tally::Tally;
 use crate::relay::connect;
-use crate::relay::target::Target;
 use crate::trace::{ConnectError, Micros, NegotiationAnswer};
 use std::io;
 use std::net::SocketAddr;
@@ -17,8 +16,6 @@ use tokio::time::Instant;
 /// How the checks reach the target.
 #[derive(Debug, Clone)]
 pub(super) struct Way {
-    /// What the user named.
-    pub(super) target: Target,
     /// The address that answered first.
     pub(super) address: SocketAddr,
     /// What is said in server_name where it is a DNS name, and what the certificate is held against.

@@ -1,7 +1,7 @@
 //! One conversation over lossy transport, which servers before Windows Server 2016 ask for, up to the answer to a DTLS
 //! hello.
 
-use super::{HELLO_WITHIN, LARGEST_DATAGRAM, SYN_WITHIN, dial, other_or_silent};
+use super::{HELLO_WITHIN, LARGEST_DATAGRAM, SYN_WITHIN, TELLING_BYTES, dial, initial_sequence_number};
 use crate::probe::hello;
 use crate::trace::HelloAnswer;
 use crate::wire::rdpeudp::{Datagram, SynData};
@@ -28,20 +28,28 @@ const REPEAT_AFTER: Duration = Duration::from_millis(800);
 /// What came of a DTLS hello; nothing where no SYN was answered.
 pub(super) async fn open(server: SocketAddr, server_name: &str) -> Option<HelloAnswer> {
     let socket = dial(server).await.ok()?;
-    let first: u32 = rand::random();
-    let answered = |datagram: &[u8]| Datagram::decode(datagram).ok().filter(Datagram::is_syn_ack);
-    let syn_ack = ask(&socket, &syn(first)?, SYN_WITHIN, answered).await.ok()??;
+    let first = initial_sequence_number();
+    let mut answered = |datagram: &[u8]| Datagram::decode(datagram).ok().filter(Datagram::is_syn_ack);
+    let syn_ack = ask(&socket, &syn(first)?, SYN_WITHIN, &mut answered).await.ok()??;
     let SynData { initial_sequence_number: theirs, .. } = syn_ack.syn_data?;
     let hello = data(first.wrapping_add(1), theirs, hello::usual_dtls(server_name))?;
     let mut last = Vec::new();
-    let answer = ask(&socket, &hello, HELLO_WITHIN, |datagram| {
+    let mut answered = |datagram: &[u8]| {
         let payload = Datagram::decode(datagram).ok()?.payload.filter(|payload| !payload.fec)?;
         let said = datagram.get(payload.offset..).filter(|said| !said.is_empty())?;
         last = said.to_vec();
         hello::dtls_answer(said)
-    });
-    let answer = answer.await.ok().flatten();
-    Some(answer.unwrap_or_else(|| other_or_silent(&last)))
+    };
+    let answer = ask(&socket, &hello, HELLO_WITHIN, &mut answered).await.ok().flatten();
+    Some(answer.unwrap_or_else(|| no_hello(&last)))
+}
+
+/// What was said in the place of a hello that never came.
+fn no_hello(said: &[u8]) -> HelloAnswer {
+    match said {
+        [] => HelloAnswer::Silent,
+        said => HelloAnswer::Other { first_bytes: hex::encode(&said[..said.len().min(TELLING_BYTES)]) },
+    }
 }
 
 /// Sends `question` until `pick` takes an answer or `within` is over.
@@ -49,7 +57,7 @@ async fn ask<T>(
     socket: &UdpSocket,
     question: &[u8],
     within: Duration,
-    mut pick: impl FnMut(&[u8]) -> Option<T>,
+    pick: &mut (dyn FnMut(&[u8]) -> Option<T> + Send),
 ) -> io::Result<Option<T>> {
     let deadline = Instant::now() + within;
     let mut buffer = [0; LARGEST_DATAGRAM];

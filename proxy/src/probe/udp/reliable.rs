@@ -1,9 +1,10 @@
 //! One conversation over reliable transport, up to the answer to a TLS hello.
 
 use super::{
-    HELLO_WITHIN, LARGEST_DATAGRAM, MOST_SAID, SYN_WITHIN, dial, other_or_silent, read_answer, unanswered,
+    HELLO_WITHIN, LARGEST_DATAGRAM, SYN_WITHIN, dial, initial_sequence_number, read_answer, unanswered,
 };
 use crate::probe::hello;
+use crate::probe::tls::answer::{AnswerReader, Until};
 use crate::trace::{HelloAnswer, UdpAnswer};
 use ironrdp_core::MonotonicInstant;
 use ironrdp_rdpeudp::pdu::UdpVersion;
@@ -53,7 +54,7 @@ struct Conversation {
     connection: RdpeudpConnection,
     began: Instant,
     sent: u32,
-    /// What the server said over the transport.
+    /// What the server said over the transport and nobody has read.
     said: Vec<u8>,
 }
 
@@ -61,7 +62,7 @@ impl Conversation {
     async fn begin(server: SocketAddr, version: Version) -> io::Result<Conversation> {
         let began = Instant::now();
         let config = ConnectionConfig {
-            initial_sequence_number: rand::random(),
+            initial_sequence_number: initial_sequence_number(),
             cookie_hash: Some(COOKIE_HASH),
             offer_version: match version {
                 Version::One => UdpVersion::V1,
@@ -93,14 +94,14 @@ impl Conversation {
             return HelloAnswer::NotReached { reason: "the transport was not opened".to_owned() };
         }
         let deadline = Instant::now() + HELLO_WITHIN;
+        let mut reader = AnswerReader::new(Until::Hello);
         loop {
             let turned = self.turn(deadline).await;
-            if let Some(answer) = hello::answer(&self.said) {
-                return answer;
+            if let Some(answered) = reader.push(&std::mem::take(&mut self.said)) {
+                return answered.answer;
             }
-            let goes_on = turned.is_ok() && Instant::now() < deadline && self.said.len() < MOST_SAID;
-            if !goes_on {
-                return other_or_silent(&self.said);
+            if turned.is_err() || Instant::now() >= deadline {
+                return reader.end(None).answer;
             }
         }
     }
