@@ -7,9 +7,9 @@ mod results_file;
 mod screen;
 
 use super::output::Output;
-use super::proxy::{interrupted, raise_descriptor_limit};
+use super::proxy::{interrupted, raise_descriptor_limit, runtime};
 use super::{Exit, Failure};
-use crate::probe::fleet::{self, Ended};
+use crate::probe::fleet::Fleet;
 use crate::probe::targets::Named;
 use crate::probe::{self, Settings};
 use crate::relay::target::Target;
@@ -20,7 +20,6 @@ use results_file::{ResultsError, ResultsFile};
 use screen::{Format, Screen};
 use serde::Serialize;
 use std::collections::HashSet;
-use std::sync::Arc;
 
 /// Descriptors that the probe of one target may have open at once: eight connections, one dialled beside another, a
 /// socket for each UDP conversation, and one that asks for a name.
@@ -97,6 +96,15 @@ fn announce(named: &Named, concurrency: usize, settings: &Settings, output: &Out
     ));
 }
 
+/// How the probes of a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// Every target has its result.
+    Done,
+    /// The user interrupted it.
+    Interrupted,
+}
+
 /// A run under way.
 struct Run<'a> {
     screen: Screen<'a>,
@@ -138,27 +146,34 @@ impl Run<'_> {
         Ok(targets.into_iter().filter(|target| wanted.contains(&target.to_string())).collect())
     }
 
+    /// Probes what is left.
     fn probe(
         &mut self,
         targets: Vec<Target>,
         concurrency: usize,
         settings: Settings,
     ) -> Result<Ended, Failure> {
-        let settings = Arc::new(settings);
-        let probe = |target: Target| {
-            let settings = settings.clone();
-            async move { probe::probe(&target, &settings).await }
-        };
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| Failure::not_done(format!("cannot start: {error}")))?;
-        let ended = runtime.block_on(async {
+        runtime()?.block_on(async {
             let interrupted = interrupted()
                 .map_err(|error| Failure::not_done(format!("cannot wait for signals: {error}")))?;
-            fleet::run(targets, concurrency, probe, interrupted, |record| self.take(&record)).await
-        });
-        // A lookup that hangs in the system's resolver must not hold up the end.
-        runtime.shutdown_background();
-        ended
+            let mut interrupted = std::pin::pin!(interrupted);
+            let probe = move |target: Target| {
+                let settings = settings.clone();
+                async move { probe::probe(&target, &settings).await }
+            };
+            let fleet = Fleet::start(targets, concurrency, probe);
+            let mut fleet = fleet.map_err(|error| Failure::not_done(format!("cannot start: {error}")))?;
+            loop {
+                tokio::select! {
+                    biased;
+                    () = &mut interrupted => return Ok(Ended::Interrupted),
+                    record = fleet.next() => match record {
+                        Some(record) => self.take(&record)?,
+                        None => return Ok(Ended::Done),
+                    },
+                }
+            }
+        })
     }
 
     /// Keeps and shows the result of one target.

@@ -4,8 +4,8 @@ use super::{count, started, time};
 use crate::report::layout::{Look, Page};
 use crate::report::{Style, safe, words};
 use crate::trace::{
-    CertificateCheck, ConnectError, CredsspCheck, DnsCheck, FlakyCheck, HelloAnswer, How, NegotiationAnswer,
-    NegotiationCheck, PathCheck, Probe, Record, TcpCheck, TlsCheck, UdpAnswer, UdpCheck,
+    CertificateCheck, ConnectError, CredsspCheck, Detail, DnsCheck, FlakyCheck, HelloAnswer, How,
+    NegotiationAnswer, NegotiationCheck, PathCheck, Probe, Record, TcpCheck, TlsCheck, UdpAnswer, UdpCheck,
 };
 use crate::wire::tls::CodePoint;
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ pub(super) fn text(record: &Record, style: &Style) -> Option<String> {
         blocks.tls(check);
     }
     if let Some(check) = &probe.certificate {
-        blocks.certificate(check, started(record));
+        blocks.certificate(check, started(record), is_in_timeline(record));
     }
     if let Some(check) = &probe.credssp {
         blocks.item("credssp", &credssp(check));
@@ -103,9 +103,10 @@ impl Blocks<'_> {
         }
     }
 
-    fn certificate(&mut self, check: &CertificateCheck, now: Option<i64>) {
+    /// Who it is for only where the timeline does not tell.
+    fn certificate(&mut self, check: &CertificateCheck, now: Option<i64>, is_in_timeline: bool) {
         let mut texts = Vec::new();
-        for certificate in check.chain.iter().take(1) {
+        for certificate in check.chain.iter().take(1).filter(|_| !is_in_timeline) {
             texts.extend(words::certificate(certificate, now));
         }
         texts.push(judgement(check));
@@ -119,6 +120,10 @@ impl Blocks<'_> {
         }
         self.list("certificate", texts);
     }
+}
+
+fn is_in_timeline(record: &Record) -> bool {
+    record.events.iter().any(|event| matches!(event.detail, Detail::Certificate { .. }))
 }
 
 /// `10.0.0.10:3389 (srv10.corp.example): connected 3 of 3 times in 0.4 to 0.6 ms`.
@@ -135,10 +140,8 @@ fn address(check: &TcpCheck, dns: Option<&DnsCheck>, verbose: bool) -> String {
     let tried = check.rounds.len();
     let mut clauses = Vec::new();
     if let (Some(fastest), Some(slowest)) = (times.iter().min(), times.iter().max()) {
-        let took = match fastest == slowest {
-            true => time::short(*fastest),
-            false => format!("{} to {}", time::short(*fastest), time::short(*slowest)),
-        };
+        let (fastest, slowest) = (time::short(*fastest), time::short(*slowest));
+        let took = if fastest == slowest { fastest } else { format!("{fastest} to {slowest}") };
         clauses.push(format!("connected {} of {tried} times in {took}", times.len()));
     }
     for failure in &check.failures {
@@ -221,6 +224,7 @@ fn refusal(answer: &HelloAnswer) -> Option<String> {
         HelloAnswer::OtherVersion { version } => format!("answered in {}", words::version(version)),
         HelloAnswer::Silent => "no answer".to_owned(),
         HelloAnswer::NotReached { reason } => format!("not asked: {}", safe::name(reason)),
+        HelloAnswer::OtherVersion { version } => format!("answered with {}", words::version(version)),
         HelloAnswer::Other { first_bytes } => format!("no TLS: {}", safe::name(first_bytes)),
     })
 }

@@ -54,7 +54,7 @@ impl Row {
     }
 
     fn reached(&self) -> &'static str {
-        self.reached.map_or("nothing", Phase::id)
+        self.reached.map_or("-", Phase::id)
     }
 
     fn mark(&self, style: &Style) -> String {
@@ -70,7 +70,8 @@ pub fn progress_line(row: &Row, columns: usize, style: &Style) -> String {
     let columns = columns.min(MOST_TARGET_COLUMNS);
     let target = safe::neutralise(&row.target, style.ascii);
     let (verdict, confidence) = row.verdict();
-    let mut text = format!("{verdict} ({confidence}), reached {}", row.reached());
+    let reached = row.reached.map_or_else(String::new, |phase| format!(", {phase} done"));
+    let mut text = format!("{verdict} ({confidence}){reached}");
     if !row.facts.is_empty() {
         text += &format!(": {}", row.facts);
     }
@@ -92,6 +93,8 @@ pub fn summary_table(rows: &[Row], comparison: &Comparison, style: &Style) -> St
     let columns = columns.min(MOST_TARGET_COLUMNS);
     let working = sorted.iter().filter(|row| !row.fails()).count();
     let folds = working > MOST_WORKING_LISTED && style.verbose == 0;
+    let heads = ["target", "verdict", "sure", "reached", "time"];
+    page.row(&style.paint(Look::Heading, &format!("     {}", cells(heads, columns))));
     for row in sorted.iter().filter(|row| row.fails() || !folds) {
         page.row(&line(row, columns, style));
     }
@@ -114,8 +117,12 @@ fn line(row: &Row, columns: usize, style: &Style) -> String {
     let (verdict, confidence) = row.verdict();
     let target = safe::neutralise(&row.target, style.ascii);
     let took = time::short(row.took_us);
-    let reached = row.reached();
-    format!("{} {target:<columns$} {verdict:<24} {confidence:<9} {reached:<8} {took:>7}", row.mark(style))
+    format!("{} {}", row.mark(style), cells([&target, verdict, &confidence, row.reached(), &took], columns))
+}
+
+/// Target, verdict, confidence, phase reached and time, in columns.
+fn cells([target, verdict, confidence, reached, took]: [&str; 5], columns: usize) -> String {
+    format!("{target:<columns$} {verdict:<24} {confidence:<9} {reached:<8} {took:>7}")
 }
 
 /// `2 of 10 targets fail: certificate-expired 1, tcp-refused 1, healthy 8`.
