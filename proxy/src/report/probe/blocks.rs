@@ -221,7 +221,6 @@ fn refusal(answer: &HelloAnswer) -> Option<String> {
         HelloAnswer::Alert { description, name } => format!("alert {} ({description})", safe::name(name)),
         HelloAnswer::Closed { how } => closed(*how).to_owned(),
         HelloAnswer::CookieRequested => "answered with a cookie to repeat".to_owned(),
-        HelloAnswer::OtherVersion { version } => format!("answered in {}", words::version(version)),
         HelloAnswer::Silent => "no answer".to_owned(),
         HelloAnswer::NotReached { reason } => format!("not asked: {}", safe::name(reason)),
         HelloAnswer::OtherVersion { version } => format!("answered with {}", words::version(version)),
