@@ -73,6 +73,8 @@ impl Terminated {
             reason: Some("the issuer is not known".to_owned()),
             name: "srv10".to_owned(),
             name_matches: self.server.name == "srv10",
+            verifier: None,
+            by_rules: Vec::new(),
         };
         let presented = Detail::CertificatePresented {
             mode: self.mode.to_owned(),

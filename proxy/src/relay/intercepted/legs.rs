@@ -315,6 +315,8 @@ impl Legs<'_, '_, '_> {
             reason: judgement.reason.clone(),
             name: interception.server_name.clone(),
             name_matches: judgement.name_matches,
+            verifier: Some(judgement.verifier.clone()),
+            by_rules: presented.by_rules.clone(),
         };
         self.say(Leg::Proxy, None, judged);
         let shown = Detail::CertificatePresented {

@@ -18,16 +18,18 @@ fn clause(event: &Event) -> Option<String> {
             };
             format!("client is shown rdpscope's certificate (--cert {}), {key}{but}", safe::name(mode))
         }
-        Detail::CertificateJudged { trusted, reason, name, name_matches } => {
-            let trust = match (trusted, reason) {
-                (true, _) => "this machine trusts the server's certificate".to_owned(),
-                (false, Some(reason)) => {
-                    format!("this machine does not trust the server's certificate: {}", own(reason))
-                }
-                (false, None) => "this machine does not trust the server's certificate".to_owned(),
-            };
+        Detail::CertificateJudged { trusted, reason, name, name_matches, verifier, by_rules } => {
+            let trust = if *trusted { "trusts" } else { "does not trust" };
+            let why = reason.as_deref().map(|reason| format!(": {}", own(reason))).unwrap_or_default();
+            let by = verifier.as_deref().map(|verifier| format!(" ({})", own(verifier))).unwrap_or_default();
             let (is, name) = (if *name_matches { "is" } else { "is not" }, safe::name(name));
-            format!("{trust}; it {is} for the name {name}")
+            let verdict = format!(
+                "this machine{by} {trust} the server's certificate{why}; it {is} for the name {name}"
+            );
+            by_rules.iter().filter(|other| other.trusted == Some(false)).fold(verdict, |text, other| {
+                let reason = other.reason.as_deref().map(own).unwrap_or_default();
+                format!("{text}; {} refuses it by its rules: {reason}", own(&other.platform))
+            })
         }
         Detail::LegacyTls { reason } => format!("by the second TLS stack: {}", own(reason)),
         Detail::TerminationFailed { reason, advice } => format!("{}; {}", own(reason), own(advice)),
