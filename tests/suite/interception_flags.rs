@@ -188,6 +188,9 @@ fn a_ca_that_cannot_be_written_or_is_exposed_is_refused() {
     let folder = text(&files.path("ca"));
     let made = with("--ca", &folder);
     assert_eq!(made.exit_code, Some(0), "{}", made.stderr);
+    let kept = text(&Path::new(&folder).join("ca.pem"));
+    assert!(made.stderr.contains(&format!("the session CA is in {kept} (")), "{}", made.stderr);
+    assert!(!made.stderr.contains("--ca-out"), "it is written already: {}", made.stderr);
     let key = std::fs::read_dir(&folder)
         .expect("the folder is made")
         .map(|entry| entry.expect("an entry is read").path())
