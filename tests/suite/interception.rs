@@ -214,6 +214,15 @@ fn nla_fails_over_another_key_and_that_is_foreseen() {
     let foreseen = session.event("key_binding_foreseen");
     assert!(foreseen["advice"].to_string().contains("--renew-with"), "{foreseen}");
     session.assert_verdict(&["nla-key-binding"]);
+    // A server that goes without a word would do the same for a wrong password.
+    assert_eq!(session.verdict()["confidence"], "likely", "{session}");
+    assert_eq!(session.verdict()["alternatives"][0]["id"], "nla-logon-failed", "{session}");
+    let judged = session.event("certificate_judged");
+    if cfg!(target_os = "linux") {
+        assert_eq!(judged["verifier"], "this machine's roots (webpki, no revocation)", "{judged}");
+    }
+    let clients = judged["by_rules"].as_array().map(Vec::len);
+    assert_eq!(clients, Some(3), "{judged}");
     let verdict = session.verdict();
     assert!(!verdict["fix"].to_string().contains("\"server\""), "the server has nothing to mend: {verdict}");
 }
