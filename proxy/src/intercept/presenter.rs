@@ -86,7 +86,7 @@ pub struct Presented {
     /// The same for people.
     pub chain: Vec<Arc<Certificate>>,
     /// Its DER, end entity first.
-    pub der: Vec<Vec<u8>>,
+    pub der: Vec<Arc<[u8]>>,
     /// Whether it is for the key of the certificate that stands first in the server's chain.
     pub same_key: bool,
     /// Where it differs from a mirrored original beyond key and issuer.
@@ -238,7 +238,7 @@ impl Source {
         Ok(Arc::new(Presented {
             identity: made.served.clone(),
             chain,
-            der: made.identity.chain.clone(),
+            der: made.identity.chain.iter().map(|der| Arc::from(der.as_slice())).collect(),
             same_key,
             differences: made.differences.clone(),
             judgement,

@@ -85,7 +85,11 @@ fn hostile() -> Vec<Line> {
         .server(
             3_000,
             Phase::Tls,
-            Detail::Certificate { chain: vec![certificate.into()], unreadable: vec![EVIL.to_owned()] },
+            Detail::Certificate {
+                chain: vec![certificate.into()],
+                unreadable: vec![EVIL.to_owned()],
+                der: vec![],
+            },
         )
         .server(
             3_100,

@@ -157,6 +157,9 @@ pub enum Detail {
         /// Certificates of the chain that could not be read, and why.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         unreadable: Vec<String>,
+        /// The chain in DER with what could not be read, for files beside the trace.
+        #[serde(skip)]
+        der: Vec<Arc<[u8]>>,
     },
     /// Another TLS handshake message in clear.
     HandshakeMessage {
@@ -190,6 +193,9 @@ pub enum Detail {
         /// experiment.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         differences: Vec<String>,
+        /// The chain in DER, for files beside the trace.
+        #[serde(skip)]
+        der: Vec<Arc<[u8]>>,
     },
     /// What this machine thinks of the server's certificate. Trust and name are two answers.
     CertificateJudged {

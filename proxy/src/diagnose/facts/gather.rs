@@ -165,7 +165,7 @@ impl<'a> Facts<'a> {
                 self.tls.terminated = true;
                 self.tls.our_hello = Some(hello);
             }
-            Detail::CertificatePresented { mode, chain, same_key, differences } => {
+            Detail::CertificatePresented { mode, chain, same_key, differences, .. } => {
                 self.tls.terminated = true;
                 let certificate = CertificateFacts::new(self, t_us, chain);
                 self.tls.presented = certificate.map(|certificate| Presented {

@@ -67,7 +67,8 @@ impl Terminated {
     /// Up to our hello to the client.
     pub(super) fn shown(&self) -> Script {
         let hello = || Box::new(ServerHello::decode(&self.server_hello[HEADERS..]).unwrap());
-        let certificate = Detail::Certificate { chain: chain(&self.server), unreadable: Vec::new() };
+        let certificate =
+            Detail::Certificate { chain: chain(&self.server), unreadable: Vec::new(), der: vec![] };
         let judged = Detail::CertificateJudged {
             trusted: false,
             reason: Some("the issuer is not known".to_owned()),
@@ -81,6 +82,7 @@ impl Terminated {
             chain: chain(&self.shown),
             same_key: self.same_key,
             differences: self.differences.clone(),
+            der: vec![],
         };
         let script = self
             .greeted()

@@ -324,6 +324,7 @@ impl Legs<'_, '_, '_> {
             chain: presented.chain.clone(),
             same_key: presented.same_key,
             differences: presented.differences.clone(),
+            der: presented.der.clone(),
         };
         self.say(Leg::Client, None, shown);
         let binds_key =

@@ -76,7 +76,14 @@ impl Script {
         })
     }
 
-    pub(super) fn peer(self, t_us: Micros, from: Side, phase: Phase, detail: Detail, inferred: bool) -> Script {
+    pub(super) fn peer(
+        self,
+        t_us: Micros,
+        from: Side,
+        phase: Phase,
+        detail: Detail,
+        inferred: bool,
+    ) -> Script {
         self.push(Event { t_us, leg: from.into(), from: Some(from), phase, inferred, detail })
     }
 
@@ -194,5 +201,5 @@ pub(super) fn certificate(subject: &str) -> Certificate {
 }
 
 pub(super) fn chain(subject: &str) -> Detail {
-    Detail::Certificate { chain: vec![certificate(subject).into()], unreadable: vec![] }
+    Detail::Certificate { chain: vec![certificate(subject).into()], unreadable: vec![], der: vec![] }
 }

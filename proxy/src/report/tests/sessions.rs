@@ -1,8 +1,6 @@
 //! Sessions that everybody knows, from their first line to their last.
 
-use super::script::{
-    Script, asked, chain, chose, client_hello, end, evidence, fix, server_hello, verdict,
-};
+use super::script::{Script, asked, chain, chose, client_hello, end, evidence, fix, server_hello, verdict};
 use crate::trace::*;
 use crate::wire::tls::Alert;
 use crate::wire::x224::NegotiationFailure;
