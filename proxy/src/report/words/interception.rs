@@ -65,3 +65,38 @@ fn joined(parts: &[String]) -> String {
 fn own(text: &str) -> String {
     safe::neutralise(text, false)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::Phase;
+    use rdpscope_certs::clients::{Basis, PlatformVerdict};
+
+    #[test]
+    fn who_says_what_of_a_certificate() {
+        let by_rules = |platform: &str, refusal: Option<&str>| PlatformVerdict {
+            platform: platform.to_owned(),
+            basis: Basis::Rules,
+            trusted: refusal.map(|_| false),
+            reason: Some(refusal.unwrap_or("it depends").to_owned()),
+        };
+        let detail = Detail::CertificateJudged {
+            trusted: false,
+            reason: Some("its issuer has revoked it".to_owned()),
+            name: "srv10".to_owned(),
+            name_matches: true,
+            verifier: Some("Windows' verifier".to_owned()),
+            by_rules: vec![
+                by_rules("mstsc (Windows)", None),
+                by_rules("Windows App (macOS, iOS)", Some("it has no alternative names")),
+            ],
+        };
+        let event =
+            Event { t_us: 0, leg: Leg::Proxy, from: None, phase: Phase::Tls, inferred: false, detail };
+        assert_eq!(
+            clause(&event).unwrap(),
+            "this machine (Windows' verifier) does not trust the server's certificate: its issuer has revoked it; it \
+             is for the name srv10; Windows App (macOS, iOS) refuses it by its rules: it has no alternative names"
+        );
+    }
+}
