@@ -14,7 +14,7 @@ use crate::relay::session::Route;
 use crate::relay::target::Target;
 use crate::relay::udp::UdpMode;
 use clap::Args;
-use rdpscope_certs::authority::{Kept, KeptBecause};
+use rdpscope_certs::authority::{Authority, Kept, KeptBecause};
 use rdpscope_certs::load::LoadError;
 use rdpscope_certs::mode::{CertificateMode, ModeError, Recipe};
 use serde_json::{Map, Value, json};
@@ -193,6 +193,7 @@ pub(super) async fn make_ready(
     ca_out: Option<&Path>,
     output: &Output,
 ) -> Result<Interception, Failure> {
+    let kept_file = settings.presenter.keep_in.as_deref().map(Authority::certificate_file);
     let chain = if settings.wants_server_chain() { server_chain(route, output).await } else { Vec::new() };
     let now = jiff::Timestamp::now().as_second();
     // What judges a server's certificate is read from hundreds of files.
@@ -201,6 +202,7 @@ pub(super) async fn make_ready(
     interception.presenter.prepare(&chain).map_err(Failure::not_done)?;
     roots.await.map_err(Failure::not_done)?;
     let Some(authority) = interception.presenter.authority() else { return Ok(interception) };
+    let ca_file = ca_out.map(Path::to_owned).or(kept_file);
     if let Some(path) = ca_out {
         std::fs::write(path, authority.certificate_pem()).map_err(|error| {
             Failure::not_done(format!("cannot write the CA's certificate to {}: {error}", path.display()))
@@ -217,7 +219,7 @@ pub(super) async fn make_ready(
         ));
     }
     let thumbprint = authority.thumbprint();
-    output.progress(&match ca_out {
+    output.progress(&match ca_file {
         Some(path) => format!(
             "the session CA is in {} (SHA-1 thumbprint {thumbprint}): clients that do not trust it refuse what it signs",
             path.display()

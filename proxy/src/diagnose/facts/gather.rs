@@ -165,7 +165,7 @@ impl<'a> Facts<'a> {
                 self.tls.terminated = true;
                 self.tls.our_hello = Some(hello);
             }
-            Detail::CertificatePresented { mode, chain, same_key, differences } => {
+            Detail::CertificatePresented { mode, chain, same_key, differences, .. } => {
                 self.tls.terminated = true;
                 let certificate = CertificateFacts::new(self, t_us, chain);
                 self.tls.presented = certificate.map(|certificate| Presented {
@@ -180,7 +180,7 @@ impl<'a> Facts<'a> {
                 // What the server refused of the usual stack is no end: the second one begins anew.
                 self.tls.alert = self.tls.alert.filter(|alert| Leg::from(alert.what.0) != event.leg);
             }
-            Detail::CertificateJudged { trusted, reason, name, name_matches } => {
+            Detail::CertificateJudged { trusted, reason, name, name_matches, .. } => {
                 let what = Judged {
                     trusted: *trusted,
                     reason: reason.as_deref(),

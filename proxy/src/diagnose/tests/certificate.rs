@@ -210,7 +210,7 @@ fn weak(bits: u32) -> Script {
     let mut leaf = (*leaf.unwrap()).clone();
     (leaf.key_algorithm, leaf.key_bits) = ("RSA".to_owned(), Some(bits));
     leaf.signature_algorithm = "sha1WithRSAEncryption".to_owned();
-    let detail = Detail::Certificate { chain: vec![leaf.into()], unreadable: Vec::new() };
+    let detail = Detail::Certificate { chain: vec![leaf.into()], unreadable: Vec::new(), der: vec![] };
     let flight = super::script::server_hello_12();
     Script::negotiated(SSL, SSL)
         .client(&super::script::client_hello("srv10"))

@@ -315,6 +315,8 @@ impl Legs<'_, '_, '_> {
             reason: judgement.reason.clone(),
             name: interception.server_name.clone(),
             name_matches: judgement.name_matches,
+            verifier: Some(judgement.verifier.clone()),
+            by_rules: presented.by_rules.clone(),
         };
         self.say(Leg::Proxy, None, judged);
         let shown = Detail::CertificatePresented {
@@ -322,6 +324,7 @@ impl Legs<'_, '_, '_> {
             chain: presented.chain.clone(),
             same_key: presented.same_key,
             differences: presented.differences.clone(),
+            der: presented.der.clone(),
         };
         self.say(Leg::Client, None, shown);
         let binds_key =
