@@ -12,7 +12,7 @@ pub(super) const MOST_OPEN: usize = 8;
 /// The conversation: one that is negotiated, one where TLS begins at once, each with both TLS stacks.
 const CONVERSATION: u32 = 4;
 /// Hellos that look for the versions, suites and groups of TLS.
-const TLS_SCAN: u32 = 160;
+const TLS_SCAN: u32 = super::tls::MOST_CONNECTIONS;
 /// A small hello, a large one, and the large one in small segments, each twice.
 const PATH: u32 = 6;
 /// SYNs of three versions of RDP-UDP, and a hello over each transport.

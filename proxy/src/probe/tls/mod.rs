@@ -4,6 +4,8 @@ mod answer;
 mod catalogue;
 mod elimination;
 mod plan;
+#[cfg(test)]
+mod tests;
 
 use super::negotiation::USUAL;
 use super::way::Way;
