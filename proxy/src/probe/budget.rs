@@ -11,8 +11,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(super) const MOST_OPEN: usize = 8;
 /// The conversation: one that is negotiated, one where TLS begins at once, each with both TLS stacks.
 const CONVERSATION: u32 = 4;
-/// Hellos that look for the versions, suites and groups of TLS.
-const TLS_SCAN: u32 = super::tls::MOST_CONNECTIONS;
 /// A small hello, a large one, and the large one in small segments, each twice.
 const PATH: u32 = 6;
 /// SYNs of three versions of RDP-UDP, and a hello over each transport.
@@ -22,7 +20,7 @@ impl Settings {
     /// The most TCP connections that a probe of a target with so many addresses opens.
     pub fn most_connections(&self, addresses: usize) -> u32 {
         let addresses = u32::try_from(addresses).unwrap_or(u32::MAX);
-        let tls = if self.tls { TLS_SCAN + PATH } else { 0 };
+        let tls = if self.tls { super::tls::MOST_CONNECTIONS + PATH } else { 0 };
         // Each address is tried once more for the conversation.
         addresses
             .saturating_mul(self.rounds.saturating_add(1))
@@ -72,6 +70,11 @@ impl Budget {
         let permit = self.open.clone().acquire_owned().await.map_err(io::Error::other)?;
         self.connections.take("connections")?;
         Ok(Place { _permit: permit })
+    }
+
+    /// Counts a connection that is begun beside one that has its place, to see which of them is faster.
+    pub(super) fn beside(&self) {
+        self.connections.used.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a further conversation over UDP. The error says that there were enough.

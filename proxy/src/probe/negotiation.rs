@@ -7,9 +7,10 @@ use crate::wire::greeting::{TELLING_LENGTH, recognise};
 use crate::wire::x224::{self, LONGEST_TPDU, PROTOCOLS, Tpdu};
 use futures_util::future::join_all;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// What mstsc asks for: SSL, HYBRID and HYBRID_EX.
 pub(crate) const USUAL: u32 = 1 | 2 | 8;
@@ -27,7 +28,7 @@ pub(super) async fn check(way: &Way) -> Vec<NegotiationCheck> {
 
 async fn with(way: &Way, protocols: u32) -> NegotiationCheck {
     let (answer, took_us) = match way.open().await {
-        Ok(mut connection) => ask(&mut connection, protocols, way.answer_timeout).await,
+        Ok(mut connection) => ask(way, &mut connection, protocols).await,
         Err(error) => (NegotiationAnswer::NotConnected { error: classify(&error) }, 0),
     };
     NegotiationCheck { requested_protocols: names(protocols), answer, took_us }
@@ -39,16 +40,15 @@ pub(super) fn names(protocols: u32) -> Vec<String> {
 }
 
 /// Sends a connection request and reads its answer, and how long that took.
-pub(super) async fn ask(
-    stream: &mut TcpStream,
-    protocols: u32,
-    timeout: Duration,
-) -> (NegotiationAnswer, Micros) {
+pub(super) async fn ask(way: &Way, stream: &mut TcpStream, protocols: u32) -> (NegotiationAnswer, Micros) {
     let began = Instant::now();
     let mut answer = Vec::new();
     let request = x224::encode_request(None, protocols);
-    let exchanged = tokio::time::timeout(timeout, exchange(stream, &request, &mut answer)).await;
-    (judge(&answer, exchanged.ok()), micros(began.elapsed()))
+    let exchanged = timeout(way.answer_timeout, exchange(stream, &request, &mut answer)).await;
+    let took_us = micros(began.elapsed());
+    let answer = judge(&answer, exchanged.ok());
+    way.note_negotiated(protocols, &answer);
+    (answer, took_us)
 }
 
 /// Sends `request` and reads one packet, or the first bytes of what is none, into `answer`; nothing that follows a
@@ -65,6 +65,10 @@ pub(crate) async fn exchange(stream: &mut TcpStream, request: &[u8], answer: &mu
             Some(_) => TELLING_LENGTH,
         };
         let missing = wanted.saturating_sub(answer.len());
+        // To read nothing is to wait for more.
+        if missing == 0 {
+            return Ok(());
+        }
         let count = stream.read(&mut buffer[..missing.min(LONGEST_TPDU)]).await?;
         if count == 0 {
             return Ok(());

@@ -2,9 +2,9 @@
 
 use super::budget::{Budget, Place};
 use super::negotiation;
+use super::tally::Tally;
 use crate::relay::connect;
-use crate::relay::target::Target;
-use crate::trace::NegotiationAnswer;
+use crate::trace::{ConnectError, Micros, NegotiationAnswer};
 use std::io;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
@@ -16,8 +16,6 @@ use tokio::time::Instant;
 /// How the checks reach the target.
 #[derive(Debug, Clone)]
 pub(super) struct Way {
-    /// What the user named.
-    pub(super) target: Target,
     /// The address that answered first.
     pub(super) address: SocketAddr,
     /// What is said in server_name where it is a DNS name, and what the certificate is held against.
@@ -26,6 +24,8 @@ pub(super) struct Way {
     pub(super) direct: bool,
     /// What may still be opened.
     pub(super) budget: Arc<Budget>,
+    /// What was answered to whatever is asked more than once.
+    pub(super) tally: Arc<Tally>,
     /// How long any one answer may take.
     pub(super) answer_timeout: Duration,
     /// When whatever is still being asked is given up.
@@ -36,6 +36,7 @@ pub(super) struct Way {
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
+    took_us: Micros,
     _place: Place,
 }
 
@@ -51,7 +52,15 @@ pub(super) struct NotNegotiated {
 impl Way {
     /// Opens one more TCP connection, as soon as there is room for it. It sends at once what is written.
     pub(super) async fn open(&self) -> io::Result<Connection> {
-        Connection::open(&self.budget, self.address, self.answer_timeout).await
+        let place = self.budget.connection().await?;
+        let began = Instant::now();
+        let connected = connect::attempt(self.address, self.answer_timeout).await;
+        let took_us = connect::micros(began.elapsed());
+        let failure =
+            connected.as_ref().err().map(|error| (connect::classify(error), connect::plain_reason(error)));
+        let failure = failure.as_ref().map(|(error, reason)| (*error, reason.as_str()));
+        self.note_connected(&self.address.to_string(), failure);
+        Connection::new(connected?, took_us, place)
     }
 
     /// A connection on which a ClientHello may follow: one that was negotiated with the `protocols` of
@@ -67,7 +76,7 @@ impl Way {
         if self.direct {
             return Ok(connection);
         }
-        let (answer, _) = negotiation::ask(&mut connection, protocols, self.answer_timeout).await;
+        let (answer, _) = negotiation::ask(self, &mut connection, protocols).await;
         match answer {
             NegotiationAnswer::Selected { protocol, .. } if protocol != negotiation::CLASSIC => {
                 Ok(connection)
@@ -75,20 +84,38 @@ impl Way {
             answer => Err(NotNegotiated { reason: negotiation::words(&answer), answer }),
         }
     }
+
+    /// One more answer to a connection request with these protocols.
+    pub(super) fn note_negotiated(&self, protocols: u32, answer: &NegotiationAnswer) {
+        let check = format!("X.224 with {}", negotiation::names(protocols).join(", "));
+        self.tally.note(check, negotiation::words(answer));
+    }
+
+    /// One more connection to `address`, and how it failed where it did.
+    pub(super) fn note_connected(&self, address: &str, failure: Option<(ConnectError, &str)>) {
+        let answer = match failure {
+            None => "connected",
+            Some((ConnectError::Refused, _)) => "refused",
+            Some((ConnectError::TimedOut, _)) => "no answer",
+            Some((ConnectError::Unreachable, _)) => "unreachable",
+            Some((ConnectError::Reset, _)) => "reset",
+            Some((ConnectError::Other, reason)) => reason,
+        };
+        self.tally.note(format!("TCP to {address}"), answer);
+    }
 }
 
 impl Connection {
-    /// Connects to `address` as soon as there is room for it.
-    pub(super) async fn open(
-        budget: &Budget,
-        address: SocketAddr,
-        timeout: Duration,
-    ) -> io::Result<Connection> {
-        let place = budget.connection().await?;
-        let stream = connect::attempt(address, timeout).await?;
+    /// One that was counted by `place`.
+    pub(super) fn new(stream: TcpStream, took_us: Micros, place: Place) -> io::Result<Connection> {
         // A check is one small message and its answer: it must not wait for a fuller segment.
         stream.set_nodelay(true)?;
-        Ok(Connection { stream, _place: place })
+        Ok(Connection { stream, took_us, _place: place })
+    }
+
+    /// How long connecting took.
+    pub(super) fn took_us(&self) -> Micros {
+        self.took_us
     }
 }
 

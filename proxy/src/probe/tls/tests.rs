@@ -2,8 +2,8 @@
 
 use super::super::budget::Budget;
 use super::super::settings::Settings;
+use super::super::tally::Tally;
 use super::*;
-use crate::relay::target::Target;
 use crate::trace::How;
 use rustls::pki_types::PrivateKeyDer;
 use std::io::{BufRead, BufReader};
@@ -22,11 +22,11 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 fn way(address: SocketAddr, direct: bool) -> Way {
     Way {
-        target: Target { host: "localhost".to_owned(), port: address.port() },
         address,
         server_name: "localhost".to_owned(),
         direct,
         budget: Arc::new(Budget::new(&Settings::default(), 1)),
+        tally: Arc::new(Tally::default()),
         answer_timeout: ANSWER_TIMEOUT,
         deadline: Instant::now() + Duration::from_secs(120),
     }
