@@ -145,6 +145,30 @@ async fn a_server_that_resets_at_old_hellos_and_stops_after_some_new_ones() {
 }
 
 #[tokio::test]
+async fn a_server_that_refuses_a_connection_now_and_then_is_asked_again() {
+    let acceptor = tokio_rustls::TlsAcceptor::from(rustls_server());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        for count in 0.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 19];
+            stream.read_exact(&mut request).await.unwrap();
+            if count % 9 == 8 {
+                reset(stream);
+                continue;
+            }
+            stream.write_all(&CONFIRM).await.unwrap();
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move { acceptor.accept(stream).await.is_ok() });
+        }
+    });
+    let (check, left_out) = scan(&way(address, false)).await;
+    assert_eq!(left_out, []);
+    assert_eq!((check.suites["TLS1.2"].len(), check.suites["TLS1.3"].len(), check.groups.len()), (3, 3, 3));
+}
+
+#[tokio::test]
 async fn half_a_server_hello_and_a_close() {
     let address = rdp_server(|mut stream, _| async move {
         read_hello(&mut stream).await;
