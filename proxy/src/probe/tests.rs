@@ -312,7 +312,7 @@ async fn never_more_connections_than_were_said() {
 async fn a_server_that_has_had_enough_is_left_in_peace() {
     // What comes behind the masks is the scan.
     let server = Server::start(|number, _| match number {
-        0..=20 => X224::Confirm(1, Then::Fin),
+        0..=10 => X224::Confirm(1, Then::Fin),
         _ => X224::Reset,
     })
     .await;

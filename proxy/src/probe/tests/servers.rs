@@ -128,14 +128,17 @@ async fn serve(
     }
     let mut request = vec![0; 512];
     let Ok(count @ 1..) = stream.peek(&mut request).await else { return };
-    let protocols = match decode(&request[..count]) {
+    let (protocols, length) = match decode(&request[..count]) {
         Ok(Some((Tpdu::ConnectionRequest(request), length))) => {
-            stream.read_exact(&mut vec![0; length]).await.unwrap();
-            request.requested_protocols.unwrap()
+            (request.requested_protocols.unwrap(), length)
         }
-        _ => 0,
+        _ => (0, 0),
     };
-    match plan(number, protocols) {
+    let answer = plan(number, protocols);
+    if !matches!(answer, X224::DirectTls) {
+        stream.read_exact(&mut request[..length]).await.unwrap();
+    }
+    match answer {
         X224::Silence | X224::Greeting(_) => drain(stream).await,
         X224::Fin => {}
         X224::Reset => reset(&stream),
