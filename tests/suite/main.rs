@@ -34,6 +34,7 @@ mod nla;
 mod observer_limits;
 #[cfg(all(test, target_os = "linux"))]
 mod peers;
+mod probe;
 #[cfg(all(test, target_os = "linux"))]
 mod probe_network;
 #[cfg(test)]
