@@ -5,6 +5,7 @@ use crate::support::peers::{
     ClientRun, FreeRdp, REALM, Realm, SERVICE, Shadow, ShadowSecurity, Xfreerdp, free_port,
 };
 use crate::support::rdpscope::{Finished, Rdpscope, program};
+use rdpscope::intercept::credssp::{Credentials, CredsspTap, Mechanism, accept, connect};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use tempfile::TempDir;
@@ -34,6 +35,7 @@ fn run(server: &Shadow, password: &str, lines: &str) -> (ClientRun, Finished) {
     let mut command = program();
     // What the machine says of realms is not this test's.
     command.env("KRB5_CONFIG", folder.path().join("absent"));
+    command.env("RUST_LOG", "trace");
     let rdpscope = Rdpscope::start_as(command, &target, &arguments);
     let run = Xfreerdp::new(FreeRdp::Three, &["/u:test", &format!("/p:{password}"), "/sec:nla"])
         .run(rdpscope.address.port());
@@ -139,14 +141,36 @@ fn a_password_that_the_realm_refuses_is_not_tried_by_ntlm() {
     assert_eq!(mechanisms(&finished), "", "{session}");
 }
 
-/// The realm gives a ticket that this server has no key for, and so it chooses NTLM from the list.
+struct Nobody;
+
+impl CredsspTap for Nobody {
+    fn message(&mut self, _: bool, _: &[u8]) {}
+}
+
+/// The realm gives a ticket that the server cannot read, and so it chooses NTLM from the list. FreeRDP's server does so
+/// as well, but then fails with its own client, too; rdpscope's own plays it here.
 #[test]
 fn a_server_without_its_key_chooses_ntlm_from_the_list() {
-    if left_out() {
+    if left_out_without(&Realm::PROGRAMS) {
         return;
     }
     let realm = Realm::start(USER, PASSWORD, true);
-    let server = Shadow::start(FreeRdp::Three, ShadowSecurity::Nla);
-    let (run, finished) = run(&server, PASSWORD, &lines(&realm));
-    assert_eq!(how(&run, &finished), "by NTLM, as the server chose NTLM though it was offered a ticket");
+    let text = format!("password = {PASSWORD}\n{}", lines(&realm));
+    let credentials = Credentials::parse(text.as_bytes()).expect("they are credentials");
+    let key = b"the key of a certificate";
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let (connected, accepted) = runtime.block_on(async {
+        let (mut ours, mut theirs) = tokio::io::duplex(4096);
+        let (mut to_server, mut to_client) = (Nobody, Nobody);
+        tokio::join!(
+            connect(&mut ours, key, &credentials, SERVICE, &mut to_server),
+            accept(&mut theirs, key, &credentials, &mut to_client)
+        )
+    });
+    let connected = connected.expect("it logs on");
+    assert_eq!(connected.mechanism, Mechanism::SpnegoNtlm);
+    let reason = connected.not_kerberos.expect("it is said why");
+    assert_eq!(reason, "the server chose NTLM though it was offered a ticket");
+    let accepted = accepted.expect("it is let in");
+    assert_eq!((accepted.mechanism, accepted.user.as_str()), (Mechanism::SpnegoNtlm, USER));
 }

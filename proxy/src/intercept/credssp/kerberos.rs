@@ -29,6 +29,7 @@ const REQUIREMENTS: ClientRequestFlags = ClientRequestFlags::MUTUAL_AUTH
     .union(ClientRequestFlags::CONFIDENTIALITY);
 
 /// A client that has a ticket.
+#[derive(Clone)]
 pub(super) struct Client {
     kerberos: Kerberos,
 }
@@ -110,7 +111,11 @@ async fn answered(realm: &str, request: &NetworkRequest) -> Result<Vec<u8>, Refu
 }
 
 /// AS and TGS exchange, and AP-REQ.
-fn first_step(account: Account, target: &str, carrier: &Carrier) -> Result<(Client, Vec<u8>), Refusal> {
+pub(super) fn first_step(
+    account: Account,
+    target: &str,
+    carrier: &dyn NetworkClient,
+) -> Result<(Client, Vec<u8>), Refusal> {
     let result = quietly(|| {
         let realm = account.realm;
         let kdc_url = match account.kdc {
@@ -187,7 +192,11 @@ impl Context {
 
     /// The message in the server's Wrap token; `None` when it is not the server's.
     pub(super) fn open(&mut self, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        let mut turned = shape::turned(sealed).ok()?;
+        self.decrypt(sealed).ok()
+    }
+
+    pub(super) fn decrypt(&mut self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Fault> {
+        let mut turned = shape::turned(sealed)?;
         let (token, data) = turned.split_at_mut(WRAP_HEADER);
         let mut buffers = [SecurityBufferRef::data_buf(data), SecurityBufferRef::token_buf(token)];
         quietly(|| {
@@ -195,6 +204,5 @@ impl Context {
             let message = SecurityBufferRef::buf_data(&buffers, BufferType::Data)?;
             Ok(Zeroizing::new(message.to_vec()))
         })
-        .ok()
     }
 }

@@ -2,7 +2,9 @@
 
 mod credentials;
 mod hostile;
+mod kerberos;
 mod peers;
+mod recorded;
 mod secrets;
 mod values;
 
