@@ -26,6 +26,8 @@ mod interception_input;
 mod interception_legacy;
 #[cfg(all(test, target_os = "linux"))]
 mod interception_relay;
+#[cfg(all(test, target_os = "linux", feature = "nla"))]
+mod kerberos;
 #[cfg(all(test, target_os = "linux"))]
 mod network;
 #[cfg(all(test, target_os = "linux", feature = "nla"))]

@@ -44,7 +44,8 @@ pub(super) struct InterceptionArguments {
     /// Network level authentication: relay it, strip it from what the client offers, or terminate it on both legs
     #[arg(long, value_enum, default_value_t = NlaMode::Relay, value_name = "MODE")]
     pub(super) nla: NlaMode,
-    /// Logon for --nla terminate: a file with lines `username = …` and `password = …`; without it they are asked for
+    /// Logon for --nla terminate: a file with lines `username = …` and `password = …`, for Kerberos also `realm = …` and
+    /// `kdc = …`; without it they are asked for
     #[arg(long, value_name = "FILE")]
     pub(super) credentials: Option<PathBuf>,
     /// TLS versions offered to the server, for example 1.2..1.3 or 1.0 [default: those the client offers]
