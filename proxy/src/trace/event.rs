@@ -252,7 +252,7 @@ pub enum Detail {
     CredsspTerminated {
         /// Whether it came through.
         succeeded: bool,
-        /// What was wrong, who is at fault and what to do.
+        /// By what it came through; or what was wrong, who is at fault and what to do.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },

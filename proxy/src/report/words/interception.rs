@@ -36,8 +36,9 @@ fn clause(event: &Event) -> Option<String> {
         Detail::NotAltered { setting, reason } => {
             format!("{} changed nothing: {}", own(setting), own(reason))
         }
-        Detail::CredsspTerminated { succeeded: true, .. } => {
-            format!("rdpscope's own NLA with the {leg} came through")
+        Detail::CredsspTerminated { succeeded: true, reason } => {
+            let how = reason.as_deref().map_or_else(String::new, |how| format!(": {}", own(how)));
+            format!("rdpscope's own NLA with the {leg} came through{how}")
         }
         Detail::CredsspTerminated { reason, .. } => {
             let reason = reason.as_deref().map(own).unwrap_or_default();
