@@ -162,6 +162,13 @@ pub(super) async fn join(
     }
 }
 
+/// A phase has just ended: what the session does next comes behind the point at which a direction may be cut.
+pub(super) async fn mark(impaired: Option<&Impaired>) {
+    if impaired.is_some() {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// The largest segment that `socket` sends and takes from here on, before it is connected or listens.
 ///
 /// # Errors

@@ -122,6 +122,7 @@ impl Legs<'_, '_, '_> {
             Ok(leg) => leg,
             Err(stopped) => return Err(close_server(server_leg.stream, stopped).await),
         };
+        impaired::mark(self.context.impaired).await;
         #[cfg(feature = "nla")]
         let protocol = authentication::log_on(
             &mut client_leg,
