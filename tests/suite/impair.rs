@@ -225,7 +225,7 @@ mod shaped {
         let session = finished.session();
         if cfg!(target_os = "linux") {
             let infos = session.events_named("tcp_info");
-            assert!(!infos.is_empty(), "{session}");
+            assert_eq!(infos.len(), 2, "{session}");
             assert!(
                 infos.iter().all(|it| it["send_mss"].as_u64().is_some_and(|mss| mss <= 600)),
                 "{session}"
@@ -314,6 +314,15 @@ mod cut {
         played.client.read_to_end(&mut seen).expect("the end is a plain one");
         assert_eq!(seen, b"hello");
         assert_cut(&played.finish(), &[("closed", "down")]);
+    }
+
+    #[test]
+    fn a_cut_that_did_not_come_about_is_told() {
+        let finished = played(&agreed_on_tls(), &["down:reset-after=mcs"]).finish();
+        let session = finished.session();
+        assert!(effects(session).is_empty(), "{session}");
+        assert_eq!(session.event("not_altered")["setting"], "--impair down:reset-after=mcs", "{session}");
+        session.assert_end("client", "fin");
     }
 
     #[test]

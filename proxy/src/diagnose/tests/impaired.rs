@@ -18,8 +18,9 @@ fn cut(script: Script, setting: &str, effect: Effect, phase: Phase) -> Script {
 #[test]
 fn a_connection_that_was_cut_on_request_is_nobodys_fault() {
     for effect in [Effect::Stalled, Effect::Reset, Effect::Closed] {
-        let script =
-            cut(Script::negotiated(SSL, SSL), "down:x", effect, Phase::X224).client(&client_hello("srv10"));
+        let script = || {
+            cut(Script::negotiated(SSL, SSL), "down:x", effect, Phase::X224).client(&client_hello("srv10"))
+        };
         for from in [Side::Client, Side::Server] {
             let diagnosis = script().wait(20 * SECOND).end(from, How::Fin).diagnose();
             assert_verdict(&diagnosis, VerdictId::ClientClosed, Confidence::Confirmed);
