@@ -318,7 +318,10 @@ mod cut {
 
     #[test]
     fn a_cut_that_did_not_come_about_is_told() {
-        let finished = played(&agreed_on_tls(), &["down:reset-after=mcs"]).finish();
+        let mut played = played(&agreed_on_tls(), &["down:reset-after=mcs"]);
+        played.client.shutdown(Shutdown::Write).expect("a direction is ended");
+        assert_eq!(next(&mut played.server), Next::End);
+        let finished = played.finish();
         let session = finished.session();
         assert!(effects(session).is_empty(), "{session}");
         assert_eq!(session.event("not_altered")["setting"], "--impair down:reset-after=mcs", "{session}");

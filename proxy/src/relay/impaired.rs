@@ -23,9 +23,6 @@ use tokio::task::JoinHandle;
 
 /// Bytes read at once.
 const READ_SIZE: usize = 64 * 1024;
-/// Bytes that the system may hold between the session and the line: enough for any speed within a machine, and little
-/// beside what the line itself holds.
-const INNER_BUFFER: u32 = 64 * 1024;
 /// How long a side may refuse the last bytes of a session that is over.
 const LAST_BYTES_WITHIN: Duration = Duration::from_secs(10);
 
@@ -248,15 +245,8 @@ fn seed(id: &str) -> u64 {
 
 /// Two ends of a connection within this machine.
 async fn pair() -> io::Result<(TcpStream, TcpStream)> {
-    let listening = TcpSocket::new_v4()?;
-    listening.set_recv_buffer_size(INNER_BUFFER)?;
-    listening.set_send_buffer_size(INNER_BUFFER)?;
-    listening.bind((Ipv4Addr::LOCALHOST, 0).into())?;
-    let listener: TcpListener = listening.listen(1)?;
-    let connecting = TcpSocket::new_v4()?;
-    connecting.set_recv_buffer_size(INNER_BUFFER)?;
-    connecting.set_send_buffer_size(INNER_BUFFER)?;
-    let ours = connecting.connect(listener.local_addr()?).await?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let ours = TcpStream::connect(listener.local_addr()?).await?;
     let own_address = ours.local_addr()?;
     loop {
         let (theirs, from) = listener.accept().await?;
@@ -361,14 +351,22 @@ impl Link {
             finish(&self.peer);
         }
         let peer_is_done = self.answer_ended && self.answer.is_empty();
-        if self.end_passed && (peer_is_done || self.is_over) { Course::Over } else { Course::On }
+        if !self.end_passed || !(peer_is_done || self.is_over) {
+            return Course::On;
+        }
+        // A session that had sent FIN may have ended by a reset since.
+        if let Ok(Some(_)) = self.inner.take_error() {
+            reset(&self.peer);
+        }
+        Course::Over
     }
 
     /// Waits until there is something to do, and does it.
     async fn wait(&mut self) {
         let now = self.now();
         let is_due = self.shaper.next(now).is_some();
-        let due = self.shaper.due().filter(|due| *due > now && !self.end_passed);
+        // Even where it has come due since the turn: the end of the stream wakes nobody by itself.
+        let due = self.shaper.due().filter(|_| !is_due && !self.end_passed);
         let due = due.map(|due| self.began + Duration::from_micros(due));
         let takes = self.session_ending.is_none() && (self.discards || self.shaper.room() > 0);
         let hears = !self.answer_ended && self.answer.is_empty();
