@@ -16,6 +16,8 @@ mod cli;
 mod fuzz_regression;
 #[cfg(test)]
 mod harness;
+#[cfg(all(test, unix))]
+mod impair;
 #[cfg(all(test, target_os = "linux"))]
 mod interception;
 #[cfg(all(test, unix))]

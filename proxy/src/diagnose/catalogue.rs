@@ -2,7 +2,7 @@
 //! comes first here.
 
 use super::rule::Rule;
-use super::{certificate, ending, interception, negotiation, network, nla, session, tls, udp};
+use super::{certificate, ending, impaired, interception, negotiation, network, nla, session, tls, udp};
 
 const FAMILIES: &[&[Rule]] = &[
     network::RULES,
@@ -12,6 +12,7 @@ const FAMILIES: &[&[Rule]] = &[
     interception::RULES,
     nla::RULES,
     session::RULES,
+    impaired::RULES,
     ending::RULES,
     udp::RULES,
 ];

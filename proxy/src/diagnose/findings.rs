@@ -143,7 +143,7 @@ fn negotiation(facts: &Facts<'_>, findings: &mut Findings) {
     }
     if let Some(hello) = facts.tls.client_hello {
         let waited = hello.t_us.saturating_sub(confirm.t_us);
-        if waited >= PASSWORD_PROMPT_US && !facts.tls.hello_retry {
+        if waited >= PASSWORD_PROMPT_US + facts.impaired.delay_us && !facts.tls.hello_retry {
             let text = format!(
                 "The client waited {} before it began TLS; that is normally its user typing the password, not the \
                  network.",

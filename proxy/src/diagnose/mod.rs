@@ -11,6 +11,7 @@ mod ending;
 mod exclusions;
 mod facts;
 mod findings;
+mod impaired;
 mod interception;
 mod logon_status;
 mod negotiation;
@@ -73,6 +74,7 @@ pub fn may_be_a_prompt(record: &Record, summary: &Summary) -> bool {
 
 fn reach_verdict(facts: &Facts<'_>) -> Verdict {
     let mut held = holding(facts);
+    held.retain(|(rule, conclusion)| impaired::leaves_standing(facts, rule, conclusion));
     let resort = ending::last_resort(facts);
     if held.is_empty() {
         return verdict(facts, resort.0, resort.1, &[]);

@@ -4,6 +4,7 @@ mod captures;
 mod certificate;
 mod confounders;
 mod ending;
+mod impaired;
 mod negotiation;
 mod network;
 mod nla;

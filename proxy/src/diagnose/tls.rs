@@ -275,7 +275,7 @@ fn stalled(facts: &Facts<'_>) -> Option<Conclusion> {
 
 fn no_server_flight(facts: &Facts<'_>, hello_us: u64) -> Option<Conclusion> {
     let waited = facts.left_after(hello_us);
-    if waited < STALL_US {
+    if waited < stall_us(facts) {
         return None;
     }
     let gave_up =
@@ -302,7 +302,7 @@ fn flight_incomplete(facts: &Facts<'_>) -> Option<Conclusion> {
     let waited = facts.left_after(last);
     let client_answered = facts.tls.last[Side::Client.index()].is_some_and(|client| client > last);
     let is_complete = facts.tls.server_hello_done || facts.tls.server_leg_complete.is_some();
-    if hello.what.version == "TLS1.3" || is_complete || client_answered || waited < STALL_US {
+    if hello.what.version == "TLS1.3" || is_complete || client_answered || waited < stall_us(facts) {
         return None;
     }
     let summary = format!(
@@ -322,7 +322,7 @@ fn client_does_not_go_on(facts: &Facts<'_>) -> Option<Conclusion> {
     let waited = facts.left_after(last);
     let client_answered = facts.tls.last[Side::Client.index()].is_some_and(|client| client > last);
     let lost = retransmissions(facts, Side::Client)? >= STALL_RETRANSMISSIONS;
-    if !lost || client_answered || waited < STALL_US || facts.tls.encrypted_alert[0].is_some() {
+    if !lost || client_answered || waited < stall_us(facts) || facts.tls.encrypted_alert[0].is_some() {
         return None;
     }
     let summary = format!(
@@ -333,6 +333,11 @@ fn client_does_not_go_on(facts: &Facts<'_>) -> Option<Conclusion> {
     let conclusion =
         Conclusion::likely(Phase::Tls, summary).seen(last, "the last message of the server's flight");
     Some(with_retransmissions(conclusion, facts, Side::Client))
+}
+
+/// From when on a silence is a stall, beyond what rdpscope itself adds on request.
+fn stall_us(facts: &Facts<'_>) -> u64 {
+    STALL_US + facts.impaired.delay_us
 }
 
 fn retransmissions(facts: &Facts<'_>, side: Side) -> Option<u32> {

@@ -8,7 +8,7 @@ use super::{certificate, credssp};
 use crate::intercept::tls::{
     self, HandshakeError, HandshakeFailure, Offer, ServerLeg, Stack, StreamEnd, Tee, TlsStream, WireTap,
 };
-use crate::relay::connect::{connect_within, micros};
+use crate::relay::connect::{connect_with, micros};
 use crate::relay::tcp_info::tcp_info;
 use crate::trace::{CertificateCheck, CredsspCheck, Detail, How, Leg, NegotiationAnswer, Phase, Side};
 use crate::wire::credssp::TsRequest;
@@ -42,7 +42,7 @@ pub(super) async fn reach(watched: &Watched, way: &mut Way, addresses: &[SocketA
     let place = way.budget.connection().await.ok()?;
     let began = Instant::now();
     let mut begun = 0;
-    let connected = connect_within(way.answer_timeout, addresses, |detail| {
+    let connected = connect_with(addresses, way.answer_timeout, None, |detail| {
         match &detail {
             Detail::Connecting { .. } => {
                 if begun > 0 {

@@ -59,12 +59,7 @@ impl Way {
     pub(super) async fn open(&self) -> io::Result<Connection> {
         let place = self.budget.connection().await?;
         let began = Instant::now();
-        let connected = match self.largest_segment {
-            Some(largest) => {
-                connect::attempt_in_small_segments(self.address, self.answer_timeout, largest).await
-            }
-            None => connect::attempt(self.address, self.answer_timeout).await,
-        };
+        let connected = connect::attempt(self.address, self.answer_timeout, self.largest_segment).await;
         let took_us = connect::micros(began.elapsed());
         let failure =
             connected.as_ref().err().map(|error| (connect::classify(error), connect::plain_reason(error)));

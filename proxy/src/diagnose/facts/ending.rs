@@ -31,6 +31,8 @@ pub(crate) enum Refusal {
         t_us: Micros,
         /// How long after the last message of the handshake.
         after_us: Micros,
+        /// How much of that rdpscope may have added on request.
+        added_us: Micros,
         /// What it said in TLS before.
         farewell: Option<&'static str>,
     },
@@ -47,7 +49,7 @@ impl Refusal {
     pub(crate) fn is_automatic(self) -> bool {
         match self {
             Refusal::Alert { .. } => true,
-            Refusal::Left { after_us, .. } => after_us < AUTOMATIC_US,
+            Refusal::Left { after_us, added_us, .. } => after_us < AUTOMATIC_US + added_us,
         }
     }
 }
@@ -111,7 +113,7 @@ impl<'a> Facts<'a> {
         let handshake = self.tls.last.iter().flatten().copied().chain(self.presented_us());
         let handshake = handshake.filter(|last| *last <= t_us).max();
         let after_us = t_us.saturating_sub(handshake.unwrap_or(hello.t_us));
-        Some(Refusal::Left { t_us, after_us, farewell })
+        Some(Refusal::Left { t_us, after_us, added_us: self.impaired.delay_us, farewell })
     }
 
     /// When rdpscope showed the client its own certificate.

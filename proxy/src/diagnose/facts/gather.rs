@@ -2,7 +2,7 @@
 
 use super::ending::names_certificate;
 use super::{Attempt, Broken, CertificateFacts, Facts, Judged, OtherProtocol, Presented, Seen};
-use crate::trace::{Detail, Event, Leg, Micros, Phase, RdpMessage, Side, UdpMessage};
+use crate::trace::{Detail, Effect, Event, Leg, Micros, Phase, RdpMessage, Side, UdpMessage};
 use crate::wire::tls::Alert;
 
 /// T.125 `Result` that means success.
@@ -32,6 +32,14 @@ impl<'a> Facts<'a> {
                 self.not_altered.push(Seen { t_us: event.t_us, what: (setting, reason) });
             }
             Detail::Malformed { structure, reason, .. } => self.note_malformed(event, structure, reason),
+            Detail::Impaired { setting, effect, direction, delay_us } => {
+                let ways = if direction.is_some() { 1 } else { 2 };
+                self.impaired.delay_us += ways * delay_us.unwrap_or_default();
+                match effect {
+                    Effect::Shaped => self.impaired.shaped.push(Seen { t_us: event.t_us, what: setting }),
+                    _ => self.impaired.cuts.push(Seen { t_us: event.t_us, what: (setting, *effect) }),
+                }
+            }
             _ => {}
         }
     }
