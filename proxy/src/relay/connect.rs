@@ -16,7 +16,16 @@ const CONNECTION_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(21);
 
 /// Connects to the first of `addresses` that answers and tells `say` each step. The error is that of the last one.
-pub async fn connect(addresses: &[SocketAddr], mut say: impl FnMut(Detail)) -> io::Result<TcpStream> {
+pub async fn connect(addresses: &[SocketAddr], say: impl FnMut(Detail)) -> io::Result<TcpStream> {
+    connect_within(CONNECT_TIMEOUT, addresses, say).await
+}
+
+/// The same with another limit for each address.
+pub(crate) async fn connect_within(
+    limit: Duration,
+    addresses: &[SocketAddr],
+    mut say: impl FnMut(Detail),
+) -> io::Result<TcpStream> {
     let mut waiting = addresses.iter().copied();
     let mut under_way = FuturesUnordered::new();
     let mut abandoned: Vec<(SocketAddr, Instant)> = Vec::new();
@@ -26,7 +35,7 @@ pub async fn connect(addresses: &[SocketAddr], mut say: impl FnMut(Detail)) -> i
             say(Detail::Connecting { address: address.to_string() });
             let began = Instant::now();
             abandoned.push((address, began));
-            under_way.push(async move { (address, began, attempt(address).await) });
+            under_way.push(async move { (address, began, attempt(address, limit).await) });
         } else if under_way.is_empty() {
             return Err(last_error);
         }
@@ -79,13 +88,13 @@ pub fn plain_reason(error: &io::Error) -> String {
     letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
-async fn attempt(address: SocketAddr) -> io::Result<TcpStream> {
-    match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
+/// Connects to one address. A limit that runs out is an error like the system's own.
+pub(crate) async fn attempt(address: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
+    match tokio::time::timeout(limit, TcpStream::connect(address)).await {
         Ok(result) => result,
-        Err(_) => Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()),
-        )),
+        Err(_) => {
+            Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} s", limit.as_secs())))
+        }
     }
 }
 
@@ -94,7 +103,8 @@ fn connected(address: SocketAddr, stream: &TcpStream, took: Duration) -> Detail 
     Detail::Connected { address: address.to_string(), local, took_us: micros(took) }
 }
 
-fn classify(error: &io::Error) -> ConnectError {
+/// The kind of a failure to connect.
+pub(crate) fn classify(error: &io::Error) -> ConnectError {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => ConnectError::Refused,
         io::ErrorKind::TimedOut => ConnectError::TimedOut,

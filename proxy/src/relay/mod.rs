@@ -14,7 +14,7 @@ pub mod resolve;
 pub mod session;
 mod splice;
 pub mod target;
-mod tcp_info;
+pub(crate) mod tcp_info;
 pub mod udp;
 pub mod upstream_proxy;
 mod workers;

@@ -75,6 +75,16 @@ impl HandshakeError {
         }
     }
 
+    /// Whether what the peer said was TLS.
+    pub fn speaks_tls(&self) -> bool {
+        let in_tls = matches!(
+            self.failure,
+            HandshakeFailure::Ended(StreamEnd::Alert(_) | StreamEnd::CloseNotify)
+                | HandshakeFailure::NothingInCommon(_)
+        );
+        in_tls || self.needs_legacy.is_some() || !self.chain.is_empty()
+    }
+
     fn sentence(&self) -> String {
         let peer = self.peer;
         let what = match &self.failure {
