@@ -3,12 +3,15 @@
 use super::super::findings::{Findings, LOSSY_SEGMENTS, SLOW_RTT_US, certificate as of_certificate};
 use super::super::words::{list, span};
 use super::certificate::judged;
-use super::network::{computer_name, dead_addresses, is_same_machine, typed_name};
+use super::network::{computer_name, dead_addresses, is_address, is_same_machine, typed_name};
 use super::{
     Facts, HelloAnswer, NegotiationAnswer, Phase, Probe, VerdictId, accepted_versions, answer_to, is_current,
     selected,
 };
 use crate::trace::{Finding, UdpAnswer};
+
+/// Primes of fewer bits are refused by current clients, the shorter the more.
+const STRONG_PRIME_BITS: u32 = 2048;
 
 /// Everything worth knowing beside `verdict`.
 pub(in super::super) fn all(facts: &Facts<'_>, probe: &Probe, verdict: VerdictId) -> Vec<Finding> {
@@ -25,7 +28,7 @@ pub(in super::super) fn all(facts: &Facts<'_>, probe: &Probe, verdict: VerdictId
 
 fn network(probe: &Probe, findings: &mut Findings) {
     if let Some(dns) = &probe.dns {
-        if dns.is_address {
+        if is_address(probe) {
             let text = "An address was typed, not a name: there is no Kerberos for it, and a certificate seldom fits it.";
             findings.add("address-typed", Phase::Dns, text.to_owned());
         }
@@ -122,6 +125,10 @@ fn tls(probe: &Probe, findings: &mut Findings) {
     if !weak.is_empty() {
         let text = format!("The server takes cipher suites that can be broken: {}.", list(&weak));
         findings.add("weak-cipher-suites", Phase::Tls, text);
+    }
+    if let Some(bits) = tls.diffie_hellman_bits.filter(|bits| *bits < STRONG_PRIME_BITS) {
+        let text = format!("The prime of the server's Diffie-Hellman exchange has {bits} bits; clients refuse short ones.");
+        findings.add("weak-diffie-hellman", Phase::Tls, text);
     }
     let mut all = suites().peekable();
     if all.peek().is_some() && !accepted.contains(&"TLS1.3") && all.all(|name| name.starts_with("TLS_RSA_WITH")) {

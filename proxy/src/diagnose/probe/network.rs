@@ -3,7 +3,7 @@
 use super::super::facts::is_loopback_name;
 use super::super::words::{list, span};
 use super::{Conclusion, Facts, Rule, VerdictId, failed, is_connected, rule, times};
-use crate::trace::{Confidence, ConnectError, DnsCheck, Phase, Probe, TcpCheck};
+use crate::trace::{Confidence, ConnectError, Phase, Probe, TcpCheck};
 use std::net::IpAddr;
 
 pub(super) const RULES: &[Rule] = &[
@@ -169,12 +169,18 @@ fn some_addresses(facts: &Facts<'_>) -> Option<Conclusion> {
     Some(with_attempts(Conclusion::new(confidence, Phase::Dns, summary), probe))
 }
 
+/// Whether an address was typed in the place of a name.
+pub(super) fn is_address(probe: &Probe) -> bool {
+    let host = probe.target.rsplit_once(':').map_or(probe.target.as_str(), |(host, _)| host);
+    host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+}
+
 /// The name that was typed, unless it is an address or one of this machine's own names: those say nothing of who should
 /// answer.
 pub(super) fn typed_name(probe: &Probe) -> Option<&str> {
-    let DnsCheck { name, is_address, .. } = probe.dns.as_ref()?;
-    let says_nothing = *is_address || name.parse::<IpAddr>().is_ok() || is_loopback_name(name);
-    (!says_nothing).then_some(name)
+    let host = probe.target.rsplit_once(':').map_or(probe.target.as_str(), |(host, _)| host);
+    let says_nothing = host.is_empty() || is_address(probe) || is_loopback_name(host);
+    (!says_nothing).then_some(host)
 }
 
 /// Whether two names can be of one machine: by their first labels, as one of them may be short.

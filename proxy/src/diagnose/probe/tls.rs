@@ -76,6 +76,11 @@ fn alert(answer: &HelloAnswer) -> Option<u8> {
     }
 }
 
+/// Whether this version was refused for being what it is.
+fn refuses_version(answer: &HelloAnswer) -> bool {
+    matches!(answer, HelloAnswer::OtherVersion { .. }) || alert(answer) == Some(description::PROTOCOL_VERSION)
+}
+
 fn in_words(answer: &HelloAnswer) -> String {
     match answer {
         HelloAnswer::Accepted(hello) => format!("taken, with {}", hello.cipher_suite),
@@ -83,6 +88,7 @@ fn in_words(answer: &HelloAnswer) -> String {
         HelloAnswer::Closed { .. } => "the end of the connection".to_owned(),
         HelloAnswer::Silent => "silence".to_owned(),
         HelloAnswer::NotReached { reason } => format!("not asked: {reason}"),
+        HelloAnswer::OtherVersion { version } => format!("answered with {version}, which was not offered"),
         HelloAnswer::Other { .. } => "something that is not TLS".to_owned(),
     }
 }
@@ -99,11 +105,11 @@ fn version_mismatch(facts: &Facts<'_>) -> Option<Conclusion> {
     let accepted = accepted_versions(probe);
     if accepted.is_empty() {
         let refused = all_refused(probe)?;
-        let is_version = |(_, answer): &(_, &HelloAnswer)| alert(answer) == Some(description::PROTOCOL_VERSION);
         let summary = "The server refuses every TLS version: all of them are switched off, or only one is left that \
                        was not asked for.";
         let conclusion = Conclusion::confirmed(Phase::Tls, summary);
-        return refused.iter().all(is_version).then(|| with_versions(conclusion, probe));
+        let are_versions = refused.iter().all(|(_, answer)| refuses_version(answer));
+        return are_versions.then(|| with_versions(conclusion, probe));
     }
     let current: Vec<_> = probe.tls.iter().flat_map(|tls| &tls.versions).filter(|(it, _)| is_current(it)).collect();
     let were_refused = |(_, answer): &(_, &HelloAnswer)| is_answered(answer);
@@ -127,7 +133,7 @@ fn cipher_mismatch(facts: &Facts<'_>) -> Option<Conclusion> {
         };
         let current: Vec<_> = refused.iter().filter(|(version, _)| is_current(version)).collect();
         let holds = current.iter().any(|it| is_about_suites(it))
-            && refused.iter().all(|it| is_about_suites(it) || alert(it.1) == Some(description::PROTOCOL_VERSION));
+            && current.iter().all(|it| is_about_suites(it) || refuses_version(it.1));
         let summary = "The server accepts none of the cipher suites, groups and signatures that there are in its TLS \
                        versions: its policy leaves none, or none fits its certificate.";
         let conclusion =
@@ -153,10 +159,8 @@ fn key_unusable(facts: &Facts<'_>) -> Option<Conclusion> {
     let drops = |(_, answer): &(_, &HelloAnswer)| {
         matches!(answer, HelloAnswer::Closed { .. }) || alert(answer) == Some(description::INTERNAL_ERROR)
     };
-    let is_version = |(_, answer): &(_, &HelloAnswer)| alert(answer) == Some(description::PROTOCOL_VERSION);
-    let is_uniform = refused.iter().all(|it| drops(it) || is_version(it));
-    let drops_current = refused.iter().filter(|(version, _)| is_current(version)).all(drops);
-    if !is_uniform || !drops_current || !refused.iter().any(drops) {
+    let current: Vec<_> = refused.iter().filter(|(version, _)| is_current(version)).collect();
+    if !current.iter().any(|it| drops(it)) || !current.iter().all(|it| drops(it) || refuses_version(it.1)) {
         return None;
     }
     let names: Vec<String> = refused.iter().map(|(version, _)| (*version).to_owned()).collect();
