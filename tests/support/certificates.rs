@@ -113,6 +113,13 @@ pub(crate) fn issued_by(authority: &str, names: &[&str]) -> Certificate {
     store(certificates().folder.path(), authority, made, &key)
 }
 
+/// A good certificate but that it is for this name and its own issuer.
+pub(crate) fn self_signed_for(name: &str) -> Certificate {
+    let key = KeyPair::generate().expect("a key is made");
+    let made = parameters(&[name]).self_signed(&key).expect("it signs itself");
+    store(certificates().folder.path(), name, made, &key)
+}
+
 /// A good certificate but that it is for clients only.
 pub(crate) fn for_clients() -> Certificate {
     let mut parameters = parameters(&NAMES);

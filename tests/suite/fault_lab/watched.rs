@@ -3,7 +3,7 @@
 use super::Judged;
 use crate::network::{PATIENCE_WITH_TLS, TARGET, attempt, until_the_client_hello};
 use crate::peers::{RIGHT, checked_certificate, directly_and_through, left_out};
-use crate::support::certificates::{Certificate, certificates, for_clients, issued_by, signed_rsa, weak};
+use crate::support::certificates::{Certificate, certificates, for_clients, issued_by, signed_rsa};
 use crate::support::netns::Network;
 use crate::support::peers::{FreeRdp, Shadow, ShadowSecurity, Xfreerdp, Xrdp, XrdpSetup, free_port};
 use crate::support::rdpscope::Rdpscope;
@@ -28,6 +28,8 @@ const IO: u16 = 1003;
 const UNTIL_ACTIVE: usize = 19;
 /// Longer than a server takes for an answer, by which silence is told from slowness.
 const SILENCE: Duration = Duration::from_secs(6);
+/// How long a message takes on a slow way: the whole session takes longer than clients wait for a server that hangs.
+const SLOW_STEP: Duration = Duration::from_millis(600);
 /// Any FILETIME; clocks are another test's.
 const SOME_TIME: u64 = 0x01dd_0000_0000_0000;
 
@@ -90,6 +92,14 @@ pub(super) fn session_ends_like_mstsc() -> Option<Judged> {
     let logoff = rdp::send(Server, IO, &rdp::share_data(0x2f, &[0, 0, 0, 0]));
     let ultimatum = (Server, rdp::packet(&[0x21, 0x80]));
     played(&session_in_clear().send_all([logoff, ultimatum]).reset(Client))
+}
+
+/// A session on a way on which every message takes long, and that comes to its desktop all the same.
+pub(super) fn slow_but_works() -> Option<Judged> {
+    let messages = rdp::session(0, 0).into_iter().take(UNTIL_ACTIVE);
+    let agreed = Conversation::new().client(connection_request("anna", 0)).server(connection_confirm(0));
+    let conversation = messages.fold(agreed, |it, message| it.silence(SLOW_STEP).send_all([message]));
+    played(&conversation.silence(SLOW_STEP).reset(Client))
 }
 
 /// A client that waits for its user to type the password, then goes on.
@@ -241,13 +251,6 @@ pub(super) fn revoked() -> Option<Judged> {
 
 pub(super) fn for_other_uses() -> Option<Judged> {
     refused_after_flight(&for_clients(), None)
-}
-
-pub(super) fn short_key() -> Option<Judged> {
-    if left_out(&[&["openssl"]]) {
-        return None;
-    }
-    refused_after_flight(&weak()[1], None)
 }
 
 pub(super) fn inspected() -> Option<Judged> {
