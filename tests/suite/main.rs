@@ -36,6 +36,8 @@ mod nla;
 mod observer_limits;
 #[cfg(all(test, target_os = "linux"))]
 mod peers;
+#[cfg(all(test, target_os = "linux"))]
+mod probe;
 #[cfg(test)]
 mod relay_properties;
 #[cfg(test)]

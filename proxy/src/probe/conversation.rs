@@ -224,6 +224,7 @@ async fn not_secured(watched: &Watched, way: &Way, failed: Failed) -> Talked {
     };
     watched.certificate(&error.chain);
     match (&error.failure, &error.needs_legacy) {
+        (HandshakeFailure::Ended(end @ (StreamEnd::Fin | StreamEnd::Reset)), _) => watched.tls_ended(end),
         (_, Some(need)) if !Stack::LEGACY_IS_BUILT_IN => {
             watched.close(&format!("{need}, and this build has no second TLS stack"));
         }
