@@ -124,7 +124,10 @@ fn a_reset_on_the_request_is_a_reset() {
 }
 
 /// A session that came to its ClientHello, whose record header the fault matches.
-pub(super) fn until_the_client_hello(network: &Network, listener: &TcpListener) -> (Rdpscope, TcpStream, TcpStream) {
+pub(super) fn until_the_client_hello(
+    network: &Network,
+    listener: &TcpListener,
+) -> (Rdpscope, TcpStream, TcpStream) {
     let rdpscope = network.start(TARGET);
     let agreed = Conversation::new().client(connection_request("alice", SSL)).server(connection_confirm(SSL));
     let ends = agreed.play_open(network.connect_ends(&rdpscope, listener));

@@ -40,7 +40,11 @@ pub(super) const RULES: &[Rule] = &[Rule {
     depends_on: &[VerdictId::Healthy, VerdictId::ClientPrompted],
     is_last_resort: false,
     judge: inspected,
-    next: &["rdpscope ab {target} --vary address", "rdpscope probe 127.0.0.1:{port}", "rdpscope cert show {target}"],
+    next: &[
+        "rdpscope ab {target} --vary address",
+        "rdpscope probe 127.0.0.1:{port}",
+        "rdpscope cert show {target}",
+    ],
     fix: &[
         Remedy::by_hand(
             Where::Network,

@@ -32,17 +32,18 @@ pub(super) const RULES: &[Rule] = &[
                 "Find where packets are lost: compare with the same client on a cable, without the VPN, and from a \
                  machine beside the server.",
             ),
-            Remedy::command(
-                Where::Client,
-                "Count what is lost on the way.",
-                "pathping {host}",
-            ),
+            Remedy::command(Where::Client, "Count what is lost on the way.", "pathping {host}"),
         ],
     },
     Rule {
         id: VerdictId::LinkSlow,
         needs: "the round trip times of both connections, and the client's end before there was a desktop",
-        depends_on: &[VerdictId::Healthy, VerdictId::ClientPrompted, VerdictId::TlsStalled, VerdictId::LinkLossy],
+        depends_on: &[
+            VerdictId::Healthy,
+            VerdictId::ClientPrompted,
+            VerdictId::TlsStalled,
+            VerdictId::LinkLossy,
+        ],
         is_last_resort: false,
         judge: slow,
         next: &["rdpscope ab {target} --vary latency", "rdpscope probe {target}"],
@@ -60,7 +61,12 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: VerdictId::IdleTimeout,
         needs: "a session in which nothing moved for a minute and more before it was cut without a word",
-        depends_on: &[VerdictId::Healthy, VerdictId::IdleLimit, VerdictId::AdminDisconnect, VerdictId::ServerShutdown],
+        depends_on: &[
+            VerdictId::Healthy,
+            VerdictId::IdleLimit,
+            VerdictId::AdminDisconnect,
+            VerdictId::ServerShutdown,
+        ],
         is_last_resort: false,
         judge: forgotten,
         next: &["rdpscope proxy {target} --for 2h", "rdpscope probe {target}"],
@@ -90,7 +96,8 @@ fn was_given_up(facts: &Facts<'_>) -> bool {
         && facts.inside.active.is_none()
         && facts.tls.alert.is_none()
         && (by_client || ran_out)
-        && facts.left_after(facts.network.connected.map_or(0, |connected| connected.t_us)) >= CLIENT_TIMEOUT_US
+        && facts.left_after(facts.network.connected.map_or(0, |connected| connected.t_us))
+            >= CLIENT_TIMEOUT_US
 }
 
 /// How many of the segments to this side had to be sent again, of how many, and their share in percent.
@@ -105,7 +112,8 @@ fn lossy(facts: &Facts<'_>) -> Option<Conclusion> {
         return None;
     }
     let sides = [Side::Client, Side::Server];
-    let losses = sides.into_iter().filter_map(|side| Some((side, lost(facts.links[side.index()].as_ref()?)?)));
+    let losses =
+        sides.into_iter().filter_map(|side| Some((side, lost(facts.links[side.index()].as_ref()?)?)));
     let (side, (again, all, percent)) = losses.max_by_key(|(_, (.., percent))| *percent)?;
     let summary = format!(
         "The connection between rdpscope and the {side} loses packets: {again} of {all} segments had to be sent again, \
@@ -113,8 +121,12 @@ fn lossy(facts: &Facts<'_>) -> Option<Conclusion> {
         span(facts.ending.t_us)
     );
     let confidence = if percent >= HOPELESS_PERCENT { Confidence::Likely } else { Confidence::Possible };
-    let conclusion = Conclusion::new(confidence, facts.stopped_in(), summary).or_possibly(&[VerdictId::TlsStalled]);
-    Some(conclusion.seen(facts.ending.t_us, format!("{percent} % of the segments to the {side} were sent again")))
+    let conclusion =
+        Conclusion::new(confidence, facts.stopped_in(), summary).or_possibly(&[VerdictId::TlsStalled]);
+    Some(
+        conclusion
+            .seen(facts.ending.t_us, format!("{percent} % of the segments to the {side} were sent again")),
+    )
 }
 
 fn slow(facts: &Facts<'_>) -> Option<Conclusion> {
@@ -145,11 +157,10 @@ fn slow(facts: &Facts<'_>) -> Option<Conclusion> {
 
 fn forgotten(facts: &Facts<'_>) -> Option<Conclusion> {
     let quiet = facts.ending.quiet.filter(|quiet| quiet.what >= QUIET_US)?;
-    let was_cut = match (facts.ending.by, facts.ending.how) {
-        (_, Some(How::Timeout)) => true,
-        (Some(ClosedBy::Server), Some(How::Reset)) => true,
-        _ => false,
-    };
+    let was_cut = matches!(
+        (facts.ending.by, facts.ending.how),
+        (_, Some(How::Timeout)) | (Some(ClosedBy::Server), Some(How::Reset))
+    );
     if !was_cut || facts.inside.active.is_none() || facts.inside.ultimatum.is_some() {
         return None;
     }
@@ -162,6 +173,7 @@ fn forgotten(facts: &Facts<'_>) -> Option<Conclusion> {
          address translation on the way forgets connections that are idle.",
         span(quiet.what)
     );
-    let conclusion = Conclusion::new(confidence, Phase::Active, summary).or_possibly(&[VerdictId::ServerShutdown]);
+    let conclusion =
+        Conclusion::new(confidence, Phase::Active, summary).or_possibly(&[VerdictId::ServerShutdown]);
     Some(conclusion.seen(quiet.t_us, format!("neither side had sent anything for {}", span(quiet.what))))
 }

@@ -68,7 +68,8 @@ const CONTRACT: [&str; 57] = [
 ];
 
 /// What takes minutes, or a second channel beside a session that dies: scripts of events stand for them.
-const SCRIPTED_EVENTS_ONLY: [&str; 5] = ["udp-blocked", "udp-half-open", "link-slow", "link-lossy", "idle-timeout"];
+const SCRIPTED_EVENTS_ONLY: [&str; 5] =
+    ["udp-blocked", "udp-half-open", "link-slow", "link-lossy", "idle-timeout"];
 
 fn id(name: &str) -> VerdictId {
     let mut known = VerdictId::ALL.iter().copied().filter(|id| id.as_str() == name);
@@ -95,7 +96,10 @@ fn every_fault_has_something_to_do_and_an_experiment_or_a_look_that_decides() {
         let of_id = || rules().filter(|rule| rule.id == id(name));
         assert!(of_id().any(|rule| !rule.fix.is_empty()), "{name} has nothing to do");
         for rule in of_id() {
-            let decides = rule.next.iter().any(|command| command.starts_with("rdpscope") || command.contains("Test-Net"));
+            let decides = rule
+                .next
+                .iter()
+                .any(|command| command.starts_with("rdpscope") || command.contains("Test-Net"));
             assert!(decides, "{name} ({}) has nothing that tells more", rule.needs);
         }
     }
@@ -104,7 +108,8 @@ fn every_fault_has_something_to_do_and_an_experiment_or_a_look_that_decides() {
 /// A test of the rules asserts it as the verdict.
 fn fires(name: &str, tests: &str, statuses: &str) -> bool {
     let variant = format!("{:?}", id(name));
-    let forms = ["VerdictId::{},", "VerdictId::{})", ", {},", ", {})"].map(|form| form.replace("{}", &variant));
+    let forms =
+        ["VerdictId::{},", "VerdictId::{})", ", {},", ", {})"].map(|form| form.replace("{}", &variant));
     // The causes of refused logons come from a table that a test goes through.
     let is_in_table = tests.contains("in STATUSES") && statuses.contains(&format!("    {variant} {{\n"));
     is_in_table || forms.iter().any(|form| tests.contains(form))

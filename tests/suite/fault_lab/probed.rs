@@ -4,7 +4,9 @@
 use super::Judged;
 use crate::network::PORT;
 use crate::peers::left_out;
-use crate::support::certificates::{Certificate, certificates, for_clients, issued_by, self_signed_for, signed_rsa, weak};
+use crate::support::certificates::{
+    Certificate, certificates, for_clients, issued_by, self_signed_for, signed_rsa, weak,
+};
 use crate::support::netns::{Network, SERVER_V4};
 use crate::support::peers::{FreeRdp, Shadow, ShadowSecurity, Xrdp, XrdpSetup, free_port};
 use crate::support::scripted::bytes::{SSL, connection_confirm, fatal_alert, negotiation_failure};
@@ -35,7 +37,8 @@ fn settings(address: Option<SocketAddr>) -> Settings {
 }
 
 fn run(target: &Target, settings: &Settings) -> Judged {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime is made");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime is made");
     let record: Record = runtime.block_on(probe(target, settings));
     let verdict = record.verdict.expect("a probe ends with a verdict");
     Judged::of(&verdict)
@@ -82,7 +85,12 @@ pub(super) fn old_tls() -> Option<Judged> {
     if left_out(&[&["xrdp", "openssl"]]) {
         return None;
     }
-    xrdp_as(&XrdpSetup { tls_versions: "TLSv1", certificate: signed_rsa(), old_openssl: true, ..Xrdp::setup() })
+    xrdp_as(&XrdpSetup {
+        tls_versions: "TLSv1",
+        certificate: signed_rsa(),
+        old_openssl: true,
+        ..Xrdp::setup()
+    })
 }
 
 pub(super) fn short_key() -> Option<Judged> {
@@ -172,9 +180,14 @@ pub(super) fn cuts_at_the_request() -> Option<Judged> {
 }
 
 /// Agrees on TLS, reads the ClientHello and does this.
-fn agree_on_tls_and(then: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> impl Fn(TcpStream) + Send + Sync {
+fn agree_on_tls_and(
+    then: impl Fn(&mut TcpStream) + Send + Sync + 'static,
+) -> impl Fn(TcpStream) + Send + Sync {
     move |mut stream| {
-        if is_asked(&mut stream) && stream.write_all(&connection_confirm(SSL)).is_ok() && is_asked(&mut stream) {
+        if is_asked(&mut stream)
+            && stream.write_all(&connection_confirm(SSL)).is_ok()
+            && is_asked(&mut stream)
+        {
             then(&mut stream);
         }
     }
@@ -226,7 +239,8 @@ fn nla(certificate: Certificate, answer: impl Fn() -> Vec<u8> + Send + Sync + 's
 
 /// A challenge of `fs01.corp.example`, whose clock is this far ahead.
 fn challenge(version: u8, ahead: i64) -> Vec<u8> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
     let filetime = EPOCH + now.saturating_add_signed(ahead) * 10_000_000;
     credssp::ts_request(version, &[credssp::nego_token(&credssp::ntlm_challenge(filetime))])
 }

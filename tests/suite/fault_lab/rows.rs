@@ -23,7 +23,12 @@ macro_rules! rows {
 }
 
 /// A fault that only a client's session shows.
-const fn watched_only(fault: &'static str, made_by: &'static str, expected: &'static str, scene: super::Scene) -> Row {
+const fn watched_only(
+    fault: &'static str,
+    made_by: &'static str,
+    expected: &'static str,
+    scene: super::Scene,
+) -> Row {
     Row::new(fault, made_by, Cell::of(expected, scene), NONE, NONE)
 }
 

@@ -271,7 +271,8 @@ pub(super) fn old_tls() -> Option<Judged> {
     if without_xrdp() {
         return None;
     }
-    let setup = XrdpSetup { tls_versions: "TLSv1", certificate: signed_rsa(), old_openssl: true, ..Xrdp::setup() };
+    let setup =
+        XrdpSetup { tls_versions: "TLSv1", certificate: signed_rsa(), old_openssl: true, ..Xrdp::setup() };
     let xrdp = Xrdp::start(&setup);
     Some(between(xrdp.address, &[], &["/sec:tls"]))
 }

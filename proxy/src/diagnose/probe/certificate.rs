@@ -56,7 +56,8 @@ fn by_servers_clock(facts: &Facts<'_>, certificate: &CertificateFacts<'_>) -> Op
 
 fn fault(facts: &Facts<'_>, confidence: Confidence, is: &str) -> Option<Conclusion> {
     let certificate = judged(facts)?;
-    let summary = format!("The server's certificate {is}: clients refuse it, or ask their user whether to go on.");
+    let summary =
+        format!("The server's certificate {is}: clients refuse it, or ask their user whether to go on.");
     let conclusion = Conclusion::new(confidence, Phase::Tls, summary);
     Some(conclusion.seen(0, format!("the certificate for {} {is}", certificate.subject())))
 }

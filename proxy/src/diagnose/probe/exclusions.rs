@@ -6,8 +6,8 @@ use super::super::findings::SLOW_RTT_US;
 use super::certificate::judged;
 use super::network::dead_addresses;
 use super::{
-    HelloAnswer, NegotiationAnswer, Probe, VerdictId, accepted_versions, answer_to, is_answered, is_connected,
-    is_current, selected, spoke_rdp,
+    HelloAnswer, NegotiationAnswer, Probe, VerdictId, accepted_versions, answer_to, is_answered,
+    is_connected, is_current, selected, spoke_rdp,
 };
 use crate::trace::UdpAnswer;
 use rdpscope_certs::inspect::Validity;
@@ -62,9 +62,7 @@ pub(in super::super) const EXCLUSIONS: &[Exclusion] = &[
     },
     // What fills more than a segment came through.
     Exclusion {
-        holds: |facts| {
-            on(facts, |probe| probe.path.as_ref().is_some_and(|path| is_answered(&path.large)))
-        },
+        holds: |facts| on(facts, |probe| probe.path.as_ref().is_some_and(|path| is_answered(&path.large))),
         causes: &[VerdictId::TlsStalled],
     },
     Exclusion {

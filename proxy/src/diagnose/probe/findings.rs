@@ -33,7 +33,8 @@ fn network(probe: &Probe, findings: &mut Findings) {
             findings.add("address-typed", Phase::Dns, text.to_owned());
         }
         if dns.addresses.len() > 1 {
-            let text = format!("{} has {} addresses: {}.", dns.name, dns.addresses.len(), list(&dns.addresses));
+            let text =
+                format!("{} has {} addresses: {}.", dns.name, dns.addresses.len(), list(&dns.addresses));
             findings.add("several-addresses", Phase::Dns, text);
         }
         for (address, name) in &dns.reverse {
@@ -118,7 +119,11 @@ fn tls(probe: &Probe, findings: &mut Findings) {
         findings.add("old-tls-version", Phase::Tls, text);
     }
     let suites = || tls.suites.values().flatten().map(ToString::to_string);
-    let is_weak = |name: &String| ["_RC4_", "3DES", "_DES_", "_NULL_", "_EXPORT_", "_anon_", "_MD5"].iter().any(|part| name.contains(part));
+    let is_weak = |name: &String| {
+        ["_RC4_", "3DES", "_DES_", "_NULL_", "_EXPORT_", "_anon_", "_MD5"]
+            .iter()
+            .any(|part| name.contains(part))
+    };
     let mut weak: Vec<String> = suites().filter(is_weak).collect();
     weak.sort();
     weak.dedup();
@@ -127,11 +132,16 @@ fn tls(probe: &Probe, findings: &mut Findings) {
         findings.add("weak-cipher-suites", Phase::Tls, text);
     }
     if let Some(bits) = tls.diffie_hellman_bits.filter(|bits| *bits < STRONG_PRIME_BITS) {
-        let text = format!("The prime of the server's Diffie-Hellman exchange has {bits} bits; clients refuse short ones.");
+        let text = format!(
+            "The prime of the server's Diffie-Hellman exchange has {bits} bits; clients refuse short ones."
+        );
         findings.add("weak-diffie-hellman", Phase::Tls, text);
     }
     let mut all = suites().peekable();
-    if all.peek().is_some() && !accepted.contains(&"TLS1.3") && all.all(|name| name.starts_with("TLS_RSA_WITH")) {
+    if all.peek().is_some()
+        && !accepted.contains(&"TLS1.3")
+        && all.all(|name| name.starts_with("TLS_RSA_WITH"))
+    {
         let text = "The server takes only suites without forward secrecy; hardened clients refuse them.";
         findings.add("static-rsa-key-exchange", Phase::Tls, text.to_owned());
     }
@@ -182,23 +192,31 @@ fn logon(facts: &Facts<'_>, probe: &Probe, findings: &mut Findings) {
     let Some(credssp) = &probe.credssp else { return };
     if let Some(skew) = super::logon::skew_seconds(facts) {
         let words = super::super::words::capital(&super::super::nla::skew_words(skew));
-        findings.add_unless_verdict(VerdictId::NlaClockSkew, Phase::Credssp, format!("{words}: too far apart for Kerberos."));
+        findings.add_unless_verdict(
+            VerdictId::NlaClockSkew,
+            Phase::Credssp,
+            format!("{words}: too far apart for Kerberos."),
+        );
     }
     let Some(challenge) = &credssp.challenge else { return };
-    if let (Some(itself), Some(typed)) = (computer_name(probe), typed_name(probe)) {
-        if !is_same_machine(itself, typed) && findings_need_name(probe) {
-            let text = format!(
-                "The machine that answered calls itself {itself}, not {typed}: an alias, a load balancer, or a stale DNS \
-                 entry."
-            );
-            findings.add("other-machine-answered", Phase::Credssp, text);
-        }
+    if let (Some(itself), Some(typed)) = (computer_name(probe), typed_name(probe))
+        && !is_same_machine(itself, typed)
+        && !is_certified_as_typed(probe)
+    {
+        let text = format!(
+            "The machine that answered calls itself {itself}, not {typed}: an alias, a load balancer, or a stale DNS \
+             entry."
+        );
+        findings.add("other-machine-answered", Phase::Credssp, text);
     }
     let domain = challenge.dns_domain.as_deref().or(challenge.netbios_domain.as_deref());
     let named: Vec<String> = [
         computer_name(probe).map(|name| format!("calls itself {name}")),
         domain.filter(|domain| !domain.is_empty()).map(|domain| format!("belongs to {domain}")),
-        challenge.version.as_ref().map(|version| format!("runs Windows {}.{}.{}", version.major, version.minor, version.build)),
+        challenge
+            .version
+            .as_ref()
+            .map(|version| format!("runs Windows {}.{}.{}", version.major, version.minor, version.build)),
     ]
     .into_iter()
     .flatten()
@@ -208,9 +226,9 @@ fn logon(facts: &Facts<'_>, probe: &Probe, findings: &mut Findings) {
     }
 }
 
-/// Where the certificate is for the name that was typed, the machine's own is a detail.
-fn findings_need_name(probe: &Probe) -> bool {
-    probe.certificate.as_ref().is_none_or(|certificate| !certificate.name_matches)
+/// Whether the certificate is for the name that was typed: then the machine's own is a detail.
+fn is_certified_as_typed(probe: &Probe) -> bool {
+    probe.certificate.as_ref().is_some_and(|certificate| certificate.name_matches)
 }
 
 fn udp(probe: &Probe, findings: &mut Findings) {
@@ -232,7 +250,8 @@ fn udp(probe: &Probe, findings: &mut Findings) {
     } else if answers.iter().all(|answer| matches!(answer, UdpAnswer::Unreachable)) {
         let text = format!("Nothing listens on UDP {}: sessions run over TCP alone.", udp.address);
         findings.add("udp-off", Phase::Udp, text);
-    } else if answers.iter().all(|answer| matches!(answer, UdpAnswer::Silent { .. } | UdpAnswer::Unreachable)) {
+    } else if answers.iter().all(|answer| matches!(answer, UdpAnswer::Silent { .. } | UdpAnswer::Unreachable))
+    {
         let text = format!(
             "UDP to {} is not answered, blocked or not offered: sessions run over TCP alone.",
             udp.address
@@ -243,12 +262,20 @@ fn udp(probe: &Probe, findings: &mut Findings) {
 
 fn steadiness(probe: &Probe, findings: &mut Findings) {
     for flaky in &probe.flaky {
-        let answers: Vec<String> =
-            flaky.answers.iter().map(|(answer, count)| format!("{answer} ({count} of {})", flaky.answers.values().sum::<u32>())).collect();
-        let text = format!("The answer to one and the same question changes: {}: {}.", flaky.check, list(&answers));
+        let answers: Vec<String> = flaky
+            .answers
+            .iter()
+            .map(|(answer, count)| format!("{answer} ({count} of {})", flaky.answers.values().sum::<u32>()))
+            .collect();
+        let text =
+            format!("The answer to one and the same question changes: {}: {}.", flaky.check, list(&answers));
         findings.add("flaky", Phase::Closed, text);
     }
     for left_out in &probe.left_out {
-        findings.add("not-checked", Phase::Closed, format!("Not checked: {}, because {}.", left_out.check, left_out.reason));
+        findings.add(
+            "not-checked",
+            Phase::Closed,
+            format!("Not checked: {}, because {}.", left_out.check, left_out.reason),
+        );
     }
 }

@@ -85,7 +85,9 @@ fn ntlm_refused(facts: &Facts<'_>) -> Option<Conclusion> {
          the place of its name, cannot log on."
     );
     let conclusion = Conclusion::new(Confidence::Likely, Phase::Credssp, summary);
-    Some(conclusion.seen(0, format!("in the place of a challenge the server sends the status {status:#010x}")))
+    Some(
+        conclusion.seen(0, format!("in the place of a challenge the server sends the status {status:#010x}")),
+    )
 }
 
 fn broke_off(facts: &Facts<'_>) -> Option<Conclusion> {

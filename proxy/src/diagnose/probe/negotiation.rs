@@ -2,8 +2,8 @@
 
 use super::super::words::list;
 use super::{
-    Conclusion, Facts, NegotiationAnswer, NegotiationCheck, Phase, Probe, Rule, VerdictId, is_connected, rule,
-    times, widest,
+    Conclusion, Facts, NegotiationAnswer, NegotiationCheck, Phase, Probe, Rule, VerdictId, is_connected,
+    rule, times, widest,
 };
 use crate::trace::{Confidence, How};
 
@@ -14,7 +14,11 @@ macro_rules! failure_rule {
     ($id:ident, $code:literal, $summary:literal) => {
         rule(
             VerdictId::$id,
-            concat!("the X.224 negotiation failure ", stringify!($code), " for a request with every protocol"),
+            concat!(
+                "the X.224 negotiation failure ",
+                stringify!($code),
+                " for a request with every protocol"
+            ),
             |facts| failure(facts, |code| code == $code, $summary),
             AGAIN,
         )
@@ -157,8 +161,9 @@ fn closed(facts: &Facts<'_>) -> Option<Conclusion> {
     let are_resets = ends.iter().all(|how| *how == How::Reset);
     let (confidence, cut) =
         if are_resets { (Confidence::Confirmed, "resets") } else { (Confidence::Likely, "closes") };
-    let summary =
-        format!("The server accepts the TCP connection and {cut} it without a byte of RDP, whatever it is asked for.");
+    let summary = format!(
+        "The server accepts the TCP connection and {cut} it without a byte of RDP, whatever it is asked for."
+    );
     let conclusion = Conclusion::new(confidence, Phase::X224, summary);
     let conclusion = conclusion.or_possibly(&[VerdictId::RdpSilent, VerdictId::NotRdp]);
     Some(conclusion.seen(0, format!("asked {}, cut each time", times(asked.len()))))

@@ -104,8 +104,9 @@ fn refused(facts: &Facts<'_>) -> Option<Conclusion> {
     let is_unanimous = !has(probe, ConnectError::TimedOut);
     let confidence = if is_unanimous { Confidence::Confirmed } else { Confidence::Likely };
     let names = all_addresses(probe);
-    let summary =
-        format!("{names} refused the TCP connection: nothing listens on that port, or a firewall rejects it.");
+    let summary = format!(
+        "{names} refused the TCP connection: nothing listens on that port, or a firewall rejects it."
+    );
     Some(with_attempts(Conclusion::new(confidence, Phase::Tcp, summary), probe))
 }
 

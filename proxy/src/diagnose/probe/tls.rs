@@ -111,7 +111,8 @@ fn version_mismatch(facts: &Facts<'_>) -> Option<Conclusion> {
         let are_versions = refused.iter().all(|(_, answer)| refuses_version(answer));
         return are_versions.then(|| with_versions(conclusion, probe));
     }
-    let current: Vec<_> = probe.tls.iter().flat_map(|tls| &tls.versions).filter(|(it, _)| is_current(it)).collect();
+    let current: Vec<_> =
+        probe.tls.iter().flat_map(|tls| &tls.versions).filter(|(it, _)| is_current(it)).collect();
     let were_refused = |(_, answer): &(_, &HelloAnswer)| is_answered(answer);
     if current.is_empty() || !current.iter().all(were_refused) || accepted.iter().any(|it| is_current(it)) {
         return None;
@@ -136,8 +137,7 @@ fn cipher_mismatch(facts: &Facts<'_>) -> Option<Conclusion> {
             && current.iter().all(|it| is_about_suites(it) || refuses_version(it.1));
         let summary = "The server accepts none of the cipher suites, groups and signatures that there are in its TLS \
                        versions: its policy leaves none, or none fits its certificate.";
-        let conclusion =
-            Conclusion::likely(Phase::Tls, summary).or_possibly(&[VerdictId::ServerKeyUnusable]);
+        let conclusion = Conclusion::likely(Phase::Tls, summary).or_possibly(&[VerdictId::ServerKeyUnusable]);
         return holds.then(|| with_versions(conclusion, probe));
     }
     let tls = probe.tls.as_ref()?;
@@ -148,8 +148,10 @@ fn cipher_mismatch(facts: &Facts<'_>) -> Option<Conclusion> {
     if has_13 || !names.iter().all(|name| is_dead(name)) {
         return None;
     }
-    let summary =
-        format!("The server takes only cipher suites that current clients have switched off: {}.", list(&names));
+    let summary = format!(
+        "The server takes only cipher suites that current clients have switched off: {}.",
+        list(&names)
+    );
     Some(with_versions(Conclusion::likely(Phase::Tls, summary), probe))
 }
 

@@ -50,7 +50,11 @@ fn a_slow_session_that_works_is_healthy() {
 fn segments_sent_again_explain_a_client_that_gives_up() {
     let flight = |link| {
         let script = server_flight_12(Script::negotiated(SSL, SSL), "srv10", &Made::default().der());
-        script.client(&super::script::finished()).wait(9 * SECOND).server_leg(link).end(Side::Client, How::Fin)
+        script
+            .client(&super::script::finished())
+            .wait(9 * SECOND)
+            .server_leg(link)
+            .end(Side::Client, How::Fin)
     };
     let diagnosis = flight(link(40_000, 6, 20)).diagnose();
     assert_verdict(&diagnosis, VerdictId::LinkLossy, Confidence::Likely);

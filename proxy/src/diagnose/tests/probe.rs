@@ -6,7 +6,8 @@ use super::{assert_verdict, has_finding, may_also_be};
 use crate::diagnose::Diagnosis;
 use crate::trace::VerdictId::*;
 use crate::trace::{
-    Confidence, ConnectError, FlakyCheck, HelloAnswer, How, NegotiationAnswer, Phase, TcpFailure, UdpAnswer, VerdictId,
+    Confidence, ConnectError, FlakyCheck, HelloAnswer, How, NegotiationAnswer, Phase, TcpFailure, UdpAnswer,
+    VerdictId,
 };
 use target::{Target, accepted, alert, negotiated, path, suite, tcp};
 
@@ -43,7 +44,8 @@ fn a_healthy_windows_server_is_healthy_and_what_is_normal_there_a_finding() {
     for id in [NlaRequired, NlaLogonFailed, SessionLimit, CertificateUntrusted, LicensingFailed] {
         assert!(!diagnosis.verdict.ruled_out.contains(&id), "{id} depends on the client or comes later");
     }
-    let twice: std::collections::HashSet<_> = diagnosis.findings.iter().map(|finding| &finding.text).collect();
+    let twice: std::collections::HashSet<_> =
+        diagnosis.findings.iter().map(|finding| &finding.text).collect();
     assert_eq!(twice.len(), diagnosis.findings.len(), "each thing once: {:#?}", diagnosis.findings);
 }
 
@@ -278,7 +280,13 @@ fn every_client_hello_is_dropped() {
     let diagnosis = hellos([closed(), closed(), closed()]);
     assert_verdict(&diagnosis, ServerKeyUnusable, Likely);
     assert_next(&diagnosis, "rdpscope probe 127.0.0.1:3389");
-    assert!(diagnosis.verdict.fix.iter().any(|fix| fix.command.as_deref().is_some_and(|it| it.contains("MachineKeys"))));
+    assert!(
+        diagnosis
+            .verdict
+            .fix
+            .iter()
+            .any(|fix| fix.command.as_deref().is_some_and(|it| it.contains("MachineKeys")))
+    );
     assert_verdict(&hellos([alert(70), alert(80), alert(80)]), ServerKeyUnusable, Likely);
 }
 
@@ -340,9 +348,21 @@ fn assert_certificate(target: Target, id: VerdictId, confidence: Confidence) {
 
 #[test]
 fn a_certificate_with_a_fault_is_likely_the_cause() {
-    assert_certificate(Target::windows().with_certificate(|made| made.days = (-200, -12)), CertificateExpired, Likely);
-    assert_certificate(Target::windows().with_certificate(|made| made.days = (10, 200)), CertificateNotYetValid, Likely);
-    assert_certificate(Target::windows().with_certificate(|made| made.client_only = true), CertificateWrongUsage, Likely);
+    assert_certificate(
+        Target::windows().with_certificate(|made| made.days = (-200, -12)),
+        CertificateExpired,
+        Likely,
+    );
+    assert_certificate(
+        Target::windows().with_certificate(|made| made.days = (10, 200)),
+        CertificateNotYetValid,
+        Likely,
+    );
+    assert_certificate(
+        Target::windows().with_certificate(|made| made.client_only = true),
+        CertificateWrongUsage,
+        Likely,
+    );
 }
 
 #[test]

@@ -12,7 +12,8 @@ use std::sync::Arc;
 const HEADERS: usize = 5 + 4;
 pub(super) const EXPIRED: Made =
     Made { days: (-400, -12), name: "srv10", self_signed: false, client_only: false, ..Made::GOOD };
-const GOOD: Made = Made { days: (-10, 300), name: "srv10", self_signed: false, client_only: false, ..Made::GOOD };
+const GOOD: Made =
+    Made { days: (-10, 300), name: "srv10", self_signed: false, client_only: false, ..Made::GOOD };
 
 /// One session with TLS on both legs.
 pub(super) struct Terminated {

@@ -4,7 +4,8 @@ use super::super::script::{Made, STARTED};
 use crate::diagnose::{Context, Diagnosis, diagnose};
 use crate::trace::{
     CertificateCheck, ConnectError, CredsspCheck, DnsCheck, Header, HelloAnswer, Micros, NegotiationAnswer,
-    NegotiationCheck, PathCheck, Probe, Record, SCHEMA_VERSION, TcpCheck, TcpFailure, TlsCheck, UdpAnswer, UdpCheck,
+    NegotiationCheck, PathCheck, Probe, Record, SCHEMA_VERSION, TcpCheck, TcpFailure, TlsCheck, UdpAnswer,
+    UdpCheck,
 };
 use crate::wire::credssp::ntlm::NtlmChallenge;
 use crate::wire::tls::{CodePoint, ServerHello};
@@ -21,7 +22,8 @@ impl Target {
     pub(super) fn windows() -> Target {
         let mut target = Target::nothing();
         let probe = &mut target.probe;
-        let versions = [("TLS1.0", alert(70)), ("TLS1.2", accepted("TLS1.2")), ("TLS1.3", accepted("TLS1.3"))];
+        let versions =
+            [("TLS1.0", alert(70)), ("TLS1.2", accepted("TLS1.2")), ("TLS1.3", accepted("TLS1.3"))];
         let suites = [("TLS1.2", vec![suite(0xc030), suite(0xc02f)]), ("TLS1.3", vec![suite(0x1302)])];
         probe.tls = Some(TlsCheck {
             versions: versions.map(|(version, answer)| (version.to_owned(), answer)).into(),
@@ -45,8 +47,13 @@ impl Target {
             clock_skew_us: Some(120_000),
             ..CredsspCheck::default()
         });
-        let syn_ack =
-            UdpAnswer::SynAck { version: 2, up_stream_mtu: 1232, down_stream_mtu: 1232, took_us: 900, lost: 0 };
+        let syn_ack = UdpAnswer::SynAck {
+            version: 2,
+            up_stream_mtu: 1232,
+            down_stream_mtu: 1232,
+            took_us: 900,
+            lost: 0,
+        };
         probe.udp = Some(UdpCheck {
             address: "10.0.0.5:3389".to_owned(),
             versions: [(2, syn_ack)].into(),
@@ -72,7 +79,10 @@ impl Target {
             negotiation: vec![
                 NegotiationCheck {
                     requested_protocols: vec!["SSL".to_owned()],
-                    answer: NegotiationAnswer::Refused { code: 5, name: "HYBRID_REQUIRED_BY_SERVER".to_owned() },
+                    answer: NegotiationAnswer::Refused {
+                        code: 5,
+                        name: "HYBRID_REQUIRED_BY_SERVER".to_owned(),
+                    },
                     took_us: 900,
                 },
                 negotiated(&["SSL", "HYBRID", "HYBRID_EX"], "HYBRID_EX"),
