@@ -129,7 +129,10 @@ pub(super) fn asks_and_comes_back() -> Option<Judged> {
     let rdpscope = Rdpscope::start(listener.local_addr().expect("an address"), 2, &[]);
     agreed_on_tls().finish(Client).play(Ends::connect(rdpscope.address, &listener));
     let flights = Handshake::new(&TLS12, &certificates().signed, Trust::Authority).flights();
-    agreed_on_tls().send_all(flights).finish(Client).play(Ends::connect(rdpscope.address, &listener));
+    // Nobody answers a question at once.
+    let answered = Conversation::new().silence(Duration::from_secs(1));
+    let again = answered.client(connection_request("alice", SSL)).server(connection_confirm(SSL));
+    again.send_all(flights).finish(Client).play(Ends::connect(rdpscope.address, &listener));
     let finished = rdpscope.finish();
     let [first, _] = &finished.sessions[..] else { panic!("two sessions: {}", finished.stderr) };
     Some(Judged::of_line(first.verdict()))
