@@ -12,6 +12,8 @@ mod captures;
 mod cert;
 #[cfg(test)]
 mod cli;
+#[cfg(all(test, target_os = "linux"))]
+mod fault_lab;
 #[cfg(test)]
 mod fuzz_regression;
 #[cfg(test)]

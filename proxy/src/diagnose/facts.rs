@@ -5,7 +5,7 @@ mod ending;
 mod gather;
 mod logon;
 
-pub(super) use certificate::{CertificateFacts, Dialled, NameCheck};
+pub(super) use certificate::{CertificateFacts, Dialled, NameCheck, is_loopback_name};
 pub(super) use ending::{AUTOMATIC_US, Ending, Refusal};
 pub(super) use logon::{Logon, Status};
 
@@ -55,6 +55,10 @@ pub struct Facts<'a> {
     pub(super) not_altered: Vec<Seen<(&'a str, &'a str)>>,
     /// What the system knows of the connection to either side, by [`Side::index`].
     pub(super) links: [Option<TcpInfo>; 2],
+    /// Who spoke last on the main connection.
+    pub(super) speaker: Option<Side>,
+    /// How often one side spoke after the other had.
+    pub(super) turns: u32,
     /// The last message of either side, by [`Side::index`].
     pub(super) last: [Option<Micros>; 2],
     /// The first bytes that break a format.
@@ -266,6 +270,8 @@ impl<'a> Facts<'a> {
             impaired: Impaired::default(),
             not_altered: Vec::new(),
             links: [None; 2],
+            speaker: None,
+            turns: 0,
             last: [None; 2],
             malformed: None,
             ending: Ending::default(),

@@ -77,7 +77,7 @@ pub(super) const RULES: &[Rule] = &[
         depends_on: &[],
         is_last_resort: false,
         judge: cipher_mismatch,
-        next: &["rdpscope probe {target}"],
+        next: &["rdpscope probe {target}", "rdpscope ab {target} --vary tls"],
         fix: &[
             Remedy::command(
                 Where::Server,
@@ -94,7 +94,7 @@ pub(super) const RULES: &[Rule] = &[
         depends_on: &[],
         is_last_resort: false,
         judge: server_key_unusable,
-        next: &["rdpscope probe {target}"],
+        next: &["rdpscope probe {target}", "rdpscope ab {target} --vary tls"],
         fix: &[SCHANNEL_EVENTS, KEY_EVENTS, SAVE_KEY_RIGHTS, KEY_RIGHTS, RENEW],
     },
     Rule {
@@ -185,6 +185,17 @@ fn version_mismatch(facts: &Facts<'_>) -> Option<Conclusion> {
             let summary =
                 format!("The server chose {}, and the client refuses that TLS version.", hello.what.version);
             Conclusion::confirmed(Phase::Tls, summary)
+        }
+        // OpenSSL 3 takes TLS 1.0 and then none of the signatures that it has.
+        (description::INTERNAL_ERROR | description::HANDSHAKE_FAILURE, Side::Client, Some(hello))
+            if matches!(hello.what.version.as_str(), "SSL3.0" | "TLS1.0" | "TLS1.1") =>
+        {
+            let summary = format!(
+                "The server chose {}, and the client broke off: what is signed in that version current clients do not \
+                 take any more.",
+                hello.what.version
+            );
+            Conclusion::likely(Phase::Tls, summary)
         }
         (description::PROTOCOL_VERSION, ..) => {
             let summary = format!("Client and server share no TLS version: the client offers {offers}.");

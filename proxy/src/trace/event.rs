@@ -284,6 +284,11 @@ pub enum Detail {
     SessionTraffic,
 
     // any phase
+    /// A side ends its direction after a minute or more in which neither had sent anything.
+    Quiet {
+        /// How long.
+        for_us: Micros,
+    },
     /// A side ended its direction.
     StreamEnded {
         /// In which way.

@@ -1,6 +1,6 @@
 //! Who ended the session, how, and whether it looks as if the client refused the certificate.
 
-use super::Facts;
+use super::{Facts, Seen};
 use crate::trace::{ClosedBy, How, Micros, Phase, Record, Side};
 
 /// A program that refuses a certificate by itself does so within milliseconds; nobody reads a question and answers
@@ -17,6 +17,8 @@ pub(crate) struct Ending<'a> {
     pub(crate) t_us: Micros,
     /// The first side that ended its direction.
     pub(crate) first: Option<(Side, How, Micros)>,
+    /// For how long neither side had sent anything before.
+    pub(crate) quiet: Option<Seen<Micros>>,
     /// Why rdpscope ended it.
     pub(crate) stopped: Option<&'a str>,
 }

@@ -25,6 +25,7 @@ impl<'a> Facts<'a> {
                 let end = event.from.map(|side| (side, *how, event.t_us));
                 self.ending.first = self.ending.first.or(end);
             }
+            Detail::Quiet { for_us } => self.ending.quiet = Some(Seen { t_us: event.t_us, what: *for_us }),
             Detail::ProxyClosed { reason } => self.ending.stopped = Some(reason),
             Detail::Rdp(message) => self.note_message(event, message),
             Detail::Udp(message) => self.note_udp(event.t_us, message),
@@ -50,10 +51,13 @@ impl<'a> Facts<'a> {
         self.ending.first.is_some_and(|(side, ..)| event.from.is_some_and(|from| from != side))
     }
 
-    /// When a side spoke last. Ends and side channels are no speech.
+    /// When a side spoke last, and how often the other had its turn. Ends and side channels are no speech.
     fn note_side(&mut self, event: &Event) {
-        let is_speech = event.phase != Phase::Udp && !matches!(event.detail, Detail::StreamEnded { .. });
+        let is_end = matches!(event.detail, Detail::StreamEnded { .. } | Detail::Quiet { .. });
+        let is_speech = event.phase != Phase::Udp && !is_end;
         if let Some(side) = event.from.filter(|_| is_speech) {
+            self.turns += u32::from(self.speaker != Some(side));
+            self.speaker = Some(side);
             self.last[side.index()] = Some(event.t_us);
         }
     }

@@ -11,8 +11,9 @@ use std::sync::Arc;
 /// What goes before a TLS message: record and handshake header.
 const HEADERS: usize = 5 + 4;
 pub(super) const EXPIRED: Made =
-    Made { days: (-400, -12), name: "srv10", self_signed: false, client_only: false };
-const GOOD: Made = Made { days: (-10, 300), name: "srv10", self_signed: false, client_only: false };
+    Made { days: (-400, -12), name: "srv10", self_signed: false, client_only: false, ..Made::GOOD };
+const GOOD: Made =
+    Made { days: (-10, 300), name: "srv10", self_signed: false, client_only: false, ..Made::GOOD };
 
 /// One session with TLS on both legs.
 pub(super) struct Terminated {
