@@ -16,6 +16,7 @@ mod logon_status;
 mod negotiation;
 mod network;
 mod nla;
+mod proven;
 mod rule;
 mod session;
 #[cfg(test)]
@@ -28,6 +29,7 @@ mod words;
 pub use catalogue::rules;
 pub use confounders::Confounder;
 pub use facts::Facts;
+pub use proven::{Proof, proven};
 pub use rule::{Conclusion, Remedy, Rule};
 
 use crate::trace::{Alternative, Confidence, Finding, Record, Summary, Verdict, VerdictId};

@@ -1,6 +1,8 @@
 //! The lines of `trace.jsonl`.
 
-use super::{ClosedBy, Event, Finding, How, Leg, Micros, Phase, PhaseRecord, Probe, Summary, Verdict};
+use super::{
+    ClosedBy, Event, Experiment, Finding, How, Leg, Micros, Phase, PhaseRecord, Probe, Summary, Verdict,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +34,8 @@ pub enum Line {
     Summary(Box<Summary>),
     /// Why the session ended.
     Verdict(Box<Verdict>),
+    /// What several sessions came to that differ in one thing.
+    Experiment(Box<Experiment>),
     /// The last line.
     End(End),
 }

@@ -4,6 +4,7 @@
 //! conclusion is drawn from. Times are microseconds since the session began (`t_us`).
 
 mod event;
+mod experiment;
 mod line;
 mod phase;
 mod probe;
@@ -14,6 +15,9 @@ mod verdict;
 
 pub use crate::wire::rdp::RdpMessage;
 pub use event::{ConnectError, Detail, Event, TcpInfo};
+pub use experiment::{
+    Effect, Experiment, ExperimentArm, ExperimentConclusion, ExperimentConfounder, ExperimentRun,
+};
 pub use line::{Altered, End, Header, Line, NLA_STRIP, SCHEMA_VERSION, UDP_OFF};
 pub use phase::{Outcome, Phase, PhaseRecord};
 pub use probe::{
