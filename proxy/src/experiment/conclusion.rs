@@ -7,7 +7,7 @@ use super::progress::Depth;
 use super::schedule::{ArmState, Experiment, letter};
 use super::statistics::{Tally, fisher_exact};
 use crate::diagnose::Confounder;
-use crate::trace::Effect;
+use crate::trace::ExperimentEffect;
 use rdpscope_certs::mode::Repair;
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ const SIGNIFICANT: f64 = 0.01;
 /// What follows.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Conclusion {
-    pub(super) effect: Effect,
+    pub(super) effect: ExperimentEffect,
     /// Properties of the certificate that are at fault.
     pub(super) repairs: BTreeSet<Repair>,
     pub(super) guilty: Option<String>,
@@ -36,7 +36,7 @@ pub(super) struct Conclusion {
 }
 
 impl Conclusion {
-    fn new(effect: Effect, because: String) -> Conclusion {
+    fn new(effect: ExperimentEffect, because: String) -> Conclusion {
         Conclusion {
             effect,
             repairs: BTreeSet::new(),
@@ -49,7 +49,7 @@ impl Conclusion {
     }
 
     fn inconclusive(because: String) -> Conclusion {
-        Conclusion::new(Effect::Inconclusive, because)
+        Conclusion::new(ExperimentEffect::Inconclusive, because)
     }
 
     fn with_p(mut self, p_value: f64) -> Conclusion {
@@ -64,7 +64,7 @@ impl Conclusion {
 
     /// The same attempts, of which nothing may be concluded.
     fn refused(self, confounder: &Confounder) -> Conclusion {
-        let mut refused = Conclusion { effect: Effect::Inconclusive, guilty: None, ..self };
+        let mut refused = Conclusion { effect: ExperimentEffect::Inconclusive, guilty: None, ..self };
         refused.repairs = BTreeSet::new();
         refused.decided_by = Some(confounder.id);
         refused.and(format!("But this is not conclusive: {}", confounder.text))
@@ -100,7 +100,7 @@ fn healthy(experiment: &Experiment, compared: &[ArmState]) -> Conclusion {
         ),
     };
     let sums = compared.iter().enumerate().map(|(place, state)| worked(place, state)).collect::<Vec<_>>();
-    Conclusion::new(Effect::NotCause, because).and(format!("{}.", sums.join("; ")))
+    Conclusion::new(ExperimentEffect::NotCause, because).and(format!("{}.", sums.join("; ")))
 }
 
 /// The session fails as it is; an arm may take away what it fails of.
@@ -138,7 +138,7 @@ fn failing(
         || p_value <= SIGNIFICANT && tally.passed * baseline.total() > baseline.passed * tally.total()
     {
         let found =
-            Conclusion { guilty: guilty(experiment, &changed), ..Conclusion::new(Effect::Cause, seen) };
+            Conclusion { guilty: guilty(experiment, &changed), ..Conclusion::new(ExperimentEffect::Cause, seen) };
         let found = Conclusion { telling: Some(best.arm.name.clone()), ..found };
         return caused(
             experiment,
@@ -152,7 +152,7 @@ fn failing(
         && enough
     {
         let instead = shows_instead(&compared[0]);
-        let found = Conclusion::new(Effect::NotCause, seen).with_p(p_value).and(instead);
+        let found = Conclusion::new(ExperimentEffect::NotCause, seen).with_p(p_value).and(instead);
         return match confounders.against_acquittal() {
             Some(confounder) => found.refused(confounder),
             None => found,
@@ -173,7 +173,7 @@ fn caused(experiment: &Experiment, found: Conclusion, bar: Depth, confounders: &
     }
     match experiment.factor {
         // Without NLA the client is shown another certificate as well, and may have refused only that.
-        Factor::Nla if bar <= Depth::Tls => Conclusion { effect: Effect::Inconclusive, guilty: None, ..found }
+        Factor::Nla if bar <= Depth::Tls => Conclusion { effect: ExperimentEffect::Inconclusive, guilty: None, ..found }
             .and("But the session fails before NLA, and without NLA the client is shown another certificate: run --vary cert."),
         Factor::Cert => certificate(experiment, found, confounders),
         _ => found,
@@ -206,7 +206,7 @@ fn certificate(experiment: &Experiment, found: Conclusion, confounders: &Confoun
                 }
             }
         }
-        (Some(Answer::NotTheCertificate), _) => Conclusion { effect: Effect::Inconclusive, guilty: None, ..found }
+        (Some(Answer::NotTheCertificate), _) => Conclusion { effect: ExperimentEffect::Inconclusive, guilty: None, ..found }
             .and(
                 "But a certificate that nobody has signed passes as well: it is not the certificate that helps, but \
                  that TLS ends in rdpscope. Run --vary tls.",
@@ -233,7 +233,7 @@ fn provoked(experiment: &Experiment, compared: &[ArmState]) -> Conclusion {
         ));
     }
     let Some(first) = compared.iter().position(|state| works(state).failed > 0) else {
-        return Conclusion::new(Effect::NotCause, sums).and(format!(
+        return Conclusion::new(ExperimentEffect::NotCause, sums).and(format!(
             "The session works in every arm: {} does not break it.",
             experiment.factor.subject()
         ));
@@ -244,7 +244,7 @@ fn provoked(experiment: &Experiment, compared: &[ArmState]) -> Conclusion {
     let enough = baseline.total() >= MINIMUM_RUNS && broken.total() >= MINIMUM_RUNS;
     let name = compared[first].arm.name.clone();
     if in_order && enough {
-        let mut found = Conclusion::new(Effect::Cause, sums).with_p(p_value);
+        let mut found = Conclusion::new(ExperimentEffect::Cause, sums).with_p(p_value);
         found.guilty = Some(name.clone());
         found.telling = Some(name);
         return found.and(format!("It starts to break with {}.", compared[first].arm.description));

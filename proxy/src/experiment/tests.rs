@@ -1,6 +1,6 @@
 use super::*;
 use crate::trace::{
-    ClosedBy, Confidence, Detail, Effect, Event, Header, Leg, Outcome, Phase, PhaseRecord, Record, Side,
+    ClosedBy, Confidence, Detail, ExperimentEffect, Event, Header, Leg, Outcome, Phase, PhaseRecord, Record, Side,
     Summary,
 };
 use crate::wire::tls::{ClientHello, ServerHello};
@@ -105,7 +105,7 @@ fn strict(arm: &Arm, faults: &[Repair], signs_itself: bool, otherwise: Outcomes)
     if is_refused { REFUSED } else { otherwise }
 }
 
-fn conclusion(finished: &Finished) -> (Effect, Option<&str>) {
+fn conclusion(finished: &Finished) -> (ExperimentEffect, Option<&str>) {
     (finished.line.conclusion.effect, finished.line.conclusion.guilty.as_deref())
 }
 
@@ -130,7 +130,7 @@ fn each_property_is_found_guilty_by_itself() {
         (Repair::Strength, VerdictId::CertificateWeak),
     ] {
         let (finished, order) = run(Factor::Cert, 3, |arm, _| strict(arm, &[fault], false, WORKS));
-        assert_eq!(conclusion(&finished), (Effect::Cause, Some(fault.word())), "{}", because(&finished));
+        assert_eq!(conclusion(&finished), (ExperimentEffect::Cause, Some(fault.word())), "{}", because(&finished));
         assert_eq!(proven_id(&finished), Some(verdict));
         let p = finished.line.conclusion.p_value.unwrap();
         assert!((p - 0.1).abs() < 1e-9, "{p}");
@@ -146,7 +146,7 @@ fn an_unknown_issuer_is_guilty_whether_the_certificate_signs_itself_or_not() {
     for signs_itself in [true, false] {
         let (finished, order) =
             run(Factor::Cert, 3, |arm, _| strict(arm, &[Repair::Issuer], signs_itself, WORKS));
-        assert_eq!(conclusion(&finished), (Effect::Cause, Some("issuer")), "{}", because(&finished));
+        assert_eq!(conclusion(&finished), (ExperimentEffect::Cause, Some("issuer")), "{}", because(&finished));
         assert_eq!(proven_id(&finished), Some(VerdictId::CertificateUntrusted));
         assert_eq!(order.contains(&"self-signed".to_owned()), !signs_itself, "{order:?}");
     }
@@ -156,7 +156,7 @@ fn an_unknown_issuer_is_guilty_whether_the_certificate_signs_itself_or_not() {
 fn two_faults_at_once_are_both_named() {
     let faults = [Repair::Dates, Repair::Issuer];
     let (finished, order) = run(Factor::Cert, 3, |arm, _| strict(arm, &faults, true, WORKS));
-    assert_eq!(conclusion(&finished), (Effect::Cause, Some("dates+issuer")), "{}", because(&finished));
+    assert_eq!(conclusion(&finished), (ExperimentEffect::Cause, Some("dates+issuer")), "{}", because(&finished));
     let verdict = finished.proven.as_ref().unwrap();
     assert_eq!(verdict.id, VerdictId::CertificateExpired);
     assert_eq!(verdict.alternatives.first().map(|it| it.id), Some(VerdictId::CertificateUntrusted));
@@ -169,7 +169,7 @@ fn a_certificate_that_no_repair_makes_good_is_guilty_without_a_property() {
         Some(CertificateMode::Mint(Recipe::Fresh)) => WORKS,
         _ => REFUSED,
     });
-    assert_eq!(conclusion(&finished), (Effect::Cause, None), "{}", because(&finished));
+    assert_eq!(conclusion(&finished), (ExperimentEffect::Cause, None), "{}", because(&finished));
     assert_eq!(proven_id(&finished), Some(VerdictId::CertificateRejected));
     assert!(because(&finished).contains("not even a copy"), "{}", because(&finished));
 }
@@ -180,14 +180,14 @@ fn two_repairs_that_each_suffice_leave_the_property_open() {
         "fresh" | "mirror+dates" | "mirror+names" => WORKS,
         _ => REFUSED,
     });
-    assert_eq!(conclusion(&finished), (Effect::Cause, None));
+    assert_eq!(conclusion(&finished), (ExperimentEffect::Cause, None));
     assert!(because(&finished).contains("its dates and its names"), "{}", because(&finished));
 }
 
 #[test]
 fn where_any_certificate_helps_it_is_not_the_certificate() {
     let (finished, _) = run(Factor::Cert, 3, |arm, _| if arm.name == "server" { REFUSED } else { WORKS });
-    assert_eq!(conclusion(&finished), (Effect::Inconclusive, None), "{}", because(&finished));
+    assert_eq!(conclusion(&finished), (ExperimentEffect::Inconclusive, None), "{}", because(&finished));
     assert!(because(&finished).contains("--vary tls"), "{}", because(&finished));
     assert_eq!(finished.proven, None);
 }
@@ -203,7 +203,7 @@ fn with_nla_the_copies_need_not_reach_the_desktop() {
         }
         record
     });
-    assert_eq!(conclusion(&finished), (Effect::Cause, Some("dates")), "{}", because(&finished));
+    assert_eq!(conclusion(&finished), (ExperimentEffect::Cause, Some("dates")), "{}", because(&finished));
     assert!(because(&finished).contains("not counted against the server"), "{}", because(&finished));
     let noted = finished.line.confounders.iter().find(|it| it.id == "confounder-key-binding").unwrap();
     assert!(!noted.forbids);
@@ -222,17 +222,17 @@ fn a_fault_behind_nla_is_not_acquitted_by_an_arm_that_cannot_pass_nla() {
         })
     };
     let (guessed, _) = failing(Confidence::Possible);
-    assert_eq!(conclusion(&guessed), (Effect::Inconclusive, None), "{}", because(&guessed));
+    assert_eq!(conclusion(&guessed), (ExperimentEffect::Inconclusive, None), "{}", because(&guessed));
     assert!(guessed.line.confounders.iter().any(|it| it.forbids && it.id == "confounder-key-binding"));
     let (proved, _) = failing(Confidence::Confirmed);
-    assert_eq!(conclusion(&proved), (Effect::NotCause, None), "{}", because(&proved));
+    assert_eq!(conclusion(&proved), (ExperimentEffect::NotCause, None), "{}", because(&proved));
 }
 
 #[test]
 fn a_server_whose_fault_is_elsewhere_is_not_helped_by_a_certificate() {
     let nla_required = (Phase::X224, VerdictId::NlaRequired, Confidence::Confirmed);
     let (finished, order) = run(Factor::Cert, 3, |_, _| nla_required);
-    assert_eq!(conclusion(&finished), (Effect::NotCause, None));
+    assert_eq!(conclusion(&finished), (ExperimentEffect::NotCause, None));
     assert!(because(&finished).contains("nla-required (confirmed)"), "{}", because(&finished));
     assert_eq!(finished.proven, None);
     assert_eq!(finished.observed.map(|verdict| verdict.id), Some(VerdictId::NlaRequired));
@@ -246,13 +246,13 @@ fn a_fault_inside_rdp_is_not_helped_by_being_readable() {
         let began = if arm.name == "server" { Phase::Mcs } else { Phase::Licensing };
         (began, licence.0, licence.1)
     });
-    assert_eq!(conclusion(&finished), (Effect::NotCause, None), "{}", because(&finished));
+    assert_eq!(conclusion(&finished), (ExperimentEffect::NotCause, None), "{}", because(&finished));
 }
 
 #[test]
 fn a_healthy_session_has_no_fault_in_any_arm() {
     let (finished, _) = run(Factor::Cert, 3, |_, _| WORKS);
-    assert_eq!(conclusion(&finished), (Effect::NotCause, None));
+    assert_eq!(conclusion(&finished), (ExperimentEffect::NotCause, None));
     assert!(because(&finished).starts_with("The session works in every arm"), "{}", because(&finished));
     assert_eq!((finished.proven, finished.observed), (None, None));
 }
@@ -263,7 +263,7 @@ fn a_flaky_baseline_is_never_called_a_cause() {
         "server" if before != 1 => REFUSED,
         _ => WORKS,
     });
-    assert_eq!(conclusion(&finished), (Effect::Inconclusive, None), "{}", because(&finished));
+    assert_eq!(conclusion(&finished), (ExperimentEffect::Inconclusive, None), "{}", because(&finished));
     let p = finished.line.conclusion.p_value.unwrap();
     assert!((p - 0.4).abs() < 1e-9, "{p}");
     assert_eq!(order.len(), 6, "nothing is bisected: {order:?}");
@@ -276,7 +276,7 @@ fn many_attempts_speak_even_where_one_came_out_the_other_way() {
         "relay" if before != 1 => (Phase::Tls, VerdictId::UdpHalfOpen, Confidence::Likely),
         _ => WORKS,
     });
-    assert_eq!(conclusion(&finished), (Effect::Cause, Some("udp")), "{}", because(&finished));
+    assert_eq!(conclusion(&finished), (ExperimentEffect::Cause, Some("udp")), "{}", because(&finished));
     assert!(finished.line.conclusion.p_value.unwrap() < 0.001);
     assert_eq!(proven_id(&finished), Some(VerdictId::UdpHalfOpen));
 }
@@ -284,7 +284,7 @@ fn many_attempts_speak_even_where_one_came_out_the_other_way() {
 #[test]
 fn one_attempt_of_each_proves_nothing() {
     let (finished, order) = run(Factor::Udp, 1, |arm, _| if arm.name == "relay" { REFUSED } else { WORKS });
-    assert_eq!(conclusion(&finished), (Effect::Inconclusive, None), "{}", because(&finished));
+    assert_eq!(conclusion(&finished), (ExperimentEffect::Inconclusive, None), "{}", because(&finished));
     assert_eq!(finished.line.conclusion.p_value, Some(1.0));
     assert_eq!(order.len(), 2);
 }
@@ -294,10 +294,10 @@ fn a_clear_answer_ends_it_early() {
     for (world, effect) in [
         (
             (|arm: &Arm, _| if arm.name == "relay" { REFUSED } else { WORKS }) as fn(&Arm, usize) -> Outcomes,
-            Effect::Cause,
+            ExperimentEffect::Cause,
         ),
-        (|_, _| REFUSED, Effect::NotCause),
-        (|_, _| WORKS, Effect::NotCause),
+        (|_, _| REFUSED, ExperimentEffect::NotCause),
+        (|_, _| WORKS, ExperimentEffect::NotCause),
     ] {
         let (finished, order) = run(Factor::Udp, 50, world);
         assert_eq!(order.len(), 8, "{order:?}");
@@ -317,10 +317,10 @@ fn nla_is_a_cause_only_where_the_certificate_was_taken() {
         move |arm: &Arm, _| if arm.name == "relay" { (began, id, Confidence::Likely) } else { WORKS }
     };
     let (behind, _) = run(Factor::Nla, 3, world(Phase::Credssp, VerdictId::NlaEncryptionOracle));
-    assert_eq!(conclusion(&behind), (Effect::Cause, Some("nla")), "{}", because(&behind));
+    assert_eq!(conclusion(&behind), (ExperimentEffect::Cause, Some("nla")), "{}", because(&behind));
     assert_eq!(proven_id(&behind), Some(VerdictId::NlaEncryptionOracle));
     let (before, _) = run(Factor::Nla, 3, world(Phase::Tls, VerdictId::CertificateRejected));
-    assert_eq!(conclusion(&before), (Effect::Inconclusive, None), "{}", because(&before));
+    assert_eq!(conclusion(&before), (ExperimentEffect::Inconclusive, None), "{}", because(&before));
     assert!(because(&before).contains("--vary cert"));
 }
 
@@ -335,7 +335,7 @@ fn a_change_that_was_not_made_concludes_nothing() {
         }
         record
     });
-    assert_eq!(conclusion(&finished), (Effect::Inconclusive, None), "{}", because(&finished));
+    assert_eq!(conclusion(&finished), (ExperimentEffect::Inconclusive, None), "{}", because(&finished));
     assert!(because(&finished).contains("not conclusive"), "{}", because(&finished));
 }
 
@@ -363,13 +363,13 @@ fn a_name_that_only_rdpscope_has_is_no_fault_of_the_server() {
         }
     };
     let (names, _) = run_records(Factor::Cert, 3, world(&[Repair::Names]));
-    assert_eq!(conclusion(&names), (Effect::Inconclusive, None), "{}", because(&names));
+    assert_eq!(conclusion(&names), (ExperimentEffect::Inconclusive, None), "{}", because(&names));
     assert!(names.line.confounders.iter().any(|it| it.forbids && it.id == "confounder-dialled-name"));
     assert_eq!(names.proven, None);
     let (dates, _) = run_records(Factor::Cert, 3, world(&[Repair::Dates]));
-    assert_eq!(conclusion(&dates), (Effect::Cause, Some("dates")), "{}", because(&dates));
+    assert_eq!(conclusion(&dates), (ExperimentEffect::Cause, Some("dates")), "{}", because(&dates));
     let (both, _) = run_records(Factor::Cert, 3, world(&[Repair::Dates, Repair::Names]));
-    assert_eq!(conclusion(&both), (Effect::Cause, Some("dates")), "{}", because(&both));
+    assert_eq!(conclusion(&both), (ExperimentEffect::Cause, Some("dates")), "{}", because(&both));
     assert!(because(&both).contains("Its names are refused, too, but"), "{}", because(&both));
 }
 
@@ -377,9 +377,9 @@ fn a_name_that_only_rdpscope_has_is_no_fault_of_the_server() {
 fn a_tls_version_is_a_cause_unless_rdpscope_in_between_is_enough() {
     let fails = (Phase::Tls, VerdictId::TlsVersionMismatch, Confidence::Likely);
     let (finished, _) = run(Factor::Tls, 3, |arm, _| if arm.name == "tls1.2" { WORKS } else { fails });
-    assert_eq!(conclusion(&finished), (Effect::Cause, Some("tls1.2")), "{}", because(&finished));
+    assert_eq!(conclusion(&finished), (ExperimentEffect::Cause, Some("tls1.2")), "{}", because(&finished));
     let (finished, _) = run(Factor::Tls, 3, |arm, _| if arm.name == "as-is" { fails } else { WORKS });
-    assert_eq!(conclusion(&finished), (Effect::Inconclusive, None), "{}", because(&finished));
+    assert_eq!(conclusion(&finished), (ExperimentEffect::Inconclusive, None), "{}", because(&finished));
 }
 
 #[test]
@@ -387,7 +387,7 @@ fn an_address_that_works_where_the_name_does_not_names_itself() {
     let refused = (Phase::Tcp, VerdictId::TcpFiltered, Confidence::Likely);
     let (finished, _) =
         run(Factor::Address, 3, |arm, _| if arm.name == "10.0.0.6" { WORKS } else { refused });
-    assert_eq!(conclusion(&finished), (Effect::Cause, Some("10.0.0.6")), "{}", because(&finished));
+    assert_eq!(conclusion(&finished), (ExperimentEffect::Cause, Some("10.0.0.6")), "{}", because(&finished));
     assert_eq!(proven_id(&finished), Some(VerdictId::DnsMismatch));
     let p = finished.line.conclusion.p_value.unwrap();
     assert!((p - 0.2).abs() < 1e-9, "two comparisons: {p}");
@@ -400,27 +400,27 @@ fn the_delay_at_which_it_breaks_is_named() {
         move |arm: &Arm, _| if arm.name.len() >= first.len() && *arm.name >= *first { slow } else { WORKS }
     };
     let (finished, _) = run(Factor::Latency, 3, from("300ms"));
-    assert_eq!(conclusion(&finished), (Effect::Cause, Some("300ms")), "{}", because(&finished));
+    assert_eq!(conclusion(&finished), (ExperimentEffect::Cause, Some("300ms")), "{}", because(&finished));
     assert_eq!(finished.proven.map(|verdict| verdict.id), Some(VerdictId::LinkSlow));
     let (never, _) = run(Factor::Latency, 3, |_, _| WORKS);
-    assert_eq!(conclusion(&never), (Effect::NotCause, None), "{}", because(&never));
+    assert_eq!(conclusion(&never), (ExperimentEffect::NotCause, None), "{}", because(&never));
     let (always, _) = run(Factor::Latency, 3, |_, _| slow);
-    assert_eq!(conclusion(&always), (Effect::Inconclusive, None), "{}", because(&always));
+    assert_eq!(conclusion(&always), (ExperimentEffect::Inconclusive, None), "{}", because(&always));
     let (odd, _) = run(Factor::Latency, 3, |arm, _| if arm.name == "300ms" { slow } else { WORKS });
-    assert_eq!(conclusion(&odd), (Effect::Inconclusive, None), "{}", because(&odd));
+    assert_eq!(conclusion(&odd), (ExperimentEffect::Inconclusive, None), "{}", because(&odd));
 }
 
 #[test]
 fn an_experiment_that_was_broken_off_concludes_nothing() {
     let mut experiment = Experiment::new(Factor::Cert, Factor::Cert.arms(&[]).unwrap(), 3);
     let nothing = experiment.finish();
-    assert_eq!(conclusion(&nothing), (Effect::Inconclusive, None));
+    assert_eq!(conclusion(&nothing), (ExperimentEffect::Inconclusive, None));
     for outcome in [REFUSED, WORKS] {
         let attempt = experiment.next().unwrap();
         experiment.note(&attempt.arm, record(outcome, 1));
     }
     let some = experiment.finish();
-    assert_eq!(conclusion(&some), (Effect::Inconclusive, None), "{}", because(&some));
+    assert_eq!(conclusion(&some), (ExperimentEffect::Inconclusive, None), "{}", because(&some));
 }
 
 #[test]

@@ -4,12 +4,12 @@ use super::conclusion::{Conclusion, property_words};
 use super::factor::Factor;
 use super::schedule::{ArmState, Experiment};
 use crate::diagnose::{self, Proof};
-use crate::trace::{Effect, Evidence, Phase, Record, Verdict, VerdictId};
+use crate::trace::{ExperimentEffect, Evidence, Phase, Record, Verdict, VerdictId};
 use rdpscope_certs::mode::Repair;
 
 /// The verdict where the factor is the cause.
 pub(super) fn proven(experiment: &Experiment, found: &Conclusion) -> Option<Verdict> {
-    if found.effect != Effect::Cause {
+    if found.effect != ExperimentEffect::Cause {
         return None;
     }
     let baseline = &experiment.arms[0];

@@ -1,12 +1,13 @@
 //! TCP to the first address that answers (RFC 8305, "Happy Eyeballs").
 
+use super::impaired::set_mss;
 use crate::trace::{ConnectError, Detail};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::Instant;
 
 /// RFC 8305, section 8: how long one address has before the next one is tried beside it.
@@ -16,7 +17,16 @@ const CONNECTION_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(21);
 
 /// Connects to the first of `addresses` that answers and tells `say` each step. The error is that of the last one.
-pub async fn connect(addresses: &[SocketAddr], mut say: impl FnMut(Detail)) -> io::Result<TcpStream> {
+pub async fn connect(addresses: &[SocketAddr], say: impl FnMut(Detail)) -> io::Result<TcpStream> {
+    connect_with(addresses, None, say).await
+}
+
+/// The same with segments of at most `mss` bytes.
+pub(super) async fn connect_with(
+    addresses: &[SocketAddr],
+    mss: Option<u32>,
+    mut say: impl FnMut(Detail),
+) -> io::Result<TcpStream> {
     let mut waiting = addresses.iter().copied();
     let mut under_way = FuturesUnordered::new();
     let mut abandoned: Vec<(SocketAddr, Instant)> = Vec::new();
@@ -26,7 +36,7 @@ pub async fn connect(addresses: &[SocketAddr], mut say: impl FnMut(Detail)) -> i
             say(Detail::Connecting { address: address.to_string() });
             let began = Instant::now();
             abandoned.push((address, began));
-            under_way.push(async move { (address, began, attempt(address).await) });
+            under_way.push(async move { (address, began, attempt(address, mss).await) });
         } else if under_way.is_empty() {
             return Err(last_error);
         }
@@ -79,14 +89,21 @@ pub fn plain_reason(error: &io::Error) -> String {
     letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
-async fn attempt(address: SocketAddr) -> io::Result<TcpStream> {
-    match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
+async fn attempt(address: SocketAddr, mss: Option<u32>) -> io::Result<TcpStream> {
+    match tokio::time::timeout(CONNECT_TIMEOUT, open(address, mss)).await {
         Ok(result) => result,
         Err(_) => Err(io::Error::new(
             io::ErrorKind::TimedOut,
             format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()),
         )),
     }
+}
+
+async fn open(address: SocketAddr, mss: Option<u32>) -> io::Result<TcpStream> {
+    let Some(mss) = mss else { return TcpStream::connect(address).await };
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    set_mss(&socket, mss)?;
+    socket.connect(address).await
 }
 
 fn connected(address: SocketAddr, stream: &TcpStream, took: Duration) -> Detail {

@@ -298,6 +298,19 @@ pub enum Detail {
         /// Why.
         reason: String,
     },
+    /// rdpscope makes the connection worse, as `--impair` asks; no byte is changed by it.
+    Impaired {
+        /// What was asked for, as `--impair` takes it.
+        setting: String,
+        /// What it does from here on.
+        effect: Effect,
+        /// The direction in which it does so; absent where it is both.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        direction: Option<Direction>,
+        /// How much later, by this alone, a message of 16 KiB may come to its end in one direction, µs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        delay_us: Option<Micros>,
+    },
     /// The trace lacks this many events: they came faster than they could be written, or the disk was full.
     TraceIncomplete {
         /// How many.
@@ -310,6 +323,60 @@ pub enum Detail {
     /// The RDP-UDP side channel.
     #[serde(untagged)]
     Udp(UdpMessage),
+}
+
+/// What an impairment does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Every byte comes later, slower or in smaller pieces.
+    Shaped,
+    /// Nothing passes any more, and the connection stays open.
+    Stalled,
+    /// The connection to the side that the direction leads to is reset.
+    Reset,
+    /// The side that the direction leads to is sent FIN.
+    Closed,
+}
+
+/// One of the two ways that bytes take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// From the client to the server.
+    Up,
+    /// From the server to the client.
+    Down,
+}
+
+impl Direction {
+    /// Both.
+    pub const ALL: [Direction; 2] = [Direction::Up, Direction::Down];
+
+    /// The side that it leads to.
+    pub fn leads_to(self) -> Side {
+        match self {
+            Direction::Up => Side::Server,
+            Direction::Down => Side::Client,
+        }
+    }
+
+    /// The direction that leads to `side`.
+    pub fn to(side: Side) -> Direction {
+        match side {
+            Side::Server => Direction::Up,
+            Side::Client => Direction::Down,
+        }
+    }
+}
+
+impl std::fmt::Display for Direction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Direction::Up => "up",
+            Direction::Down => "down",
+        })
+    }
 }
 
 /// How connecting failed.

@@ -45,7 +45,7 @@ pub struct ExperimentRun {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ExperimentConclusion {
     /// Whether the factor decides about the outcome.
-    pub effect: Effect,
+    pub effect: ExperimentEffect,
     /// The arm, or the property, that decides; several are joined by `+`.
     pub guilty: Option<String>,
     /// Fisher's exact test, two-sided: how often chance alone would set the arms apart so far; absent where nothing
@@ -58,7 +58,7 @@ pub struct ExperimentConclusion {
 /// Whether a factor decides about the outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Effect {
+pub enum ExperimentEffect {
     /// It does.
     Cause,
     /// It does not.
@@ -67,13 +67,13 @@ pub enum Effect {
     Inconclusive,
 }
 
-impl Effect {
+impl ExperimentEffect {
     /// As it stands in JSON.
     pub fn id(self) -> &'static str {
         match self {
-            Effect::Cause => "cause",
-            Effect::NotCause => "not-cause",
-            Effect::Inconclusive => "inconclusive",
+            ExperimentEffect::Cause => "cause",
+            ExperimentEffect::NotCause => "not-cause",
+            ExperimentEffect::Inconclusive => "inconclusive",
         }
     }
 }

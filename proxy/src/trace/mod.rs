@@ -14,9 +14,9 @@ mod udp;
 mod verdict;
 
 pub use crate::wire::rdp::RdpMessage;
-pub use event::{ConnectError, Detail, Event, TcpInfo};
+pub use event::{ConnectError, Detail, Direction, Effect, Event, TcpInfo};
 pub use experiment::{
-    Effect, Experiment, ExperimentArm, ExperimentConclusion, ExperimentConfounder, ExperimentRun,
+    Experiment, ExperimentArm, ExperimentConclusion, ExperimentConfounder, ExperimentEffect, ExperimentRun,
 };
 pub use line::{Altered, End, Header, Line, NLA_STRIP, SCHEMA_VERSION, UDP_OFF};
 pub use phase::{Outcome, Phase, PhaseRecord};

@@ -12,9 +12,9 @@ use crate::intercept::tls::{
     VersionRange, WireTap,
 };
 use crate::relay::exchange::{ExchangeEnd, exchange};
+use crate::relay::impaired;
 use crate::relay::pump::{Ending, Tap, reset};
 use crate::relay::session::{SessionTap, SharedSession};
-use crate::relay::tcp_info::tcp_info;
 use crate::trace::{Detail, Leg, Phase, Side};
 use crate::wire::tls::{Alert, ClientHello};
 use socket2::SockRef;
@@ -143,7 +143,8 @@ impl Legs<'_, '_, '_> {
             &mut InsideTap { tap: self.tap },
         )
         .await;
-        if let Some(info) = tcp_info(server_leg.stream.tee().get_ref()) {
+        let server = server_leg.stream.tee().get_ref();
+        if let Some(info) = impaired::info(self.context.impaired, Side::Server, server) {
             self.tap.session().lock().trace.say(Leg::Server, None, Phase::Tcp, Detail::TcpInfo(info));
         }
         if end == ExchangeEnd::Reset {
@@ -265,7 +266,7 @@ impl Legs<'_, '_, '_> {
         sent_to_server: &[u8],
     ) -> Result<TcpStream, Stopped> {
         let mut wire = self.wire(Side::Client);
-        let again = negotiation::again(self.context.route, self.tap.session(), sent_to_server);
+        let again = negotiation::again(self.context, self.tap.session(), sent_to_server);
         let again = tokio::select! {
             again = again => again,
             ending = gone(caller.stream, &mut caller.early, &mut wire) => return Err(self.left(Side::Client, ending)),
