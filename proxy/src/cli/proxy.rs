@@ -131,6 +131,7 @@ fn settings(arguments: ProxyArguments) -> Settings {
         udp: arguments.udp,
         interception: None,
         impairments: Impairments::default(),
+        is_experiment: false,
     }
 }
 

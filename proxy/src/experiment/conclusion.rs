@@ -137,8 +137,10 @@ fn failing(
     if separated && enough
         || p_value <= SIGNIFICANT && tally.passed * baseline.total() > baseline.passed * tally.total()
     {
-        let found =
-            Conclusion { guilty: guilty(experiment, &changed), ..Conclusion::new(ExperimentEffect::Cause, seen) };
+        let found = Conclusion {
+            guilty: guilty(experiment, &changed),
+            ..Conclusion::new(ExperimentEffect::Cause, seen)
+        };
         let found = Conclusion { telling: Some(best.arm.name.clone()), ..found };
         return caused(
             experiment,

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 /// The largest TCP segment that every path carries: 1280 bytes of IPv6 (RFC 8200 section 5) less headers, and room for
 /// a tunnel.
-const SMALL_SEGMENTS: &str = "mss=1200";
+const SMALL_SEGMENTS: &str = "up:mss=1200";
 /// The line that goes with the longest delay: a bad mobile link.
 const SLOW_LINE: &str = "rate=64kbit";
 

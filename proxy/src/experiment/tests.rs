@@ -1,7 +1,7 @@
 use super::*;
 use crate::trace::{
-    ClosedBy, Confidence, Detail, ExperimentEffect, Event, Header, Leg, Outcome, Phase, PhaseRecord, Record, Side,
-    Summary,
+    ClosedBy, Confidence, Detail, Event, ExperimentEffect, Header, Leg, Outcome, Phase, PhaseRecord, Record,
+    Side, Summary,
 };
 use crate::wire::tls::{ClientHello, ServerHello};
 use rdpscope_certs::mode::{CertificateMode, Recipe, Repair};
@@ -130,7 +130,12 @@ fn each_property_is_found_guilty_by_itself() {
         (Repair::Strength, VerdictId::CertificateWeak),
     ] {
         let (finished, order) = run(Factor::Cert, 3, |arm, _| strict(arm, &[fault], false, WORKS));
-        assert_eq!(conclusion(&finished), (ExperimentEffect::Cause, Some(fault.word())), "{}", because(&finished));
+        assert_eq!(
+            conclusion(&finished),
+            (ExperimentEffect::Cause, Some(fault.word())),
+            "{}",
+            because(&finished)
+        );
         assert_eq!(proven_id(&finished), Some(verdict));
         let p = finished.line.conclusion.p_value.unwrap();
         assert!((p - 0.1).abs() < 1e-9, "{p}");
@@ -146,7 +151,12 @@ fn an_unknown_issuer_is_guilty_whether_the_certificate_signs_itself_or_not() {
     for signs_itself in [true, false] {
         let (finished, order) =
             run(Factor::Cert, 3, |arm, _| strict(arm, &[Repair::Issuer], signs_itself, WORKS));
-        assert_eq!(conclusion(&finished), (ExperimentEffect::Cause, Some("issuer")), "{}", because(&finished));
+        assert_eq!(
+            conclusion(&finished),
+            (ExperimentEffect::Cause, Some("issuer")),
+            "{}",
+            because(&finished)
+        );
         assert_eq!(proven_id(&finished), Some(VerdictId::CertificateUntrusted));
         assert_eq!(order.contains(&"self-signed".to_owned()), !signs_itself, "{order:?}");
     }
@@ -156,7 +166,12 @@ fn an_unknown_issuer_is_guilty_whether_the_certificate_signs_itself_or_not() {
 fn two_faults_at_once_are_both_named() {
     let faults = [Repair::Dates, Repair::Issuer];
     let (finished, order) = run(Factor::Cert, 3, |arm, _| strict(arm, &faults, true, WORKS));
-    assert_eq!(conclusion(&finished), (ExperimentEffect::Cause, Some("dates+issuer")), "{}", because(&finished));
+    assert_eq!(
+        conclusion(&finished),
+        (ExperimentEffect::Cause, Some("dates+issuer")),
+        "{}",
+        because(&finished)
+    );
     let verdict = finished.proven.as_ref().unwrap();
     assert_eq!(verdict.id, VerdictId::CertificateExpired);
     assert_eq!(verdict.alternatives.first().map(|it| it.id), Some(VerdictId::CertificateUntrusted));

@@ -4,7 +4,7 @@ use super::conclusion::{Conclusion, property_words};
 use super::factor::Factor;
 use super::schedule::{ArmState, Experiment};
 use crate::diagnose::{self, Proof};
-use crate::trace::{ExperimentEffect, Evidence, Phase, Record, Verdict, VerdictId};
+use crate::trace::{Evidence, ExperimentEffect, Phase, Record, Verdict, VerdictId};
 use rdpscope_certs::mode::Repair;
 
 /// The verdict where the factor is the cause.
