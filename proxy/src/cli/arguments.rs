@@ -1,5 +1,6 @@
 //! What users type.
 
+use super::ab::arguments::AbArguments;
 use super::cert::arguments::CertArguments;
 use super::interception::InterceptionArguments;
 use crate::alter::impair::{self, Impairment, ImpairmentError};
@@ -32,6 +33,7 @@ const EXAMPLES: &str = "\
 Examples:
   rdpscope proxy srv10                 then:  mstsc /v:127.0.0.1:13389
   rdpscope proxy srv10 --sessions 1 --client 'xfreerdp /v:{host}:{port} /u:me'
+  rdpscope ab srv10 --vary cert        is it the certificate, and what in it?
   rdpscope explain 0x904 0x7
   rdpscope demo
 
@@ -72,7 +74,10 @@ pub(super) enum ColorArgument {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Relay between a client and a server, name every phase, end each session with a verdict
+    #[command(after_help = PROXY_EXAMPLES)]
     Proxy(Box<ProxyArguments>),
+    /// Change one thing in every other attempt, and conclude whether that is the cause
+    Ab(Box<AbArguments>),
     /// Say what an error code of Remote Desktop means, and what to try
     Explain(ExplainArguments),
     /// Look at a certificate, make one, trust or forget a CA
@@ -86,8 +91,7 @@ pub(super) enum Command {
     },
 }
 
-#[derive(Debug, Args)]
-#[command(after_help = PROXY_EXAMPLES)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct ProxyArguments {
     /// The server: HOST[:PORT] or [IPv6]:PORT
     #[arg(value_parser = target)]

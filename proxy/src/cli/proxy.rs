@@ -17,12 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(super) fn run(arguments: ProxyArguments, output: &Output) -> Result<Exit, Failure> {
-    if !arguments.listen.ip().is_loopback() && !arguments.allow_remote {
-        return Err(Failure::usage(format!(
-            "{} can be reached by other machines; add --allow-remote if they shall use this relay",
-            arguments.listen
-        )));
-    }
+    refuse_strangers(&arguments)?;
     let intercepting = arguments.interception.settings(
         &arguments.target,
         arguments.address().as_ref(),
@@ -44,6 +39,17 @@ pub(super) fn run(arguments: ProxyArguments, output: &Output) -> Result<Exit, Fa
         }
         relay_between(settings, folder, output, interrupted, |_| std::future::ready(())).await
     })
+}
+
+/// An address that other machines can reach has to be allowed.
+pub(super) fn refuse_strangers(arguments: &ProxyArguments) -> Result<(), Failure> {
+    if arguments.listen.ip().is_loopback() || arguments.allow_remote {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{} can be reached by other machines; add --allow-remote if they shall use this relay",
+        arguments.listen
+    )))
 }
 
 /// For what is not a session: those run on threads of their own.
@@ -91,7 +97,7 @@ where
     }
 }
 
-fn announce(listener: &Listener, output: &Output) {
+pub(super) fn announce(listener: &Listener, output: &Output) {
     let address = listener.address();
     output.json_line(&json!({ "type": "listening", "address": address.to_string() }));
     output.progress(&format!("listening on {address}"));
@@ -104,7 +110,7 @@ fn is_fault(record: &Record) -> bool {
     record.verdict.as_ref().is_some_and(|verdict| verdict.id.is_fault())
 }
 
-fn trace_folder(arguments: &ProxyArguments) -> Result<Option<TraceFolder>, Failure> {
+pub(super) fn trace_folder(arguments: &ProxyArguments) -> Result<Option<TraceFolder>, Failure> {
     if arguments.no_trace {
         return Ok(None);
     }
@@ -115,7 +121,7 @@ fn trace_folder(arguments: &ProxyArguments) -> Result<Option<TraceFolder>, Failu
     TraceFolder::open(&path).map(Some).map_err(Failure::not_done)
 }
 
-fn settings(arguments: ProxyArguments) -> Settings {
+pub(super) fn settings(arguments: ProxyArguments) -> Settings {
     Settings {
         knows_command: arguments::accepts,
         shown: shown(&arguments),
@@ -155,7 +161,7 @@ fn shown(arguments: &ProxyArguments) -> Map<String, Value> {
 
 /// Completes when the user or the system asks the program to end. Signals are caught from the call on, so that none
 /// ends the program without a verdict once it says that it listens.
-fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
+pub(super) fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

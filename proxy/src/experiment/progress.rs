@@ -43,7 +43,7 @@ impl Depth {
     }
 
     /// The place where it ended, after a verb.
-    pub(super) fn place(self) -> &'static str {
+    pub fn place(self) -> &'static str {
         match self {
             Depth::Network => "before the server spoke",
             Depth::Negotiation => "in the X.224 negotiation",
