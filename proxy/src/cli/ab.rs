@@ -208,8 +208,7 @@ impl Conductor<'_> {
             (true, true) => ": log on as usual".to_owned(),
             (false, _) => format!(": {again} to {}", self.series.address()),
         };
-        self.output
-            .progress(&format!("attempt {number} of {total}, arm {letter}: {}{ask}", arm.description));
+        self.output.progress(&format!("attempt {number} of {total}, arm {letter}: {}{ask}", arm.description));
     }
 
     /// An attempt that brought nothing to count.

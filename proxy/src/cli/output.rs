@@ -99,12 +99,7 @@ impl Output {
 
     /// How text is laid out.
     pub(super) fn style(&self) -> Style {
-        Style {
-            color: self.color_stderr,
-            width: self.width(),
-            verbose: self.verbose,
-            ascii: self.ascii,
-        }
+        Style { color: self.color_stderr, width: self.width(), verbose: self.verbose, ascii: self.ascii }
     }
 
     /// Columns of the terminal that shows progress.

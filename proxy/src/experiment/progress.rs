@@ -27,6 +27,8 @@ impl Depth {
         let is_fault = record.verdict.as_ref().is_some_and(|verdict| verdict.id.is_fault());
         let reached = record.summary.as_ref().and_then(|summary| summary.reached);
         match began(record) {
+            // A client may speak before it is known that the server cannot be reached.
+            _ if reached < Some(Phase::Tcp) => Depth::Network,
             _ if reached >= Some(Phase::Active) => {
                 if is_fault {
                     Depth::Desktop

@@ -38,7 +38,11 @@ fn answer(finished: &Finished, block: &mut Block<'_>) {
     let effect = finished.line.conclusion.effect.id();
     match (finished.line.conclusion.effect, &finished.observed) {
         (ExperimentEffect::NotCause, None) => {
-            block.item("RESULT", Look::Good, &format!("no fault: the session works whatever {factor} is ({effect})."));
+            block.item(
+                "RESULT",
+                Look::Good,
+                &format!("no fault: the session works whatever {factor} is ({effect})."),
+            );
         }
         (ExperimentEffect::NotCause, Some(verdict)) => {
             let text = format!(
@@ -47,7 +51,9 @@ fn answer(finished: &Finished, block: &mut Block<'_>) {
             );
             block.item("RESULT", Look::Bad, &text);
         }
-        _ => block.item("RESULT", Look::Doubtful, &format!("{effect}: whether it is {factor} is not proved.")),
+        _ => {
+            block.item("RESULT", Look::Doubtful, &format!("{effect}: whether it is {factor} is not proved."))
+        }
     }
 }
 

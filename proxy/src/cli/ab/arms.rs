@@ -30,7 +30,11 @@ pub(super) struct Arms {
 
 impl Arms {
     /// Makes everything ready that the first attempts need, and writes the CA's certificate where it is wanted.
-    pub(super) async fn prepare(given: ProxyArguments, arms: &[Arm], output: &Output) -> Result<Arms, Failure> {
+    pub(super) async fn prepare(
+        given: ProxyArguments,
+        arms: &[Arm],
+        output: &Output,
+    ) -> Result<Arms, Failure> {
         let output = output.clone();
         let mut prepared = Arms {
             given,
