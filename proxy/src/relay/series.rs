@@ -97,11 +97,14 @@ impl Series {
                 break end;
             }
             let deadline = attempt.deadline(&self.running);
+            let began = self.running.count.began;
             let settled = attempt.settled.filter(|_| idle && !has_client);
             tokio::select! {
                 goes_on = self.running.report() => {
                     if !goes_on { break AttemptEnd::Interrupted }
-                    attempt.settled = None;
+                    if self.running.count.began > began {
+                        attempt.settled = None;
+                    }
                 }
                 Some(record) = self.records.recv() => attempt.note(record),
                 () = client.ended() => self.running.shared.attempts.close(),
