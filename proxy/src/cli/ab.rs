@@ -20,6 +20,7 @@ use arguments::AbArguments;
 use arms::Arms;
 use rdpscope_certs::mode::CertificateMode;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -176,10 +177,17 @@ impl Conductor<'_> {
         while let Some(attempt) = self.experiment.next() {
             let settings = self.arms.settings(&attempt).await?;
             let dials = settings.client.is_some();
-            self.announce(&attempt, dials);
+            let address = self.series.address();
+            let announced = announcement(&attempt, dials, self.is_person, address);
             let attempted = self
                 .series
-                .attempt(settings, &attempt.arm.name, self.patience, stop.as_mut())
+                .attempt(
+                    settings,
+                    &attempt.arm.name,
+                    self.patience,
+                    || self.output.progress(&announced),
+                    stop.as_mut(),
+                )
                 .await
                 .map_err(Failure::not_done)?;
             if attempted.end == AttemptEnd::Interrupted {
@@ -200,17 +208,6 @@ impl Conductor<'_> {
         Ok(Ended::Finished)
     }
 
-    fn announce(&self, attempt: &Attempt, dials: bool) {
-        let Attempt { number, total, letter, arm } = attempt;
-        let again = if *number == 1 { "connect" } else { "connect again" };
-        let ask = match (dials, self.is_person) {
-            (true, false) => String::new(),
-            (true, true) => ": log on as usual".to_owned(),
-            (false, _) => format!(": {again} to {}", self.series.address()),
-        };
-        self.output.progress(&format!("attempt {number} of {total}, arm {letter}: {}{ask}", arm.description));
-    }
-
     /// An attempt that brought nothing to count.
     fn no_outcome(&self, end: AttemptEnd, barren: usize) -> Result<(), Failure> {
         let what = match end {
@@ -226,6 +223,18 @@ impl Conductor<'_> {
         self.output.progress(&format!("  {what}: this attempt does not count"));
         Ok(())
     }
+}
+
+/// What is said when an attempt begins, so that whoever has to connect knows.
+fn announcement(attempt: &Attempt, dials: bool, is_person: bool, address: SocketAddr) -> String {
+    let Attempt { number, total, letter, arm } = attempt;
+    let ask = match (dials, is_person, number) {
+        (true, false, _) => String::new(),
+        (true, true, _) => ": log on as usual".to_owned(),
+        (false, _, 1) => format!(": connect to {address}"),
+        (false, ..) => format!(": connect again to {address}"),
+    };
+    format!("attempt {number} of {total}, arm {letter}: {}{ask}", arm.description)
 }
 
 /// How far an attempt got, in one line.

@@ -75,12 +75,14 @@ impl Series {
         self.running.address
     }
 
-    /// Runs one attempt: with the client that the settings name, or with one that somebody else starts.
+    /// Runs one attempt: with the client that the settings name, or with one that somebody else starts once `ready` has
+    /// said so.
     pub async fn attempt(
         &mut self,
         settings: Settings,
         arm: &str,
         patience: Patience,
+        ready: impl FnOnce(),
         mut interrupted: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<Attempted, ListenError> {
         let settings = Arc::new(settings);
@@ -89,6 +91,7 @@ impl Series {
         self.running.shared.attempts.reopen();
         let mut desktops = self.running.shared.attempts.desktops();
         let mut attempt = Attempt::new(&self.running, settings.clone(), patience);
+        ready();
         let mut client = ClientRun::new(&settings, self.running.address, arm)?;
         let has_client = settings.client.is_some();
         let end = loop {
