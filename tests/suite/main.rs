@@ -35,6 +35,8 @@ mod observer_limits;
 #[cfg(all(test, target_os = "linux"))]
 mod peers;
 #[cfg(test)]
+mod probe_cli;
+#[cfg(test)]
 mod relay_properties;
 #[cfg(test)]
 mod schema;

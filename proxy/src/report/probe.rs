@@ -2,8 +2,6 @@
 
 mod blocks;
 mod fleet;
-#[cfg(test)]
-mod tests;
 
 pub use fleet::{Row, progress_line, summary_table};
 

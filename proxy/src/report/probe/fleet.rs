@@ -25,7 +25,7 @@ pub struct Row {
     /// How long its probe took, µs.
     pub took_us: Micros,
     /// What is worth a glance, in words.
-    facts: String,
+    pub facts: String,
 }
 
 impl Row {
