@@ -8,7 +8,7 @@ use crate::support::scripted::bytes::negotiation_failure;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -163,7 +163,8 @@ mod outputs {
     fn json_lines_fit_the_schema_and_those_of_a_target_stand_together() {
         let fleet = Fleet::start();
         for (verbose, events) in [(&[][..], false), (&["-v"], true)] {
-            let arguments = [&["--json", &fleet.range(20)], verbose].concat();
+            let range = fleet.range(20);
+            let arguments = [&["--json", &range], verbose].concat();
             let ran = probe(&arguments);
             assert_eq!(ran.exit_code, Some(1), "{}", ran.stderr);
             let lines = json(&ran.stdout);
