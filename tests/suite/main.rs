@@ -34,6 +34,10 @@ mod nla;
 mod observer_limits;
 #[cfg(all(test, target_os = "linux"))]
 mod peers;
+#[cfg(all(test, target_os = "linux"))]
+mod probe_network;
+#[cfg(test)]
+mod probe_udp;
 #[cfg(test)]
 mod probe_cli;
 #[cfg(test)]

@@ -11,16 +11,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(super) const MOST_OPEN: usize = 8;
 /// The conversation: one that is negotiated, one where TLS begins at once, each with both TLS stacks.
 const CONVERSATION: u32 = 4;
-/// A small hello, a large one, and the large one in small segments, each twice.
-const PATH: u32 = 6;
-/// SYNs of three versions of RDP-UDP, and a hello over each transport.
-const UDP_CONVERSATIONS: u32 = 5;
 
 impl Settings {
     /// The most TCP connections that a probe of a target with so many addresses opens.
     pub fn most_connections(&self, addresses: usize) -> u32 {
         let addresses = u32::try_from(addresses).unwrap_or(u32::MAX);
-        let tls = if self.tls { super::tls::MOST_CONNECTIONS + PATH } else { 0 };
+        let tls = if self.tls { super::tls::MOST_CONNECTIONS + super::path::CONNECTIONS } else { 0 };
         // Each address is tried once more for the conversation.
         addresses
             .saturating_mul(self.rounds.saturating_add(1))
@@ -31,7 +27,7 @@ impl Settings {
 
     /// The most UDP conversations that a probe begins.
     pub fn most_conversations(&self) -> u32 {
-        if self.udp { UDP_CONVERSATIONS } else { 0 }
+        if self.udp { super::udp::CONVERSATIONS } else { 0 }
     }
 }
 

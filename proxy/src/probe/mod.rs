@@ -11,13 +11,16 @@ mod credssp;
 pub mod difference;
 mod dns;
 pub mod fleet;
+mod hello;
 pub(crate) mod negotiation;
+mod path;
 mod progress;
 mod settings;
 mod tally;
 pub mod targets;
 mod tcp;
 mod tls;
+mod udp;
 mod watched;
 mod way;
 
@@ -27,7 +30,8 @@ use crate::diagnose::{self, Context};
 use crate::recorder::{SessionId, TraceStart};
 use crate::relay::target::Target;
 use crate::trace::{
-    Detail, DnsCheck, LeftOut, Leg, Line, NegotiationAnswer, NegotiationCheck, Phase, Probe, Record, TlsCheck,
+    Detail, DnsCheck, LeftOut, Leg, Line, NegotiationAnswer, NegotiationCheck, PathCheck, Phase, Probe,
+    Record, TlsCheck,
 };
 use budget::Budget;
 use conversation::Talked;
@@ -69,6 +73,7 @@ pub async fn probe(target: &Target, settings: &Settings) -> Record {
             address: *first,
             server_name: target.host.clone(),
             direct: false,
+            largest_segment: None,
             budget: Arc::new(Budget::new(settings, addresses.len())),
             tally: Arc::new(Tally::default()),
             answer_timeout: settings.answer_timeout,
@@ -88,9 +93,10 @@ async fn ask(watched: &Watched, way: &Way, addresses: &[SocketAddr], settings: &
         progress.begun().await;
         patience.until("TCP to each address", tcp::check(way, addresses, settings.rounds)).await
     };
-    let (tcp, reverse, answers) = tokio::join!(
+    let (tcp, reverse, udp, answers) = tokio::join!(
         rounds,
         dns::reverse(addresses),
+        async { if settings.udp { udp::check(way).await } else { None } },
         talk(watched, way.clone(), addresses, &patience, &progress, settings.tls),
     );
     if let Some(dns) = &mut found.dns {
@@ -101,8 +107,10 @@ async fn ask(watched: &Watched, way: &Way, addresses: &[SocketAddr], settings: &
         found.left_out.extend(left_out);
     }
     found.negotiation = answers.negotiation;
-    found.tls = answers.tls;
-    found.left_out.extend(answers.left_out);
+    found.udp = udp;
+    found.tls = answers.scanned.tls;
+    found.path = answers.scanned.path;
+    found.left_out.extend(answers.scanned.left_out);
     found.certificate = answers.secured.certificate;
     found.credssp = answers.secured.credssp;
     found.connections = way.budget.connections();
@@ -116,7 +124,14 @@ async fn ask(watched: &Watched, way: &Way, addresses: &[SocketAddr], settings: &
 struct Answers {
     negotiation: Vec<NegotiationCheck>,
     secured: Talked,
+    scanned: Scanned,
+}
+
+/// What many hellos found.
+#[derive(Default)]
+struct Scanned {
     tls: Option<TlsCheck>,
+    path: Option<PathCheck>,
     left_out: Vec<LeftOut>,
 }
 
@@ -144,9 +159,9 @@ async fn talk(
         progress.begun().await;
         patience.until("X.224 with each mask of protocols", negotiation::check(&way)).await
     };
-    let scan = async { if scans_tls { scan_tls(&way, progress).await } else { Default::default() } };
-    let (secured, negotiation, (tls, left_out)) = tokio::join!(converse, masks, scan);
-    Answers { negotiation: negotiation.unwrap_or_default(), secured, tls, left_out }
+    let scan = async { if scans_tls { scan(&way, patience, progress).await } else { Scanned::default() } };
+    let (secured, negotiation, scanned) = tokio::join!(converse, masks, scan);
+    Answers { negotiation: negotiation.unwrap_or_default(), secured, scanned }
 }
 
 /// The conversation from X.224 on.
@@ -178,8 +193,8 @@ async fn converse(
     talked.unwrap_or_default()
 }
 
-/// Versions, suites and groups, where there is TLS.
-async fn scan_tls(way: &Way, progress: &Progress) -> (Option<TlsCheck>, Vec<LeftOut>) {
+/// Versions, suites and groups, and how large a hello may be, where there is TLS.
+async fn scan(way: &Way, patience: &Patience, progress: &Progress) -> Scanned {
     progress.begun().await;
     let direct = match progress.security().await {
         Security::Negotiated => false,
@@ -187,11 +202,13 @@ async fn scan_tls(way: &Way, progress: &Progress) -> (Option<TlsCheck>, Vec<Left
         Security::None => {
             let reason = "there was no connection on which TLS could begin".to_owned();
             let left_out = LeftOut { check: "versions, suites and groups of TLS".to_owned(), reason };
-            return (None, vec![left_out]);
+            return Scanned { left_out: vec![left_out], ..Scanned::default() };
         }
     };
-    let (check, left_out) = tls::scan(&Way { direct, ..way.clone() }).await;
-    (Some(check), left_out)
+    let way = Way { direct, ..way.clone() };
+    let ((tls, left_out), path) =
+        tokio::join!(tls::scan(&way), patience.until("full-size segments", path::check(&way)));
+    Scanned { tls: Some(tls), path, left_out }
 }
 
 /// How long everything may take.

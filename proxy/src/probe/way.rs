@@ -22,6 +22,8 @@ pub(super) struct Way {
     pub(super) server_name: String,
     /// True where TLS begins without X.224.
     pub(super) direct: bool,
+    /// The largest segment that either side may send, bytes; absent where the system decides.
+    pub(super) largest_segment: Option<u32>,
     /// What may still be opened.
     pub(super) budget: Arc<Budget>,
     /// What was answered to whatever is asked more than once.
@@ -54,7 +56,12 @@ impl Way {
     pub(super) async fn open(&self) -> io::Result<Connection> {
         let place = self.budget.connection().await?;
         let began = Instant::now();
-        let connected = connect::attempt(self.address, self.answer_timeout).await;
+        let connected = match self.largest_segment {
+            Some(largest) => {
+                connect::attempt_in_small_segments(self.address, self.answer_timeout, largest).await
+            }
+            None => connect::attempt(self.address, self.answer_timeout).await,
+        };
         let took_us = connect::micros(began.elapsed());
         let failure =
             connected.as_ref().err().map(|error| (connect::classify(error), connect::plain_reason(error)));

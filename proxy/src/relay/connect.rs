@@ -3,9 +3,12 @@
 use crate::trace::{ConnectError, Detail};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
+#[cfg(unix)]
+use tokio::net::TcpSocket;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -90,7 +93,38 @@ pub fn plain_reason(error: &io::Error) -> String {
 
 /// Connects to one address. A limit that runs out is an error like the system's own.
 pub(crate) async fn attempt(address: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
-    match tokio::time::timeout(limit, TcpStream::connect(address)).await {
+    within(limit, TcpStream::connect(address)).await
+}
+
+/// The same with segments of at most `largest` bytes in both directions, where the system can do that.
+#[cfg(unix)]
+pub(crate) async fn attempt_in_small_segments(
+    address: SocketAddr,
+    limit: Duration,
+    largest: u32,
+) -> io::Result<TcpStream> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket2::SockRef::from(&socket).set_tcp_mss(largest)?;
+    within(limit, socket.connect(address)).await
+}
+
+/// Windows has no such setting.
+#[cfg(not(unix))]
+pub(crate) async fn attempt_in_small_segments(_: SocketAddr, _: Duration, _: u32) -> io::Result<TcpStream> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "this system does not let a program choose the size of segments",
+    ))
+}
+
+async fn within(
+    limit: Duration,
+    connecting: impl Future<Output = io::Result<TcpStream>>,
+) -> io::Result<TcpStream> {
+    match tokio::time::timeout(limit, connecting).await {
         Ok(result) => result,
         Err(_) => {
             Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} s", limit.as_secs())))

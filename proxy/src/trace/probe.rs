@@ -164,6 +164,8 @@ pub enum NegotiationAnswer {
 pub enum HelloAnswer {
     /// A ServerHello, or a HelloRetryRequest.
     Accepted(Box<ServerHello>),
+    /// A HelloVerifyRequest: a server of DTLS wants the hello repeated with a cookie, so it is there.
+    CookieRequested,
     /// A fatal alert.
     Alert {
         /// Its number.

@@ -84,7 +84,7 @@ async fn read_answer(
 
 /// Reads one answer, from bytes in any pieces.
 #[derive(Debug)]
-struct AnswerReader {
+pub(crate) struct AnswerReader {
     until: Until,
     records: RecordReader,
     messages: HandshakeReader,
@@ -94,7 +94,8 @@ struct AnswerReader {
 }
 
 impl AnswerReader {
-    fn new(until: Until) -> AnswerReader {
+    /// Nothing read yet.
+    pub(crate) fn new(until: Until) -> AnswerReader {
         AnswerReader {
             until,
             records: RecordReader::new(),
@@ -106,7 +107,7 @@ impl AnswerReader {
     }
 
     /// The answer, as soon as it is known.
-    fn push(&mut self, bytes: &[u8]) -> Option<Answered> {
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Option<Answered> {
         let missing = TELLING_LENGTH.saturating_sub(self.first_bytes.len());
         self.first_bytes.extend_from_slice(&bytes[..missing.min(bytes.len())]);
         let mut input = bytes;
@@ -123,7 +124,7 @@ impl AnswerReader {
     }
 
     /// What is to be said where nothing more came, and `how` the connection was closed.
-    fn end(&mut self, how: Option<How>) -> Answered {
+    pub(crate) fn end(&mut self, how: Option<How>) -> Answered {
         if let Some(hello) = self.hello.take() {
             return HelloAnswer::Accepted(Box::new(hello)).into();
         }
@@ -186,7 +187,8 @@ impl AnswerReader {
     }
 }
 
-fn alert(alert: &Alert) -> HelloAnswer {
+/// The same for an alert, from wherever it came.
+pub(crate) fn alert(alert: &Alert) -> HelloAnswer {
     let name = alert.description_name.as_deref().map_or_else(|| alert.description.to_string(), str::to_owned);
     HelloAnswer::Alert { description: alert.description, name }
 }

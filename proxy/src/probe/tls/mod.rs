@@ -1,16 +1,16 @@
 //! TLS: each version, and the suites and groups that it takes, asked for with raw hellos.
 
-mod answer;
+pub(super) mod answer;
 mod catalogue;
 mod elimination;
 mod plan;
 
+use super::hello;
 use super::negotiation::USUAL;
 use super::way::Way;
 use crate::trace::{HelloAnswer, LeftOut, TlsCheck};
 use crate::wire::tls::HelloOffer;
 use answer::{Answered, Until};
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The most connections of one scan. A server that takes every suite of a library of today in every version needs
@@ -42,8 +42,7 @@ impl Server<'_> {
             return not_reached(&format!("the {MOST_CONNECTIONS} connections of the TLS scan are used up"));
         }
         let Some(random) = random() else { return not_reached("the system has no random numbers") };
-        let name = &self.way.server_name;
-        let server_name = name.parse::<IpAddr>().is_err().then(|| name.clone());
+        let server_name = hello::server_name(&self.way.server_name);
         let records = HelloOffer { random, server_name, ..offer }.records();
         match self.way.negotiated(USUAL).await {
             Ok(mut connection) => {
@@ -59,7 +58,7 @@ fn not_reached(reason: &str) -> Answered {
 }
 
 /// From the same generator that TLS uses.
-fn random() -> Option<[u8; 32]> {
+pub(super) fn random() -> Option<[u8; 32]> {
     let mut random = [0; 32];
     rustls::crypto::ring::default_provider().secure_random.fill(&mut random).ok()?;
     Some(random)

@@ -227,6 +227,7 @@ fn refusal(answer: &HelloAnswer) -> Option<String> {
         HelloAnswer::Accepted(_) => return None,
         HelloAnswer::Alert { description, name } => format!("alert {} ({description})", safe::name(name)),
         HelloAnswer::Closed { how } => closed(*how).to_owned(),
+        HelloAnswer::CookieRequested => "answered with a cookie to repeat".to_owned(),
         HelloAnswer::Silent => "no answer".to_owned(),
         HelloAnswer::NotReached { reason } => format!("not asked: {}", safe::name(reason)),
         HelloAnswer::OtherVersion { version } => format!("answered with {}", words::version(version)),

@@ -6,6 +6,7 @@
 
 pub mod alert;
 mod client_hello;
+pub mod dtls;
 mod extension;
 mod fingerprint;
 pub mod handshake;
