@@ -34,12 +34,12 @@ mod nla;
 mod observer_limits;
 #[cfg(all(test, target_os = "linux"))]
 mod peers;
+#[cfg(test)]
+mod probe_cli;
 #[cfg(all(test, target_os = "linux"))]
 mod probe_network;
 #[cfg(test)]
 mod probe_udp;
-#[cfg(test)]
-mod probe_cli;
 #[cfg(test)]
 mod relay_properties;
 #[cfg(test)]

@@ -218,7 +218,11 @@ mod outputs {
         assert_eq!(ran.exit_code, Some(1));
         assert!(ran.stdout.contains("FAIL 127.0.0.1:1 "), "{}", ran.stdout);
         assert!(ran.stdout.contains("\nTARGETS    "), "{}", ran.stdout);
-        assert!(ran.stdout.contains("\ndifference 127.0.0.1:1 "), "{}", ran.stdout);
+        assert!(
+            ran.stdout.contains("\ndifference all four fail: there is none that works"),
+            "{}",
+            ran.stdout
+        );
         assert_eq!(
             ran.stderr.lines().filter(|line| line.contains("tcp-refused")).count(),
             1,
