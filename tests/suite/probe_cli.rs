@@ -1,10 +1,13 @@
 //! `rdpscope probe` from the outside: targets, outputs, what is kept of a run that was ended.
 
 use crate::cli::{Ran, run, run_command};
+use crate::support::certificates::{Certificate, certificates};
 use crate::support::process::Process;
 use crate::support::rdpscope::program;
 use crate::support::schema;
-use crate::support::scripted::bytes::negotiation_failure;
+use crate::support::scripted::bytes::{SSL, connection_confirm, negotiation_failure};
+use crate::support::scripted::terminated::TlsEnd;
+use rustls::version::TLS12;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -62,6 +65,25 @@ fn refuse(mut stream: TcpStream) {
         // Until the client goes.
         let _ = stream.read(&mut request);
     }
+}
+
+/// A server with TLS and without NLA that shows `certificate`; its address.
+fn server(certificate: &'static Certificate) -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+    let address = listener.local_addr().expect("it has an address").to_string();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut request = [0; 256];
+                if stream.read(&mut request).is_ok_and(|length| length > 0) {
+                    let _ = stream.write_all(&connection_confirm(SSL));
+                    // A probe leaves when it has seen enough.
+                    let _ = TlsEnd::server(stream, &TLS12, certificate).handshake();
+                }
+            });
+        }
+    });
+    address
 }
 
 /// A server that takes connections and never says anything; they stay open as long as this lives.
@@ -230,6 +252,26 @@ mod outputs {
             ran.stderr
         );
     }
+}
+
+#[test]
+fn the_one_whose_certificate_expired_differs_in_just_that() {
+    let certificates = certificates();
+    let mut targets: Vec<String> = (0..4).map(|_| server(&certificates.signed)).collect();
+    let expired = server(&certificates.expired);
+    targets.push(expired.clone());
+    let ran = probe(&[&["--json"], &targets.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat());
+    assert_eq!(ran.exit_code, Some(1), "{}", ran.stderr);
+    let lines = json(&ran.stdout);
+    let comparison = &lines[lines.len() - 1];
+    let group = &comparison["groups"][0];
+    assert_eq!((&group["verdict"], &group["targets"][0]), (&"certificate-expired".into(), &expired.into()));
+    assert_eq!(group["differences"][0]["property"], "certificate validity", "{comparison}");
+    let sentence = comparison["sentences"][0].as_str().expect("a sentence");
+    assert!(
+        sentence.contains(" differs from the four that work in: certificate validity (expired "),
+        "{sentence}"
+    );
 }
 
 mod results_file {

@@ -156,7 +156,7 @@ impl Run<'_> {
             let mut interrupted = std::pin::pin!(interrupted);
             let probe = move |target: Target| {
                 let settings = settings.clone();
-                async move { probe::probe(&target, &settings).await }
+                async move { Box::pin(probe::probe(&target, &settings)).await }
             };
             let fleet = Fleet::start(targets, concurrency, probe);
             let mut fleet = fleet.map_err(|error| Failure::not_done(format!("cannot start: {error}")))?;
