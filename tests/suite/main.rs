@@ -42,7 +42,10 @@ mod nla;
 mod observer_limits;
 #[cfg(all(test, target_os = "linux"))]
 mod peers;
+#[cfg(all(test, target_os = "linux"))]
 mod probe;
+#[cfg(test)]
+mod probe_cli;
 #[cfg(all(test, target_os = "linux"))]
 mod probe_network;
 #[cfg(test)]

@@ -10,7 +10,6 @@ use super::output::Output;
 use super::proxy::{interrupted, raise_descriptor_limit, runtime};
 use super::{Exit, Failure};
 use crate::probe::fleet::Fleet;
-use crate::probe::targets::Named;
 use crate::probe::{self, Settings};
 use crate::relay::target::Target;
 use crate::report;
@@ -42,8 +41,6 @@ pub(super) fn run(arguments: ProbeArguments, output: &Output) -> Result<Exit, Fa
         return Err(Failure::usage("--address stands for one target's address; name only one target"));
     }
     let settings = arguments.settings(&named.targets);
-    let concurrency = possible_concurrency(&arguments, output);
-    announce(&named, concurrency, &settings, output);
     let format = if arguments.csv { Format::Csv } else { Format::of(output) };
     let mut run = Run {
         screen: Screen::new(output, format, &named.targets),
@@ -52,6 +49,8 @@ pub(super) fn run(arguments: ProbeArguments, output: &Output) -> Result<Exit, Fa
         events: output.verbose > 0,
     };
     let left = run.open_file(&arguments, named.targets, output)?;
+    let concurrency = possible_concurrency(&arguments, output);
+    announce(&left, named.repeated, concurrency, &settings, output);
     let ended = run.probe(left, concurrency, settings)?;
     run.finish(ended)
 }
@@ -74,25 +73,23 @@ fn possible_concurrency(arguments: &ProbeArguments, output: &Output) -> usize {
 }
 
 /// What will be opened, before it is.
-fn announce(named: &Named, concurrency: usize, settings: &Settings, output: &Output) {
-    if named.repeated > 0 {
-        let targets = if named.repeated == 1 {
-            "1 target was".to_owned()
-        } else {
-            format!("{} targets were", named.repeated)
-        };
-        output.progress(&format!("{targets} named more than once and will be probed once"));
+fn announce(left: &[Target], repeated: usize, concurrency: usize, settings: &Settings, output: &Output) {
+    match repeated {
+        0 => {}
+        1 => output.progress("1 target was named more than once and is probed once"),
+        _ => output.progress(&format!("{repeated} targets were named more than once and are probed once")),
     }
-    let count = named.targets.len();
-    let what = match count {
-        1 => format!("probing {}", named.targets.first().map(ToString::to_string).unwrap_or_default()),
-        _ => format!("probing {count} targets, {} at a time", concurrency.min(count)),
+    let what = match left {
+        [] => return,
+        [only] => format!("probing {only}"),
+        _ => format!("probing {} targets, {} at a time", left.len(), concurrency.min(left.len())),
     };
-    let (connections, each) =
-        (settings.most_connections(1), settings.most_connections(2) - settings.most_connections(1));
+    let connections = settings.most_connections(1);
+    let further = settings.most_connections(2) - connections;
     let conversations = settings.most_conversations();
     output.progress(&format!(
-        "{what}: at most {connections} connections ({each} more for each further address of a name) and {conversations} UDP conversations to each target"
+        "{what}: at most {connections} connections and {conversations} UDP conversations to each \
+         ({further} connections more for each further address of a name)"
     ));
 }
 
@@ -132,7 +129,7 @@ impl Run<'_> {
         let resumed = ResultsFile::resume(path, |record| {
             let target = record.probe.as_ref().map(|probe| probe.target.as_str()).unwrap_or_default();
             if wanted.remove(target) {
-                self.show(&record);
+                self.show(&record, &json_lines(&record, self.events));
             }
         });
         self.file = Some(resumed.map_err(failure)?);
@@ -159,7 +156,7 @@ impl Run<'_> {
             let mut interrupted = std::pin::pin!(interrupted);
             let probe = move |target: Target| {
                 let settings = settings.clone();
-                async move { probe::probe(&target, &settings).await }
+                async move { Box::pin(probe::probe(&target, &settings)).await }
             };
             let fleet = Fleet::start(targets, concurrency, probe);
             let mut fleet = fleet.map_err(|error| Failure::not_done(format!("cannot start: {error}")))?;
@@ -176,21 +173,19 @@ impl Run<'_> {
         })
     }
 
-    /// Keeps and shows the result of one target.
+    /// Keeps the result of one target, then shows it.
     fn take(&mut self, record: &Record) -> Result<(), Failure> {
-        let json = self.show(record);
-        match &mut self.file {
-            Some(file) => file.append(&json).map_err(failure),
-            None => Ok(()),
+        let json = json_lines(record, self.events);
+        if let Some(file) = &mut self.file {
+            file.append(&json).map_err(failure)?;
         }
+        self.show(record, &json);
+        Ok(())
     }
 
-    /// Shows the result of one target; its lines are the answer.
-    fn show(&mut self, record: &Record) -> String {
+    fn show(&mut self, record: &Record, json: &str) {
         self.fault_found |= record.verdict.as_ref().is_some_and(|verdict| verdict.id.is_fault());
-        let json = json_lines(record, self.events);
-        self.screen.show(record, &json);
-        json
+        self.screen.show(record, json);
     }
 
     fn finish(mut self, ended: Ended) -> Result<Exit, Failure> {

@@ -9,6 +9,7 @@ mod properties;
 pub use properties::{Property, properties};
 
 use crate::relay::target::RDP_PORT;
+use crate::report::probe::natural_order;
 use crate::trace::{Comparison, Difference, FailingGroup, Record, VerdictId};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -57,8 +58,10 @@ impl Profile {
 /// Compares the failing ones of `profiles` with the others. `named` is how many targets the user named: those that
 /// have no profile were not finished.
 pub fn compare(profiles: &[Profile], named: usize) -> Comparison {
+    let mut sorted: Vec<&Profile> = profiles.iter().collect();
+    sorted.sort_by_cached_key(|profile| natural_order(&profile.target));
     let (failing, working): (Vec<&Profile>, Vec<&Profile>) =
-        profiles.iter().partition(|profile| profile.fails());
+        sorted.into_iter().partition(|profile| profile.fails());
     let mut verdicts: BTreeMap<String, usize> = BTreeMap::new();
     for verdict in profiles.iter().filter_map(|profile| profile.verdict) {
         *verdicts.entry(verdict.to_string()).or_default() += 1;

@@ -60,8 +60,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 40];
-
     #[test]
     fn an_address_is_no_server_name() {
         assert_eq!(usual("10.0.0.1").server_name, None);

@@ -2,10 +2,8 @@
 
 mod blocks;
 mod fleet;
-#[cfg(test)]
-mod tests;
 
-pub use fleet::{Row, progress_line, summary_table};
+pub use fleet::{Row, natural_order, progress_line, summary_table};
 
 use super::verdict::Conclusion;
 use super::{LiveText, Style, in_order, time};

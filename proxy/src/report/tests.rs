@@ -1,6 +1,7 @@
 //! Snapshots of what an administrator sees.
 
 mod credssp;
+mod probe;
 mod script;
 mod sessions;
 

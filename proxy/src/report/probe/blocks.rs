@@ -4,7 +4,7 @@ use super::{count, started, time};
 use crate::report::layout::{Look, Page};
 use crate::report::{Style, safe, words};
 use crate::trace::{
-    CertificateCheck, ConnectError, CredsspCheck, Detail, DnsCheck, FlakyCheck, HelloAnswer, How,
+    CertificateCheck, ConnectError, CredsspCheck, Detail, DnsCheck, FlakyCheck, HelloAnswer, How, Micros,
     NegotiationAnswer, NegotiationCheck, PathCheck, Probe, Record, TcpCheck, TlsCheck, UdpAnswer, UdpCheck,
 };
 use crate::wire::tls::CodePoint;
@@ -15,6 +15,8 @@ use std::net::SocketAddr;
 const INDENT: usize = 14;
 /// Addresses that are shown; the others are counted, except with `-v`.
 const ADDRESSES_SHOWN: usize = 6;
+/// Times below this are shown as zero by [`time::short`], µs.
+const SHORTEST_TOLD_US: Micros = 50;
 
 /// Every block that has something to say; nothing where there was no probe.
 pub(super) fn text(record: &Record, style: &Style) -> Option<String> {
@@ -140,7 +142,7 @@ fn address(check: &TcpCheck, dns: Option<&DnsCheck>, verbose: bool) -> String {
     let tried = check.rounds.len();
     let mut clauses = Vec::new();
     if let (Some(fastest), Some(slowest)) = (times.iter().min(), times.iter().max()) {
-        let (fastest, slowest) = (time::short(*fastest), time::short(*slowest));
+        let (fastest, slowest) = (told(*fastest), told(*slowest));
         let took = if fastest == slowest { fastest } else { format!("{fastest} to {slowest}") };
         clauses.push(format!("connected {} of {tried} times in {took}", times.len()));
     }
@@ -154,7 +156,7 @@ fn address(check: &TcpCheck, dns: Option<&DnsCheck>, verbose: bool) -> String {
         clauses.push(format!("{how} {} of {tried} times", failure.count));
     }
     if let Some(rtt) = check.rtt_us {
-        clauses.push(format!("round trip {}", time::short(rtt.into())));
+        clauses.push(format!("round trip {}", told(rtt.into())));
     }
     if let Some(resent) = check.retransmitted_segments.filter(|count| *count > 0) {
         clauses.push(format!("{} sent again", count(resent.into(), "segment")));
@@ -173,6 +175,11 @@ fn address(check: &TcpCheck, dns: Option<&DnsCheck>, verbose: bool) -> String {
         });
     }
     format!("{text}: {}", clauses.join("; "))
+}
+
+/// A time that may be shorter than can be shown.
+fn told(us: Micros) -> String {
+    if us < SHORTEST_TOLD_US { "less than 0.1 ms".to_owned() } else { time::short(us) }
 }
 
 /// `SSL, HYBRID → HYBRID`.

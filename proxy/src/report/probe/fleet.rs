@@ -25,7 +25,7 @@ pub struct Row {
     /// How long its probe took, µs.
     pub took_us: Micros,
     /// What is worth a glance, in words.
-    facts: String,
+    pub facts: String,
 }
 
 impl Row {
@@ -85,9 +85,9 @@ pub fn progress_line(row: &Row, columns: usize, style: &Style) -> String {
 pub fn summary_table(rows: &[Row], comparison: &Comparison, style: &Style) -> String {
     let mut page = Page::new(style, "");
     let mut sorted: Vec<&Row> = rows.iter().collect();
-    sorted.sort_by_key(|row| {
+    sorted.sort_by_cached_key(|row| {
         let verdict = row.verdict.map(|(id, confidence)| (id, Reverse(confidence)));
-        (!row.fails(), verdict, natural(&row.target))
+        (!row.fails(), verdict, natural_order(&row.target))
     });
     let columns = sorted.iter().map(|row| row.target.chars().count()).max().unwrap_or_default();
     let columns = columns.min(MOST_TARGET_COLUMNS);
@@ -142,8 +142,8 @@ fn counts(comparison: &Comparison) -> String {
     text
 }
 
-/// `srv2` before `srv10`: what is no digit as it is, and numbers by their size.
-fn natural(target: &str) -> Vec<(String, u64)> {
+/// What sorts `srv2` before `srv10`: what is no digit as it is, and numbers by their size.
+pub fn natural_order(target: &str) -> Vec<(String, u64)> {
     let mut parts = Vec::new();
     let mut rest = target;
     while !rest.is_empty() {

@@ -10,7 +10,7 @@ use rdpscope_certs::inspect::Certificate;
 #[derive(Default)]
 pub(super) struct Script {
     pub(super) lines: Vec<Line>,
-    timeline: Timeline,
+    pub(super) timeline: Timeline,
 }
 
 impl Script {
