@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(json["crl"], serde_json::json!(["http://ca.example/1.crl"]));
         assert!(json.get("ocsp").is_none() && json.get("issuers").is_none(), "what is not named is left out");
 
-        let lacking = certificate_check(&[own.clone()], "other", &roots, NOW);
+        let lacking = certificate_check(std::slice::from_ref(&own), "other", &roots, NOW);
         assert_eq!((lacking.trusted, lacking.name_matches), (false, false));
         assert_eq!(lacking.missing_issuers, ["middle"]);
         let stranger = certificate_check(&[own.clone(), middle, root], "host", &Roots::of([]), NOW);
