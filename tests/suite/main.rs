@@ -48,6 +48,8 @@ mod probe;
 mod probe_cli;
 #[cfg(all(test, target_os = "linux"))]
 mod probe_network;
+#[cfg(all(test, target_os = "linux"))]
+mod probe_tls;
 #[cfg(test)]
 mod probe_udp;
 #[cfg(test)]

@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(json["crl"], serde_json::json!(["http://ca.example/1.crl"]));
         assert!(json.get("ocsp").is_none() && json.get("issuers").is_none(), "what is not named is left out");
 
-        let lacking = look(&[own.clone()], "other", &roots);
+        let lacking = look(std::slice::from_ref(&own), "other", &roots);
         assert_eq!((lacking.trusted, lacking.name_matches), (false, false));
         assert_eq!(lacking.missing_issuers, ["middle"]);
         let stranger = look(&[own.clone(), middle, root], "host", &Roots::of([]));

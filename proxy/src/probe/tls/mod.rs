@@ -21,8 +21,8 @@ pub(super) const MOST_CONNECTIONS: u32 = 256;
 
 /// Finds what the server behind `way` takes, and says what could not be asked to its end.
 pub(super) async fn scan(way: &Way) -> (TlsCheck, Vec<LeftOut>) {
-    let (check, left_out) =
-        plan::scan(&Server { way, asked: AtomicU32::new(0), answers: AtomicBool::new(false) }).await;
+    let server = Server { way, asked: AtomicU32::new(0), answers: AtomicBool::new(false) };
+    let (check, left_out) = Box::pin(plan::scan(&server)).await;
     (TlsCheck { direct: way.direct, ..check }, left_out)
 }
 
