@@ -6,6 +6,7 @@
 
 mod budget;
 mod certificate;
+mod classic;
 mod conversation;
 mod credssp;
 mod dns;
@@ -24,7 +25,8 @@ use crate::diagnose::{self, Context};
 use crate::recorder::{SessionId, TraceStart};
 use crate::relay::target::Target;
 use crate::trace::{
-    Detail, DnsCheck, LeftOut, Leg, Line, NegotiationAnswer, NegotiationCheck, Phase, Probe, Record, TlsCheck,
+    ClassicCheck, Detail, DnsCheck, LeftOut, Leg, Line, NegotiationAnswer, NegotiationCheck, Phase, Probe,
+    Record, TlsCheck,
 };
 use budget::Budget;
 use conversation::Talked;
@@ -98,6 +100,7 @@ async fn ask(watched: &Watched, way: &Way, addresses: &[SocketAddr], settings: &
         found.left_out.extend(left_out);
     }
     found.negotiation = answers.negotiation;
+    found.classic = answers.classic;
     found.tls = answers.tls;
     found.left_out.extend(answers.left_out);
     found.certificate = answers.secured.certificate;
@@ -112,6 +115,7 @@ async fn ask(watched: &Watched, way: &Way, addresses: &[SocketAddr], settings: &
 #[derive(Default)]
 struct Answers {
     negotiation: Vec<NegotiationCheck>,
+    classic: Option<ClassicCheck>,
     secured: Talked,
     tls: Option<TlsCheck>,
     left_out: Vec<LeftOut>,
@@ -139,11 +143,15 @@ async fn talk(
     };
     let masks = async {
         progress.begun().await;
-        patience.until("X.224 with each mask of protocols", negotiation::check(&way)).await
+        let masks = negotiation::check(&way);
+        let masks = patience.until("X.224 with each mask of protocols", masks).await.unwrap_or_default();
+        let classic = classic::check(&way, &masks);
+        let classic = patience.until("encryption of classic RDP security", classic).await.flatten();
+        (masks, classic)
     };
     let scan = async { if scans_tls { scan_tls(&way, progress).await } else { Default::default() } };
-    let (secured, negotiation, (tls, left_out)) = tokio::join!(converse, masks, scan);
-    Answers { negotiation: negotiation.unwrap_or_default(), secured, tls, left_out }
+    let (secured, (negotiation, classic), (tls, left_out)) = tokio::join!(converse, masks, scan);
+    Answers { negotiation, classic, secured, tls, left_out }
 }
 
 /// The conversation from X.224 on.

@@ -17,8 +17,9 @@ pub use event::{ConnectError, Detail, Event, TcpInfo};
 pub use line::{Altered, End, Header, Line, NLA_STRIP, SCHEMA_VERSION, UDP_OFF};
 pub use phase::{Outcome, Phase, PhaseRecord};
 pub use probe::{
-    CertificateCheck, CredsspCheck, DnsCheck, FlakyCheck, HelloAnswer, LeftOut, NegotiationAnswer,
-    NegotiationCheck, PathCheck, Probe, TcpCheck, TcpFailure, TlsCheck, UdpAnswer, UdpCheck,
+    CertificateCheck, ClassicCheck, CredsspCheck, DnsCheck, FlakyCheck, HelloAnswer, LeftOut,
+    NegotiationAnswer, NegotiationCheck, PathCheck, Probe, TcpCheck, TcpFailure, TlsCheck, UdpAnswer,
+    UdpCheck,
 };
 pub use record::Record;
 
