@@ -73,7 +73,8 @@ pub async fn probe(target: &Target, settings: &Settings) -> Record {
             answer_timeout: settings.answer_timeout,
             deadline: tokio::time::Instant::now() + settings.answer_timeout * MOST_ANSWERS_IN_A_ROW,
         };
-        ask(&watched, &way, &addresses, settings, &mut found).await;
+        // On the heap, as a fleet of targets is probed at once and most of the time of each is waiting.
+        Box::pin(ask(&watched, &way, &addresses, settings, &mut found)).await;
     }
     found.took_us = crate::relay::connect::micros(began.elapsed());
     conclude(&watched, found, settings)
