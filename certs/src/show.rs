@@ -131,7 +131,7 @@ fn chain_findings(chain: &[Certificate]) -> Vec<String> {
 fn fields(certificate: &Certificate, now: i64) -> Vec<(&'static str, String)> {
     let issuer = if certificate.self_signed { "itself (self-signed)" } else { &certificate.issuer };
     let names = if certificate.sans.is_empty() { "none".to_owned() } else { certificate.sans.join(", ") };
-    vec![
+    let mut fields = vec![
         ("subject", certificate.subject.clone()),
         ("issuer", issuer.to_owned()),
         ("names", names),
@@ -148,7 +148,13 @@ fn fields(certificate: &Certificate, now: i64) -> Vec<(&'static str, String)> {
         ("serial", certificate.serial.clone()),
         ("thumbprint", pairs(&certificate.sha1)),
         ("SHA-256", certificate.sha256.clone()),
-    ]
+    ];
+    let addresses =
+        [("OCSP", &certificate.ocsp), ("CRL", &certificate.crl), ("issuer at", &certificate.issuers)];
+    fields.extend(
+        addresses.iter().filter(|(_, uris)| !uris.is_empty()).map(|(label, uris)| (*label, uris.join(", "))),
+    );
+    fields
 }
 
 fn usage(certificate: &Certificate) -> String {

@@ -36,6 +36,8 @@ mod observer_limits;
 mod peers;
 #[cfg(all(test, target_os = "linux"))]
 mod probe;
+#[cfg(all(test, target_os = "linux"))]
+mod probe_tls;
 #[cfg(test)]
 mod relay_properties;
 #[cfg(test)]

@@ -107,3 +107,15 @@ fn nothing_moves_the_cursor() {
     assert!(!text.contains('\x1b') && text.contains("\\u{1b}[2Jb\\nc"), "{text}");
     assert!(text.contains("  trust      not asked"));
 }
+
+#[test]
+fn addresses_are_shown_where_there_are_some() {
+    let own = self_signed("SRV10", NOW - DAY, NOW + 90 * DAY).unwrap();
+    let without = inspect(own.leaf()).unwrap();
+    let uris = ["http://ca.example/1.crl".to_owned(), "http://b.example/\u{1b}[2J".to_owned()];
+    let with = Certificate { crl: uris.to_vec(), ..without.clone() };
+    let text = show(&[with], &viewer("SRV10", &[]));
+    let expected = "  CRL        http://ca.example/1.crl, http://b.example/\\u{1b}[2J";
+    assert!(text.lines().any(|line| line == expected), "{text}");
+    assert!(!text.contains("OCSP") && !show(&[without], &viewer("SRV10", &[])).contains("CRL"));
+}

@@ -193,6 +193,9 @@ fn certificate(subject: &str) -> Certificate {
         self_signed: true,
         version: 3,
         unreadable_extensions: vec![],
+        ocsp: Vec::new(),
+        crl: Vec::new(),
+        issuers: Vec::new(),
         sha1: "3f9a01c27be1d6a4553b1c0e9d0a7718f2c44b6e".to_owned(),
         sha256: "00".repeat(32),
     }

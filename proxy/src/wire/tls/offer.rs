@@ -69,12 +69,9 @@ impl HelloOffer {
     pub fn records(&self) -> Vec<u8> {
         // Servers of old take no other version in the first record (RFC 8446 appendix D.1).
         let version = self.legacy_version.min(TLS_1_0).to_be_bytes();
-        let records = self
-            .message()
-            .chunks(FRAGMENT_LENGTH)
-            .flat_map(|fragment| [&[HANDSHAKE], &version[..], &long(fragment)].concat())
-            .collect();
-        records
+        let message = self.message();
+        let fragments = message.chunks(FRAGMENT_LENGTH);
+        fragments.flat_map(|fragment| [&[HANDSHAKE], &version[..], &long(fragment)].concat()).collect()
     }
 
     /// As a client that wants to pass for a resumption of TLS 1.2 on its way (RFC 8446 appendix D.4).
