@@ -68,6 +68,9 @@ fn a_server_that_forces_classic_security() {
     let found = found(&record);
     assert!(takes(found, &["RDP"]));
     assert!(found.certificate.is_none() && found.credssp.is_none() && found.tls.is_none());
+    let classic = found.classic.as_ref().expect("it was asked");
+    // This server encrypts nothing of it.
+    assert_eq!((classic.methods.as_slice(), classic.refused.len()), (&["NONE".to_owned()][..], 0));
     assert!(!found.left_out.is_empty());
 }
 
@@ -81,6 +84,11 @@ fn a_server_without_network_level_authentication() {
     let found = found(&record);
     assert!(takes(found, &["SSL"]));
     assert!(found.credssp.is_none());
+    if Xrdp::can_do_classic_security() {
+        let classic = found.classic.as_ref().expect("it was asked");
+        assert_eq!(classic.methods, ["128BIT_ENCRYPTION_FLAG"]);
+        assert_eq!(classic.level.as_deref(), Some("ENCRYPTION_LEVEL_HIGH"));
+    }
     let tls = found.tls.as_ref().expect("it was scanned");
     assert!(tls.suites.contains_key("TLS1.2") && !tls.suites.contains_key("TLS1.3"), "{tls:?}");
     assert_eq!(outcome(&record, Phase::Credssp), Some(Outcome::Skipped));

@@ -25,6 +25,7 @@ impl Settings {
             .saturating_mul(self.rounds.saturating_add(1))
             .saturating_add(CONVERSATION)
             .saturating_add(super::negotiation::MOST_CONNECTIONS)
+            .saturating_add(super::classic::MOST_CONNECTIONS)
             .saturating_add(tls)
     }
 

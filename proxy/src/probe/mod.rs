@@ -6,6 +6,7 @@
 
 mod budget;
 mod certificate;
+mod classic;
 mod conversation;
 mod credssp;
 pub mod difference;
@@ -30,8 +31,8 @@ use crate::diagnose::{self, Context};
 use crate::recorder::{SessionId, TraceStart};
 use crate::relay::target::Target;
 use crate::trace::{
-    Detail, DnsCheck, LeftOut, Leg, Line, NegotiationAnswer, NegotiationCheck, PathCheck, Phase, Probe,
-    Record, TlsCheck,
+    ClassicCheck, Detail, DnsCheck, LeftOut, Leg, Line, NegotiationAnswer, NegotiationCheck, PathCheck,
+    Phase, Probe, Record, TlsCheck,
 };
 use budget::Budget;
 use conversation::Talked;
@@ -79,7 +80,8 @@ pub async fn probe(target: &Target, settings: &Settings) -> Record {
             answer_timeout: settings.answer_timeout,
             deadline: tokio::time::Instant::now() + settings.answer_timeout * MOST_ANSWERS_IN_A_ROW,
         };
-        ask(&watched, &way, &addresses, settings, &mut found).await;
+        // On the heap, as a fleet of targets is probed at once and most of the time of each is waiting.
+        Box::pin(ask(&watched, &way, &addresses, settings, &mut found)).await;
     }
     found.took_us = crate::relay::connect::micros(began.elapsed());
     conclude(&watched, found, settings)
@@ -107,6 +109,7 @@ async fn ask(watched: &Watched, way: &Way, addresses: &[SocketAddr], settings: &
         found.left_out.extend(left_out);
     }
     found.negotiation = answers.negotiation;
+    found.classic = answers.classic;
     found.udp = udp;
     found.tls = answers.scanned.tls;
     found.path = answers.scanned.path;
@@ -123,6 +126,7 @@ async fn ask(watched: &Watched, way: &Way, addresses: &[SocketAddr], settings: &
 #[derive(Default)]
 struct Answers {
     negotiation: Vec<NegotiationCheck>,
+    classic: Option<ClassicCheck>,
     secured: Talked,
     scanned: Scanned,
 }
@@ -157,11 +161,15 @@ async fn talk(
     };
     let masks = async {
         progress.begun().await;
-        patience.until("X.224 with each mask of protocols", negotiation::check(&way)).await
+        let masks = negotiation::check(&way);
+        let masks = patience.until("X.224 with each mask of protocols", masks).await.unwrap_or_default();
+        let classic = classic::check(&way, &masks);
+        let classic = patience.until("encryption of classic RDP security", classic).await.flatten();
+        (masks, classic)
     };
     let scan = async { if scans_tls { scan(&way, patience, progress).await } else { Scanned::default() } };
-    let (secured, negotiation, scanned) = tokio::join!(converse, masks, scan);
-    Answers { negotiation: negotiation.unwrap_or_default(), secured, scanned }
+    let (secured, (negotiation, classic), scanned) = tokio::join!(converse, masks, scan);
+    Answers { negotiation, classic, secured, scanned }
 }
 
 /// The conversation from X.224 on.

@@ -277,6 +277,10 @@ async fn classic_security_has_nothing_more_to_ask() {
             matches!(answer, NegotiationAnswer::Selected { protocol, .. } if protocol == servers::name(0))
         );
     }
+    let classic = found(&record).classic.as_ref().unwrap();
+    assert!(classic.methods.is_empty());
+    assert!(classic.refused.values().all(|what| what == "it did not answer"), "{classic:?}");
+    assert_eq!(classic.refused.len(), 4);
     assert_eq!(outcome(&record, Phase::Tls), Some(Outcome::Skipped));
     assert_eq!(ending(&record), (Some(ClosedBy::Proxy), Some(How::Fin)));
 }

@@ -23,8 +23,9 @@ pub use experiment::{
 pub use line::{Altered, End, Header, Line, NLA_STRIP, SCHEMA_VERSION, UDP_OFF};
 pub use phase::{Outcome, Phase, PhaseRecord};
 pub use probe::{
-    CertificateCheck, CredsspCheck, DnsCheck, FlakyCheck, HelloAnswer, LeftOut, NegotiationAnswer,
-    NegotiationCheck, PathCheck, Probe, TcpCheck, TcpFailure, TlsCheck, UdpAnswer, UdpCheck,
+    CertificateCheck, ClassicCheck, CredsspCheck, DnsCheck, FlakyCheck, HelloAnswer, LeftOut,
+    NegotiationAnswer, NegotiationCheck, PathCheck, Probe, TcpCheck, TcpFailure, TlsCheck, UdpAnswer,
+    UdpCheck,
 };
 pub use record::Record;
 

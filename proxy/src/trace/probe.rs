@@ -33,6 +33,9 @@ pub struct Probe {
     /// X.224 with each mask of protocols.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub negotiation: Vec<NegotiationCheck>,
+    /// Encryption of classic RDP security; absent where the server takes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classic: Option<ClassicCheck>,
     /// TLS versions, cipher suites and groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsCheck>,
@@ -157,6 +160,21 @@ pub enum NegotiationAnswer {
         /// How it failed.
         error: ConnectError,
     },
+}
+
+/// Encryption of classic RDP security (MS-RDPBCGR 5.3).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClassicCheck {
+    /// The methods that the server chose where it was offered each alone, by their names in SC_SECURITY; `"NONE"` where
+    /// it encrypts nothing.
+    pub methods: Vec<String>,
+    /// Its encryptionLevel, by name.
+    pub level: Option<String>,
+    /// The version of RDP in SC_CORE.
+    pub rdp_version: Option<String>,
+    /// The methods that it did not take, and what it did.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused: BTreeMap<String, String>,
 }
 
 /// What came of a ClientHello.
