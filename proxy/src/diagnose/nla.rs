@@ -16,11 +16,11 @@ use silence::{own_logon_failed, silent_refusal};
 use status::{other_status, stated};
 
 /// Kerberos allows clocks to be this far apart (RFC 4120, the usual setting); seconds.
-const MOST_SKEW_SECONDS: i64 = 5 * 60;
+pub(super) const MOST_SKEW_SECONDS: i64 = 5 * 60;
 /// KRB_AP_ERR_SKEW (RFC 4120 7.5.9).
 const KRB_AP_ERR_SKEW: u32 = 37;
 /// The version of CredSSP with the update for CVE-2018-0886; older ones are refused after it by policy.
-const FIRST_UPDATED_VERSION: u32 = 5;
+pub(super) const FIRST_UPDATED_VERSION: u32 = 5;
 /// AlertDescription access_denied, with which RDP servers refuse credentials.
 const ALERT_ACCESS_DENIED: u8 = 49;
 

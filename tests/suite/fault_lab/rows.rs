@@ -55,6 +55,10 @@ rows! {
         "none: NLA of a domain member, certificate of its domain", "scripted",
         NONE, Cell::of("healthy, confirmed", probed::windows_like), NONE,
     ).ten_times(),
+    a_slow_way: watched_only(
+        "none: 150 ms each way", "xfreerdp, xrdp, --impair", "healthy, likely",
+        || watched::works(&["--impair", "latency=150ms"]),
+    ).ten_times(),
     a_slow_session: watched_only(
         "none: a slow session", "scripted, 600 ms a message", "healthy, confirmed", watched::slow_but_works,
     ).ten_times(),

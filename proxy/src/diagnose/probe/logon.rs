@@ -2,16 +2,11 @@
 //! account.
 
 use super::super::logon_status::{NOT_SUPPORTED, UNSUPPORTED_FUNCTION, logon_status};
-use super::super::nla::skew_words;
+use super::super::nla::{FIRST_UPDATED_VERSION, MOST_SKEW_SECONDS, skew_words};
 use super::super::words::capital;
 use super::certificate::seconds;
 use super::{Conclusion, Facts, Phase, Rule, VerdictId, rule};
 use crate::trace::{Confidence, CredsspCheck};
-
-/// Kerberos allows clocks to be this far apart (RFC 4120, the usual setting); seconds.
-const MOST_SKEW_SECONDS: i64 = 5 * 60;
-/// The version of CredSSP with the update for CVE-2018-0886.
-const FIRST_UPDATED_VERSION: u32 = 5;
 
 const VARY: &[&str] = &["rdpscope ab {target} --vary nla"];
 
