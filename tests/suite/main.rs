@@ -12,10 +12,14 @@ mod captures;
 mod cert;
 #[cfg(test)]
 mod cli;
+#[cfg(all(test, target_os = "linux"))]
+mod fault_lab;
 #[cfg(test)]
 mod fuzz_regression;
 #[cfg(test)]
 mod harness;
+#[cfg(all(test, unix))]
+mod impair;
 #[cfg(all(test, target_os = "linux"))]
 mod interception;
 #[cfg(all(test, unix))]
@@ -26,6 +30,8 @@ mod interception_input;
 mod interception_legacy;
 #[cfg(all(test, target_os = "linux"))]
 mod interception_relay;
+#[cfg(all(test, target_os = "linux", feature = "nla"))]
+mod kerberos;
 #[cfg(all(test, target_os = "linux"))]
 mod network;
 #[cfg(all(test, target_os = "linux", feature = "nla"))]
@@ -34,6 +40,8 @@ mod nla;
 mod observer_limits;
 #[cfg(all(test, target_os = "linux"))]
 mod peers;
+#[cfg(test)]
+mod probe;
 #[cfg(test)]
 mod probe_cli;
 #[cfg(all(test, target_os = "linux"))]

@@ -16,6 +16,7 @@
 
 mod change;
 mod framing;
+pub mod impair;
 #[cfg(test)]
 mod tests;
 

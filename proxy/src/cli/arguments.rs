@@ -3,6 +3,7 @@
 use super::cert::arguments::CertArguments;
 use super::interception::InterceptionArguments;
 use super::probe::arguments::ProbeArguments;
+use crate::alter::impair::{self, Impairment, ImpairmentError};
 use crate::relay::client_command::{ClientCommand, ClientCommandError};
 use crate::relay::target::{Target, TargetError};
 use crate::relay::udp::UdpMode;
@@ -125,6 +126,10 @@ pub(super) struct ProxyArguments {
     /// Run this client for each attempt; {host}, {port} and {rdp} are filled in, no shell is used
     #[arg(long, value_name = "COMMAND", value_parser = client_command)]
     pub(super) client: Option<ClientCommand>,
+    /// Make the connection worse on purpose: latency=300ms, jitter=50ms, rate=128kbit, chunk=BYTES, mss=BYTES,
+    /// stall-after=PHASE, reset-after=PHASE, close-after=PHASE|BYTES; up: or down: before it for one direction only
+    #[arg(long, value_name = "SPEC", value_parser = impairment)]
+    pub(super) impair: Vec<Impairment>,
     // Its heading holds for all that follows.
     #[command(flatten)]
     pub(super) interception: InterceptionArguments,
@@ -136,6 +141,8 @@ Examples:
   rdpscope proxy srv10 --address 10.0.0.10     the name is stale: try the address
   rdpscope proxy srv10 --sessions 1 --json     for scripts
   rdpscope proxy srv10 --udp refuse            is UDP the cause? let the client fall back to TCP
+  rdpscope proxy srv10 --impair latency=300ms --impair rate=64kbit
+                                               does it work over a slow line?
   rdpscope proxy srv10 --cert fresh --ca-out ca.pem
                                                show the client another certificate: is it the cause?
   rdpscope proxy srv10 --renew-with srv10.pfx --password-file pw
@@ -214,6 +221,10 @@ fn client_command(text: &str) -> Result<ClientCommand, ClientCommandError> {
     ClientCommand::parse(text)
 }
 
+fn impairment(text: &str) -> Result<Impairment, ImpairmentError> {
+    text.parse()
+}
+
 fn listen(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "not an address to listen on; write for example 127.0.0.1:13389 or [::1]:0")
 }
@@ -224,10 +235,8 @@ fn sessions(text: &str) -> Result<u64, &'static str> {
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is not a duration; write for example 300ms, 90s or 10m");
-    let duration: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
-    let duration = Duration::try_from(duration).map_err(|_| wrong())?;
-    if duration.is_zero() { Err(wrong()) } else { Ok(duration) }
+    impair::duration(text)
+        .ok_or_else(|| format!("{text:?} is not a duration; write for example 300ms, 90s or 10m"))
 }
 
 #[cfg(test)]

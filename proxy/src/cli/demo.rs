@@ -4,6 +4,7 @@ use super::arguments;
 use super::output::Output;
 use super::proxy::{relay_between, runtime};
 use super::{Exit, Failure};
+use crate::alter::impair::Impairments;
 use crate::demo::{DemoServer, SERVER_NAME, connect};
 use crate::relay::listener::Settings;
 use crate::relay::session::Route;
@@ -61,6 +62,7 @@ fn settings(server: SocketAddr) -> Settings {
         client: None,
         udp: UdpMode::Off,
         interception: None,
+        impairments: Impairments::default(),
         knows_command: arguments::accepts,
         shown: serde_json::Map::new(),
     }

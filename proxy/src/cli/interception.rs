@@ -14,7 +14,7 @@ use crate::relay::session::Route;
 use crate::relay::target::Target;
 use crate::relay::udp::UdpMode;
 use clap::Args;
-use rdpscope_certs::authority::{Kept, KeptBecause};
+use rdpscope_certs::authority::{Authority, Kept, KeptBecause};
 use rdpscope_certs::load::LoadError;
 use rdpscope_certs::mode::{CertificateMode, ModeError, Recipe};
 use serde_json::{Map, Value, json};
@@ -44,7 +44,8 @@ pub(super) struct InterceptionArguments {
     /// Network level authentication: relay it, strip it from what the client offers, or terminate it on both legs
     #[arg(long, value_enum, default_value_t = NlaMode::Relay, value_name = "MODE")]
     pub(super) nla: NlaMode,
-    /// Logon for --nla terminate: a file with lines `username = …` and `password = …`; without it they are asked for
+    /// Logon for --nla terminate: a file with lines `username = …` and `password = …`, for Kerberos also `realm = …` and
+    /// `kdc = …`; without it they are asked for
     #[arg(long, value_name = "FILE")]
     pub(super) credentials: Option<PathBuf>,
     /// TLS versions offered to the server, for example 1.2..1.3 or 1.0 [default: those the client offers]
@@ -193,6 +194,7 @@ pub(super) async fn make_ready(
     ca_out: Option<&Path>,
     output: &Output,
 ) -> Result<Interception, Failure> {
+    let kept_file = settings.presenter.keep_in.as_deref().map(Authority::certificate_file);
     let chain = if settings.wants_server_chain() { server_chain(route, output).await } else { Vec::new() };
     let now = jiff::Timestamp::now().as_second();
     // What judges a server's certificate is read from hundreds of files.
@@ -201,6 +203,7 @@ pub(super) async fn make_ready(
     interception.presenter.prepare(&chain).map_err(Failure::not_done)?;
     roots.await.map_err(Failure::not_done)?;
     let Some(authority) = interception.presenter.authority() else { return Ok(interception) };
+    let ca_file = ca_out.map(Path::to_owned).or(kept_file);
     if let Some(path) = ca_out {
         std::fs::write(path, authority.certificate_pem()).map_err(|error| {
             Failure::not_done(format!("cannot write the CA's certificate to {}: {error}", path.display()))
@@ -217,7 +220,7 @@ pub(super) async fn make_ready(
         ));
     }
     let thumbprint = authority.thumbprint();
-    output.progress(&match ca_out {
+    output.progress(&match ca_file {
         Some(path) => format!(
             "the session CA is in {} (SHA-1 thumbprint {thumbprint}): clients that do not trust it refuse what it signs",
             path.display()

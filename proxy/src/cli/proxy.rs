@@ -5,6 +5,7 @@ use super::console::Console;
 use super::interception;
 use super::output::Output;
 use super::{Exit, Failure};
+use crate::alter::impair::Impairments;
 use crate::recorder::{Recorder, TraceFolder};
 use crate::relay::listener::{Finished, Listener, Settings};
 use crate::relay::session::Route;
@@ -28,9 +29,10 @@ pub(super) fn run(arguments: ProxyArguments, output: &Output) -> Result<Exit, Fa
         arguments.listen,
         arguments.udp,
     )?;
+    let impairments = Impairments::new(arguments.impair.clone()).map_err(Failure::usage)?;
     let folder = trace_folder(&arguments)?;
     let ca_out = arguments.interception.ca_out.clone();
-    let mut settings = settings(arguments);
+    let mut settings = Settings { impairments, ..settings(arguments) };
     let runtime = runtime()?;
     runtime.block_on(async {
         let interrupted =
@@ -128,6 +130,7 @@ fn settings(arguments: ProxyArguments) -> Settings {
         client: arguments.client,
         udp: arguments.udp,
         interception: None,
+        impairments: Impairments::default(),
     }
 }
 
@@ -136,6 +139,10 @@ fn shown(arguments: &ProxyArguments) -> Map<String, Value> {
     let mut shown = Map::new();
     arguments.interception.show(&mut shown);
     shown.insert("udp".to_owned(), json!(format!("{:?}", arguments.udp).to_lowercase()));
+    if !arguments.impair.is_empty() {
+        let asked: Vec<String> = arguments.impair.iter().map(ToString::to_string).collect();
+        shown.insert("impair".to_owned(), json!(asked));
+    }
     if let Some(address) = arguments.address() {
         shown.insert("address".to_owned(), json!(address.to_string()));
     }

@@ -14,5 +14,5 @@ pub mod udp;
 
 pub use inside::InsideObserver;
 pub use session::{Course, SessionObserver};
-pub use timeline::Timeline;
+pub use timeline::{Progress, Timeline};
 pub use udp::UdpObserver;

@@ -20,6 +20,29 @@ pub struct Timeline {
     summary: Summary,
 }
 
+/// How far a session is at some moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The furthest phase of reaching the server that is over.
+    reaching_over: Option<Phase>,
+    /// The furthest phase of the conversation that is over, or was left out.
+    over: Option<Phase>,
+    /// The phase of the conversation that is under way.
+    begun: Option<Phase>,
+}
+
+impl Progress {
+    /// Whether `phase` is over or a later one has begun. The phase active lasts as long as the session: of it the
+    /// beginning counts.
+    pub fn is_past(self, phase: Phase) -> bool {
+        if phase <= Phase::Tcp {
+            return self.reaching_over >= Some(phase);
+        }
+        let has_begun = phase == Phase::Active && self.begun == Some(Phase::Active);
+        has_begun || self.over >= Some(phase) || self.begun > Some(phase)
+    }
+}
+
 /// TLS between rdpscope and the server.
 #[derive(Debug, Default)]
 enum ServerTls {
@@ -102,6 +125,15 @@ impl Timeline {
         of(&self.conversation).or(of(&self.reaching))
     }
 
+    /// How far the session is.
+    pub fn progress(&self) -> Progress {
+        Progress {
+            reaching_over: self.reaching.closed_through,
+            over: self.conversation.closed_through,
+            begun: self.conversation.open.as_ref().map(|open| open.phase),
+        }
+    }
+
     /// The session is over: closes what is open.
     pub fn finish(&mut self, t_us: Micros, out: &mut Vec<Line>) {
         let mut ended = Vec::new();
@@ -133,7 +165,7 @@ impl Timeline {
         if let Detail::Udp(message) = &event.detail {
             return self.note_udp(event.t_us, message);
         }
-        if let Detail::TcpInfo(_) = event.detail {
+        if let Detail::TcpInfo(_) | Detail::Impaired { .. } = event.detail {
             return;
         }
         if let Detail::Accepted { .. } = event.detail {
@@ -322,6 +354,22 @@ mod tests {
             ]
         );
         assert_eq!(records[1].waiting_for_server_us, Some(70));
+    }
+
+    #[test]
+    fn a_phase_is_past_when_it_is_over_or_left_out_or_a_later_one_has_begun() {
+        let mut timeline = Timeline::default();
+        let past = |timeline: &Timeline, phase| timeline.progress().is_past(phase);
+        timeline.push(request(10), &mut Vec::new());
+        assert!(!past(&timeline, Phase::Tcp) && !past(&timeline, Phase::X224), "only begun");
+        let confirm = ConnectionConfirm { selected_protocol_name: "RDP".to_owned(), ..Default::default() };
+        let confirm = event(20, Some(Side::Server), Phase::X224, Detail::ConnectionConfirm(confirm));
+        timeline.push(confirm, &mut Vec::new());
+        assert!(past(&timeline, Phase::X224) && past(&timeline, Phase::Credssp), "over, and left out");
+        assert!(!past(&timeline, Phase::Mcs) && !past(&timeline, Phase::Active));
+        let traffic = event(30, Some(Side::Server), Phase::Active, Detail::SessionTraffic);
+        timeline.push(traffic, &mut Vec::new());
+        assert!(past(&timeline, Phase::Licensing) && past(&timeline, Phase::Active), "it has begun");
     }
 
     #[test]

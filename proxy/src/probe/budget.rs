@@ -3,12 +3,15 @@
 use super::settings::Settings;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Connections to one target that are open at once. Servers take few that have not logged on
 /// (`MaxOutstandingConnections`), and the users' own must still find room.
-pub(super) const MOST_OPEN: usize = 8;
+pub(super) const MOST_OPEN: usize = 4;
+/// Negotiations in a row that may fail before no more are tried: as many as are open at once may fail of one cause, and
+/// as many once more after a pause.
+const MOST_LOST: u32 = 2 * MOST_OPEN as u32;
 /// The conversation: one that is negotiated, one where TLS begins at once, each with both TLS stacks.
 const CONVERSATION: u32 = 4;
 
@@ -37,6 +40,10 @@ pub(super) struct Budget {
     connections: Counter,
     conversations: Counter,
     open: Arc<Semaphore>,
+    /// A negotiation came through.
+    served: AtomicBool,
+    /// So many in a row did not, since the last that did.
+    lost: AtomicU32,
 }
 
 #[derive(Debug)]
@@ -58,6 +65,8 @@ impl Budget {
             connections: Counter::new(settings.most_connections(addresses)),
             conversations: Counter::new(settings.most_conversations()),
             open: Arc::new(Semaphore::new(MOST_OPEN)),
+            served: AtomicBool::new(false),
+            lost: AtomicU32::new(0),
         }
     }
 
@@ -76,6 +85,26 @@ impl Budget {
     /// Counts a further conversation over UDP. The error says that there were enough.
     pub(super) fn conversation(&self) -> io::Result<()> {
         self.conversations.take("conversations")
+    }
+
+    /// A negotiation came through, or it did not.
+    pub(super) fn note(&self, came_through: bool) {
+        if came_through {
+            self.served.store(true, Ordering::Relaxed);
+            self.lost.store(0, Ordering::Relaxed);
+        } else {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a negotiation has come through.
+    pub(super) fn has_served(&self) -> bool {
+        self.served.load(Ordering::Relaxed)
+    }
+
+    /// Whether too many in a row did not come through to try it once more.
+    pub(super) fn has_had_enough(&self) -> bool {
+        self.lost.load(Ordering::Relaxed) >= MOST_LOST
     }
 
     /// TCP connections so far.

@@ -8,7 +8,7 @@ use super::{certificate, credssp};
 use crate::intercept::tls::{
     self, HandshakeError, HandshakeFailure, Offer, ServerLeg, Stack, StreamEnd, Tee, TlsStream, WireTap,
 };
-use crate::relay::connect::{connect_within, micros};
+use crate::relay::connect::{connect_with, micros};
 use crate::relay::tcp_info::tcp_info;
 use crate::trace::{CertificateCheck, CredsspCheck, Detail, How, Leg, NegotiationAnswer, Phase, Side};
 use crate::wire::credssp::TsRequest;
@@ -42,7 +42,7 @@ pub(super) async fn reach(watched: &Watched, way: &mut Way, addresses: &[SocketA
     let place = way.budget.connection().await.ok()?;
     let began = Instant::now();
     let mut begun = 0;
-    let connected = connect_within(way.answer_timeout, addresses, |detail| {
+    let connected = connect_with(addresses, way.answer_timeout, None, |detail| {
         match &detail {
             Detail::Connecting { .. } => {
                 if begun > 0 {
@@ -224,6 +224,7 @@ async fn not_secured(watched: &Watched, way: &Way, failed: Failed) -> Talked {
     };
     watched.certificate(&error.chain);
     match (&error.failure, &error.needs_legacy) {
+        (HandshakeFailure::Ended(end @ (StreamEnd::Fin | StreamEnd::Reset)), _) => watched.tls_ended(end),
         (_, Some(need)) if !Stack::LEGACY_IS_BUILT_IN => {
             watched.close(&format!("{need}, and this build has no second TLS stack"));
         }
@@ -307,6 +308,8 @@ async fn judged(watched: &Watched, chain: Vec<Vec<u8>>, way: &Way) -> Option<Cer
         reason: check.reason.clone(),
         name: check.name.clone(),
         name_matches: check.name_matches,
+        verifier: check.verifier.clone(),
+        by_rules: check.by_rules.clone(),
     };
     watched.say(Leg::Proxy, Phase::Tls, detail);
     Some(check)

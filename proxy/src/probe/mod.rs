@@ -250,3 +250,6 @@ fn conclude(watched: &Watched, found: Probe, settings: &Settings) -> Record {
     record.push(Line::End(end));
     record
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,8 +14,9 @@ use tokio::time::timeout;
 
 /// What mstsc asks for: SSL, HYBRID and HYBRID_EX.
 pub(crate) const USUAL: u32 = 1 | 2 | 8;
-/// Classic RDP security alone; TLS alone; TLS or NLA, as clients before Windows 8 ask; as mstsc asks; NLA alone.
-const MASKS: [u32; 5] = [0, 1, 1 | 2, USUAL, 2];
+/// Classic RDP security alone; TLS alone; TLS or NLA, as clients before Windows 8 ask; as mstsc asks; and each of the others
+/// alone.
+const MASKS: [u32; 7] = [0, 1, 1 | 2, USUAL, 2, 4, 8];
 /// One for each mask.
 pub(super) const MOST_CONNECTIONS: u32 = MASKS.len() as u32;
 /// The name of classic RDP security among the protocols.

@@ -13,6 +13,9 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+/// How long a server is left in peace that did not take a connection, having taken others.
+const PAUSE: Duration = Duration::from_millis(500);
+
 /// How the checks reach the target.
 #[derive(Debug, Clone)]
 pub(super) struct Way {
@@ -56,12 +59,7 @@ impl Way {
     pub(super) async fn open(&self) -> io::Result<Connection> {
         let place = self.budget.connection().await?;
         let began = Instant::now();
-        let connected = match self.largest_segment {
-            Some(largest) => {
-                connect::attempt_in_small_segments(self.address, self.answer_timeout, largest).await
-            }
-            None => connect::attempt(self.address, self.answer_timeout).await,
-        };
+        let connected = connect::attempt(self.address, self.answer_timeout, self.largest_segment).await;
         let took_us = connect::micros(began.elapsed());
         let failure =
             connected.as_ref().err().map(|error| (connect::classify(error), connect::plain_reason(error)));
@@ -72,7 +70,30 @@ impl Way {
 
     /// A connection on which a ClientHello may follow: one that was negotiated with the `protocols` of
     /// [`PROTOCOLS`](crate::wire::x224::PROTOCOLS), or a new one where TLS begins at once.
+    ///
+    /// A server that has had enough of connections gets a pause, and then no more of them.
     pub(super) async fn negotiated(&self, protocols: u32) -> Result<Connection, NotNegotiated> {
+        if self.budget.has_had_enough() {
+            let answer = NegotiationAnswer::NotConnected { error: ConnectError::Other };
+            let reason = "the server takes no more connections; it was left in peace".to_owned();
+            return Err(NotNegotiated { answer, reason });
+        }
+        let first = self.try_negotiated(protocols).await;
+        self.budget.note(first.is_ok());
+        match first {
+            Err(not)
+                if not.may_be_too_many() && self.budget.has_served() && !self.budget.has_had_enough() =>
+            {
+                tokio::time::sleep(PAUSE).await;
+                let second = self.try_negotiated(protocols).await;
+                self.budget.note(second.is_ok());
+                second
+            }
+            first => first,
+        }
+    }
+
+    async fn try_negotiated(&self, protocols: u32) -> Result<Connection, NotNegotiated> {
         let mut connection = match self.open().await {
             Ok(connection) => connection,
             Err(error) => {
@@ -109,6 +130,18 @@ impl Way {
             Some((ConnectError::Other, reason)) => reason,
         };
         self.tally.note(format!("TCP to {address}"), answer);
+    }
+}
+
+impl NotNegotiated {
+    /// Whether a server says it so that has too many connections.
+    fn may_be_too_many(&self) -> bool {
+        use ConnectError::{Refused, Reset, TimedOut};
+        match self.answer {
+            NegotiationAnswer::Closed { .. } | NegotiationAnswer::Silent => true,
+            NegotiationAnswer::NotConnected { error } => matches!(error, Refused | Reset | TimedOut),
+            _ => false,
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! One session's record while it grows: in memory for the verdict, and line by line to the recorder.
 
 use super::{RecorderHandle, SessionHandle, SessionId};
-use crate::observe::Timeline;
+use crate::observe::{Progress, Timeline};
 use crate::trace::{Detail, Event, Header, Leg, Line, Micros, Phase, Record, SCHEMA_VERSION, Side};
 use std::time::Instant;
+use tokio::sync::watch;
 
 /// Events of one session kept in memory for its verdict. A session has some dozens; a peer that makes more of them
 /// fills its trace on disk, not our memory.
@@ -37,6 +38,8 @@ pub struct SessionTrace {
     dropped: u64,
     /// The recorder could not take the first line yet: without it there is no file for the others.
     is_header_due: bool,
+    /// Who wants to know how far the session is.
+    progress: Option<watch::Sender<Progress>>,
 }
 
 impl SessionTrace {
@@ -64,6 +67,7 @@ impl SessionTrace {
             recorder,
             dropped: 0,
             is_header_due,
+            progress: None,
         }
     }
 
@@ -87,6 +91,12 @@ impl SessionTrace {
         &mut self.timeline
     }
 
+    /// How far the session is, now and from here on.
+    pub fn watch_progress(&mut self) -> watch::Receiver<Progress> {
+        let now = self.timeline.progress();
+        self.progress.get_or_insert_with(|| watch::Sender::new(now)).subscribe()
+    }
+
     /// The record so far.
     pub fn record(&self) -> &Record {
         &self.record
@@ -106,6 +116,10 @@ impl SessionTrace {
         let mut lines = Vec::with_capacity(events.len() + 2);
         for event in events {
             self.timeline.push(event, &mut lines);
+        }
+        if let Some(progress) = &self.progress {
+            let now = self.timeline.progress();
+            progress.send_if_modified(|known| std::mem::replace(known, now) != now);
         }
         self.lines(lines);
     }

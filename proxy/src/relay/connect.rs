@@ -1,15 +1,13 @@
 //! TCP to the first address that answers (RFC 8305, "Happy Eyeballs").
 
+use super::impaired::set_mss;
 use crate::trace::{ConnectError, Detail};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
-#[cfg(unix)]
-use tokio::net::TcpSocket;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::Instant;
 
 /// RFC 8305, section 8: how long one address has before the next one is tried beside it.
@@ -20,13 +18,14 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(21);
 
 /// Connects to the first of `addresses` that answers and tells `say` each step. The error is that of the last one.
 pub async fn connect(addresses: &[SocketAddr], say: impl FnMut(Detail)) -> io::Result<TcpStream> {
-    connect_within(CONNECT_TIMEOUT, addresses, say).await
+    connect_with(addresses, CONNECT_TIMEOUT, None, say).await
 }
 
-/// The same with another limit for each address.
-pub(crate) async fn connect_within(
-    limit: Duration,
+/// The same with another limit for each address, and with segments of at most `mss` bytes.
+pub(crate) async fn connect_with(
     addresses: &[SocketAddr],
+    limit: Duration,
+    mss: Option<u32>,
     mut say: impl FnMut(Detail),
 ) -> io::Result<TcpStream> {
     let mut waiting = addresses.iter().copied();
@@ -38,7 +37,7 @@ pub(crate) async fn connect_within(
             say(Detail::Connecting { address: address.to_string() });
             let began = Instant::now();
             abandoned.push((address, began));
-            under_way.push(async move { (address, began, attempt(address, limit).await) });
+            under_way.push(async move { (address, began, attempt(address, limit, mss).await) });
         } else if under_way.is_empty() {
             return Err(last_error);
         }
@@ -91,45 +90,22 @@ pub fn plain_reason(error: &io::Error) -> String {
     letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
-/// Connects to one address. A limit that runs out is an error like the system's own.
-pub(crate) async fn attempt(address: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
-    within(limit, TcpStream::connect(address)).await
-}
-
-/// The same with segments of at most `largest` bytes in both directions, where the system can do that.
-#[cfg(unix)]
-pub(crate) async fn attempt_in_small_segments(
-    address: SocketAddr,
-    limit: Duration,
-    largest: u32,
-) -> io::Result<TcpStream> {
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    socket2::SockRef::from(&socket).set_tcp_mss(largest)?;
-    within(limit, socket.connect(address)).await
-}
-
-/// Windows has no such setting.
-#[cfg(not(unix))]
-pub(crate) async fn attempt_in_small_segments(_: SocketAddr, _: Duration, _: u32) -> io::Result<TcpStream> {
-    Err(io::Error::new(
-        io::ErrorKind::Unsupported,
-        "this system does not let a program choose the size of segments",
-    ))
-}
-
-async fn within(
-    limit: Duration,
-    connecting: impl Future<Output = io::Result<TcpStream>>,
-) -> io::Result<TcpStream> {
-    match tokio::time::timeout(limit, connecting).await {
+/// Connects to one address, with segments of at most `mss` bytes in both directions. A limit that runs out is an error
+/// like the system's own.
+pub(crate) async fn attempt(address: SocketAddr, limit: Duration, mss: Option<u32>) -> io::Result<TcpStream> {
+    match tokio::time::timeout(limit, open(address, mss)).await {
         Ok(result) => result,
         Err(_) => {
             Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} s", limit.as_secs())))
         }
     }
+}
+
+async fn open(address: SocketAddr, mss: Option<u32>) -> io::Result<TcpStream> {
+    let Some(mss) = mss else { return TcpStream::connect(address).await };
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    set_mss(&socket, mss)?;
+    socket.connect(address).await
 }
 
 fn connected(address: SocketAddr, stream: &TcpStream, took: Duration) -> Detail {

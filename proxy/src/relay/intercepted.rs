@@ -7,6 +7,7 @@ mod negotiation;
 mod watching;
 
 use super::exchange::{ExchangeEnd, ExchangeTap, exchange};
+use super::impaired::Impaired;
 use super::pump::{Ending, PumpEnd, Tap, pump, reset};
 use super::session::{Route, SessionTap};
 use crate::alter::Note;
@@ -25,6 +26,8 @@ pub(super) struct Intercepted<'a> {
     pub(super) interception: &'a Interception,
     /// For a further connection to the server, where a TLS stack that it refused has used up the first.
     pub(super) route: &'a Route,
+    /// What makes the connection worse on purpose.
+    pub(super) impaired: Option<&'a Impaired>,
 }
 
 /// Relays until both sides are done; what the client had sent before the server was connected is `first`. Answers with

@@ -3,19 +3,21 @@
 use super::attempts::Attempts;
 use super::client_command::{ClientCommand, ClientRun};
 use super::connect::plain_reason;
+use super::impaired::set_mss;
 use super::session::Route;
 use super::udp::{self, UdpMode, UdpSessions};
 use super::workers::{self, Report};
+use crate::alter::impair::Impairments;
 use crate::intercept::settings::Interception;
 use crate::recorder::RecorderHandle;
-use crate::trace::Record;
+use crate::trace::{Direction, Record};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -43,6 +45,8 @@ pub struct Settings {
     pub udp: UdpMode,
     /// How TLS is terminated, where it is.
     pub interception: Option<Arc<Interception>>,
+    /// What makes each connection worse on purpose.
+    pub impairments: Impairments,
     /// Whether this build has a command that a verdict proposes; others are left out.
     pub knows_command: fn(&str) -> bool,
     /// The settings as the trace shows them.
@@ -64,6 +68,14 @@ pub enum ListenError {
     Bind {
         /// The address.
         address: SocketAddr,
+        /// What the system said.
+        reason: String,
+    },
+    /// The largest segment of TCP cannot be set as `--impair mss=` asks.
+    #[error("cannot set segments of at most {mss} bytes: {reason}; leave --impair mss={mss} out")]
+    SegmentSize {
+        /// What was asked for, bytes.
+        mss: u32,
         /// What the system said.
         reason: String,
     },
@@ -100,7 +112,12 @@ impl Listener {
     pub async fn bind(settings: Settings) -> Result<Listener, ListenError> {
         let bind_error =
             |error: io::Error| ListenError::Bind { address: settings.listen, reason: plain_reason(&error) };
-        let tcp = listen_tcp(settings.listen).map_err(bind_error)?;
+        for mss in Direction::ALL.iter().filter_map(|direction| settings.impairments.mss(*direction)) {
+            let segment_size = |error| ListenError::SegmentSize { mss, reason: plain_reason(&error) };
+            TcpSocket::new_v4().and_then(|socket| set_mss(&socket, mss)).map_err(segment_size)?;
+        }
+        let mss = settings.impairments.mss(Direction::Down);
+        let tcp = listen_tcp(settings.listen, mss).map_err(bind_error)?;
         let address = tcp.local_addr().map_err(bind_error)?;
         let udp = match settings.udp {
             // A proxy that carries TCP carries no datagrams, and past it they would take a way that was not asked for.
@@ -279,11 +296,14 @@ async fn relay_udp(socket: UdpSocket, shared: Arc<Shared>) {
     udp::relay(socket, *server, shared.settings.udp, shared.udp.clone()).await;
 }
 
-fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+fn listen_tcp(address: SocketAddr, mss: Option<u32>) -> io::Result<TcpListener> {
     let socket = match address {
-        SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6()?,
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
+    if let Some(mss) = mss {
+        set_mss(&socket, mss)?;
+    }
     // On Windows this option would let a second program take the port.
     #[cfg(not(windows))]
     socket.set_reuseaddr(true)?;

@@ -7,6 +7,7 @@ pub mod attempts;
 pub mod client_command;
 pub mod connect;
 mod exchange;
+mod impaired;
 mod intercepted;
 pub mod listener;
 pub mod pump;

@@ -1,13 +1,14 @@
 //! One client's connection from accept to verdict.
 
 use super::attempts::{Attempts, Number};
+use super::impaired::{self, Impaired};
 use super::intercepted::{self, Intercepted};
 use super::pump::{Ending, PumpEnd, Tap, linger, pump, reset};
 use super::resolve::resolve;
 use super::target::Target;
-use super::tcp_info::tcp_info;
 use super::upstream_proxy::{self, UpstreamProxy};
 use super::{connect, udp::UdpSessions};
+use crate::alter::impair::Impairments;
 use crate::diagnose::{self, Context};
 use crate::intercept::settings::Interception;
 use crate::observe::{SessionObserver, UdpObserver};
@@ -15,7 +16,7 @@ use crate::recorder::SessionTrace;
 use crate::trace::{ClosedBy, Detail, End, Event, How, Leg, Line, Micros, Phase, Record, Side, UdpMessage};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -47,6 +48,8 @@ pub struct Surroundings<'a> {
     pub udp: &'a UdpSessions,
     /// How TLS is terminated, where it is.
     pub interception: Option<&'a Interception>,
+    /// What makes the connection worse on purpose.
+    pub impairments: &'a Impairments,
     /// Whether this build has a command that a verdict proposes.
     pub knows_command: fn(&str) -> bool,
 }
@@ -55,6 +58,19 @@ pub struct Surroundings<'a> {
 #[derive(Clone)]
 pub struct SharedSession {
     inner: Arc<Mutex<Observed>>,
+}
+
+/// A session that may be over.
+#[derive(Clone)]
+pub(super) struct WeakSession {
+    inner: Weak<Mutex<Observed>>,
+}
+
+impl WeakSession {
+    /// The session while it runs; to be held only for a moment, because its end waits for that.
+    pub(super) fn upgrade(&self) -> Option<SharedSession> {
+        self.inner.upgrade().map(|inner| SharedSession { inner })
+    }
 }
 
 /// What is known of a session while it runs.
@@ -68,6 +84,8 @@ pub struct Observed {
     first_end: Option<(Micros, Side, Ending)>,
     last_end: Option<Micros>,
     proxy_closed: bool,
+    /// rdpscope ended it by a reset, as it was asked to.
+    proxy_reset: bool,
 }
 
 impl SharedSession {
@@ -85,8 +103,14 @@ impl SharedSession {
             first_end: None,
             last_end: None,
             proxy_closed: false,
+            proxy_reset: false,
         };
         SharedSession { inner: Arc::new(Mutex::new(observed)) }
+    }
+
+    /// The session as somebody knows it who does not keep it.
+    pub(super) fn downgrade(&self) -> WeakSession {
+        WeakSession { inner: Arc::downgrade(&self.inner) }
     }
 
     /// Exclusive access. A panic elsewhere leaves facts that are still worth having.
@@ -186,6 +210,14 @@ impl Observed {
         self.trace.say(Leg::Proxy, None, Phase::Closed, detail);
     }
 
+    /// rdpscope cuts the connection to a side, as `setting` asks.
+    pub(super) fn cut_by_proxy(&mut self, setting: &str, by_reset: bool) {
+        self.proxy_reset |= by_reset;
+        if !self.proxy_closed {
+            self.close_by_proxy(&format!("{setting} asked for it"));
+        }
+    }
+
     fn ended(&mut self, t_us: Micros, from: Side, ending: Ending) {
         let how = match ending {
             Ending::Fin => How::Fin,
@@ -201,7 +233,7 @@ impl Observed {
     /// Who ended the session and how, from what was seen.
     fn ending(&self) -> (ClosedBy, How) {
         if self.proxy_closed {
-            return (ClosedBy::Proxy, How::Fin);
+            return (ClosedBy::Proxy, if self.proxy_reset { How::Reset } else { How::Fin });
         }
         if let Some(side) = self.observer.announced_end() {
             return (side.into(), How::McsUltimatum);
@@ -217,13 +249,13 @@ impl Observed {
 
 /// Runs one session and answers with its record. Ends early when `stop` turns true.
 pub async fn run(
-    mut client: TcpStream,
+    client: TcpStream,
     peer: SocketAddr,
     session: SharedSession,
     surroundings: &Surroundings<'_>,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) -> Record {
-    let Surroundings { route, attempts, udp, interception, knows_command } = *surroundings;
+    let Surroundings { attempts, udp, impairments, knows_command, .. } = *surroundings;
     let number = attempts.began(peer.ip());
     udp.register(peer.ip(), &session);
     // Relayed bytes leave as they come: nothing is held back for a fuller segment.
@@ -234,37 +266,84 @@ pub async fn run(
         session.lock().trace.say(Leg::Client, None, Phase::Tcp, detail);
     }
     let tap = SessionTap { session: &session, attempts, client: peer, number, reached: None };
-    let served = tokio::select! {
-        left_open = serve(&mut client, route, interception, &session, tap) => Some(left_open),
-        _ = stop.wait_for(|stop| *stop) => None,
-    };
-    if served.is_none() {
-        session.lock().close_by_proxy("rdpscope was told to stop");
-    }
-    let client_info = tcp_info(&client);
-    match served.flatten() {
-        Some(server) => drop(tokio::spawn(linger(client, server))),
-        None => drop(client),
+    match Impaired::begin(impairments, &session) {
+        None => drop(relay(client, surroundings, None, tap, stop).await),
+        Some(impaired) => Box::pin(relay_impaired(client, surroundings, impaired, tap, stop)).await,
     }
     udp.unregister(peer.ip(), &session);
-    if let Some(info) = client_info {
-        session.lock().trace.say(Leg::Client, None, Phase::Tcp, Detail::TcpInfo(info));
-    }
     attempts.ended(peer.ip(), number);
     let came_back = wait_for_return(&session, peer, number, attempts).await;
     conclude(session, came_back, knows_command).await
 }
 
+/// The same over a worse connection.
+async fn relay_impaired(
+    client: TcpStream,
+    surroundings: &Surroundings<'_>,
+    impaired: Impaired,
+    tap: SessionTap<'_>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let session = tap.session;
+    let client = match impaired::join(Some(&impaired), Side::Client, client).await {
+        Ok(client) => client,
+        Err(error) => return session.lock().close_by_proxy(&not_impaired(&error)),
+    };
+    let goes_on = relay(client, surroundings, Some(&impaired), tap, stop.clone()).await;
+    if !goes_on {
+        tokio::select! {
+            () = impaired.finish() => {}
+            _ = stop.wait_for(|stop| *stop) => {}
+        }
+    }
+}
+
+fn not_impaired(error: &io::Error) -> String {
+    format!(
+        "--impair needs a connection within this machine, and the system gives none: {}",
+        connect::plain_reason(error)
+    )
+}
+
+/// Relays until the session is over; true where its connections are kept all the same.
+async fn relay(
+    mut client: TcpStream,
+    surroundings: &Surroundings<'_>,
+    impaired: Option<&Impaired>,
+    tap: SessionTap<'_>,
+    mut stop: watch::Receiver<bool>,
+) -> bool {
+    let session = tap.session;
+    let left_open = tokio::select! {
+        left_open = serve(&mut client, surroundings, impaired, tap) => left_open,
+        _ = stop.wait_for(|stop| *stop) => {
+            session.lock().close_by_proxy("rdpscope was told to stop");
+            None
+        }
+        () = impaired::all_cut(impaired) => None,
+    };
+    if let Some(info) = impaired::info(impaired, Side::Client, &client) {
+        session.lock().trace.say(Leg::Client, None, Phase::Tcp, Detail::TcpInfo(info));
+    }
+    let goes_on = left_open.is_some();
+    match left_open {
+        Some(server) => drop(tokio::spawn(linger(client, server))),
+        None => drop(client),
+    }
+    goes_on
+}
+
 /// Connects and relays until both sides are done; answers with the server's connection where it is to be kept.
 async fn serve(
     client: &mut TcpStream,
-    route: &Route,
-    interception: Option<&Interception>,
-    session: &SharedSession,
+    surroundings: &Surroundings<'_>,
+    impaired: Option<&Impaired>,
     mut tap: SessionTap<'_>,
 ) -> Option<TcpStream> {
+    let Surroundings { route, interception, .. } = *surroundings;
+    let session = tap.session;
     // On the heap, so that a session that runs for hours does not keep the memory of its first milliseconds.
-    let (connected, first) = match Box::pin(meet(client, route, session, &mut tap)).await {
+    let (connected, first) = match Box::pin(meet(client, route, impaired, &mut tap)).await {
         Ok(met) => met,
         Err(ending) => {
             client_gave_up(session, ending);
@@ -278,7 +357,7 @@ async fn serve(
     };
     let _ = server.set_nodelay(true);
     if let Some(interception) = interception {
-        let context = Intercepted { interception, route };
+        let context = Intercepted { interception, route, impaired };
         return intercepted::serve(client, server, first, &mut tap, context).await;
     }
     if forward_first(&mut server, &first).await.is_err() {
@@ -288,7 +367,7 @@ async fn serve(
     }
     drop(first);
     let end = pump(client, &mut server, &mut tap).await;
-    if let Some(info) = tcp_info(&server) {
+    if let Some(info) = impaired::info(impaired, Side::Server, &server) {
         session.lock().trace.say(Leg::Server, None, Phase::Tcp, Detail::TcpInfo(info));
     }
     if end == PumpEnd::Reset {
@@ -303,12 +382,13 @@ async fn serve(
 async fn meet(
     client: &mut TcpStream,
     route: &Route,
-    session: &SharedSession,
+    impaired: Option<&Impaired>,
     tap: &mut SessionTap<'_>,
 ) -> Result<(Option<TcpStream>, Vec<u8>), Ending> {
     let mut first = Vec::with_capacity(USUAL_FIRST_BYTES);
+    let session = tap.session;
     let connected = tokio::select! {
-        connected = reach(route, session) => connected,
+        connected = reach(route, session, impaired) => connected,
         ending = listen_ahead(client, &mut first, tap) => return Err(ending),
     };
     Ok((connected, first))
@@ -339,12 +419,22 @@ async fn forward_first(server: &mut TcpStream, first: &[u8]) -> io::Result<()> {
 }
 
 /// Resolves and connects; what happened is in the trace.
-pub(super) async fn reach(route: &Route, session: &SharedSession) -> Option<TcpStream> {
+pub(super) async fn reach(
+    route: &Route,
+    session: &SharedSession,
+    impaired: Option<&Impaired>,
+) -> Option<TcpStream> {
+    let server = reach_directly(route, session, impaired.and_then(Impaired::server_mss)).await?;
+    let joined = impaired::join(impaired, Side::Server, server).await;
+    joined.inspect_err(|error| session.lock().close_by_proxy(&not_impaired(error))).ok()
+}
+
+async fn reach_directly(route: &Route, session: &SharedSession, mss: Option<u32>) -> Option<TcpStream> {
     let say = |phase: Phase, leg: Leg, detail: Detail| session.lock().trace.say(leg, None, phase, detail);
     let say_tcp = |detail: Detail| say(Phase::Tcp, Leg::Server, detail);
     let target = route.address.as_ref().unwrap_or(&route.target);
     if let Some(proxy) = &route.upstream_proxy {
-        return upstream_proxy::connect(proxy, target, say_tcp).await.ok();
+        return upstream_proxy::connect(proxy, target, mss, say_tcp).await.ok();
     }
     let began = Instant::now();
     let resolved = resolve(target).await;
@@ -362,7 +452,7 @@ pub(super) async fn reach(route: &Route, session: &SharedSession) -> Option<TcpS
         let addresses = addresses.iter().map(SocketAddr::to_string).collect();
         say(Phase::Dns, Leg::Proxy, Detail::Resolved { name, addresses, took_us });
     }
-    connect::connect(&addresses, say_tcp).await.ok()
+    connect::connect_with(&addresses, connect::CONNECT_TIMEOUT, mss, say_tcp).await.ok()
 }
 
 /// The client went away while the server was still being connected: what the server had not done until then counts.

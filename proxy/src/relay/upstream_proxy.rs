@@ -82,10 +82,11 @@ impl fmt::Display for UpstreamProxy {
     }
 }
 
-/// Reaches `target` through `proxy` and tells `say` each step.
+/// Reaches `target` through `proxy`, with segments of at most `mss` bytes where that is set, and tells `say` each step.
 pub async fn connect(
     proxy: &UpstreamProxy,
     target: &Target,
+    mss: Option<u32>,
     mut say: impl FnMut(Detail),
 ) -> io::Result<TcpStream> {
     let began = Instant::now();
@@ -97,7 +98,7 @@ pub async fn connect(
     let addresses = resolve(&proxy.address).await.inspect_err(|error| {
         say(refused(format!("its name does not resolve: {}", connect::plain_reason(error))));
     })?;
-    let stream = connect::connect(&addresses, |detail| {
+    let stream = connect::connect_with(&addresses, connect::CONNECT_TIMEOUT, mss, |detail| {
         // The server is connected only when the proxy says so.
         if !matches!(detail, Detail::Connected { .. }) {
             say(detail);

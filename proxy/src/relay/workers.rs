@@ -127,6 +127,7 @@ async fn serve(
         attempts: &shared.attempts,
         udp: &shared.udp,
         interception: shared.settings.interception.as_deref(),
+        impairments: &shared.settings.impairments,
         knows_command: shared.settings.knows_command,
     };
     let record = session::run(stream, peer, session, &surroundings, stop).await;

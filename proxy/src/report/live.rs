@@ -327,7 +327,9 @@ impl LiveText {
     fn certificates(&self, events: &[Event], page: &mut Page<'_>) {
         for event in events {
             let (name, chain, unreadable) = match &event.detail {
-                Detail::Certificate { chain, unreadable } => ("certificate", chain, unreadable.as_slice()),
+                Detail::Certificate { chain, unreadable, .. } => {
+                    ("certificate", chain, unreadable.as_slice())
+                }
                 Detail::CertificatePresented { chain, .. } => ("presented", chain, Default::default()),
                 _ => continue,
             };

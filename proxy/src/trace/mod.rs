@@ -15,7 +15,7 @@ mod verdict;
 
 pub use crate::wire::rdp::RdpMessage;
 pub use comparison::{Comparison, Difference, FailingGroup};
-pub use event::{ConnectError, Detail, Event, TcpInfo};
+pub use event::{ConnectError, Detail, Direction, Effect, Event, TcpInfo};
 pub use line::{Altered, End, Header, Line, NLA_STRIP, SCHEMA_VERSION, UDP_OFF};
 pub use phase::{Outcome, Phase, PhaseRecord};
 pub use probe::{

@@ -3,6 +3,7 @@
 use super::{ConnectError, How, Micros};
 use crate::wire::credssp::ntlm::NtlmChallenge;
 use crate::wire::tls::{CodePoint, ServerHello};
+use rdpscope_certs::clients::PlatformVerdict;
 use rdpscope_certs::inspect::Certificate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -235,6 +236,12 @@ pub struct CertificateCheck {
     pub name: String,
     /// Whether it is for that name.
     pub name_matches: bool,
+    /// Who says whether it is trusted: the verifier of the system, or webpki with the system's roots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verifier: Option<String>,
+    /// What clients elsewhere say of it by their own rules.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_rules: Vec<PlatformVerdict>,
     /// Addresses of OCSP responders.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ocsp: Vec<String>,

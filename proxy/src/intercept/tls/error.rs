@@ -77,12 +77,12 @@ impl HandshakeError {
 
     /// Whether what the peer said was TLS.
     pub fn speaks_tls(&self) -> bool {
-        let in_tls = matches!(
-            self.failure,
+        match self.failure {
             HandshakeFailure::Ended(StreamEnd::Alert(_) | StreamEnd::CloseNotify)
-                | HandshakeFailure::NothingInCommon(_)
-        );
-        in_tls || self.needs_legacy.is_some() || !self.chain.is_empty()
+            | HandshakeFailure::NothingInCommon(_) => true,
+            HandshakeFailure::Ended(StreamEnd::Fin | StreamEnd::Reset) => !self.chain.is_empty(),
+            _ => self.needs_legacy.is_some() || !self.chain.is_empty(),
+        }
     }
 
     fn sentence(&self) -> String {

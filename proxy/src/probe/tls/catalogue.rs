@@ -3,6 +3,7 @@
 //! Suites of Kerberos, PSK, SRP and the like are left out, as no server takes them without more than a hello.
 
 use crate::wire::tls::names::{TLS_1_2, TLS_1_3, group};
+use std::sync::LazyLock;
 use tls_parser::{TlsCipherAu, TlsCipherEnc, TlsCipherEncMode, TlsCipherKx, TlsCipherMac, TlsCipherSuite};
 
 /// Bits of the longest key that counts as none: single DES and the export suites.
@@ -95,11 +96,9 @@ impl Family {
     fn of(suite: &TlsCipherSuite) -> Family {
         let broken = matches!(suite.enc, TlsCipherEnc::Null | TlsCipherEnc::Rc2 | TlsCipherEnc::Rc4)
             || suite.enc_size <= WEAK_KEY_BITS;
-        if suite.kx == TlsCipherKx::Tls13 {
-            Family::ForwardSecret
-        } else if broken || suite.au == TlsCipherAu::Null || suite.kx == TlsCipherKx::Aecdh {
+        if broken || suite.au == TlsCipherAu::Null || suite.kx == TlsCipherKx::Aecdh {
             Family::Weak
-        } else if has_server_key_exchange(suite.id.0) {
+        } else if matches!(suite.kx, TlsCipherKx::Tls13 | TlsCipherKx::Ecdhe | TlsCipherKx::Dhe) {
             Family::ForwardSecret
         } else {
             Family::StaticKey
@@ -124,15 +123,20 @@ pub(super) fn is_dhe(suite: u16) -> bool {
 
 /// Every suite that `version` can use, the strong ones first.
 pub(super) fn suites(version: u16) -> Vec<u16> {
-    let known = (1..=u16::MAX).filter_map(TlsCipherSuite::from_id);
-    let mut suites: Vec<_> = known.filter(|suite| can_be_taken(suite) && is_of(suite, version)).collect();
+    KNOWN.iter().filter(|suite| is_of(suite, version)).map(|suite| suite.id.0).collect()
+}
+
+/// All that can be taken, the strong ones first.
+static KNOWN: LazyLock<Vec<&TlsCipherSuite>> = LazyLock::new(|| {
+    let mut suites: Vec<_> =
+        (1..=u16::MAX).filter_map(TlsCipherSuite::from_id).filter(|suite| can_be_taken(suite)).collect();
     suites.sort_by_key(|suite| {
         let aead = suite.mac == TlsCipherMac::Aead;
         let ecdhe = suite.kx == TlsCipherKx::Ecdhe;
         (Family::of(suite), !ecdhe, !aead, rarity(suite), u16::MAX - suite.enc_size, suite.id.0)
     });
-    suites.iter().map(|suite| suite.id.0).collect()
-}
+    suites
+});
 
 /// Those of one family.
 pub(super) fn family(version: u16, family: Family) -> Vec<u16> {
@@ -223,7 +227,7 @@ mod tests {
         for weak in [0x0001, 0x0003, 0x0004, 0x0005, 0x0008, 0x0009, 0x0018, 0x0034, 0xc006, 0xc011, 0xc018] {
             assert!(is_in(weak, TLS_1_0, Family::Weak), "{weak:#06x}");
         }
-        assert_eq!(suites(TLS_1_3)[..3], [0x1302, 0x1303, 0x1301]);
+        assert_eq!(suites(TLS_1_3)[..3], [0x1302, 0x1301, 0x1303]);
         for never in [0x0000, 0x001e, 0x008c, 0x00ff, 0x5600, 0xc01a, 0xc0b0] {
             assert!(VERSIONS.iter().all(|&version| !suites(version).contains(&never)), "{never:#06x}");
         }
@@ -236,6 +240,6 @@ mod tests {
             assert!(usual_1_2.contains(&offered), "{offered:#06x}");
         }
         assert!(usual_1_2.len() < 64, "{}", usual_1_2.len());
-        assert_eq!(usual(TLS_1_3), [0x1302, 0x1303, 0x1301]);
+        assert_eq!(usual(TLS_1_3), [0x1302, 0x1301, 0x1303]);
     }
 }

@@ -4,6 +4,8 @@ pub(super) mod answer;
 mod catalogue;
 mod elimination;
 mod plan;
+#[cfg(test)]
+mod tests;
 
 use super::hello;
 use super::negotiation::USUAL;
@@ -11,7 +13,7 @@ use super::way::Way;
 use crate::trace::{HelloAnswer, LeftOut, TlsCheck};
 use crate::wire::tls::HelloOffer;
 use answer::{Answered, Until};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// The most connections of one scan. A server that takes every suite of a library of today in every version needs
 /// some 220; a usual one, 60.
@@ -19,7 +21,8 @@ pub(super) const MOST_CONNECTIONS: u32 = 256;
 
 /// Finds what the server behind `way` takes, and says what could not be asked to its end.
 pub(super) async fn scan(way: &Way) -> (TlsCheck, Vec<LeftOut>) {
-    let (check, left_out) = plan::scan(&Server { way, asked: AtomicU32::new(0) }).await;
+    let (check, left_out) =
+        plan::scan(&Server { way, asked: AtomicU32::new(0), answers: AtomicBool::new(false) }).await;
     (TlsCheck { direct: way.direct, ..check }, left_out)
 }
 
@@ -27,6 +30,8 @@ pub(super) async fn scan(way: &Way) -> (TlsCheck, Vec<LeftOut>) {
 struct Server<'a> {
     way: &'a Way,
     asked: AtomicU32,
+    /// Whether a connection came as far as a hello.
+    answers: AtomicBool,
 }
 
 impl plan::Ask for Server<'_> {
@@ -37,16 +42,25 @@ impl plan::Ask for Server<'_> {
 }
 
 impl Server<'_> {
+    /// A server that took connections before and refuses one is only busy: it is asked once more.
     async fn ask_in_time(&self, offer: HelloOffer, until: Until) -> Answered {
-        if self.asked.fetch_add(1, Ordering::Relaxed) >= MOST_CONNECTIONS {
-            return not_reached(&format!("the {MOST_CONNECTIONS} connections of the TLS scan are used up"));
-        }
         let Some(random) = random() else { return not_reached("the system has no random numbers") };
         let server_name = hello::server_name(&self.way.server_name);
         let records = HelloOffer { random, server_name, ..offer }.records();
+        let answered = self.ask_once(&records, until).await;
+        let is_busy =
+            matches!(answered.answer, HelloAnswer::NotReached { .. }) && self.answers.load(Ordering::Relaxed);
+        if is_busy { self.ask_once(&records, until).await } else { answered }
+    }
+
+    async fn ask_once(&self, records: &[u8], until: Until) -> Answered {
+        if self.asked.fetch_add(1, Ordering::Relaxed) >= MOST_CONNECTIONS {
+            return not_reached(&format!("the {MOST_CONNECTIONS} connections of the TLS scan are used up"));
+        }
         match self.way.negotiated(USUAL).await {
             Ok(mut connection) => {
-                answer::exchange(&mut connection, &records, until, self.way.answer_timeout).await
+                self.answers.store(true, Ordering::Relaxed);
+                answer::exchange(&mut connection, records, until, self.way.answer_timeout).await
             }
             Err(not_negotiated) => not_reached(&not_negotiated.reason),
         }

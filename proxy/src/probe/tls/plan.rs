@@ -128,10 +128,10 @@ fn choice(answer: &HelloAnswer, chosen: Option<u16>) -> Choice {
     }
 }
 
-/// Whether the server goes by its own order; nothing where it takes too few suites to tell.
+/// Whether the server goes by its own order; nothing where it takes too few suites to tell, or stopped answering.
 async fn server_order(server: &impl Ask, version: &Version) -> Option<bool> {
     let (first, last) = (*version.suites.first()?, *version.suites.last()?);
-    if first == last {
+    if first == last || version.given_up.is_some() {
         return None;
     }
     let ask = async |suites: Vec<u16>| {
@@ -160,11 +160,11 @@ struct Exchanges {
 async fn exchanges(server: &impl Ask, taken: &[&Version]) -> Exchanges {
     let newest = taken.iter().find(|version| version.number == TLS_1_3);
     let chooses = |version: &&&Version| version.number < TLS_1_3 && version.number > SSL_3_0;
-    let older = taken.iter().filter(chooses).find(|version| any(version, catalogue::is_ecdhe));
+    let older = taken.iter().filter(chooses).find(|version| takes_any(version, catalogue::is_ecdhe));
     let dhe = taken
         .iter()
         .filter(|version| version.number < TLS_1_3)
-        .find(|version| any(version, catalogue::is_dhe));
+        .find(|version| takes_any(version, catalogue::is_dhe));
     let asked =
         newest.into_iter().chain(older).map(async |version| (version.number, groups(server, version).await));
     let (found, bits) = join(join_all(asked), async { diffie_hellman_bits(server, dhe?).await }).await;
@@ -188,6 +188,9 @@ async fn groups(server: &impl Ask, version: &Version) -> Eliminated {
     } else {
         version.suites.iter().copied().filter(|&suite| catalogue::is_ecdhe(suite)).collect()
     };
+    if version.given_up.is_some() {
+        return Eliminated { given_up: version.given_up.clone(), ..Eliminated::default() };
+    }
     eliminate(catalogue::groups(number), async |offered| {
         let groups = offered.to_vec();
         let offer = HelloOffer { groups, key_shares: Vec::new(), ..offer(number, suites.clone()) };
@@ -209,6 +212,9 @@ fn group_of(answered: &Answered) -> Option<u16> {
 }
 
 async fn diffie_hellman_bits(server: &impl Ask, version: &Version) -> Option<u32> {
+    if version.given_up.is_some() {
+        return None;
+    }
     let suites = version.suites.iter().copied().filter(|&suite| catalogue::is_dhe(suite)).collect();
     let answered = server.ask(offer(version.number, suites), Until::KeyExchange).await;
     answered.key_exchange?.diffie_hellman_bits
@@ -248,7 +254,7 @@ fn suites(ids: &[u16]) -> Vec<CodePoint> {
     ids.iter().copied().map(names::cipher_suite).collect()
 }
 
-fn any(version: &Version, is: fn(u16) -> bool) -> bool {
+fn takes_any(version: &Version, is: fn(u16) -> bool) -> bool {
     version.suites.iter().any(|&suite| is(suite))
 }
 

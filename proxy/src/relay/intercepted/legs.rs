@@ -12,9 +12,9 @@ use crate::intercept::tls::{
     VersionRange, WireTap,
 };
 use crate::relay::exchange::{ExchangeEnd, exchange};
+use crate::relay::impaired;
 use crate::relay::pump::{Ending, Tap, reset};
 use crate::relay::session::{SessionTap, SharedSession};
-use crate::relay::tcp_info::tcp_info;
 use crate::trace::{Detail, Leg, Phase, Side};
 use crate::wire::tls::{Alert, ClientHello};
 use socket2::SockRef;
@@ -122,6 +122,7 @@ impl Legs<'_, '_, '_> {
             Ok(leg) => leg,
             Err(stopped) => return Err(close_server(server_leg.stream, stopped).await),
         };
+        impaired::mark(self.context.impaired).await;
         #[cfg(feature = "nla")]
         let protocol = authentication::log_on(
             &mut client_leg,
@@ -143,7 +144,8 @@ impl Legs<'_, '_, '_> {
             &mut InsideTap { tap: self.tap },
         )
         .await;
-        if let Some(info) = tcp_info(server_leg.stream.tee().get_ref()) {
+        let server = server_leg.stream.tee().get_ref();
+        if let Some(info) = impaired::info(self.context.impaired, Side::Server, server) {
             self.tap.session().lock().trace.say(Leg::Server, None, Phase::Tcp, Detail::TcpInfo(info));
         }
         if end == ExchangeEnd::Reset {
@@ -265,7 +267,7 @@ impl Legs<'_, '_, '_> {
         sent_to_server: &[u8],
     ) -> Result<TcpStream, Stopped> {
         let mut wire = self.wire(Side::Client);
-        let again = negotiation::again(self.context.route, self.tap.session(), sent_to_server);
+        let again = negotiation::again(self.context, self.tap.session(), sent_to_server);
         let again = tokio::select! {
             again = again => again,
             ending = gone(caller.stream, &mut caller.early, &mut wire) => return Err(self.left(Side::Client, ending)),
@@ -315,6 +317,8 @@ impl Legs<'_, '_, '_> {
             reason: judgement.reason.clone(),
             name: interception.server_name.clone(),
             name_matches: judgement.name_matches,
+            verifier: Some(judgement.verifier.clone()),
+            by_rules: presented.by_rules.clone(),
         };
         self.say(Leg::Proxy, None, judged);
         let shown = Detail::CertificatePresented {
@@ -322,6 +326,7 @@ impl Legs<'_, '_, '_> {
             chain: presented.chain.clone(),
             same_key: presented.same_key,
             differences: presented.differences.clone(),
+            der: presented.der.clone(),
         };
         self.say(Leg::Client, None, shown);
         let binds_key =

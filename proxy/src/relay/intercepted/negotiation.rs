@@ -1,10 +1,10 @@
 //! The X.224 negotiation in clear, message by message, so that TLS can be taken up right behind it.
 
-use super::note_changes;
+use super::{Intercepted, note_changes};
 use crate::alter::{Alterations, Gate};
 use crate::observe::Course;
 use crate::relay::pump::{Ending, Tap};
-use crate::relay::session::{Route, SessionTap, SharedSession, reach};
+use crate::relay::session::{SessionTap, SharedSession, reach};
 use crate::trace::Side;
 use crate::wire::x224::{self, Tpdu};
 use std::io;
@@ -136,12 +136,13 @@ impl Negotiation {
 /// A further connection to the server, on which it is told `sent_to_server` again and answers as before with a
 /// connection confirm. The error is a sentence.
 pub(super) async fn again(
-    route: &Route,
+    context: Intercepted<'_>,
     session: &SharedSession,
     sent_to_server: &[u8],
 ) -> Result<TcpStream, String> {
     let failed = |error: io::Error| format!("the server could not be asked once more for its TLS: {error}");
-    let mut server = reach(route, session).await.ok_or("the server could not be reached a second time")?;
+    let server = reach(context.route, session, context.impaired).await;
+    let mut server = server.ok_or("the server could not be reached a second time")?;
     let _ = server.set_nodelay(true);
     if sent_to_server.is_empty() {
         // TLS began at once, without X.224.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::report::probe::{Row, lines, progress_line, summary_table, text};
 use crate::wire::credssp::ntlm::{NtlmChallenge, WindowsVersion};
+use crate::wire::tls::names;
 use std::collections::BTreeMap;
 
 const TARGET: &str = "srv10.contoso.local:3389";
