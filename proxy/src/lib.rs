@@ -2,12 +2,13 @@
 //!
 //! Everything it knows comes from observers: they are fed `(time, side, bytes)` and answer with events. The relay,
 //! and every later source of bytes, feeds the same observers; every conclusion is a rule over the finished record.
-//! `wire`, `trace`, `observe`, `alter`, `explain`, `diagnose` and `report` know no socket, no clock and no file.
+//! `wire`, `trace`, `observe`, `alter`, `explain`, `diagnose`, `experiment` and `report` know no socket, no clock and no file.
 
 pub mod alter;
 pub mod cli;
 pub mod demo;
 pub mod diagnose;
+pub mod experiment;
 pub mod explain;
 pub mod intercept;
 pub mod observe;

@@ -4,6 +4,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(all(test, target_os = "linux"))]
+mod ab;
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]

@@ -128,6 +128,34 @@ pub(crate) fn for_clients() -> Certificate {
     store(certificates().folder.path(), "for-clients", authority().issue(&parameters, &key), &key)
 }
 
+/// Issued by the authority and signed with SHA-1, which only `openssl` does here.
+pub(crate) fn signed_with_sha1() -> &'static Certificate {
+    static SIGNED: OnceLock<Certificate> = OnceLock::new();
+    SIGNED.get_or_init(|| {
+        let Certificates { folder, authority_file, .. } = certificates();
+        let file = |name: &str| folder.path().join(name);
+        let (key_file, certificate_file) = (file("signed-sha1.key"), file("signed-sha1.crt"));
+        std::fs::write(file("authority.key"), authority().0.key().serialize_pem()).expect("a key is written");
+        let extensions = "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n";
+        std::fs::write(file("sha1.cnf"), extensions).expect("the extensions are written");
+        let mut request = Command::new("openssl");
+        request.args(["req", "-new", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=localhost", "-keyout"]);
+        run(request.arg(&key_file).arg("-out").arg(file("sha1.csr")));
+        let mut sign = Command::new("openssl");
+        sign.args(["x509", "-req", "-sha1", "-days", "30", "-CAcreateserial", "-in"]).arg(file("sha1.csr"));
+        sign.arg("-CA").arg(authority_file).arg("-CAkey").arg(file("authority.key"));
+        run(sign.arg("-extfile").arg(file("sha1.cnf")).arg("-out").arg(&certificate_file));
+        let certificate_der = CertificateDer::from_pem_file(&certificate_file).expect("openssl writes PEM");
+        let key_der = PrivateKeyDer::from_pem_file(&key_file).expect("openssl writes PEM");
+        Certificate { certificate_file, key_file, certificate_der, key_der }
+    })
+}
+
+fn run(command: &mut Command) {
+    let made = command.output().expect("openssl runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {

@@ -59,9 +59,20 @@ impl Rdpscope {
 
     /// Runs `command`, which is the program or what runs it elsewhere, with nothing but `arguments` beside the target,
     /// a folder for traces and JSON.
-    pub(crate) fn start_as(mut command: Command, target: &str, arguments: &[&str]) -> Self {
+    pub(crate) fn start_as(command: Command, target: &str, arguments: &[&str]) -> Self {
+        Self::start_command(command, "proxy", target, arguments)
+    }
+
+    /// Runs an experiment with `target` and `arguments`.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn start_experiment(target: SocketAddr, arguments: &[&str]) -> Self {
+        let arguments = [&["--listen", "127.0.0.1:0"], arguments].concat();
+        Self::start_command(program(), "ab", &target.to_string(), &arguments)
+    }
+
+    fn start_command(mut command: Command, name: &str, target: &str, arguments: &[&str]) -> Self {
         let traces = TempDir::new().expect("a temporary folder is made");
-        command.args(["proxy", target, "--json", "--trace"]).arg(traces.path()).args(arguments);
+        command.args([name, target, "--json", "--trace"]).arg(traces.path()).args(arguments);
         let (process, stdout) = Process::spawn_apart(command);
         let listening = stdout.wait_for(START_WITHIN, |line| json(line)["type"] == "listening");
         let listening = listening.unwrap_or_else(|| panic!("it does not listen:\n{}", process.output.tail()));
@@ -88,9 +99,20 @@ impl Rdpscope {
         assert!(line.is_some(), "it does not say so:\n{}", self.stdout.all().join("\n"));
     }
 
+    /// Waits until a line on standard error is `wanted`.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn wait_for_progress(&self, within: Duration, wanted: impl Fn(&str) -> bool) -> bool {
+        self.process.output.wait_for(within, wanted).is_some()
+    }
+
     /// Waits for its end and reads what it left.
-    pub(crate) fn finish(mut self) -> Finished {
-        let status = self.process.wait(END_WITHIN);
+    pub(crate) fn finish(self) -> Finished {
+        self.finish_within(END_WITHIN)
+    }
+
+    /// The same, for `within` at most.
+    pub(crate) fn finish_within(mut self, within: Duration) -> Finished {
+        let status = self.process.wait(within);
         let status = status.unwrap_or_else(|| panic!("it does not end:\n{}", self.process.output.tail()));
         self.stdout.wait_for_end(END_WITHIN);
         self.process.output.wait_for_end(END_WITHIN);
@@ -117,6 +139,15 @@ impl Finished {
                 assert!(!found, "{secret} is told:\n{}", String::from_utf8_lossy(written));
             }
         }
+    }
+
+    /// The only line of this type on standard output that belongs to no session.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn line(&self, kind: &str) -> &Value {
+        let own = |line: &&Value| line["type"] == kind && line.get("session").is_none();
+        let lines: Vec<&Value> = self.stdout.iter().filter(own).collect();
+        assert_eq!(lines.len(), 1, "one line of type {kind}:\n{}", self.stderr);
+        lines[0]
     }
 
     /// The only session.

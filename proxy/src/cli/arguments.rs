@@ -1,5 +1,6 @@
 //! What users type.
 
+use super::ab::arguments::AbArguments;
 use super::cert::arguments::CertArguments;
 use super::interception::InterceptionArguments;
 use super::probe::arguments::ProbeArguments;
@@ -34,6 +35,7 @@ Examples:
   rdpscope probe srv10
   rdpscope proxy srv10                 then:  mstsc /v:127.0.0.1:13389
   rdpscope proxy srv10 --sessions 1 --client 'xfreerdp /v:{host}:{port} /u:me'
+  rdpscope ab srv10 --vary cert        is it the certificate, and what in it?
   rdpscope explain 0x904 0x7
   rdpscope demo
 
@@ -74,9 +76,12 @@ pub(super) enum ColorArgument {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Relay between a client and a server, name every phase, end each session with a verdict
+    #[command(after_help = PROXY_EXAMPLES)]
     Proxy(Box<ProxyArguments>),
     /// Drive every phase without a client and without credentials; one target or many, with a verdict each
     Probe(Box<ProbeArguments>),
+    /// Change one thing in every other attempt, and conclude whether that is the cause
+    Ab(Box<AbArguments>),
     /// Say what an error code of Remote Desktop means, and what to try
     Explain(ExplainArguments),
     /// Look at a certificate, make one, trust or forget a CA
@@ -90,8 +95,7 @@ pub(super) enum Command {
     },
 }
 
-#[derive(Debug, Args)]
-#[command(after_help = PROXY_EXAMPLES)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct ProxyArguments {
     /// The server: HOST[:PORT] or [IPv6]:PORT
     #[arg(value_parser = target)]

@@ -2,7 +2,7 @@
 
 use super::output::Output;
 use crate::recorder::{SessionId, TraceFolder, Watcher};
-use crate::report::{MOST_FOLLOWED, Screen, Style};
+use crate::report::{MOST_FOLLOWED, Screen};
 use crate::trace::Line;
 use serde::Serialize;
 
@@ -12,6 +12,8 @@ pub(super) struct Console {
     screen: Screen,
     held: String,
     held_for: Stream,
+    /// The sessions are attempts: what they came to by themselves is not the answer.
+    is_experiment: bool,
 }
 
 /// Where a text goes.
@@ -33,15 +35,15 @@ struct SessionLine<'a> {
 
 impl Console {
     pub(super) fn new(output: Output, folder: Option<TraceFolder>) -> Console {
-        let style = Style {
-            color: output.color_stderr,
-            width: output.width(),
-            verbose: output.verbose,
-            ascii: output.ascii,
-        };
+        let style = output.style();
         let traces = folder.map(|folder| folder.path().to_owned());
         let screen = Screen::new(style, traces);
-        Console { output, screen, held: String::new(), held_for: Stream::Progress }
+        Console { output, screen, held: String::new(), held_for: Stream::Progress, is_experiment: false }
+    }
+
+    /// Of an experiment's sessions: for people only with `-v`, and never as a result.
+    pub(super) fn of_experiment(output: Output, folder: Option<TraceFolder>) -> Console {
+        Console { is_experiment: true, ..Console::new(output, folder) }
     }
 
     fn say(&mut self, stream: Stream, text: &str) {
@@ -67,7 +69,7 @@ impl Watcher for Console {
             let json = serde_json::to_string(&SessionLine { line, session }).unwrap_or_default();
             self.say(Stream::Json, &json);
         }
-        if self.output.json && self.output.quiet {
+        if self.output.json && self.output.quiet || self.is_experiment && self.output.verbose == 0 {
             return;
         }
         let shown = self.screen.line(session, line);
@@ -75,6 +77,7 @@ impl Watcher for Console {
             self.say(Stream::Progress, &progress);
         }
         match shown.result {
+            Some(result) if self.is_experiment => self.say(Stream::Progress, &result),
             Some(result) if shown.in_crowd => self.say(Stream::Result, &result),
             Some(result) => {
                 // Set apart on a terminal; where standard output goes to a file, the answer is its first line.

@@ -63,6 +63,7 @@ fn settings(server: SocketAddr) -> Settings {
         udp: UdpMode::Off,
         interception: None,
         impairments: Impairments::default(),
+        is_experiment: false,
         knows_command: arguments::accepts,
         shown: serde_json::Map::new(),
     }

@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "What the client is shown")]
 pub(super) struct InterceptionArguments {
     /// Certificate to show the client: passthrough (the server's own, TLS is not touched), fresh, mirror,
@@ -63,7 +63,7 @@ fn version_range(text: &str) -> Result<VersionRange, String> {
 
 impl InterceptionArguments {
     /// Whether TLS is terminated, and with which certificate.
-    fn mode(&self) -> CertificateMode {
+    pub(super) fn mode(&self) -> CertificateMode {
         match (&self.cert, &self.renew_with) {
             (Some(mode), _) => mode.clone(),
             (None, Some(_)) => CertificateMode::Mint(Recipe::Fresh),
@@ -91,6 +91,7 @@ impl InterceptionArguments {
                 mode,
                 server_name: target.host.clone(),
                 names: names_in_use(&target.host, address.map(|address| address.host.as_str()), listen.ip()),
+                authority: None,
                 keep_in: self.ca.clone(),
                 renew_with: self.renew_with.clone(),
                 password,
@@ -196,14 +197,25 @@ pub(super) async fn make_ready(
 ) -> Result<Interception, Failure> {
     let kept_file = settings.presenter.keep_in.as_deref().map(Authority::certificate_file);
     let chain = if settings.wants_server_chain() { server_chain(route, output).await } else { Vec::new() };
+    let interception = make_ready_for(settings, &chain, ca_out, output).await?;
+    say_authority(&interception, ca_out.map(Path::to_owned).or(kept_file).as_deref(), output);
+    Ok(interception)
+}
+
+/// The same where the server's certificates are known; says nothing of a CA that was there before.
+pub(super) async fn make_ready_for(
+    settings: InterceptionSettings,
+    chain: &[Vec<u8>],
+    ca_out: Option<&Path>,
+    output: &Output,
+) -> Result<Interception, Failure> {
     let now = jiff::Timestamp::now().as_second();
     // What judges a server's certificate is read from hundreds of files.
     let roots = tokio::task::spawn_blocking(Roots::of_this_machine);
-    let (interception, kept) = Interception::new(settings, &chain, now).map_err(unusable)?;
-    interception.presenter.prepare(&chain).map_err(Failure::not_done)?;
+    let (interception, kept) = Interception::new(settings, chain, now).map_err(unusable)?;
+    interception.presenter.prepare(chain).map_err(Failure::not_done)?;
     roots.await.map_err(Failure::not_done)?;
     let Some(authority) = interception.presenter.authority() else { return Ok(interception) };
-    let ca_file = ca_out.map(Path::to_owned).or(kept_file);
     if let Some(path) = ca_out {
         std::fs::write(path, authority.certificate_pem()).map_err(|error| {
             Failure::not_done(format!("cannot write the CA's certificate to {}: {error}", path.display()))
@@ -219,6 +231,12 @@ pub(super) async fn make_ready(
             "a new CA was made, as {because}: whoever trusted an older one has to trust this one"
         ));
     }
+    Ok(interception)
+}
+
+/// Says which CA clients have to trust, and in which file it is.
+pub(super) fn say_authority(interception: &Interception, ca_file: Option<&Path>, output: &Output) {
+    let Some(authority) = interception.presenter.authority() else { return };
     let thumbprint = authority.thumbprint();
     output.progress(&match ca_file {
         Some(path) => format!(
@@ -230,7 +248,6 @@ pub(super) async fn make_ready(
              for them to trust"
         ),
     });
-    Ok(interception)
 }
 
 /// No certificate can be made or served, with the flag that helps.
@@ -245,7 +262,7 @@ fn unusable(error: PresenterError) -> Failure {
 
 /// The server's certificates before the first client comes; empty where they cannot be had, which the first session
 /// will show more of.
-async fn server_chain(route: &Route, output: &Output) -> Vec<Vec<u8>> {
+pub(super) async fn server_chain(route: &Route, output: &Output) -> Vec<Vec<u8>> {
     if route.upstream_proxy.is_some() {
         // What fetches it takes no proxy, and past the proxy it might be another server's.
         output.progress("the server's certificate is not fetched through the upstream proxy before the first client comes");

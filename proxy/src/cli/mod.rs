@@ -1,6 +1,7 @@
 //! Arguments into one checked struct, subcommands, exit codes. Results go to standard output, progress to standard
 //! error.
 
+mod ab;
 mod arguments;
 mod cert;
 mod console;
@@ -88,6 +89,7 @@ pub fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Proxy(proxy) => proxy::run(*proxy, &output),
         Command::Probe(probe) => probe::run(*probe, &output),
+        Command::Ab(ab) => ab::run(*ab, &output),
         Command::Explain(explain) => explain::run(&explain, &output),
         Command::Cert(cert) => cert::run(cert, &output),
         Command::Demo => demo::run(&output),

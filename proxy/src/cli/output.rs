@@ -1,6 +1,7 @@
 //! Standard output and standard error: who may write what, and how.
 
 use super::arguments::{ColorArgument, OutputArguments};
+use crate::report::Style;
 use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
@@ -95,6 +96,11 @@ impl Output {
         if self.json {
             write_line(&mut std::io::stdout().lock(), lines);
         }
+    }
+
+    /// How text is laid out.
+    pub(super) fn style(&self) -> Style {
+        Style { color: self.color_stderr, width: self.width(), verbose: self.verbose, ascii: self.ascii }
     }
 
     /// Columns of the terminal that shows progress.

@@ -17,12 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(super) fn run(arguments: ProxyArguments, output: &Output) -> Result<Exit, Failure> {
-    if !arguments.listen.ip().is_loopback() && !arguments.allow_remote {
-        return Err(Failure::usage(format!(
-            "{} can be reached by other machines; add --allow-remote if they shall use this relay",
-            arguments.listen
-        )));
-    }
+    refuse_strangers(&arguments)?;
     let intercepting = arguments.interception.settings(
         &arguments.target,
         arguments.address().as_ref(),
@@ -44,6 +39,17 @@ pub(super) fn run(arguments: ProxyArguments, output: &Output) -> Result<Exit, Fa
         }
         relay_between(settings, folder, output, interrupted, |_| std::future::ready(())).await
     })
+}
+
+/// An address that other machines can reach has to be allowed.
+pub(super) fn refuse_strangers(arguments: &ProxyArguments) -> Result<(), Failure> {
+    if arguments.listen.ip().is_loopback() || arguments.allow_remote {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{} can be reached by other machines; add --allow-remote if they shall use this relay",
+        arguments.listen
+    )))
 }
 
 /// For what is not a session: those run on threads of their own.
@@ -91,7 +97,7 @@ where
     }
 }
 
-fn announce(listener: &Listener, output: &Output) {
+pub(super) fn announce(listener: &Listener, output: &Output) {
     let address = listener.address();
     output.json_line(&json!({ "type": "listening", "address": address.to_string() }));
     output.progress(&format!("listening on {address}"));
@@ -104,7 +110,7 @@ fn is_fault(record: &Record) -> bool {
     record.verdict.as_ref().is_some_and(|verdict| verdict.id.is_fault())
 }
 
-fn trace_folder(arguments: &ProxyArguments) -> Result<Option<TraceFolder>, Failure> {
+pub(super) fn trace_folder(arguments: &ProxyArguments) -> Result<Option<TraceFolder>, Failure> {
     if arguments.no_trace {
         return Ok(None);
     }
@@ -115,7 +121,7 @@ fn trace_folder(arguments: &ProxyArguments) -> Result<Option<TraceFolder>, Failu
     TraceFolder::open(&path).map(Some).map_err(Failure::not_done)
 }
 
-fn settings(arguments: ProxyArguments) -> Settings {
+pub(super) fn settings(arguments: ProxyArguments) -> Settings {
     Settings {
         knows_command: arguments::accepts,
         shown: shown(&arguments),
@@ -131,6 +137,7 @@ fn settings(arguments: ProxyArguments) -> Settings {
         udp: arguments.udp,
         interception: None,
         impairments: Impairments::default(),
+        is_experiment: false,
     }
 }
 

@@ -20,6 +20,7 @@ mod negotiation;
 mod network;
 mod nla;
 mod probe;
+mod proven;
 mod rule;
 mod session;
 #[cfg(test)]
@@ -32,6 +33,7 @@ mod words;
 pub use catalogue::rules;
 pub use confounders::Confounder;
 pub use facts::Facts;
+pub use proven::{Proof, proven};
 pub use rule::{Conclusion, Remedy, Rule};
 
 use crate::trace::{Alternative, Confidence, Finding, Record, Summary, Verdict, VerdictId};

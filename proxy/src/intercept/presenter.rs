@@ -32,6 +32,8 @@ pub struct PresenterSettings {
     pub server_name: String,
     /// What clients may dial: the target's name, what stands in its place, this machine.
     pub names: Vec<Name>,
+    /// A CA that was made before, for all certificates of an experiment; nothing else is said of one then.
+    pub authority: Option<Arc<Authority>>,
     /// `--ca`: the folder of a CA that is kept across runs.
     pub keep_in: Option<PathBuf>,
     /// `--renew-with`: the server's own key, PEM or PFX.
@@ -122,7 +124,7 @@ struct Source {
     mode: CertificateMode,
     server_name: String,
     names: Vec<Name>,
-    authority: Option<Authority>,
+    authority: Option<Arc<Authority>>,
     key: Option<PrivateKey>,
     /// `--cert file:`.
     file: Option<Identity>,
@@ -150,13 +152,14 @@ impl Presenter {
                     CertificateMode::Mint(Recipe::Mirror(_)) => KeyKind::WINDOWS,
                     _ => KeyKind::P256,
                 };
-                let authority = match &settings.keep_in {
-                    Some(folder) => {
+                let authority = match (settings.authority, &settings.keep_in) {
+                    (Some(authority), _) => authority,
+                    (None, Some(folder)) => {
                         let (authority, how) = Authority::keep_in(folder, &permitted, kind, now)?;
                         kept = Some(how);
-                        authority
+                        Arc::new(authority)
                     }
-                    None => Authority::new(&permitted, PrivateKey::generate(kind)?, now)?,
+                    (None, None) => Arc::new(Authority::new(&permitted, PrivateKey::generate(kind)?, now)?),
                 };
                 (Some(authority), None)
             }
@@ -175,7 +178,7 @@ impl Presenter {
     }
 
     /// The CA that clients have to trust; none where the certificate comes from a file.
-    pub fn authority(&self) -> Option<&Authority> {
+    pub fn authority(&self) -> Option<&Arc<Authority>> {
         self.source.authority.as_ref()
     }
 

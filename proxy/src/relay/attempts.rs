@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// How long a client has to dial again. One that showed its question while the connection was open comes back within
 /// milliseconds of the answer; longer waits would only keep the verdict from a user who clicked "No".
@@ -24,6 +24,8 @@ pub type Number = u64;
 #[derive(Default)]
 pub struct Attempts {
     state: Mutex<State>,
+    /// How many desktops there have been.
+    desktops: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -91,6 +93,16 @@ impl Attempts {
                 let _ = waiting.answer.send(true);
             }
         }
+    }
+
+    /// A connection came to a desktop.
+    pub fn desktop(&self) {
+        self.desktops.send_modify(|count| *count += 1);
+    }
+
+    /// Changes with each desktop.
+    pub fn desktops(&self) -> watch::Receiver<u64> {
+        self.desktops.subscribe()
     }
 
     /// A connection of this client has ended on the wire.

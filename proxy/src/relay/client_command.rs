@@ -123,7 +123,7 @@ pub(super) struct ClientRun {
 
 impl ClientRun {
     /// Starts the client, where the settings name one.
-    pub(super) fn new(settings: &Settings, address: SocketAddr) -> Result<ClientRun, ListenError> {
+    pub(super) fn new(settings: &Settings, address: SocketAddr, arm: &str) -> Result<ClientRun, ListenError> {
         let Some(command) = &settings.client else {
             return Ok(ClientRun { child: None, was_asked_for: false, sessions_before: 0, _rdp: None });
         };
@@ -133,7 +133,7 @@ impl ClientRun {
         };
         let address = reachable(address);
         let rdp = RdpFile::write(address).map_err(failed)?;
-        let child = command.start(&Places { address, rdp: rdp.path(), arm: "-" }).map_err(failed)?;
+        let child = command.start(&Places { address, rdp: rdp.path(), arm }).map_err(failed)?;
         Ok(ClientRun { child: Some(child), was_asked_for: true, sessions_before: 0, _rdp: Some(rdp) })
     }
 
@@ -155,8 +155,16 @@ impl ClientRun {
         }
         // The next attempt's file has the same name: this one must be gone before that is written.
         self._rdp = None;
-        *self = ClientRun { sessions_before: sessions, ..ClientRun::new(settings, address)? };
+        *self = ClientRun { sessions_before: sessions, ..ClientRun::new(settings, address, "-")? };
         Ok(true)
+    }
+
+    /// Ends the client where it runs; what it had open ends with it.
+    pub(super) fn end(&mut self) {
+        if let Some(child) = &mut self.child {
+            // One that has ended by itself in the meantime need not be told.
+            let _ = child.start_kill();
+        }
     }
 
     /// Waits for the client's end; for ever where none runs.

@@ -14,8 +14,8 @@ use crate::trace::{Direction, Record};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -23,6 +23,8 @@ use tokio::task::JoinSet;
 
 /// Sessions at once. Each takes two sockets and a file; a flood beyond this is refused and hurts no session that runs.
 const MOST_SESSIONS: usize = 10_000;
+/// What `{arm}` is outside of an experiment.
+const NO_ARM: &str = "-";
 /// Connections that the system may hold ready for us.
 const BACKLOG: u32 = 4096;
 /// How long sessions have to write their verdicts once they were told to stop.
@@ -47,6 +49,8 @@ pub struct Settings {
     pub interception: Option<Arc<Interception>>,
     /// What makes each connection worse on purpose.
     pub impairments: Impairments,
+    /// Attempts follow one another with different settings.
+    pub is_experiment: bool,
     /// Whether this build has a command that a verdict proposes; others are left out.
     pub knows_command: fn(&str) -> bool,
     /// The settings as the trace shows them.
@@ -54,9 +58,9 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Whether the end depends on how many sessions there were.
-    pub(super) fn counts_sessions(&self) -> bool {
-        self.sessions.is_some() || self.client.is_some()
+    /// Whether somebody has to know how many sessions there were.
+    fn counts_sessions(&self) -> bool {
+        self.is_experiment || self.sessions.is_some() || self.client.is_some()
     }
 }
 
@@ -119,13 +123,7 @@ impl Listener {
         let mss = settings.impairments.mss(Direction::Down);
         let tcp = listen_tcp(settings.listen, mss).map_err(bind_error)?;
         let address = tcp.local_addr().map_err(bind_error)?;
-        let udp = match settings.udp {
-            // A proxy that carries TCP carries no datagrams, and past it they would take a way that was not asked for.
-            UdpMode::Relay if settings.route.upstream_proxy.is_some() => None,
-            // Another program may own the UDP port; sessions then run over TCP alone, as behind a firewall.
-            UdpMode::Relay | UdpMode::Drop => UdpSocket::bind(address).await.ok(),
-            UdpMode::Off | UdpMode::Refuse => None,
-        };
+        let udp = listen_udp(&settings, address).await;
         let now = jiff::Timestamp::now();
         let run_id = format!("{}-{:04x}", now.strftime("%Y%m%d-%H%M%S"), std::process::id() & 0xffff);
         Ok(Listener { settings, tcp, udp, address, run_id })
@@ -158,47 +156,99 @@ impl Listener {
         concluded: impl Fn(&Record) + Send + Sync + 'static,
     ) -> Result<Finished, ListenError> {
         let address = self.address;
-        let bind_error = |error: io::Error| ListenError::Bind { address, reason: plain_reason(&error) };
-        let shared = Arc::new(Shared::new(self.settings, recorder, self.run_id, Box::new(concluded)));
-        let (stop, stopped) = watch::channel(false);
-        let (reports, mut reported) = mpsc::unbounded_channel();
-        let mut client = ClientRun::new(&shared.settings, address)?;
-        let tcp = self.tcp.into_std().map_err(bind_error)?;
-        workers::start(&tcp, &shared, &reports, &stopped).map_err(bind_error)?;
-        drop((tcp, reports, stopped));
-        let mut background = JoinSet::new();
-        if let Some(socket) = self.udp {
-            background.spawn(relay_udp(socket, shared.clone()));
-        }
-        let deadline = shared.settings.duration.map(|duration| tokio::time::Instant::now() + duration);
-        let mut count = Count::default();
+        let settings = Arc::new(self.settings.clone());
+        let mut client = ClientRun::new(&settings, address, NO_ARM)?;
+        let mut running = self.start(recorder, concluded)?;
+        let deadline = settings.duration.map(|duration| tokio::time::Instant::now() + duration);
         tokio::pin!(interrupted);
         let finished = loop {
-            match go_on(&mut client, &shared, address, &count) {
+            match go_on(&mut client, &running.shared, &settings, address, &running.count) {
                 Ok(true) => {}
                 Ok(false) => break Ok(Finished::Done),
                 // Sessions end in good order all the same.
                 Err(error) => break Err(error),
             }
             tokio::select! {
-                report = reported.recv() => match report {
-                    Some(report) => count.note(report),
-                    None => break Ok(Finished::Done),
-                },
+                goes_on = running.report() => if !goes_on { break Ok(Finished::Done) },
                 () = client.ended() => {}
                 () = until(deadline) => break Ok(Finished::Done),
                 () = &mut interrupted => break Ok(Finished::Interrupted),
             }
         };
-        shared.attempts.close();
+        running.finish().await;
+        finished
+    }
+
+    /// Starts the threads that serve sessions.
+    pub(super) fn start(
+        self,
+        recorder: RecorderHandle,
+        concluded: impl Fn(&Record) + Send + Sync + 'static,
+    ) -> Result<Running, ListenError> {
+        let address = self.address;
+        let bind_error = |error: io::Error| ListenError::Bind { address, reason: plain_reason(&error) };
+        let (stop, stopped) = watch::channel(false);
+        let (reports, reported) = mpsc::unbounded_channel();
+        let present = Present { settings: Arc::new(self.settings), stop: stopped.clone() };
+        let shared = Arc::new(Shared::new(present, recorder, self.run_id, Box::new(concluded)));
+        let tcp = self.tcp.into_std().map_err(bind_error)?;
+        workers::start(&tcp, &shared, &reports, &stopped).map_err(bind_error)?;
+        let mut running =
+            Running { shared, address, count: Count::default(), stop, reported, background: JoinSet::new() };
+        if let Some(socket) = self.udp {
+            running.relay_udp(socket);
+        }
+        Ok(running)
+    }
+}
+
+/// A listener whose sessions run.
+pub(super) struct Running {
+    pub(super) shared: Arc<Shared>,
+    pub(super) address: SocketAddr,
+    pub(super) count: Count,
+    stop: watch::Sender<bool>,
+    reported: mpsc::UnboundedReceiver<Report>,
+    background: JoinSet<()>,
+}
+
+impl Running {
+    /// Notes the next session that begins or ends; false when there are no more.
+    pub(super) async fn report(&mut self) -> bool {
+        match self.reported.recv().await {
+            Some(report) => {
+                self.count.note(report);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Sessions that begin from now on have these settings, and end when `stop` turns true.
+    pub(super) async fn switch(&mut self, settings: Arc<Settings>, stop: watch::Receiver<bool>) {
+        self.background.shutdown().await;
+        let socket = listen_udp(&settings, self.address).await;
+        self.shared.switch(Present { settings, stop });
+        if let Some(socket) = socket {
+            self.relay_udp(socket);
+        }
+    }
+
+    fn relay_udp(&mut self, socket: UdpSocket) {
+        let settings = self.shared.present().settings;
+        self.background.spawn(relay_udp(socket, settings, self.shared.udp.clone()));
+    }
+
+    /// Ends every session and waits for their verdicts.
+    pub(super) async fn finish(mut self) {
+        self.shared.attempts.close();
         // Nobody is left to see that the channel is closed when every session has ended.
-        let _ = stop.send(true);
-        let drained = async { while reported.recv().await.is_some() {} };
+        let _ = self.stop.send(true);
+        let drained = async { while self.reported.recv().await.is_some() {} };
         // A session that cannot end within the grace is cut; its trace holds all but its verdict.
         let _ = tokio::time::timeout(STOP_GRACE, drained).await;
         // What holds the way to the recorder must be gone before its end can be waited for.
-        background.shutdown().await;
-        finished
+        self.background.shutdown().await;
     }
 }
 
@@ -206,10 +256,11 @@ impl Listener {
 fn go_on(
     client: &mut ClientRun,
     shared: &Shared,
+    settings: &Settings,
     address: SocketAddr,
     count: &Count,
 ) -> Result<bool, ListenError> {
-    let enough = shared.settings.sessions.is_some_and(|most| count.began >= most);
+    let enough = settings.sessions.is_some_and(|most| count.began >= most);
     if !enough && !client.is_over() {
         return Ok(true);
     }
@@ -217,7 +268,7 @@ fn go_on(
         shared.attempts.close();
         return Ok(true);
     }
-    let goes_on = !enough && client.restart(&shared.settings, address, count.began)?;
+    let goes_on = !enough && client.restart(settings, address, count.began)?;
     if goes_on {
         shared.attempts.reopen();
     }
@@ -226,13 +277,14 @@ fn go_on(
 
 /// Sessions that were begun and that are over.
 #[derive(Debug, Default)]
-struct Count {
-    began: u64,
+pub(super) struct Count {
+    pub(super) began: u64,
     concluded: u64,
 }
 
 impl Count {
-    fn open(&self) -> u64 {
+    /// Sessions that run, or wait for their verdict.
+    pub(super) fn open(&self) -> u64 {
         self.began - self.concluded
     }
 
@@ -248,37 +300,59 @@ impl Count {
 pub(super) struct Shared {
     pub(super) attempts: Attempts,
     pub(super) udp: Arc<UdpSessions>,
-    pub(super) settings: Settings,
     pub(super) recorder: RecorderHandle,
+    /// Whether somebody counts sessions.
+    pub(super) counts_sessions: bool,
     /// Sessions that may still begin.
     pub(super) remaining: Arc<Semaphore>,
     /// Sessions that there is room for at once.
     pub(super) room: Arc<Semaphore>,
     /// Sees each session's record.
     pub(super) concluded: Box<dyn Fn(&Record) + Send + Sync>,
+    /// What the next session is given.
+    present: RwLock<Present>,
     run_id: String,
     numbers: AtomicU64,
 }
 
+/// What a session is given at its beginning and keeps.
+#[derive(Clone)]
+pub(super) struct Present {
+    pub(super) settings: Arc<Settings>,
+    /// Ends it early when it turns true.
+    pub(super) stop: watch::Receiver<bool>,
+}
+
 impl Shared {
     fn new(
-        settings: Settings,
+        present: Present,
         recorder: RecorderHandle,
         run_id: String,
         concluded: Box<dyn Fn(&Record) + Send + Sync>,
     ) -> Shared {
+        let settings = &present.settings;
         let remaining = settings.sessions.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
         Shared {
             attempts: Attempts::default(),
             udp: Arc::new(UdpSessions::default()),
-            settings,
             recorder,
+            counts_sessions: settings.counts_sessions(),
             remaining: Arc::new(Semaphore::new(remaining.min(Semaphore::MAX_PERMITS))),
             room: Arc::new(Semaphore::new(MOST_SESSIONS)),
             concluded,
+            present: RwLock::new(present),
             run_id,
             numbers: AtomicU64::new(1),
         }
+    }
+
+    /// What a session that begins now is given.
+    pub(super) fn present(&self) -> Present {
+        self.present.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn switch(&self, present: Present) {
+        *self.present.write().unwrap_or_else(PoisonError::into_inner) = present;
     }
 
     /// A new session's id: when the program began, its process, and the session's number.
@@ -287,13 +361,24 @@ impl Shared {
     }
 }
 
-async fn relay_udp(socket: UdpSocket, shared: Arc<Shared>) {
-    let route = &shared.settings.route;
+/// The UDP port of the same number, where datagrams are relayed or swallowed.
+async fn listen_udp(settings: &Settings, address: SocketAddr) -> Option<UdpSocket> {
+    match settings.udp {
+        // A proxy that carries TCP carries no datagrams, and past it they would take a way that was not asked for.
+        UdpMode::Relay if settings.route.upstream_proxy.is_some() => None,
+        // Another program may own the UDP port; sessions then run over TCP alone, as behind a firewall.
+        UdpMode::Relay | UdpMode::Drop => UdpSocket::bind(address).await.ok(),
+        UdpMode::Off | UdpMode::Refuse => None,
+    }
+}
+
+async fn relay_udp(socket: UdpSocket, settings: Arc<Settings>, sessions: Arc<UdpSessions>) {
+    let route = &settings.route;
     let target = route.address.as_ref().unwrap_or(&route.target);
     // Without an address the sessions say why; there is nowhere to send a datagram to.
     let Ok(addresses) = super::resolve::resolve(target).await else { return };
     let Some(server) = addresses.first() else { return };
-    udp::relay(socket, *server, shared.settings.udp, shared.udp.clone()).await;
+    udp::relay(socket, *server, settings.udp, sessions).await;
 }
 
 fn listen_tcp(address: SocketAddr, mss: Option<u32>) -> io::Result<TcpListener> {
@@ -311,7 +396,7 @@ fn listen_tcp(address: SocketAddr, mss: Option<u32>) -> io::Result<TcpListener> 
     socket.listen(BACKLOG)
 }
 
-async fn until(deadline: Option<tokio::time::Instant>) {
+pub(super) async fn until(deadline: Option<tokio::time::Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,

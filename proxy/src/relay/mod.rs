@@ -12,6 +12,7 @@ mod intercepted;
 pub mod listener;
 pub mod pump;
 pub mod resolve;
+pub mod series;
 pub mod session;
 mod splice;
 pub mod target;

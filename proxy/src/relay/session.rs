@@ -145,6 +145,7 @@ pub(super) struct SessionTap<'a> {
     client: SocketAddr,
     number: Number,
     reached: Option<Phase>,
+    has_desktop: bool,
 }
 
 impl SessionTap<'_> {
@@ -173,6 +174,10 @@ impl SessionTap<'_> {
         if reached > self.reached {
             self.reached = reached;
             self.attempts.progress(self.client.ip(), self.number, reached);
+        }
+        if !self.has_desktop && observed.trace.timeline().current() == Some(Phase::Active) {
+            self.has_desktop = true;
+            self.attempts.desktop();
         }
     }
 }
@@ -265,7 +270,8 @@ pub async fn run(
         let detail = Detail::Accepted { peer: peer.to_string(), local };
         session.lock().trace.say(Leg::Client, None, Phase::Tcp, detail);
     }
-    let tap = SessionTap { session: &session, attempts, client: peer, number, reached: None };
+    let tap =
+        SessionTap { session: &session, attempts, client: peer, number, reached: None, has_desktop: false };
     match Impaired::begin(impairments, &session) {
         None => drop(relay(client, surroundings, None, tap, stop).await),
         Some(impaired) => Box::pin(relay_impaired(client, surroundings, impaired, tap, stop)).await,

@@ -1,8 +1,9 @@
 //! Threads that accept and run sessions. A session stays on the thread that accepted it, so that a byte that passes
 //! wakes no other thread.
 
+use super::listener::{Present, Shared};
+use super::session;
 use super::session::Surroundings;
-use super::{listener::Shared, session};
 use crate::recorder::{SessionId, SessionTrace, TraceStart};
 use std::io;
 use std::net::SocketAddr;
@@ -64,7 +65,7 @@ impl Worker {
                 (stream, peer, permit) = accept(&listener, &self.shared) => {
                     self.report(Report::Began);
                     // Boxed, because it is large and moved about before it runs.
-                    let session = serve(stream, peer, permit, self.shared.clone(), self.stop.clone());
+                    let session = serve(stream, peer, permit, self.shared.clone());
                     sessions.spawn(Box::pin(session));
                 }
                 Some(_) = sessions.join_next() => self.report(Report::Concluded),
@@ -78,7 +79,7 @@ impl Worker {
 
     /// Where nobody counts, nobody is woken.
     fn report(&self, report: Report) {
-        if self.shared.settings.counts_sessions() {
+        if self.shared.counts_sessions {
             // Nobody listens any more when the program ends without waiting for its sessions.
             let _ = self.reports.send(report);
         }
@@ -104,31 +105,26 @@ async fn accept(listener: &TcpListener, shared: &Shared) -> (TcpStream, SocketAd
     }
 }
 
-async fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    _room: OwnedSemaphorePermit,
-    shared: Arc<Shared>,
-    stop: watch::Receiver<bool>,
-) {
+async fn serve(stream: TcpStream, peer: SocketAddr, _room: OwnedSemaphorePermit, shared: Arc<Shared>) {
+    let Present { settings, stop } = shared.present();
     let start = TraceStart {
         id: SessionId::from(shared.next_session_id()),
-        target: shared.settings.route.target.to_string(),
-        settings: shared.settings.shown.clone(),
+        target: settings.route.target.to_string(),
+        settings: settings.shown.clone(),
         started: jiff::Timestamp::now(),
         began: Instant::now(),
     };
     let session = session::SharedSession::new(
         SessionTrace::begin(start, Some(shared.recorder.clone())),
-        shared.settings.interception.is_some(),
+        settings.interception.is_some(),
     );
     let surroundings = Surroundings {
-        route: &shared.settings.route,
+        route: &settings.route,
         attempts: &shared.attempts,
         udp: &shared.udp,
-        interception: shared.settings.interception.as_deref(),
-        impairments: &shared.settings.impairments,
-        knows_command: shared.settings.knows_command,
+        interception: settings.interception.as_deref(),
+        impairments: &settings.impairments,
+        knows_command: settings.knows_command,
     };
     let record = session::run(stream, peer, session, &surroundings, stop).await;
     (shared.concluded)(&record);

@@ -100,7 +100,7 @@ impl LiveText {
             Line::Phase(phase) => self.phase(phase, &mut page),
             Line::Altered(altered) => self.altered(altered, &mut page),
             Line::Finding(finding) => self.findings.push(finding.clone()),
-            Line::Probe(_) | Line::Summary(_) | Line::Comparison(_) => {}
+            Line::Probe(_) | Line::Summary(_) | Line::Comparison(_) | Line::Experiment(_) => {}
             Line::Verdict(verdict) => self.verdict = Some((**verdict).clone()),
             Line::End(end) => self.close(Some(end), &mut page),
         }

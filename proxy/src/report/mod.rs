@@ -3,6 +3,7 @@
 //! Nothing here prints, looks at a terminal or asks a clock. Every text from the wire passes [`safe::neutralise`] when
 //! it is laid out.
 
+mod experiment;
 mod layout;
 mod live;
 pub mod probe;
@@ -15,6 +16,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use experiment::experiment;
 pub use layout::Style;
 pub use live::LiveText;
 pub use screen::{MOST_FOLLOWED, Screen, Shown};

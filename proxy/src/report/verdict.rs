@@ -5,7 +5,7 @@ use super::{Style, time};
 use crate::trace::{Finding, Fix, Verdict, VerdictId, Where};
 
 /// Columns before the words; the headings stand in them.
-const INDENT: usize = 11;
+pub(super) const INDENT: usize = 11;
 /// Causes that are named as ruled out; the others are counted, except with `-v`.
 const RULED_OUT_SHOWN: usize = 3;
 
@@ -22,7 +22,7 @@ pub(super) struct Conclusion<'a> {
 impl Conclusion<'_> {
     /// Its lines, without a line end at the end.
     pub(super) fn text(&self, style: &Style) -> String {
-        let mut block = Block { page: Page::new(style, ""), style };
+        let mut block = Block::new(style);
         self.answer(&mut block);
         if self.verdict.id != VerdictId::Healthy {
             self.why(&mut block);
@@ -53,12 +53,7 @@ impl Conclusion<'_> {
     }
 
     fn what_to_do(&self, block: &mut Block<'_>) {
-        for (place, fix) in self.verdict.fix.iter().enumerate() {
-            block.item(if place == 0 { "fix" } else { "" }, Look::Heading, &instruction(fix));
-            if let Some(command) = &fix.command {
-                block.page.whole(INDENT + 2, command);
-            }
-        }
+        block.fixes(&self.verdict.fix);
         if !self.verdict.next.is_empty() {
             block.item("next", Look::Heading, "to know more, run:");
         }
@@ -86,23 +81,38 @@ impl Conclusion<'_> {
     }
 }
 
-struct Block<'a> {
-    page: Page<'a>,
+/// Texts beside headings.
+pub(super) struct Block<'a> {
+    pub(super) page: Page<'a>,
     style: &'a Style,
 }
 
-impl Block<'_> {
+impl<'a> Block<'a> {
+    pub(super) fn new(style: &'a Style) -> Block<'a> {
+        Block { page: Page::new(style, ""), style }
+    }
+
     fn heading(&self, heading: &str, look: Look) -> String {
         self.style.paint(look, &format!("{heading:<INDENT$}"))
     }
 
     /// `text` beside `heading`.
-    fn item(&mut self, heading: &str, look: Look, text: &str) {
+    pub(super) fn item(&mut self, heading: &str, look: Look, text: &str) {
         self.page.beside(&self.heading(heading, look), INDENT, text);
     }
 
+    /// What mends it.
+    pub(super) fn fixes(&mut self, fixes: &[Fix]) {
+        for (place, fix) in fixes.iter().enumerate() {
+            self.item(if place == 0 { "fix" } else { "" }, Look::Heading, &instruction(fix));
+            if let Some(command) = &fix.command {
+                self.page.whole(INDENT + 2, command);
+            }
+        }
+    }
+
     /// The heading before the first only.
-    fn list(&mut self, heading: &str, texts: impl Iterator<Item = String>) {
+    pub(super) fn list(&mut self, heading: &str, texts: impl Iterator<Item = String>) {
         for (place, text) in texts.enumerate() {
             self.item(if place == 0 { heading } else { "" }, Look::Heading, &text);
         }

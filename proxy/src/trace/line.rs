@@ -1,7 +1,8 @@
 //! The lines of `trace.jsonl`.
 
 use super::{
-    ClosedBy, Comparison, Event, Finding, How, Leg, Micros, Phase, PhaseRecord, Probe, Summary, Verdict,
+    ClosedBy, Comparison, Event, Experiment, Finding, How, Leg, Micros, Phase, PhaseRecord, Probe, Summary,
+    Verdict,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,8 @@ pub enum Line {
     Summary(Box<Summary>),
     /// Why the session ended.
     Verdict(Box<Verdict>),
+    /// What several sessions came to that differ in one thing.
+    Experiment(Box<Experiment>),
     /// The last line.
     End(End),
     /// Several targets of a probe side by side; in no trace.

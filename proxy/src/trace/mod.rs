@@ -5,6 +5,7 @@
 
 mod comparison;
 mod event;
+mod experiment;
 mod line;
 mod phase;
 mod probe;
@@ -16,6 +17,9 @@ mod verdict;
 pub use crate::wire::rdp::RdpMessage;
 pub use comparison::{Comparison, Difference, FailingGroup};
 pub use event::{ConnectError, Detail, Direction, Effect, Event, TcpInfo};
+pub use experiment::{
+    Experiment, ExperimentArm, ExperimentConclusion, ExperimentConfounder, ExperimentEffect, ExperimentRun,
+};
 pub use line::{Altered, End, Header, Line, NLA_STRIP, SCHEMA_VERSION, UDP_OFF};
 pub use phase::{Outcome, Phase, PhaseRecord};
 pub use probe::{

@@ -1,7 +1,8 @@
 //! A whole trace in memory.
 
 use super::{
-    Altered, Detail, End, Event, Finding, Header, Line, Phase, PhaseRecord, Probe, Summary, Verdict,
+    Altered, Detail, End, Event, Experiment, Finding, Header, Line, Phase, PhaseRecord, Probe, Summary,
+    Verdict,
 };
 
 /// Everything a trace says, in the order in which it was said; what conclusions are drawn from.
@@ -23,6 +24,8 @@ pub struct Record {
     pub summary: Option<Summary>,
     /// Why it ended.
     pub verdict: Option<Verdict>,
+    /// The experiment that it belongs to.
+    pub experiment: Option<Experiment>,
     /// How it ended.
     pub end: Option<End>,
 }
@@ -39,6 +42,7 @@ impl Record {
             Line::Probe(probe) => self.probe = Some(*probe),
             Line::Summary(summary) => self.summary = Some(*summary),
             Line::Verdict(verdict) => self.verdict = Some(*verdict),
+            Line::Experiment(experiment) => self.experiment = Some(*experiment),
             Line::End(end) => self.end = Some(end),
             // It is not of one target.
             Line::Comparison(_) => {}

@@ -22,6 +22,7 @@ pub(crate) use socat::Socat;
 pub(crate) use upstream::Upstream;
 pub(crate) use xfreerdp::Xfreerdp;
 pub(crate) use xrdp::{Setup as XrdpSetup, Xrdp};
+pub(crate) use xvfb::Xvfb;
 
 use super::left_out::program;
 use super::process::{LOOK_AGAIN, Process};

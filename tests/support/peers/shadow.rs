@@ -1,7 +1,7 @@
 //! FreeRDP's shadow server: the only packaged server that speaks NLA, and classic RDP without encryption.
 
 use super::{FreeRdp, xvfb::Xvfb};
-use crate::support::certificates::certificates;
+use crate::support::certificates::{Certificate, certificates};
 use crate::support::left_out::program;
 use crate::support::process::Process;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -48,24 +48,33 @@ impl Shadow {
 
     /// Starts it with a good certificate and waits until it listens.
     pub(crate) fn start(version: FreeRdp, security: ShadowSecurity) -> Self {
-        Self::start_with(version, security, |_| ())
+        Self::start_as(version, security, &certificates().signed, |_| ())
+    }
+
+    /// The same with this certificate.
+    pub(crate) fn start_with(version: FreeRdp, security: ShadowSecurity, certificate: &Certificate) -> Self {
+        Self::start_as(version, security, certificate, |_| ())
     }
 
     /// Starts FreeRDP 3's for NLA as a member of `realm`: it takes tickets for the realm's service, and NTLM.
     #[cfg(feature = "nla")]
     pub(crate) fn start_in(realm: &super::Realm) -> Self {
-        Self::start_with(FreeRdp::Three, ShadowSecurity::Nla, |command| {
+        Self::start_as(FreeRdp::Three, ShadowSecurity::Nla, &certificates().signed, |command| {
             command.arg(format!("/keytab:{}", realm.keytab().display())).envs(realm.environment());
         })
     }
 
-    fn start_with(version: FreeRdp, security: ShadowSecurity, add: impl FnOnce(&mut Command)) -> Self {
+    fn start_as(
+        version: FreeRdp,
+        security: ShadowSecurity,
+        certificate: &Certificate,
+        add: impl FnOnce(&mut Command),
+    ) -> Self {
         let home = TempDir::new().expect("a temporary folder is made");
         let [server, hash, _] = Self::programs(version);
         // Where it looks for its certificate is fixed.
         let settings = home.path().join(".config/freerdp/shadow");
         std::fs::create_dir_all(&settings).expect("its settings folder is made");
-        let certificate = &certificates().signed;
         std::fs::copy(&certificate.certificate_file, settings.join("shadow.crt"))
             .expect("its certificate is copied");
         std::fs::copy(&certificate.key_file, settings.join("shadow.key")).expect("its key is copied");

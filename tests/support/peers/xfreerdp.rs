@@ -1,6 +1,7 @@
 //! FreeRDP's X11 client, run once without a person.
 
 use super::{CLIENT_WITHIN, ClientRun, FreeRdp, xvfb::Xvfb};
+use crate::support::left_out::program;
 use crate::support::process::{Lines, Process};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -39,6 +40,30 @@ impl Xfreerdp {
             FreeRdp::Two => ["xfreerdp", "Xvfb"],
             FreeRdp::Three => ["xfreerdp3", "Xvfb"],
         }
+    }
+
+    /// A script in `folder` that runs this client as a command for `--client`, which gives the port. It trusts the
+    /// authority that it was told to trust and what stands in `also` when it starts.
+    pub(crate) fn script(&self, folder: &Path, display: &Xvfb, also: &Path) -> PathBuf {
+        let [client, _] = Self::programs(self.version);
+        let client = program(client).expect("it is installed, or the test was left out");
+        let trusted = folder.join("trusted.pem");
+        let authority = self.trusted.as_deref().expect("a client that looks at certificates");
+        let text = format!(
+            "cat {} {} > {trusted}\n\
+             exec env -u XDG_CONFIG_HOME -u XDG_RUNTIME_DIR HOME={} DISPLAY={} SSL_CERT_FILE={trusted} {} \
+             /v:localhost:$1 /cert:deny {}\n",
+            authority.display(),
+            also.display(),
+            folder.display(),
+            display.display,
+            client.display(),
+            self.arguments.join(" "),
+            trusted = trusted.display()
+        );
+        let script = folder.join("client.sh");
+        std::fs::write(&script, text).expect("the script is written");
+        script
     }
 
     /// Connects to `localhost:port`; ends soon after the session is active.

@@ -1,0 +1,264 @@
+//! `rdpscope ab TARGET --vary FACTOR`.
+
+pub(super) mod arguments;
+mod arms;
+
+use super::arguments::ProxyArguments;
+use super::console::Console;
+use super::output::Output;
+use super::proxy::{announce, interrupted, refuse_strangers, runtime, trace_folder};
+use super::{Exit, Failure};
+use crate::experiment::{Attempt, Depth, Experiment, Factor, Finished, furthest};
+use crate::recorder::Recorder;
+use crate::relay::client_command::ClientCommand;
+use crate::relay::listener::Listener;
+use crate::relay::resolve::resolve;
+use crate::relay::series::{AttemptEnd, Patience, Series};
+use crate::report;
+use crate::trace::{Line, Record};
+use arguments::AbArguments;
+use arms::Arms;
+use rdpscope_certs::mode::CertificateMode;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::Duration;
+
+/// How long a program may take to connect, and how long for all: clients give up by themselves after 30 to 60 s.
+const PROGRAM: Patience = Patience {
+    until_connected: Duration::from_secs(30),
+    whole: Duration::from_secs(90),
+    desktop: Duration::from_secs(3),
+};
+/// The same of a person, who types a password and answers questions.
+const PERSON: Patience = Patience {
+    until_connected: Duration::from_secs(600),
+    whole: Duration::from_secs(600),
+    desktop: Duration::from_secs(5),
+};
+/// A side channel that opens and then falls silent is noticed only after a while.
+const UDP_DESKTOP: Duration = Duration::from_secs(20);
+/// Attempts in a row without a connection that counts; a client that fails to start once may have been unlucky.
+const MOST_BARREN: usize = 2;
+
+pub(super) fn run(arguments: AbArguments, output: &Output) -> Result<Exit, Failure> {
+    let AbArguments { vary, runs, mut proxy } = arguments;
+    refuse_strangers(&proxy)?;
+    refuse_contradictions(vary, &proxy)?;
+    let is_person = proxy.client.is_none();
+    proxy.client = proxy.client.or_else(usual_client);
+    let patience = patience(vary, is_person);
+    let folder = trace_folder(&proxy)?;
+    let traces = folder.as_ref().map(|folder| folder.path().display().to_string());
+    let duration = proxy.duration;
+    runtime()?.block_on(async {
+        let interrupted =
+            interrupted().map_err(|error| Failure::not_done(format!("cannot wait for signals: {error}")))?;
+        let addresses = if vary == Factor::Address { addresses(&proxy).await? } else { Vec::new() };
+        let compared = vary.arms(&addresses).map_err(Failure::usage)?;
+        let arms = Arms::prepare(proxy, &compared, output).await?;
+        let experiment = Experiment::new(vary, compared, runs.into());
+        let listener = Listener::bind(arms.listener()).await.map_err(Failure::not_done)?;
+        announce(&listener, output);
+        let console = Console::of_experiment(output.clone(), folder.clone());
+        let recorder = Recorder::start(folder, Box::new(console))
+            .map_err(|error| Failure::not_done(format!("cannot start its recorder: {error}")))?;
+        let handle = recorder.handle().ok_or_else(|| Failure::not_done("the recorder has ended"))?;
+        let series = Series::start(listener, handle).map_err(Failure::not_done)?;
+        let mut conductor = Conductor { experiment, arms, series, patience, is_person, output };
+        let conducted = {
+            let timed = until_time(duration);
+            tokio::pin!(interrupted, timed);
+            let stop = async {
+                tokio::select! {
+                    () = interrupted.as_mut() => {}
+                    () = timed.as_mut() => {}
+                }
+            };
+            tokio::pin!(stop);
+            conductor.conduct(stop).await
+        };
+        let Conductor { experiment, series, .. } = conductor;
+        series.finish().await;
+        recorder.finish();
+        let ended = conducted?;
+        Ok(conclude(&experiment.finish(), ended, traces.as_deref(), output))
+    })
+}
+
+/// Flags that say themselves what the experiment is to vary, or how long it is to last.
+fn refuse_contradictions(factor: Factor, proxy: &ProxyArguments) -> Result<(), Failure> {
+    let interception = &proxy.interception;
+    let given = [
+        (proxy.sessions.is_some(), "--sessions", "--runs says how many attempts there are"),
+        (
+            factor == Factor::Cert && interception.cert.is_some(),
+            "--cert",
+            "--vary cert shows the server's own certificate and others in turn",
+        ),
+        (
+            factor == Factor::Address && proxy.address.is_some(),
+            "--address",
+            "--vary address tries every address of the target",
+        ),
+        (
+            factor == Factor::Tls && interception.tls.is_some(),
+            "--tls",
+            "--vary tls tries one version after the other",
+        ),
+        (
+            matches!(interception.cert, Some(CertificateMode::File(_))),
+            "--cert file:",
+            "the arms need certificates that rdpscope makes",
+        ),
+    ];
+    match given.into_iter().find(|(is_given, ..)| *is_given) {
+        Some((_, flag, why)) => Err(Failure::usage(format!("{why}: leave {flag} out"))),
+        None => Ok(()),
+    }
+}
+
+/// What is started where the user names no client.
+fn usual_client() -> Option<ClientCommand> {
+    if cfg!(windows) { ClientCommand::parse("mstsc {rdp}").ok() } else { None }
+}
+
+fn patience(factor: Factor, is_person: bool) -> Patience {
+    let patience = if is_person { PERSON } else { PROGRAM };
+    match factor {
+        Factor::Udp => Patience { desktop: UDP_DESKTOP, ..patience },
+        _ => patience,
+    }
+}
+
+/// What the target's name resolves to; nothing where it is no name.
+async fn addresses(proxy: &ProxyArguments) -> Result<Vec<String>, Failure> {
+    if proxy.target.ip().is_some() {
+        return Ok(Vec::new());
+    }
+    let found = resolve(&proxy.target).await.map_err(|error| {
+        Failure::not_done(format!(
+            "cannot resolve {}: {error}; without an address there is nothing to compare its name with",
+            proxy.target.host
+        ))
+    })?;
+    Ok(found.iter().map(ToString::to_string).collect())
+}
+
+async fn until_time(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// How the attempts ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// There was nothing more to try.
+    Finished,
+    /// The user, or the time, ended it.
+    Stopped,
+}
+
+/// One attempt after the other.
+struct Conductor<'a> {
+    experiment: Experiment,
+    arms: Arms,
+    series: Series,
+    patience: Patience,
+    is_person: bool,
+    output: &'a Output,
+}
+
+impl Conductor<'_> {
+    async fn conduct(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> Result<Ended, Failure> {
+        let mut barren = 0;
+        while let Some(attempt) = self.experiment.next() {
+            let settings = self.arms.settings(&attempt).await?;
+            let dials = settings.client.is_some();
+            let address = self.series.address();
+            let announced = announcement(&attempt, dials, self.is_person, address);
+            let attempted = self
+                .series
+                .attempt(
+                    settings,
+                    &attempt.arm.name,
+                    self.patience,
+                    || self.output.progress(&announced),
+                    stop.as_mut(),
+                )
+                .await
+                .map_err(Failure::not_done)?;
+            if attempted.end == AttemptEnd::Interrupted {
+                return Ok(Ended::Stopped);
+            }
+            match furthest(attempted.records) {
+                Some(record) => {
+                    self.output.progress(&outcome(&record, attempted.end));
+                    self.experiment.note(&attempt.arm, record);
+                    barren = 0;
+                }
+                None => {
+                    barren += 1;
+                    self.no_outcome(attempted.end, barren)?;
+                }
+            }
+        }
+        Ok(Ended::Finished)
+    }
+
+    /// An attempt that brought nothing to count.
+    fn no_outcome(&self, end: AttemptEnd, barren: usize) -> Result<(), Failure> {
+        let what = match end {
+            AttemptEnd::NoConnection => "the client made no connection",
+            _ => "the client only asked its user something",
+        };
+        if barren >= MOST_BARREN {
+            return Err(Failure::not_done(format!(
+                "{what} in {barren} attempts in a row; try the command that --client names by itself, against {}",
+                self.series.address()
+            )));
+        }
+        self.output.progress(&format!("  {what}: this attempt does not count"));
+        Ok(())
+    }
+}
+
+/// What is said when an attempt begins, so that whoever has to connect knows.
+fn announcement(attempt: &Attempt, dials: bool, is_person: bool, address: SocketAddr) -> String {
+    let Attempt { number, total, letter, arm } = attempt;
+    let ask = match (dials, is_person, number) {
+        (true, false, _) => String::new(),
+        (true, true, _) => ": log on as usual".to_owned(),
+        (false, _, 1) => format!(": connect to {address}"),
+        (false, ..) => format!(": connect again to {address}"),
+    };
+    format!("attempt {number} of {total}, arm {letter}: {}{ask}", arm.description)
+}
+
+/// How far an attempt got, in one line.
+fn outcome(record: &Record, end: AttemptEnd) -> String {
+    let cut = if end == AttemptEnd::TooLong { ", cut after its time" } else { "" };
+    let verdict = record.verdict.as_ref();
+    let says = verdict.map_or_else(String::new, |it| format!("{} ({})", it.id, it.confidence));
+    match Depth::of(record) {
+        Depth::Works => format!("  it works: {says}{cut}"),
+        depth => format!("  it ended {}: {says}{cut}", depth.place()),
+    }
+}
+
+/// Shows what follows.
+fn conclude(finished: &Finished, ended: Ended, traces: Option<&str>, output: &Output) -> Exit {
+    output.json_line(&Line::Experiment(Box::new(finished.line.clone())));
+    if let Some(verdict) = &finished.proven {
+        output.json_line(&Line::Verdict(Box::new(verdict.clone())));
+    }
+    output.progress("");
+    output.result(&report::experiment(finished, traces, &output.style()));
+    match ended {
+        Ended::Stopped => Exit::Interrupted,
+        Ended::Finished if finished.proven.is_some() || finished.observed.is_some() => Exit::Fault,
+        Ended::Finished => Exit::Healthy,
+    }
+}

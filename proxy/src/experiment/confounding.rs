@@ -1,0 +1,125 @@
+//! What is foreign to the sessions, and which conclusion it forbids. What only disturbs a place that this experiment
+//! does not look at is noted.
+
+use super::factor::{Factor, Role};
+use super::schedule::{ArmState, Experiment};
+use crate::diagnose::{self, Confounder, Context};
+use crate::trace::{Confidence, ExperimentConfounder};
+
+/// The client dialled rdpscope by a name that no server has.
+pub(super) const DIALLED_NAME: &str = "confounder-dialled-name";
+
+/// A conclusion that must not be drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bar {
+    /// That the factor is the cause.
+    Cause,
+    /// That it is not.
+    NotCause,
+    /// Either.
+    Both,
+}
+
+impl Bar {
+    fn forbids_cause(self) -> bool {
+        self != Bar::NotCause
+    }
+
+    fn forbids_not_cause(self) -> bool {
+        self != Bar::Cause
+    }
+}
+
+/// One confounder of an experiment, in the arm where it was first seen.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Found {
+    pub(super) confounder: Confounder,
+    pub(super) arm: String,
+    bar: Option<Bar>,
+}
+
+/// Everything foreign to the sessions.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Confounders(Vec<Found>);
+
+impl Confounders {
+    /// Those of all arms, each once.
+    pub(super) fn of(experiment: &Experiment) -> Confounders {
+        let is_proved = experiment.arms[0].observed.iter().any(|observed| {
+            let verdict = observed.record.verdict.as_ref();
+            verdict.is_some_and(|it| it.id.is_fault() && it.confidence == Confidence::Confirmed)
+        });
+        let mut found: Vec<Found> = Vec::new();
+        for state in &experiment.arms {
+            for confounder in of_arm(state) {
+                let bar = bar(experiment.factor, confounder.id, state.arm.role, is_proved);
+                match found.iter_mut().find(|known| known.confounder.id == confounder.id) {
+                    Some(known) if known.bar.is_some() || bar.is_none() => {}
+                    Some(known) => *known = Found { confounder, arm: state.arm.name.clone(), bar },
+                    None => found.push(Found { confounder, arm: state.arm.name.clone(), bar }),
+                }
+            }
+        }
+        Confounders(found)
+    }
+
+    /// The first that forbids to call the factor the cause.
+    pub(super) fn against_cause(&self) -> Option<&Confounder> {
+        self.0.iter().find(|it| it.bar.is_some_and(Bar::forbids_cause)).map(|it| &it.confounder)
+    }
+
+    /// The first that forbids to acquit it.
+    pub(super) fn against_acquittal(&self) -> Option<&Confounder> {
+        self.0.iter().find(|it| it.bar.is_some_and(Bar::forbids_not_cause)).map(|it| &it.confounder)
+    }
+
+    /// The one with this id.
+    pub(super) fn get(&self, id: &str) -> Option<&Confounder> {
+        self.0.iter().find(|it| it.confounder.id == id).map(|it| &it.confounder)
+    }
+
+    /// As they stand beside the conclusion, for which `decided` was the reason to draw none.
+    pub(super) fn shown(self, decided: Option<&str>) -> Vec<ExperimentConfounder> {
+        let shown = self.0.into_iter().map(|found| ExperimentConfounder {
+            forbids: decided == Some(found.confounder.id),
+            id: found.confounder.id.to_owned(),
+            arm: found.arm,
+            text: found.confounder.text,
+            way_round: found.confounder.way_round,
+        });
+        shown.collect()
+    }
+}
+
+/// Attempts whose client was asked something do not count, so that nothing is known of a return here.
+fn of_arm(state: &ArmState) -> Vec<Confounder> {
+    let context = Context::default();
+    state.observed.iter().flat_map(|observed| diagnose::confounders(&observed.record, &context)).collect()
+}
+
+/// Which conclusion a confounder in an arm of this role forbids. `is_proved`: the session as it is tells on the wire why
+/// it fails, so that no comparison is needed to acquit the factor.
+fn bar(factor: Factor, id: &str, role: Role, is_proved: bool) -> Option<Bar> {
+    let is_changed = role == Role::Changed;
+    match id {
+        // Without rdpscope TLS would fail whatever the certificate is.
+        "confounder-masked-mismatch" => {
+            (is_changed && matches!(factor, Factor::Cert | Factor::Nla)).then_some(Bar::Cause)
+        }
+        // The change was refused for being ours.
+        "confounder-authority" => is_changed.then_some(Bar::NotCause),
+        // The change cannot get further than NLA, however right it is.
+        "confounder-key-binding" => {
+            (is_changed && !is_proved && matches!(factor, Factor::Cert | Factor::Tls))
+                .then_some(Bar::NotCause)
+        }
+        // NLA may fail only because of the name that the client dialled.
+        "confounder-kerberos-fallback" | "confounder-service-name" => {
+            (role == Role::Baseline && factor == Factor::Nla).then_some(Bar::Cause)
+        }
+        // There was no change.
+        "confounder-not-altered" => is_changed.then_some(Bar::Both),
+        // What the dialled name forbids depends on the property that is guilty.
+        _ => None,
+    }
+}

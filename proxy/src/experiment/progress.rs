@@ -1,0 +1,76 @@
+//! How far a session got, in steps that can be told apart whether or not rdpscope reads what is inside TLS.
+
+use crate::trace::{Outcome, Phase, Record, VerdictId};
+
+/// How far a session got. Where TLS passes through, the phases inside it are only inferred, so that they are one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// The server was not reached, or did not speak.
+    Network,
+    /// It ended in the X.224 negotiation.
+    Negotiation,
+    /// It ended in TLS, or right after it: at the certificate.
+    Tls,
+    /// It ended in CredSSP or what stands in its place.
+    Credssp,
+    /// It ended between there and the desktop.
+    Inside,
+    /// There was a desktop, and then a fault.
+    Desktop,
+    /// It worked.
+    Works,
+}
+
+impl Depth {
+    /// How far the session of a finished record got.
+    pub fn of(record: &Record) -> Depth {
+        let is_fault = record.verdict.as_ref().is_some_and(|verdict| verdict.id.is_fault());
+        let reached = record.summary.as_ref().and_then(|summary| summary.reached);
+        match began(record) {
+            // A client may speak before it is known that the server cannot be reached.
+            _ if reached < Some(Phase::Tcp) => Depth::Network,
+            _ if reached >= Some(Phase::Active) => {
+                if is_fault {
+                    Depth::Desktop
+                } else {
+                    Depth::Works
+                }
+            }
+            Some(Phase::X224) => Depth::Negotiation,
+            Some(Phase::Tls) => Depth::Tls,
+            Some(Phase::Credssp) => Depth::Credssp,
+            Some(phase) if phase > Phase::Credssp => Depth::Inside,
+            _ => Depth::Network,
+        }
+    }
+
+    /// The place where it ended, after a verb.
+    pub fn place(self) -> &'static str {
+        match self {
+            Depth::Network => "before the server spoke",
+            Depth::Negotiation => "in the X.224 negotiation",
+            Depth::Tls => "in TLS",
+            Depth::Credssp => "in network level authentication",
+            Depth::Inside => "after TLS, before the desktop",
+            Depth::Desktop => "after the desktop was there",
+            Depth::Works => "nowhere",
+        }
+    }
+}
+
+/// The last phase of the conversation that began.
+pub(super) fn began(record: &Record) -> Option<Phase> {
+    let begun = record.phases.iter().filter(|it| it.outcome != Outcome::Skipped && it.phase <= Phase::Active);
+    begun.map(|it| it.phase).max()
+}
+
+/// Whether a session counts as an attempt: one that the client cut to ask its user something does not.
+pub fn counts(record: &Record) -> bool {
+    record.verdict.as_ref().is_some_and(|verdict| verdict.id != VerdictId::ClientPrompted)
+}
+
+/// The session that got furthest; of those that got equally far the last.
+pub fn furthest(records: Vec<Record>) -> Option<Record> {
+    let counted = records.into_iter().filter(counts);
+    counted.max_by_key(|record| (Depth::of(record), began(record)))
+}

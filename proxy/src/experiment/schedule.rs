@@ -1,0 +1,171 @@
+//! Which arm is next: arms take turns, in one order and then in the other, so that neither time nor what one attempt
+//! leaves behind speaks for an arm.
+
+use super::bisection::{self, Answer, Look, Step};
+use super::factor::{Arm, Factor, Role};
+use super::progress::Depth;
+use super::statistics::Tally;
+use crate::trace::Record;
+
+/// Attempts of each arm after which an experiment ends early where every arm has always come out the same: 4 against 4
+/// that differ give p = 0.03, and 4 against 4 that do not leave no room for an effect worth the wait.
+const CLEAR_RUNS: usize = 4;
+
+/// One attempt.
+#[derive(Debug, Clone)]
+pub(super) struct Observed {
+    pub(super) depth: Depth,
+    pub(super) record: Record,
+}
+
+/// An arm with its attempts.
+#[derive(Debug, Clone)]
+pub(super) struct ArmState {
+    pub(super) arm: Arm,
+    pub(super) observed: Vec<Observed>,
+}
+
+/// An experiment under way.
+#[derive(Debug, Clone)]
+pub struct Experiment {
+    pub(super) factor: Factor,
+    /// Attempts for each arm.
+    pub(super) runs: usize,
+    /// Arms of the first stage.
+    pub(super) compared: usize,
+    pub(super) arms: Vec<ArmState>,
+}
+
+/// The attempt that is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// From 1.
+    pub number: usize,
+    /// How many there will be, as far as is known now.
+    pub total: usize,
+    /// The arm's letter, from A.
+    pub letter: String,
+    /// The arm.
+    pub arm: Arm,
+}
+
+impl Experiment {
+    /// An experiment with `runs` attempts for each of `arms`, which [`Factor::arms`] gave.
+    pub fn new(factor: Factor, arms: Vec<Arm>, runs: usize) -> Experiment {
+        let arms: Vec<_> = arms.into_iter().map(|arm| ArmState { arm, observed: Vec::new() }).collect();
+        Experiment { factor, runs, compared: arms.len(), arms }
+    }
+
+    /// The attempt that is due; none when the experiment is over.
+    pub fn next(&mut self) -> Option<Attempt> {
+        let wanted = self.wanted();
+        let due = wanted.iter().map(|(arm, runs)| (self.place_of(arm), *runs)).collect::<Vec<_>>();
+        let done: usize = self.arms.iter().map(|state| state.observed.len()).sum();
+        let missing: Vec<(usize, usize)> = due
+            .iter()
+            .map(|(place, runs)| (*place, runs.saturating_sub(self.arms[*place].observed.len())))
+            .filter(|(_, missing)| *missing > 0)
+            .collect();
+        let fewest = missing.iter().map(|(place, _)| self.arms[*place].observed.len()).min()?;
+        let mut turn: Vec<usize> = missing.iter().map(|(place, _)| *place).collect();
+        turn.retain(|place| self.arms[*place].observed.len() == fewest);
+        let place = if fewest % 2 == 0 { *turn.first()? } else { *turn.last()? };
+        Some(Attempt {
+            number: done + 1,
+            total: done + missing.iter().map(|(_, missing)| missing).sum::<usize>(),
+            letter: letter(place),
+            arm: self.arms[place].arm.clone(),
+        })
+    }
+
+    /// Notes what the attempt of `arm` came to; `record` is that of its session that got furthest.
+    pub fn note(&mut self, arm: &Arm, record: Record) {
+        let place = self.place_of(arm);
+        self.arms[place].observed.push(Observed { depth: Depth::of(&record), record });
+    }
+
+    /// Which arms are to have how many attempts.
+    fn wanted(&self) -> Vec<(Arm, usize)> {
+        let first = &self.arms[..self.compared];
+        let runs = if self.is_clear() { first[0].observed.len() } else { self.runs };
+        if first.iter().any(|state| state.observed.len() < runs) {
+            return first.iter().map(|state| (state.arm.clone(), runs)).collect();
+        }
+        match self.bisection() {
+            Some(Step::Need(arms)) => arms,
+            Some(Step::Answer(_)) | None => Vec::new(),
+        }
+    }
+
+    /// Whether every arm of the first stage has had enough attempts, all of them with one outcome.
+    fn is_clear(&self) -> bool {
+        let first = &self.arms[..self.compared];
+        let rounds = first[0].observed.len();
+        rounds >= CLEAR_RUNS
+            && first.iter().all(|state| {
+                let tally = self.tally(state);
+                state.observed.len() == rounds && (tally.passed == 0 || tally.failed == 0)
+            })
+    }
+
+    /// Where the second stage is, when there is one.
+    fn bisection(&self) -> Option<Step> {
+        if self.factor != Factor::Cert {
+            return None;
+        }
+        let [server, fresh] = self.arms.get(..self.compared)? else { return None };
+        let helps = self.tally(server).all_failed() && self.tally(fresh).all_passed();
+        let tally = |name: &str| self.arm(name).map(|state| self.tally(state)).unwrap_or_default();
+        helps.then(|| bisection::next(&Look { tally: &tally, runs: self.runs.min(CLEAR_RUNS) }))
+    }
+
+    /// What the second stage came to.
+    pub(super) fn answer(&self) -> Option<Answer> {
+        match self.bisection() {
+            Some(Step::Answer(answer)) => Some(answer),
+            Some(Step::Need(_)) | None => None,
+        }
+    }
+
+    /// The arm with this name.
+    pub(super) fn arm(&self, name: &str) -> Option<&ArmState> {
+        self.arms.iter().find(|state| state.arm.name == name)
+    }
+
+    /// How far the session as it is gets at most when it fails; absent where it does not.
+    pub(super) fn bar(&self) -> Option<Depth> {
+        let failed = self.arms[0].observed.iter().map(|it| it.depth).filter(|depth| *depth < Depth::Works);
+        failed.max()
+    }
+
+    /// Attempts of an arm that got past the place where the session as it is fails, and those that did not.
+    pub(super) fn tally(&self, state: &ArmState) -> Tally {
+        let bar = match state.arm.role {
+            Role::Baseline => Depth::Desktop,
+            Role::Changed | Role::Control => self.bar().unwrap_or(Depth::Desktop),
+        };
+        state.observed.iter().map(|it| it.depth > bar).collect()
+    }
+
+    /// The place of an arm, which is added where it is new.
+    fn place_of(&mut self, arm: &Arm) -> usize {
+        let known = self.arms.iter().position(|state| state.arm.name == arm.name);
+        known.unwrap_or_else(|| {
+            self.arms.push(ArmState { arm: arm.clone(), observed: Vec::new() });
+            self.arms.len() - 1
+        })
+    }
+}
+
+/// A, B, … Z, AA, AB, …
+pub(super) fn letter(mut place: usize) -> String {
+    const ALPHABET: &[u8; 26] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    let mut letters = Vec::new();
+    loop {
+        letters.push(char::from(ALPHABET[place % ALPHABET.len()]));
+        match (place / ALPHABET.len()).checked_sub(1) {
+            Some(rest) => place = rest,
+            None => return letters.iter().rev().collect(),
+        }
+    }
+}

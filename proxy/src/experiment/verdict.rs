@@ -1,0 +1,120 @@
+//! The verdict that a finished experiment proves; what mends it is that of the catalogue.
+
+use super::conclusion::{Conclusion, property_words};
+use super::factor::Factor;
+use super::schedule::{ArmState, Experiment};
+use crate::diagnose::{self, Proof};
+use crate::trace::{Evidence, ExperimentEffect, Phase, Record, Verdict, VerdictId};
+use rdpscope_certs::mode::Repair;
+
+/// The verdict where the factor is the cause.
+pub(super) fn proven(experiment: &Experiment, found: &Conclusion) -> Option<Verdict> {
+    if found.effect != ExperimentEffect::Cause {
+        return None;
+    }
+    let baseline = &experiment.arms[0];
+    let ids = causes(experiment, found);
+    let (id, others) = ids.split_first()?;
+    // Where TLS ends in rdpscope the server's certificate is readable, which what mends it may name.
+    let records = experiment.arms.iter().flat_map(|state| &state.observed).map(|it| &it.record);
+    let record = records.clone().find(|record| shows_certificate(record)).or(records.clone().next())?;
+    let evidence = std::iter::once(baseline)
+        .chain(found.telling.as_deref().and_then(|name| experiment.arm(name)))
+        .map(|state| evidence(experiment, state))
+        .collect();
+    let proof = Proof { phase: phase(experiment.factor), summary: summary(experiment, found), evidence };
+    Some(diagnose::proven(*id, others, record, proof))
+}
+
+/// The failing session's own verdict, the last of them: what to go by where the factor is not the cause.
+pub(super) fn observed(experiment: &Experiment) -> Option<&Verdict> {
+    let verdicts = experiment.arms[0].observed.iter().filter_map(|it| it.record.verdict.as_ref());
+    verdicts.filter(|verdict| verdict.id.is_fault()).last()
+}
+
+fn shows_certificate(record: &Record) -> bool {
+    record.summary.as_ref().is_some_and(|summary| summary.certificate.is_some())
+}
+
+fn has(experiment: &Experiment, id: VerdictId) -> bool {
+    let records = experiment.arms.iter().flat_map(|state| &state.observed).map(|it| &it.record);
+    records.filter_map(|record| record.verdict.as_ref()).any(|verdict| verdict.id == id)
+}
+
+/// The cause, and those that hold beside it.
+fn causes(experiment: &Experiment, found: &Conclusion) -> Vec<VerdictId> {
+    let of_repair = |repair: &Repair| match repair {
+        Repair::Dates if has(experiment, VerdictId::CertificateNotYetValid) => {
+            VerdictId::CertificateNotYetValid
+        }
+        Repair::Dates => VerdictId::CertificateExpired,
+        Repair::Names => VerdictId::CertificateNameMismatch,
+        // A copy says nothing about revocation, as it has another issuer.
+        Repair::Issuer if has(experiment, VerdictId::CertificateRevoked) => VerdictId::CertificateRevoked,
+        Repair::Issuer => VerdictId::CertificateUntrusted,
+        Repair::Usage => VerdictId::CertificateWrongUsage,
+        Repair::Strength => VerdictId::CertificateWeak,
+    };
+    if !found.repairs.is_empty() {
+        return found.repairs.iter().map(of_repair).collect();
+    }
+    let own = observed(experiment).map(|verdict| verdict.id);
+    let fits = |id: VerdictId| match experiment.factor {
+        Factor::Cert => id == VerdictId::CertificateRevoked,
+        Factor::Nla => id.as_str().starts_with("nla-"),
+        Factor::Udp => id.as_str().starts_with("udp-"),
+        Factor::Tls => id.as_str().starts_with("tls-"),
+        _ => false,
+    };
+    own.filter(|id| fits(*id)).or(experiment.factor.verdict()).into_iter().collect()
+}
+
+fn phase(factor: Factor) -> Phase {
+    match factor {
+        Factor::Nla => Phase::Credssp,
+        Factor::Udp => Phase::Udp,
+        Factor::Address => Phase::Dns,
+        Factor::Latency => Phase::Active,
+        _ => Phase::Tls,
+    }
+}
+
+fn summary(experiment: &Experiment, found: &Conclusion) -> String {
+    let with = found.telling.as_deref().and_then(|name| experiment.arm(name));
+    let with = with.map_or("", |state| state.arm.description.as_str());
+    match experiment.factor {
+        Factor::Cert if found.repairs.is_empty() => format!(
+            "The client refuses the server's certificate and takes {with}: the certificate is the cause."
+        ),
+        Factor::Cert => format!(
+            "The client refuses the server's certificate because of {}: it takes {with}.",
+            property_words(&found.repairs)
+        ),
+        Factor::Latency => format!("The session does not survive {with}; without that it works."),
+        factor => format!(
+            "The session fails because of {}: {with} it works.",
+            factor.subject(),
+            with = through(factor, with)
+        ),
+    }
+}
+
+fn through(factor: Factor, with: &str) -> String {
+    match factor {
+        Factor::Address | Factor::Tls => format!("through {with}"),
+        Factor::Mss => format!("with {with}"),
+        _ => with.to_owned(),
+    }
+}
+
+fn evidence(experiment: &Experiment, state: &ArmState) -> Evidence {
+    let tally = experiment.tally(state);
+    let text = format!(
+        "arm {} ({}): {} of {} attempts got past the place",
+        state.arm.name,
+        state.arm.description,
+        tally.passed,
+        tally.total()
+    );
+    Evidence { t_us: 0, text }
+}
