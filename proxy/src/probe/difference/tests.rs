@@ -36,9 +36,6 @@ fn certificate(name: &str, days_left: i64) -> Certificate {
         crl: vec![],
         issuers: vec![],
         unreadable_extensions: vec![],
-        ocsp: vec![],
-        crl: vec![],
-        issuers: vec![],
         sha1: "00".repeat(20),
         sha256: "00".repeat(32),
     }
