@@ -30,6 +30,7 @@ fn way(address: SocketAddr, direct: bool) -> Way {
         tally: Arc::new(Tally::default()),
         answer_timeout: ANSWER_TIMEOUT,
         deadline: Instant::now() + Duration::from_secs(120),
+        largest_segment: None,
     }
 }
 
