@@ -22,7 +22,6 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 fn way(address: SocketAddr, direct: bool) -> Way {
     Way {
-        largest_segment: None,
         address,
         server_name: "localhost".to_owned(),
         direct,
