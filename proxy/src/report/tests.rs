@@ -1,6 +1,7 @@
 //! Snapshots of what an administrator sees.
 
 mod credssp;
+mod experiment;
 
 use super::*;
 use crate::observe::Timeline;
