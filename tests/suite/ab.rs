@@ -171,6 +171,27 @@ fn a_client_that_does_not_know_the_session_ca_proves_nothing() {
     assert_eq!(finished.exit_code, Some(1), "the session fails all the same");
 }
 
+#[test]
+fn a_slow_line_is_tried_in_steps() {
+    if left_out_without(&[&Xfreerdp::programs(FreeRdp::Two)[..], &["xrdp"]].concat()) {
+        return;
+    }
+    let xrdp = Xrdp::start(&Xrdp::setup());
+    let arguments = ["--vary", "latency", "--runs", "1", "--cert", "fresh"];
+    let finished = experiment(xrdp.address, &["/sec:tls"], &arguments);
+    let settings: Vec<_> = finished.sessions.iter().map(|it| &it.lines()[0]["settings"]).collect();
+    let impaired: Vec<_> = settings.iter().map(|it| (it["arm"].as_str(), it["impair"].to_string())).collect();
+    let expected = [
+        (Some("0ms"), "null"),
+        (Some("100ms"), r#"["latency=50ms"]"#),
+        (Some("300ms"), r#"["latency=150ms"]"#),
+        (Some("600ms"), r#"["latency=300ms","rate=64kbit"]"#),
+    ];
+    assert_eq!(impaired, expected.map(|(arm, impair)| (arm, impair.to_owned())), "{}", finished.stderr);
+    assert_eq!(verdicts(&finished, "0ms"), ["healthy"]);
+    assert_eq!(verdicts(&finished, "100ms"), ["healthy"]);
+}
+
 /// A client by itself: rustls, with the roots of the operating systems' strictness about signatures. It goes on with the
 /// first message of RDP where it takes the certificate.
 fn dial(address: SocketAddr, ca: &Path) {

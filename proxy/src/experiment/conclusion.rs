@@ -334,8 +334,8 @@ pub(super) fn number(p_value: f64) -> String {
 
 /// Why the session fails, where the factor does not decide.
 fn shows_instead(baseline: &ArmState) -> String {
-    let verdicts = baseline.observed.iter().filter_map(|it| it.record.verdict.as_ref());
-    match verdicts.filter(|verdict| verdict.id.is_fault()).next_back() {
+    let mut verdicts = baseline.observed.iter().rev().filter_map(|it| it.record.verdict.as_ref());
+    match verdicts.find(|verdict| verdict.id.is_fault()) {
         Some(verdict) => format!("What the sessions show instead: {} ({}).", verdict.id, verdict.confidence),
         None => "No session says why.".to_owned(),
     }
