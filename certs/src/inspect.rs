@@ -2,11 +2,13 @@
 //!
 //! Odd certificates are described, not refused: a server with a strange certificate is what this program is for.
 
+mod addresses;
 mod distinguished_name;
 mod judgement;
 #[cfg(test)]
 mod tests;
 
+pub use addresses::missing_issuers;
 pub use judgement::{Validity, Weakness};
 
 use schemars::JsonSchema;
@@ -67,6 +69,15 @@ pub struct Certificate {
     pub version: u32,
     /// Object identifiers of extensions that could not be read.
     pub unreadable_extensions: Vec<String>,
+    /// Addresses of OCSP responders.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ocsp: Vec<String>,
+    /// Addresses of revocation lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub crl: Vec<String>,
+    /// Addresses of the issuer's certificate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub issuers: Vec<String>,
     /// SHA-1 thumbprint, lower-case hexadecimal, as Windows names certificates.
     pub sha1: String,
     /// SHA-256 fingerprint, lower-case hexadecimal.
@@ -112,6 +123,9 @@ pub fn inspect(der: &[u8]) -> Result<Certificate, InspectError> {
         self_signed: self_issued && !self_signature_is_wrong(&x509, key_bits),
         version: x509.version().0.saturating_add(1),
         unreadable_extensions: extensions.unreadable,
+        ocsp: extensions.ocsp,
+        crl: extensions.crl,
+        issuers: extensions.issuers,
         sha1: hex::encode(sha1::Sha1::digest(der)),
         sha256: hex::encode(sha2::Sha256::digest(der)),
     })
@@ -222,6 +236,9 @@ struct Extensions {
     key_usage: Option<Vec<String>>,
     is_ca: bool,
     unreadable: Vec<String>,
+    ocsp: Vec<String>,
+    crl: Vec<String>,
+    issuers: Vec<String>,
 }
 
 impl Extensions {
@@ -237,6 +254,13 @@ impl Extensions {
                 }
                 ParsedExtension::KeyUsage(usage) => read.key_usage = Some(key_usage(usage)),
                 ParsedExtension::BasicConstraints(constraints) => read.is_ca = constraints.ca,
+                ParsedExtension::AuthorityInfoAccess(information) => {
+                    read.ocsp = addresses::access(information, addresses::OCSP);
+                    read.issuers = addresses::access(information, addresses::CA_ISSUERS);
+                }
+                ParsedExtension::CRLDistributionPoints(points) => {
+                    read.crl = addresses::distribution_points(points);
+                }
                 ParsedExtension::ParseError { .. } => read.unreadable.push(extension.oid.to_id_string()),
                 _ => {}
             }

@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 pub mod authority;
+pub mod clients;
 mod der;
 mod identity;
 pub mod inspect;

@@ -143,6 +143,11 @@ pub fn private_key(bytes: &[u8], password: Option<&str>) -> Result<PrivateKey, L
     }
 }
 
+/// A certificate in DER as one PEM block.
+pub fn certificate_pem(der: &[u8]) -> String {
+    pem("CERTIFICATE", der)
+}
+
 /// One PEM block.
 pub(crate) fn pem(label: &str, der: &[u8]) -> String {
     // Fails only on a label that is no text, or on lengths that do not fit the address space.

@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod tests;
 
+use crate::clients::PlatformVerdict;
 use crate::inspect::{Certificate, Validity};
 use std::fmt::Write as _;
 
@@ -19,17 +20,8 @@ pub struct Viewer<'a> {
     pub now: i64,
     /// The name that a client would compare with.
     pub name: Option<&'a str>,
-    /// What verifiers said of the chain, for whatever name.
+    /// What verifiers say of the chain.
     pub verdicts: &'a [PlatformVerdict],
-}
-
-/// What the verifier of one platform said of a chain.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlatformVerdict {
-    /// Who judged: `Windows`, `this machine`.
-    pub platform: String,
-    /// Why it was refused; nothing where it is trusted.
-    pub refusal: Option<String>,
 }
 
 /// The chain as text, the server's own certificate first.
@@ -51,7 +43,13 @@ pub fn show(chain: &[Certificate], viewer: &Viewer<'_>) -> String {
         }
         text.push('\n');
     }
-    line(&mut text, "trust", &trust(viewer.verdicts));
+    if !viewer.verdicts.is_empty() {
+        text.push_str("what verifiers say\n");
+        for verdict in viewer.verdicts {
+            let _ = writeln!(text, "  - {}", printable(&verdict.to_string()));
+        }
+        text.push('\n');
+    }
     line(&mut text, "name", &name_match(chain.first(), viewer.name));
     text
 }
@@ -131,7 +129,7 @@ fn chain_findings(chain: &[Certificate]) -> Vec<String> {
 fn fields(certificate: &Certificate, now: i64) -> Vec<(&'static str, String)> {
     let issuer = if certificate.self_signed { "itself (self-signed)" } else { &certificate.issuer };
     let names = if certificate.sans.is_empty() { "none".to_owned() } else { certificate.sans.join(", ") };
-    vec![
+    let mut fields = vec![
         ("subject", certificate.subject.clone()),
         ("issuer", issuer.to_owned()),
         ("names", names),
@@ -148,7 +146,13 @@ fn fields(certificate: &Certificate, now: i64) -> Vec<(&'static str, String)> {
         ("serial", certificate.serial.clone()),
         ("thumbprint", pairs(&certificate.sha1)),
         ("SHA-256", certificate.sha256.clone()),
-    ]
+    ];
+    let addresses =
+        [("OCSP", &certificate.ocsp), ("CRL", &certificate.crl), ("issuer at", &certificate.issuers)];
+    fields.extend(
+        addresses.iter().filter(|(_, uris)| !uris.is_empty()).map(|(label, uris)| (*label, uris.join(", "))),
+    );
+    fields
 }
 
 fn usage(certificate: &Certificate) -> String {
@@ -167,20 +171,6 @@ fn pairs(hexadecimal: &str) -> String {
     let digits: Vec<char> = hexadecimal.to_uppercase().chars().collect();
     let pairs: Vec<String> = digits.chunks(2).map(|pair| pair.iter().collect()).collect();
     pairs.join(" ")
-}
-
-fn trust(verdicts: &[PlatformVerdict]) -> String {
-    if verdicts.is_empty() {
-        return "not asked".to_owned();
-    }
-    let words: Vec<_> = verdicts
-        .iter()
-        .map(|verdict| match &verdict.refusal {
-            None => format!("{}: trusted", verdict.platform),
-            Some(reason) => format!("{}: not trusted, {reason}", verdict.platform),
-        })
-        .collect();
-    words.join("; ")
 }
 
 fn name_match(own: Option<&Certificate>, name: Option<&str>) -> String {

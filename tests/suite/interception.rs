@@ -6,6 +6,7 @@ use crate::support::left_out::left_out_without;
 use crate::support::peers::{ClientRun, FreeRdp, Iron, Shadow, ShadowSecurity, Xfreerdp, Xrdp, XrdpSetup};
 use crate::support::rdpscope::{Finished, Rdpscope};
 use ironrdp_pdu::nego::SecurityProtocol;
+use rdpscope_certs::clients::by_rules;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -163,6 +164,37 @@ fn certificates_with_one_fault_are_refused_for_it() {
     }
 }
 
+/// What is told of FreeRDP by its rules is what it does: nothing speaks against these, and their CA is trusted.
+fn freerdp_goes_by_its_rules(version: FreeRdp) {
+    if left_out(&[&Xfreerdp::programs(version), &["xrdp"]]) {
+        return;
+    }
+    let xrdp = Xrdp::start(&Xrdp::setup());
+    let now = std::time::UNIX_EPOCH.elapsed().expect("it is later than 1970").as_secs();
+    let now = i64::try_from(now).expect("it is not that late");
+    for mode in ["wrong-usage", "sha1", "weak-key"] {
+        let (run, finished) = Trial::new().run(xrdp.address, &["--cert", mode], strict_client(version));
+        let shown = &finished.session().event("certificate_presented")["chain"];
+        let chain: Vec<rdpscope_certs::inspect::Certificate> =
+            serde_json::from_value(shown.clone()).expect("certificates are described");
+        let verdicts = by_rules(&chain, Some("localhost"), now);
+        let told =
+            verdicts.iter().find(|verdict| verdict.platform.starts_with("FreeRDP")).expect("it is told of");
+        assert_eq!(told.trusted, None, "{mode}: {told}");
+        assert!(run.active, "{mode}:\n{}", run.tail());
+    }
+}
+
+#[test]
+fn freerdp_2_goes_by_its_rules() {
+    freerdp_goes_by_its_rules(FreeRdp::Two);
+}
+
+#[test]
+fn freerdp_3_goes_by_its_rules() {
+    freerdp_goes_by_its_rules(FreeRdp::Three);
+}
+
 /// A client that logs on to a shadow server of its own generation with NLA, and takes any certificate.
 fn nla(
     version: FreeRdp,
@@ -214,6 +246,15 @@ fn nla_fails_over_another_key_and_that_is_foreseen() {
     let foreseen = session.event("key_binding_foreseen");
     assert!(foreseen["advice"].to_string().contains("--renew-with"), "{foreseen}");
     session.assert_verdict(&["nla-key-binding"]);
+    // A server that goes without a word would do the same for a wrong password.
+    assert_eq!(session.verdict()["confidence"], "likely", "{session}");
+    assert_eq!(session.verdict()["alternatives"][0]["id"], "nla-logon-failed", "{session}");
+    let judged = session.event("certificate_judged");
+    if cfg!(target_os = "linux") {
+        assert_eq!(judged["verifier"], "this machine's roots (webpki, no revocation)", "{judged}");
+    }
+    let clients = judged["by_rules"].as_array().map(Vec::len);
+    assert_eq!(clients, Some(3), "{judged}");
     let verdict = session.verdict();
     assert!(!verdict["fix"].to_string().contains("\"server\""), "the server has nothing to mend: {verdict}");
 }

@@ -5,7 +5,8 @@ use crate::support::certificates::{Certificate, certificates};
 use crate::support::left_out::left_out_without;
 use crate::support::scripted::bytes::{HYBRID, SSL};
 use crate::support::scripted::terminated::Trial;
-use rustls::version::TLS13;
+use rdpscope_certs::load::certificate_pem;
+use rustls::version::{TLS12, TLS13};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -188,6 +189,9 @@ fn a_ca_that_cannot_be_written_or_is_exposed_is_refused() {
     let folder = text(&files.path("ca"));
     let made = with("--ca", &folder);
     assert_eq!(made.exit_code, Some(0), "{}", made.stderr);
+    let kept = text(&Path::new(&folder).join("ca.pem"));
+    assert!(made.stderr.contains(&format!("the session CA is in {kept} (")), "{}", made.stderr);
+    assert!(!made.stderr.contains("--ca-out"), "it is written already: {}", made.stderr);
     let key = std::fs::read_dir(&folder)
         .expect("the folder is made")
         .map(|entry| entry.expect("an entry is read").path())
@@ -201,6 +205,24 @@ fn a_ca_that_cannot_be_written_or_is_exposed_is_refused() {
     std::fs::write(&key, &read(&key)[..80]).expect("half of it is left");
     let broken = with("--ca", &folder);
     broken.assert_refused(3, &folder);
+}
+
+/// Who has to look at them again finds them beside the trace, and no key among them.
+#[test]
+fn the_servers_certificates_and_those_that_were_shown_are_kept() {
+    for version in [&TLS12, &TLS13] {
+        let inside = Trial::new(&[]).negotiated(SSL).in_tls(version);
+        let shown = certificate_pem(&inside.client.peer_certificate());
+        let finished = inside.finish();
+        let kept = &finished.session().certificates;
+        let names: Vec<&str> = kept.keys().map(String::as_str).collect();
+        assert_eq!(names[..2], ["presented-1.pem", "presented-2.pem"], "the leaf and its CA");
+        assert_eq!(kept["presented-1.pem"], shown);
+        for (der, number) in certificates().signed.for_rustls().0.iter().zip(1..) {
+            assert_eq!(kept[&format!("server-{number}.pem")], certificate_pem(der));
+        }
+        assert!(kept.values().all(|pem| !pem.contains("PRIVATE")), "{names:?}");
+    }
 }
 
 /// What is asked for is served, and the trace says what it is.

@@ -14,10 +14,14 @@ mod captures;
 mod cert;
 #[cfg(test)]
 mod cli;
+#[cfg(all(test, target_os = "linux"))]
+mod fault_lab;
 #[cfg(test)]
 mod fuzz_regression;
 #[cfg(test)]
 mod harness;
+#[cfg(all(test, unix))]
+mod impair;
 #[cfg(all(test, target_os = "linux"))]
 mod interception;
 #[cfg(all(test, unix))]
@@ -28,6 +32,8 @@ mod interception_input;
 mod interception_legacy;
 #[cfg(all(test, target_os = "linux"))]
 mod interception_relay;
+#[cfg(all(test, target_os = "linux", feature = "nla"))]
+mod kerberos;
 #[cfg(all(test, target_os = "linux"))]
 mod network;
 #[cfg(all(test, target_os = "linux", feature = "nla"))]
@@ -36,6 +42,16 @@ mod nla;
 mod observer_limits;
 #[cfg(all(test, target_os = "linux"))]
 mod peers;
+#[cfg(all(test, target_os = "linux"))]
+mod probe;
+#[cfg(test)]
+mod probe_cli;
+#[cfg(all(test, target_os = "linux"))]
+mod probe_network;
+#[cfg(all(test, target_os = "linux"))]
+mod probe_tls;
+#[cfg(test)]
+mod probe_udp;
 #[cfg(test)]
 mod relay_properties;
 #[cfg(test)]

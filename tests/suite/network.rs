@@ -18,12 +18,12 @@ use std::time::Duration;
 /// How long a client waits before it gives up: more than the three seconds that a verdict wants to have waited.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// The same for TLS, whose verdict wants five.
-const PATIENCE_WITH_TLS: Duration = Duration::from_secs(6);
+pub(super) const PATIENCE_WITH_TLS: Duration = Duration::from_secs(6);
 /// Longer than any step takes here.
 const WITHIN: Duration = Duration::from_secs(20);
 
-const PORT: u16 = 3389;
-const TARGET: &str = "10.99.0.2:3389";
+pub(super) const PORT: u16 = 3389;
+pub(super) const TARGET: &str = "10.99.0.2:3389";
 
 impl Network {
     /// rdpscope on the client's machine, for one session.
@@ -32,7 +32,7 @@ impl Network {
     }
 
     /// A listener on the IPv4 address of the server's machine; its IPv6 address refuses.
-    fn listener(&self) -> TcpListener {
+    pub(super) fn listener(&self) -> TcpListener {
         self.at_server(|| TcpListener::bind((SERVER_V4, PORT)).expect("nobody else is there"))
     }
 
@@ -48,7 +48,7 @@ impl Network {
 }
 
 /// What a user sees of a server that cannot be reached: the client asks and is cut, or gives up.
-fn attempt(network: &Network, target: &str) -> Finished {
+pub(super) fn attempt(network: &Network, target: &str) -> Finished {
     let rdpscope = network.start(target);
     let mut client = network.connect(rdpscope.address);
     client.set_read_timeout(Some(PATIENCE)).expect("a socket takes its options");
@@ -124,7 +124,10 @@ fn a_reset_on_the_request_is_a_reset() {
 }
 
 /// A session that came to its ClientHello, whose record header the fault matches.
-fn until_the_client_hello(network: &Network, listener: &TcpListener) -> (Rdpscope, TcpStream, TcpStream) {
+pub(super) fn until_the_client_hello(
+    network: &Network,
+    listener: &TcpListener,
+) -> (Rdpscope, TcpStream, TcpStream) {
     let rdpscope = network.start(TARGET);
     let agreed = Conversation::new().client(connection_request("alice", SSL)).server(connection_confirm(SSL));
     let ends = agreed.play_open(network.connect_ends(&rdpscope, listener));

@@ -9,20 +9,20 @@ use crate::support::rdpscope::{Finished, Rdpscope};
 use std::net::SocketAddr;
 
 /// The account of the shadow server.
-const RIGHT: [&str; 2] = ["/u:test", "/p:Right-1234"];
+pub(super) const RIGHT: [&str; 2] = ["/u:test", "/p:Right-1234"];
 /// The same with another password.
-const WRONG: [&str; 2] = ["/u:test", "/p:Wrong-5678"];
+pub(super) const WRONG: [&str; 2] = ["/u:test", "/p:Wrong-5678"];
 
 /// Ends that a session which was active may come to: the harness ends the client, and how that looks is the client's.
 const ENDED_WHILE_ACTIVE: [&str; 2] = ["healthy", "client-closed"];
 
 /// True, after saying so, when one of these programs is missing.
-fn left_out(programs: &[&[&'static str]]) -> bool {
+pub(super) fn left_out(programs: &[&[&'static str]]) -> bool {
     left_out_without(&programs.concat())
 }
 
 /// Runs a client directly, then through rdpscope with `arguments`; both runs must end the same way.
-fn directly_and_through(
+pub(super) fn directly_and_through(
     server: SocketAddr,
     arguments: &[&str],
     client: impl Fn(u16) -> ClientRun,
@@ -202,7 +202,7 @@ fn xfreerdp2_to_shadow2_over_classic_rdp_without_encryption() {
 }
 
 /// A client that trusts only the test authority meets an xrdp that shows `setup`'s certificate.
-fn checked_certificate(version: FreeRdp, setup: &XrdpSetup<'_>) -> (ClientRun, Finished) {
+pub(super) fn checked_certificate(version: FreeRdp, setup: &XrdpSetup<'_>) -> (ClientRun, Finished) {
     let xrdp = Xrdp::start(setup);
     let client = Xfreerdp::new(version, &["/sec:tls", RIGHT[0], RIGHT[1]]);
     let client = client.trusting_only(&certificates().authority_file);

@@ -8,6 +8,7 @@ use crate::support::scripted::bytes::{
 };
 use crate::support::scripted::tls::{Flights, Handshake, Trust};
 use crate::support::scripted::{Conversation, Ends, listener};
+use rdpscope_certs::load::certificate_pem;
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 use std::io::{Read, Write};
@@ -271,6 +272,10 @@ mod tls {
         assert_eq!(summary["tls_version"], name, "{session}");
         assert_eq!(summary["sni"], "localhost", "{session}");
         assert_eq!(!summary["certificate"].is_null(), sees_certificate, "{session}");
+        let chain = certificates().signed.for_rustls().0;
+        let seen = chain.iter().zip(1..).filter(|_| sees_certificate);
+        let files = seen.map(|(der, number)| (format!("server-{number}.pem"), certificate_pem(der)));
+        assert_eq!(session.certificates, files.collect(), "{session}");
     }
 
     #[test]

@@ -100,6 +100,34 @@ fn self_signed_by_openssl(name: &str, bits: &str, digest: &str) -> Certificate {
     Certificate { certificate_file, key_file, certificate_der, key_der }
 }
 
+/// A good certificate but for these names, issued by an authority of this name, which nobody trusts.
+pub(crate) fn issued_by(authority: &str, names: &[&str]) -> Certificate {
+    let mut issuer = CertificateParams::default();
+    issuer.distinguished_name.push(DnType::CommonName, authority);
+    issuer.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    valid_today(&mut issuer);
+    let key = KeyPair::generate().expect("a key is made");
+    let issuer = Authority(CertifiedIssuer::self_signed(issuer, key).expect("the authority signs itself"));
+    let key = KeyPair::generate().expect("a key is made");
+    let made = issuer.issue(&parameters(names), &key);
+    store(certificates().folder.path(), authority, made, &key)
+}
+
+/// A good certificate but that it is for this name and its own issuer.
+pub(crate) fn self_signed_for(name: &str) -> Certificate {
+    let key = KeyPair::generate().expect("a key is made");
+    let made = parameters(&[name]).self_signed(&key).expect("it signs itself");
+    store(certificates().folder.path(), name, made, &key)
+}
+
+/// A good certificate but that it is for clients only.
+pub(crate) fn for_clients() -> Certificate {
+    let mut parameters = parameters(&NAMES);
+    parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let key = KeyPair::generate().expect("a key is made");
+    store(certificates().folder.path(), "for-clients", authority().issue(&parameters, &key), &key)
+}
+
 /// Issued by the authority and signed with SHA-1, which only `openssl` does here.
 pub(crate) fn signed_with_sha1() -> &'static Certificate {
     static SIGNED: OnceLock<Certificate> = OnceLock::new();

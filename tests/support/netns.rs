@@ -71,6 +71,8 @@ impl Network {
         for (name, machine) in machines {
             ip(&["-n", name, "address", "add", machine.v4, "dev", "wire"])?;
             ip(&["-n", name, "address", "add", machine.v6, "dev", "wire", "nodad"])?;
+            // Segments as they would be on a real wire, not several in one.
+            ip(&["-n", name, "link", "set", "wire", "gso_max_segs", "1"])?;
             ip(&["-n", name, "link", "set", "wire", "up"])?;
         }
         // Neighbours know each other: a new wire loses the first question of IPv6, and the second comes a second later.

@@ -3,6 +3,7 @@
 use super::process::{Lines, Process};
 use super::schema;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -40,10 +41,12 @@ pub(crate) struct Finished {
     pub(crate) files: Vec<u8>,
 }
 
-/// The lines of one `trace.jsonl`.
+/// The lines of one `trace.jsonl`, and what lies beside it.
 #[derive(Debug)]
 pub(crate) struct Session {
     lines: Vec<Value>,
+    /// The certificates that it showed, as PEM by the names of their files.
+    pub(crate) certificates: BTreeMap<String, String>,
 }
 
 impl Rdpscope {
@@ -281,13 +284,33 @@ fn read_files(folder: &Path) -> Vec<u8> {
 
 fn read_traces(folder: &Path) -> Vec<Session> {
     let entries = std::fs::read_dir(folder).expect("the trace folder is there");
-    let mut sessions: Vec<Session> = entries
-        .map(|entry| entry.expect("an entry is read").path().join("trace.jsonl"))
-        .map(|file| {
-            std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
-        })
-        .map(|text| Session { lines: text.lines().map(json).inspect(schema::assert_valid).collect() })
-        .collect();
+    let session = |folder: &Path| {
+        let text = read_text(&folder.join("trace.jsonl"));
+        let lines = text.lines().map(json).inspect(schema::assert_valid).collect();
+        Session { lines, certificates: read_certificates(&folder.join("certificates")) }
+    };
+    let mut sessions: Vec<Session> =
+        entries.map(|entry| session(&entry.expect("an entry is read").path())).collect();
     sessions.sort_by_key(|session| session.lines[0]["started"].to_string());
     sessions
+}
+
+fn read_certificates(folder: &Path) -> BTreeMap<String, String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let read = |entry: std::io::Result<std::fs::DirEntry>| {
+        let path = entry.expect("an entry is read").path();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = path.metadata().expect("it is there").permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{}", path.display());
+        }
+        let name = path.file_name().expect("a file has a name").to_string_lossy().into_owned();
+        (name, read_text(&path))
+    };
+    entries.map(read).collect()
+}
+
+fn read_text(file: &Path) -> String {
+    std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }

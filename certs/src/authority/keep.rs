@@ -60,7 +60,7 @@ impl Authority {
             None => (KeptBecause::None, BTreeSet::new()),
             Some(kept) if !is_good_at(&kept, now) => (KeptBecause::Expired, kept.names),
             Some(kept) if names.iter().all(|name| kept.permits(name)) => {
-                write(&dir.join(CERTIFICATE_FILE), kept.certificate_pem().as_bytes())?;
+                write(&Authority::certificate_file(dir), kept.certificate_pem().as_bytes())?;
                 return Ok((kept, Kept::Loaded));
             }
             Some(kept) => (KeptBecause::OtherNames, kept.names),
@@ -68,8 +68,13 @@ impl Authority {
         all.extend(names.iter().cloned());
         let authority = Authority::valid_for(all, PrivateKey::generate(kind)?, now, KEPT_VALIDITY)?;
         write(&path, authority.bundle().as_bytes())?;
-        write(&dir.join(CERTIFICATE_FILE), authority.certificate_pem().as_bytes())?;
+        write(&Authority::certificate_file(dir), authority.certificate_pem().as_bytes())?;
         Ok((authority, Kept::Created(because)))
+    }
+
+    /// Where the certificate of the CA that is kept in `dir` is.
+    pub fn certificate_file(dir: &Path) -> PathBuf {
+        dir.join(CERTIFICATE_FILE)
     }
 
     fn bundle(&self) -> Zeroizing<String> {

@@ -120,10 +120,22 @@ impl Certificate {
     /// written out, as an address or, as Windows also accepts, as the text of a DNS name.
     pub fn matches_name(&self, name: &str) -> bool {
         if self.sans.is_empty() {
-            self.subject_cn.as_deref().is_some_and(|common_name| matches(common_name, name))
+            self.matches_common_name(name)
         } else {
             self.sans.iter().any(|san| matches(san, name))
         }
+    }
+
+    /// The same by the common name alone, even where there are alternative names.
+    pub fn matches_common_name(&self, name: &str) -> bool {
+        self.subject_cn.as_deref().is_some_and(|common_name| matches(common_name, name))
+    }
+
+    /// Whether serverAuth is among the extended key usages, in so many words.
+    pub fn names_server_authentication(&self) -> bool {
+        self.extended_key_usage
+            .as_ref()
+            .is_some_and(|usages| usages.iter().any(|usage| usage == SERVER_AUTHENTICATION))
     }
 
     /// Whether the extended key usages allow an RDP server: none at all, serverAuth, anyExtendedKeyUsage, or

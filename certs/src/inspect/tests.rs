@@ -214,3 +214,59 @@ proptest! {
         }
     }
 }
+
+/// authorityInfoAccess with two OCSP responders, one of them no URI, and the issuer's certificate; two lists.
+fn with_addresses() -> CertificateParams {
+    let mut parameters = parameters("host.example.com", &["host.example.com"]);
+    let access = |method: u8, name: &[u8]| {
+        let oid = [6, 8, 0x2b, 6, 1, 5, 5, 7, 0x30, method];
+        let length = u8::try_from(oid.len() + name.len()).unwrap();
+        [&[0x30, length][..], &oid, name].concat()
+    };
+    let uri = |text: &str| [&[0x86, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+    let descriptions = [
+        access(1, &uri("http://ocsp.example.com")),
+        access(1, &[0x87, 4, 192, 0, 2, 7]),
+        access(2, &uri("http://ca.example.com/ca.crt")),
+    ]
+    .concat();
+    let content = [&[0x30, u8::try_from(descriptions.len()).unwrap()], &descriptions[..]].concat();
+    let oid = [1, 3, 6, 1, 5, 5, 7, 1, 1];
+    parameters.custom_extensions.push(rcgen::CustomExtension::from_oid_content(&oid, content));
+    parameters.crl_distribution_points.push(rcgen::CrlDistributionPoint {
+        uris: vec!["http://ca.example.com/1.crl".to_owned(), "ldap:///CN=2".to_owned()],
+    });
+    parameters
+}
+
+#[test]
+fn addresses_of_revocation_and_of_the_issuer() {
+    let certificate = self_signed(&with_addresses());
+    assert_eq!(certificate.ocsp, ["http://ocsp.example.com"]);
+    assert_eq!(certificate.crl, ["http://ca.example.com/1.crl", "ldap:///CN=2"]);
+    assert_eq!(certificate.issuers, ["http://ca.example.com/ca.crt"]);
+    assert_eq!(certificate.unreadable_extensions, Vec::<String>::new());
+}
+
+#[test]
+fn the_issuer_that_a_chain_lacks_is_named() {
+    let issued = |name: &str, issuer: &str| {
+        let mut certificate = named(name, &[]);
+        certificate.issuer = format!("CN={issuer}");
+        certificate.issuer_cn = Some(issuer.to_owned());
+        certificate.self_issued = name == issuer;
+        certificate
+    };
+    let (leaf, middle, root) = (issued("leaf", "middle"), issued("middle", "root"), issued("root", "root"));
+    let lacks = |chain: &[&Certificate]| missing_issuers(&chain.iter().copied().cloned().collect::<Vec<_>>());
+    assert_eq!(lacks(&[&leaf]), ["middle"]);
+    assert_eq!(lacks(&[&leaf, &root]), ["middle"]);
+    assert_eq!(lacks(&[&leaf, &middle]), ["root"]);
+    assert_eq!(lacks(&[&leaf, &root, &middle]), Vec::<String>::new());
+    assert_eq!(lacks(&[&root]), Vec::<String>::new());
+    assert_eq!(lacks(&[]), Vec::<String>::new());
+    let (one, other) = (issued("one", "other"), issued("other", "one"));
+    assert_eq!(lacks(&[&one, &other]), Vec::<String>::new(), "a circle lacks nothing");
+    let nameless = Certificate { issuer: "O=Example".to_owned(), issuer_cn: None, ..leaf };
+    assert_eq!(lacks(&[&nameless]), ["O=Example"]);
+}

@@ -26,10 +26,7 @@ fn viewer<'a>(name: &'a str, verdicts: &'a [PlatformVerdict]) -> Viewer<'a> {
 fn an_expired_certificate_of_windows() {
     let own = self_signed("SRV10", NOW - 200 * DAY, NOW - 12 * DAY).unwrap();
     let chain = [inspect(own.leaf()).unwrap()];
-    let verdicts = [PlatformVerdict {
-        platform: "this machine".to_owned(),
-        refusal: Some("its issuer is unknown".to_owned()),
-    }];
+    let verdicts = [PlatformVerdict::asked("this machine", Some("its issuer is unknown".to_owned()))];
     let text = show(&chain, &viewer("localhost", &verdicts));
     let expected = [
         "certificate 1 of 1, the server's own",
@@ -43,7 +40,8 @@ fn an_expired_certificate_of_windows() {
         "  key usage  not limited",
         "  key        ECDSA P-256",
         "  - it is not valid now: expired 12 days ago",
-        "  trust      this machine: not trusted, its issuer is unknown",
+        "what verifiers say",
+        "  - this machine, asked: not trusted; its issuer is unknown",
         "  name       it is not for localhost but for SRV10",
     ];
     for line in expected {
@@ -58,9 +56,12 @@ fn an_expired_certificate_of_windows() {
 fn a_good_chain_has_no_findings() {
     let chain = minted(&Recipe::Fresh);
     assert_eq!(findings(&chain, NOW), [""; 0]);
-    let verdicts = [PlatformVerdict { platform: "Windows".to_owned(), refusal: None }];
+    let verdicts = [PlatformVerdict::asked("Windows' verifier", None)];
     let text = show(&chain, &viewer("srv.example", &verdicts));
-    assert!(text.ends_with("  trust      Windows: trusted\n  name       it is for srv.example\n"), "{text}");
+    assert!(
+        text.ends_with("  - Windows' verifier, asked: trusted\n\n  name       it is for srv.example\n"),
+        "{text}"
+    );
     assert!(!text.contains("findings"));
 }
 
@@ -105,5 +106,17 @@ fn nothing_moves_the_cursor() {
     let own = self_signed("a\x1b[2Jb\nc", NOW, NOW + DAY).unwrap();
     let text = show(&[inspect(own.leaf()).unwrap()], &viewer("a", &[]));
     assert!(!text.contains('\x1b') && text.contains("\\u{1b}[2Jb\\nc"), "{text}");
-    assert!(text.contains("  trust      not asked"));
+    assert!(!text.contains("what verifiers say"), "nobody was asked");
+}
+
+#[test]
+fn addresses_are_shown_where_there_are_some() {
+    let own = self_signed("SRV10", NOW - DAY, NOW + 90 * DAY).unwrap();
+    let without = inspect(own.leaf()).unwrap();
+    let uris = ["http://ca.example/1.crl".to_owned(), "http://b.example/\u{1b}[2J".to_owned()];
+    let with = Certificate { crl: uris.to_vec(), ..without.clone() };
+    let text = show(&[with], &viewer("SRV10", &[]));
+    let expected = "  CRL        http://ca.example/1.crl, http://b.example/\\u{1b}[2J";
+    assert!(text.lines().any(|line| line == expected), "{text}");
+    assert!(!text.contains("OCSP") && !show(&[without], &viewer("SRV10", &[])).contains("CRL"));
 }

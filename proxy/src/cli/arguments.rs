@@ -3,6 +3,7 @@
 use super::ab::arguments::AbArguments;
 use super::cert::arguments::CertArguments;
 use super::interception::InterceptionArguments;
+use super::probe::arguments::ProbeArguments;
 use crate::alter::impair::{self, Impairment, ImpairmentError};
 use crate::relay::client_command::{ClientCommand, ClientCommandError};
 use crate::relay::target::{Target, TargetError};
@@ -31,6 +32,7 @@ pub(super) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
+  rdpscope probe srv10
   rdpscope proxy srv10                 then:  mstsc /v:127.0.0.1:13389
   rdpscope proxy srv10 --sessions 1 --client 'xfreerdp /v:{host}:{port} /u:me'
   rdpscope ab srv10 --vary cert        is it the certificate, and what in it?
@@ -76,6 +78,8 @@ pub(super) enum Command {
     /// Relay between a client and a server, name every phase, end each session with a verdict
     #[command(after_help = PROXY_EXAMPLES)]
     Proxy(Box<ProxyArguments>),
+    /// Drive every phase without a client and without credentials; one target or many, with a verdict each
+    Probe(Box<ProbeArguments>),
     /// Change one thing in every other attempt, and conclude whether that is the cause
     Ab(Box<AbArguments>),
     /// Say what an error code of Remote Desktop means, and what to try
@@ -201,7 +205,7 @@ fn target(text: &str) -> Result<Target, TargetError> {
 }
 
 /// What can be an address; its port is known with the target's.
-fn address(text: &str) -> Result<String, TargetError> {
+pub(super) fn address(text: &str) -> Result<String, TargetError> {
     target(text).map(|_| text.to_owned())
 }
 
@@ -234,7 +238,7 @@ fn sessions(text: &str) -> Result<u64, &'static str> {
     count.ok_or("not a number of sessions; write 1 or more")
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     impair::duration(text)
         .ok_or_else(|| format!("{text:?} is not a duration; write for example 300ms, 90s or 10m"))
 }

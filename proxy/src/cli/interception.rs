@@ -14,7 +14,7 @@ use crate::relay::session::Route;
 use crate::relay::target::Target;
 use crate::relay::udp::UdpMode;
 use clap::Args;
-use rdpscope_certs::authority::{Kept, KeptBecause};
+use rdpscope_certs::authority::{Authority, Kept, KeptBecause};
 use rdpscope_certs::load::LoadError;
 use rdpscope_certs::mode::{CertificateMode, ModeError, Recipe};
 use serde_json::{Map, Value, json};
@@ -44,7 +44,8 @@ pub(super) struct InterceptionArguments {
     /// Network level authentication: relay it, strip it from what the client offers, or terminate it on both legs
     #[arg(long, value_enum, default_value_t = NlaMode::Relay, value_name = "MODE")]
     pub(super) nla: NlaMode,
-    /// Logon for --nla terminate: a file with lines `username = …` and `password = …`; without it they are asked for
+    /// Logon for --nla terminate: a file with lines `username = …` and `password = …`, for Kerberos also `realm = …` and
+    /// `kdc = …`; without it they are asked for
     #[arg(long, value_name = "FILE")]
     pub(super) credentials: Option<PathBuf>,
     /// TLS versions offered to the server, for example 1.2..1.3 or 1.0 [default: those the client offers]
@@ -194,9 +195,10 @@ pub(super) async fn make_ready(
     ca_out: Option<&Path>,
     output: &Output,
 ) -> Result<Interception, Failure> {
+    let kept_file = settings.presenter.keep_in.as_deref().map(Authority::certificate_file);
     let chain = if settings.wants_server_chain() { server_chain(route, output).await } else { Vec::new() };
     let interception = make_ready_for(settings, &chain, ca_out, output).await?;
-    say_authority(&interception, ca_out, output);
+    say_authority(&interception, ca_out.map(Path::to_owned).or(kept_file).as_deref(), output);
     Ok(interception)
 }
 
@@ -232,11 +234,11 @@ pub(super) async fn make_ready_for(
     Ok(interception)
 }
 
-/// Says which CA clients have to trust.
-pub(super) fn say_authority(interception: &Interception, ca_out: Option<&Path>, output: &Output) {
+/// Says which CA clients have to trust, and in which file it is.
+pub(super) fn say_authority(interception: &Interception, ca_file: Option<&Path>, output: &Output) {
     let Some(authority) = interception.presenter.authority() else { return };
     let thumbprint = authority.thumbprint();
-    output.progress(&match ca_out {
+    output.progress(&match ca_file {
         Some(path) => format!(
             "the session CA is in {} (SHA-1 thumbprint {thumbprint}): clients that do not trust it refuse what it signs",
             path.display()

@@ -9,6 +9,7 @@ mod demo;
 mod explain;
 mod interception;
 mod output;
+mod probe;
 mod proxy;
 
 use arguments::{Arguments, Command};
@@ -87,6 +88,7 @@ pub fn main() -> ExitCode {
     output.start_logging();
     let result = match arguments.command {
         Command::Proxy(proxy) => proxy::run(*proxy, &output),
+        Command::Probe(probe) => probe::run(*probe, &output),
         Command::Ab(ab) => ab::run(*ab, &output),
         Command::Explain(explain) => explain::run(&explain, &output),
         Command::Cert(cert) => cert::run(cert, &output),

@@ -183,13 +183,17 @@ pub(super) fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
     }
 }
 
-/// A session takes two sockets and a file; the limit that systems give by default suffices for 300.
-fn raise_descriptor_limit() {
+/// A session takes two sockets and a file; the limit that systems give by default suffices for 300. The answer is the
+/// limit that holds then, where there is one.
+pub(super) fn raise_descriptor_limit() -> Option<u64> {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         let limit = getrlimit(Resource::Nofile);
         // Where it cannot be raised, fewer sessions run at once.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+        getrlimit(Resource::Nofile).current
     }
+    #[cfg(not(unix))]
+    None
 }

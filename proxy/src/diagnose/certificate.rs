@@ -61,8 +61,10 @@ const TRUST: Remedy = Remedy::by_hand(
     "Install the certificate of the issuing CA, or for a test this one, among the trusted roots of the client.",
 );
 
-/// Another reading of the same observations is a question to the user, or a refusal with a stated reason.
-const READ_BEFORE: &[VerdictId] = &[VerdictId::ClientPrompted, VerdictId::NlaNotOffered];
+/// Another reading of the same observations is a question to the user, or a refusal with a stated reason; and what is
+/// wrong with the certificate of something that inspects TLS is its doing.
+const READ_BEFORE: &[VerdictId] =
+    &[VerdictId::ClientPrompted, VerdictId::NlaNotOffered, VerdictId::TlsInspected];
 
 /// Where what the client refused is not the server's, its own is what should be looked at next.
 const SHOW_ITS_OWN: &[&str] = &["rdpscope ab {target} --vary cert", "rdpscope proxy {target}"];
@@ -315,7 +317,7 @@ fn untrusted(facts: &Facts<'_>) -> Option<Conclusion> {
         let fault = format!(
             "the certificate for {} is self-signed, with {} certificate(s) in the chain",
             certificate.subject(),
-            certificate.chain_length
+            certificate.chain.len()
         );
         let is = "is self-signed, which a client only takes when it is told to";
         visible_fault(facts, Repair::Issuer, fault, is)?

@@ -4,6 +4,7 @@
 use super::certificate::DIAL_BY_NAME;
 use super::facts::{Dialled, Facts, NameCheck, Refusal, Seen};
 use super::whose::Whose;
+use super::words::list;
 use crate::trace::{Finding, Micros, Phase, VerdictId};
 use rdpscope_certs::mode::Repair;
 
@@ -44,6 +45,7 @@ impl Confounder {
 /// Everything in the session that would be otherwise without rdpscope, in the order of the phases.
 pub(super) fn all(facts: &Facts<'_>) -> Vec<Confounder> {
     let found = [
+        impaired(facts),
         prompt(facts),
         stripped_nla(facts),
         masked_mismatch(facts),
@@ -69,6 +71,22 @@ pub(super) fn worth_a_note(facts: &Facts<'_>, verdict: VerdictId) -> Vec<Confoun
         _ => verdict != VerdictId::Healthy,
     });
     found
+}
+
+fn impaired(facts: &Facts<'_>) -> Option<Confounder> {
+    let first = facts.impaired.shaped.first().map(|shaped| shaped.t_us);
+    let t_us = first.or(facts.impaired.cuts.first().map(|cut| cut.t_us))?;
+    Some(Confounder {
+        id: "confounder-impaired",
+        t_us,
+        phase: Phase::Tcp,
+        text: format!(
+            "rdpscope makes the connection worse, as --impair asks ({}): what is slow, or fails for being slow, says \
+             nothing of the network and the server.",
+            list(&facts.impaired.settings())
+        ),
+        way_round: vec![facts.fill("rdpscope proxy {target}")],
+    })
 }
 
 fn prompt(facts: &Facts<'_>) -> Option<Confounder> {

@@ -1,6 +1,7 @@
 //! How sessions end: in good order, for a question to the user, or by one side's hand with no reason on the wire.
 
 use super::facts::Facts;
+use super::impaired;
 use super::rule::{Conclusion, Remedy, Rule};
 use super::words::{SECOND, ended, span};
 use crate::trace::{ClosedBy, Confidence, How, Phase, Side, VerdictId, Where};
@@ -114,7 +115,9 @@ pub(super) const RULES: &[Rule] = &[
 
 /// Who ended the session, where nothing says why.
 pub(super) fn last_resort(facts: &Facts<'_>) -> (&'static Rule, Conclusion) {
-    if facts.ended_by(Side::Server) {
+    if facts.ended_by(Side::Server) && facts.impaired.may_upset() {
+        (&CLIENT_CLOSED, impaired::server_gave_up(facts))
+    } else if facts.ended_by(Side::Server) {
         (&SERVER_CLOSED, server_closed(facts))
     } else {
         (&CLIENT_CLOSED, client_closed(facts))
@@ -149,7 +152,10 @@ fn healthy(facts: &Facts<'_>) -> Option<Conclusion> {
         (Some(ClosedBy::Proxy), _) => Conclusion::new(
             sure,
             Phase::Active,
-            format!("The session worked for {up}, until rdpscope was stopped."),
+            match facts.impaired.cuts.first() {
+                Some(_) => format!("The session worked for {up}, until rdpscope cut it as --impair asks."),
+                None => format!("The session worked for {up}, until rdpscope was stopped."),
+            },
         ),
         (None, _) => {
             Conclusion::new(sure, Phase::Active, "The session works; what was recorded ends before it does.")
@@ -193,7 +199,7 @@ fn prompted(facts: &Facts<'_>) -> Option<Conclusion> {
     Some(Conclusion::likely(facts.stopped_in(), summary).seen(facts.ending.t_us, who_ended(facts)))
 }
 
-fn who_ended(facts: &Facts<'_>) -> String {
+pub(super) fn who_ended(facts: &Facts<'_>) -> String {
     let how = ended(facts.ending.how);
     match (facts.ending.by, facts.ending.stopped) {
         (Some(ClosedBy::Client), _) => format!("the client {how}"),

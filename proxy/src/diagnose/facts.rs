@@ -5,12 +5,12 @@ mod ending;
 mod gather;
 mod logon;
 
-pub(super) use certificate::{CertificateFacts, Dialled, NameCheck};
+pub(super) use certificate::{CertificateFacts, Dialled, NameCheck, is_loopback_name};
 pub(super) use ending::{AUTOMATIC_US, Ending, Refusal};
 pub(super) use logon::{Logon, Status};
 
 use crate::trace::{
-    ClosedBy, ConnectError, Leg, Micros, NLA_STRIP, Phase, Probe, Record, Side, Summary, TcpInfo,
+    ClosedBy, ConnectError, Effect, Leg, Micros, NLA_STRIP, Phase, Probe, Record, Side, Summary, TcpInfo,
 };
 use crate::wire::rdp::redirection::ServerRedirection;
 use crate::wire::rdp::share::SetErrorInfo;
@@ -49,10 +49,16 @@ pub struct Facts<'a> {
     pub(super) udp: Udp,
     /// When rdpscope took network level authentication out of what the client offers.
     pub(super) stripped_nla: Option<Micros>,
+    /// What rdpscope did to the connection on request.
+    pub(super) impaired: Impaired<'a>,
     /// Changes that were asked for and not made: the setting, and why not.
     pub(super) not_altered: Vec<Seen<(&'a str, &'a str)>>,
     /// What the system knows of the connection to either side, by [`Side::index`].
     pub(super) links: [Option<TcpInfo>; 2],
+    /// Who spoke last on the main connection.
+    pub(super) speaker: Option<Side>,
+    /// How often one side spoke after the other had.
+    pub(super) turns: u32,
     /// The last message of either side, by [`Side::index`].
     pub(super) last: [Option<Micros>; 2],
     /// The first bytes that break a format.
@@ -202,6 +208,34 @@ pub(super) struct Udp {
     pub(super) server_silence: Option<Seen<Micros>>,
 }
 
+/// What `--impair` did.
+#[derive(Debug, Default)]
+pub(super) struct Impaired<'a> {
+    /// Settings that make every byte later, slower or part of something smaller.
+    pub(super) shaped: Vec<Seen<&'a str>>,
+    /// How much longer, by these alone, a question and its answer may take.
+    pub(super) delay_us: Micros,
+    /// Directions that were cut, and how.
+    pub(super) cuts: Vec<Seen<(&'a str, Effect)>>,
+}
+
+/// A client or a server that is answered so much later may give up for that.
+const UPSETTING_US: Micros = 1_000_000;
+
+impl Impaired<'_> {
+    /// Whether one of the sides may have given up for what was done to the connection, and not for a reason of its own.
+    pub(super) fn may_upset(&self) -> bool {
+        let in_pieces = |setting: &str| setting.contains("chunk=") || setting.contains("mss=");
+        self.delay_us >= UPSETTING_US || self.shaped.iter().any(|shaped| in_pieces(shaped.what))
+    }
+
+    /// Every setting that has done something.
+    pub(super) fn settings(&self) -> Vec<String> {
+        let shaped = self.shaped.iter().map(|shaped| shaped.what);
+        shaped.chain(self.cuts.iter().map(|cut| cut.what.0)).map(str::to_owned).collect()
+    }
+}
+
 /// Bytes that break a format.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Broken<'a> {
@@ -233,8 +267,11 @@ impl<'a> Facts<'a> {
             inside: Inside::default(),
             udp: Udp::default(),
             stripped_nla: record.altered.iter().find(|it| it.why == NLA_STRIP).map(|it| it.t_us),
+            impaired: Impaired::default(),
             not_altered: Vec::new(),
             links: [None; 2],
+            speaker: None,
+            turns: 0,
             last: [None; 2],
             malformed: None,
             ending: Ending::default(),
@@ -345,6 +382,7 @@ impl<'a> Facts<'a> {
             || (self.negotiation.confirm.is_some() && self.tls.client_hello.is_none())
             || !self.client_spoke();
         self.ending.by == Some(ClosedBy::Client)
+            && self.impaired.cuts.is_empty()
             && self.network_is_fine()
             && at_such_a_place
             && !self.failed_on_the_wire()

@@ -1,12 +1,12 @@
 //! What is true and worth knowing without being the cause.
 
 use super::facts::{CertificateFacts, Facts};
+use super::inspection::inspector;
 use super::network::failed_addresses;
 use super::nla::skew_words;
 use super::words::{SECOND, span};
 use super::{confounders, words::capital};
 use crate::trace::{Finding, Leg, Phase, Side, TcpInfo, VerdictId};
-use crate::wire::tls::DowngradeSentinel;
 use rdpscope_certs::inspect::{Validity, Weakness};
 use rdpscope_certs::mode::Repair;
 use std::net::IpAddr;
@@ -14,11 +14,11 @@ use std::net::IpAddr;
 /// Windows renews its self-signed certificate only when it has expired; a month is time to plan the restart.
 const EXPIRES_SOON_SECONDS: u64 = 30 * 24 * 3600;
 /// Above this round trip time typing feels slow and handshakes of a dozen round trips take seconds.
-const SLOW_RTT_US: u32 = 150_000;
+pub(super) const SLOW_RTT_US: u32 = 150_000;
 /// Above this share of segments sent again TCP halves its speed over and over.
-const LOSSY_PERCENT: u64 = 2;
+pub(super) const LOSSY_PERCENT: u64 = 2;
 /// With fewer segments sent again a share says nothing.
-const LOSSY_SEGMENTS: u32 = 3;
+pub(super) const LOSSY_SEGMENTS: u32 = 3;
 /// Clients that do not ask anything begin TLS within milliseconds of the server's answer.
 const PASSWORD_PROMPT_US: u64 = 3 * SECOND;
 
@@ -51,20 +51,26 @@ fn is_about_the_server(facts: &Facts<'_>, verdict: VerdictId) -> bool {
     facts.whose(property).is_servers()
 }
 
-struct Findings {
+/// Findings as they come together.
+pub(super) struct Findings {
     verdict: VerdictId,
     /// The verdict tells what is wrong with the server.
     told: bool,
-    found: Vec<Finding>,
+    pub(super) found: Vec<Finding>,
 }
 
 impl Findings {
-    fn add(&mut self, id: &str, phase: Phase, text: String) {
+    /// None yet, beside a verdict about the server.
+    pub(super) fn beside(verdict: VerdictId) -> Findings {
+        Findings { verdict, told: true, found: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, id: &str, phase: Phase, text: String) {
         self.found.push(Finding { id: id.to_owned(), phase, text });
     }
 
     /// A cause that another session may fail of; not where this one did.
-    fn add_unless_verdict(&mut self, id: VerdictId, phase: Phase, text: String) {
+    pub(super) fn add_unless_verdict(&mut self, id: VerdictId, phase: Phase, text: String) {
         if self.verdict != id || !self.told {
             self.add(id.as_str(), phase, text);
         }
@@ -143,7 +149,7 @@ fn negotiation(facts: &Facts<'_>, findings: &mut Findings) {
     }
     if let Some(hello) = facts.tls.client_hello {
         let waited = hello.t_us.saturating_sub(confirm.t_us);
-        if waited >= PASSWORD_PROMPT_US && !facts.tls.hello_retry {
+        if waited >= PASSWORD_PROMPT_US + facts.impaired.delay_us && !facts.tls.hello_retry {
             let text = format!(
                 "The client waited {} before it began TLS; that is normally its user typing the password, not the \
                  network.",
@@ -165,14 +171,7 @@ fn tls(facts: &Facts<'_>, findings: &mut Findings) {
         let text = format!("The cipher suite {suite} has no forward secrecy; hardened clients refuse it.");
         findings.add("static-rsa-key-exchange", Phase::Tls, text);
     }
-    let offered_more =
-        |version| facts.tls.client_hello.is_some_and(|client| client.what.max_version.as_str() >= version);
-    let is_downgraded = match hello.downgrade_sentinel {
-        Some(DowngradeSentinel::Tls12) => offered_more("TLS1.3"),
-        Some(DowngradeSentinel::Tls11OrOlder) => offered_more("TLS1.2"),
-        None => false,
-    };
-    if is_downgraded {
+    if facts.is_downgraded() && findings.verdict != VerdictId::TlsInspected {
         let text = format!(
             "The server says that it can do better than {} and the client offered better: something on the way \
              rewrites the handshake.",
@@ -182,7 +181,7 @@ fn tls(facts: &Facts<'_>, findings: &mut Findings) {
     }
 }
 
-fn certificate(certificate: &CertificateFacts<'_>, findings: &mut Findings) {
+pub(super) fn certificate(certificate: &CertificateFacts<'_>, findings: &mut Findings) {
     let subject = certificate.subject();
     let words = certificate.validity_words();
     match certificate.validity() {
@@ -199,6 +198,12 @@ fn certificate(certificate: &CertificateFacts<'_>, findings: &mut Findings) {
             findings.add_unless_verdict(VerdictId::CertificateNotYetValid, Phase::Tls, text);
         }
         _ => {}
+    }
+    if let Some(issuer) = inspector(certificate.chain) {
+        let text = format!(
+            "The issuer of the certificate, {issuer}, is one of those that take TLS apart on the way."
+        );
+        findings.add_unless_verdict(VerdictId::TlsInspected, Phase::Tls, text);
     }
     if certificate.has_wrong_usage() {
         let text = format!("The server's certificate for {subject} is not meant for servers.");

@@ -10,8 +10,13 @@ pub(super) const NOT_SUPPORTED: u32 = 0xC000_00BB;
 /// SEC_E_UNSUPPORTED_FUNCTION, the same in the words of SSPI.
 pub(super) const UNSUPPORTED_FUNCTION: u32 = 0x8009_0302;
 
+/// The half of a code that says whose it is.
+const FACILITY: u32 = 0xFFFF_0000;
+const ERROR_ACCESS_DENIED: u32 = 5;
 /// The upper half of an HRESULT that carries a Win32 error.
 const FACILITY_WIN32: u32 = 0x8007_0000;
+/// The upper half of an NTSTATUS that does (MS-ERREF 2.3, FACILITY_NTWIN32).
+const FACILITY_NTWIN32: u32 = 0xC007_0000;
 
 /// One number that has one cause.
 #[derive(Debug)]
@@ -25,8 +30,19 @@ pub(super) struct LogonStatus {
 
 /// What is known of `code`.
 pub(super) fn logon_status(code: u32) -> Option<&'static LogonStatus> {
-    let code = if code & 0xFFFF_0000 == FACILITY_WIN32 { code & 0xFFFF } else { code };
+    let code = match code & FACILITY {
+        FACILITY_WIN32 => code & !FACILITY,
+        // What the system had last may be a denial of anything.
+        FACILITY_NTWIN32 if code & !FACILITY != ERROR_ACCESS_DENIED => code & !FACILITY,
+        _ => code,
+    };
     STATUSES.iter().find(|status| status.code == code)
+}
+
+/// Whether `code` is an error of the server's system made into an NTSTATUS. FreeRDP's servers answer every logon that
+/// they refuse with the last one they had, such as 0xC00700EA, ERROR_MORE_DATA.
+pub(super) fn is_system_error(code: u32) -> bool {
+    code & FACILITY == FACILITY_NTWIN32
 }
 
 macro_rules! statuses {
@@ -124,6 +140,11 @@ mod tests {
             assert_eq!(logon_status(status.code).map(|known| known.name), Some(status.name));
         }
         assert_eq!(logon_status(0x8007_052E).map(|known| known.name), Some("ERROR_LOGON_FAILURE"));
+        assert_eq!(logon_status(0xC007_052E).map(|known| known.name), Some("ERROR_LOGON_FAILURE"));
+        for of_the_system in [0xC007_00EA, 0xC007_0005] {
+            assert!(logon_status(of_the_system).is_none() && is_system_error(of_the_system));
+        }
+        assert!(!is_system_error(0x8007_052E) && !is_system_error(0xC000_006D));
         assert!(logon_status(0).is_none() && logon_status(0xC000_0001).is_none());
     }
 }

@@ -11,11 +11,15 @@ mod ending;
 mod exclusions;
 mod facts;
 mod findings;
+mod impaired;
+mod inspection;
 mod interception;
+mod link;
 mod logon_status;
 mod negotiation;
 mod network;
 mod nla;
+mod probe;
 mod proven;
 mod rule;
 mod session;
@@ -56,7 +60,10 @@ pub fn diagnose(record: &Record, context: &Context) -> Diagnosis {
     let unknown = Summary::default();
     let facts = Facts::new(record, record.summary.as_ref().unwrap_or(&unknown), context.came_back);
     let verdict = reach_verdict(&facts);
-    let findings = findings::all(&facts, verdict.id);
+    let findings = match facts.probe {
+        Some(probe) => probe::findings(&facts, probe, verdict.id),
+        None => findings::all(&facts, verdict.id),
+    };
     Diagnosis { verdict, findings }
 }
 
@@ -75,6 +82,7 @@ pub fn may_be_a_prompt(record: &Record, summary: &Summary) -> bool {
 
 fn reach_verdict(facts: &Facts<'_>) -> Verdict {
     let mut held = holding(facts);
+    held.retain(|(rule, conclusion)| impaired::leaves_standing(facts, rule, conclusion));
     let resort = ending::last_resort(facts);
     if held.is_empty() {
         return verdict(facts, resort.0, resort.1, &[]);
@@ -90,7 +98,7 @@ fn reach_verdict(facts: &Facts<'_>) -> Verdict {
 
 /// The rules that hold and are not silenced by another that does; those of last resort aside.
 fn holding(facts: &Facts<'_>) -> Vec<(&'static Rule, Conclusion)> {
-    let reasons = rules().filter(|rule| !rule.is_last_resort);
+    let reasons = catalogue::rules_for(facts).filter(|rule| !rule.is_last_resort);
     let mut held: Vec<_> = reasons.filter_map(|rule| (rule.judge)(facts).map(|it| (rule, it))).collect();
     let ids: Vec<VerdictId> = held.iter().map(|(rule, _)| rule.id).collect();
     held.retain(|(rule, _)| !rule.depends_on.iter().any(|cause| ids.contains(cause)));
@@ -114,7 +122,7 @@ fn verdict(
             next.push(command);
         }
     }
-    let fix = conclusion.fix.unwrap_or(rule.fix);
+    let fix = conclusion.fix.unwrap_or_else(|| catalogue::fix_of(rule));
     Verdict {
         id: rule.id,
         confidence: conclusion.confidence,
@@ -146,13 +154,16 @@ fn alternatives(
     alternatives
 }
 
-/// A session that did not fail needs no list of what it did not fail of.
+/// A session that did not fail needs no list of what it did not fail of. A probe that found nothing does: somebody asked
+/// it because something fails.
 fn ruled_out(facts: &Facts<'_>, verdict: VerdictId, alternatives: &[Alternative]) -> Vec<VerdictId> {
-    if verdict == VerdictId::Healthy {
-        return Vec::new();
-    }
+    let exclusions = match facts.probe {
+        Some(_) => probe::EXCLUSIONS,
+        None if verdict == VerdictId::Healthy => return Vec::new(),
+        None => exclusions::EXCLUSIONS,
+    };
     let mut ruled_out = Vec::new();
-    for exclusion in exclusions::EXCLUSIONS.iter().filter(|exclusion| (exclusion.holds)(facts)) {
+    for exclusion in exclusions.iter().filter(|exclusion| (exclusion.holds)(facts)) {
         for id in exclusion.causes {
             let is_open = *id == verdict || alternatives.iter().any(|alternative| alternative.id == *id);
             if !is_open && !ruled_out.contains(id) {

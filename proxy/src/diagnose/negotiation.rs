@@ -167,7 +167,7 @@ pub(super) const RULES: &[Rule] = &[
         depends_on: &[VerdictId::ClientPrompted],
         is_last_resort: false,
         judge: nla_not_offered,
-        next: &["rdpscope probe {target}"],
+        next: &["rdpscope ab {target} --vary nla", "rdpscope probe {target}"],
         fix: &[
             Remedy::command(
                 Where::Server,

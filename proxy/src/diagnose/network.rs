@@ -288,7 +288,7 @@ fn rdp_silent(facts: &Facts<'_>) -> Option<Conclusion> {
     if facts.network.connected.is_none()
         || facts.server_spoke()
         || facts.ended_by(Side::Server)
-        || waited < RDP_ANSWER_US
+        || waited < RDP_ANSWER_US + facts.impaired.delay_us
     {
         return None;
     }

@@ -4,11 +4,15 @@ mod captures;
 mod certificate;
 mod confounders;
 mod ending;
+mod impaired;
+mod link;
 mod negotiation;
 mod network;
 mod nla;
+mod probe;
 mod script;
 mod session;
+mod speed;
 mod terminated;
 mod tls;
 mod udp;
@@ -78,11 +82,6 @@ fn every_cause_that_one_session_can_prove_has_a_rule() {
         GatewayPolicyDenied,
         GatewayTargetUnreachable,
         GatewayLimit,
-        // One session does not show them.
-        TlsInspected,
-        LinkSlow,
-        LinkLossy,
-        IdleTimeout,
     ];
     for id in VerdictId::ALL {
         assert_ne!(known.contains(id), beyond.contains(id), "{id}");

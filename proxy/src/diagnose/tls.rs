@@ -77,7 +77,7 @@ pub(super) const RULES: &[Rule] = &[
         depends_on: &[],
         is_last_resort: false,
         judge: cipher_mismatch,
-        next: &["rdpscope probe {target}"],
+        next: &["rdpscope probe {target}", "rdpscope ab {target} --vary tls"],
         fix: &[
             Remedy::command(
                 Where::Server,
@@ -94,7 +94,7 @@ pub(super) const RULES: &[Rule] = &[
         depends_on: &[],
         is_last_resort: false,
         judge: server_key_unusable,
-        next: &["rdpscope probe {target}"],
+        next: &["rdpscope probe {target}", "rdpscope ab {target} --vary tls"],
         fix: &[SCHANNEL_EVENTS, KEY_EVENTS, SAVE_KEY_RIGHTS, KEY_RIGHTS, RENEW],
     },
     Rule {
@@ -186,6 +186,17 @@ fn version_mismatch(facts: &Facts<'_>) -> Option<Conclusion> {
                 format!("The server chose {}, and the client refuses that TLS version.", hello.what.version);
             Conclusion::confirmed(Phase::Tls, summary)
         }
+        // OpenSSL 3 takes TLS 1.0 and then none of the signatures that it has.
+        (description::INTERNAL_ERROR | description::HANDSHAKE_FAILURE, Side::Client, Some(hello))
+            if matches!(hello.what.version.as_str(), "SSL3.0" | "TLS1.0" | "TLS1.1") =>
+        {
+            let summary = format!(
+                "The server chose {}, and the client broke off: what is signed in that version current clients do not \
+                 take any more.",
+                hello.what.version
+            );
+            Conclusion::likely(Phase::Tls, summary)
+        }
         (description::PROTOCOL_VERSION, ..) => {
             let summary = format!("Client and server share no TLS version: the client offers {offers}.");
             Conclusion::confirmed(Phase::Tls, summary)
@@ -275,7 +286,7 @@ fn stalled(facts: &Facts<'_>) -> Option<Conclusion> {
 
 fn no_server_flight(facts: &Facts<'_>, hello_us: u64) -> Option<Conclusion> {
     let waited = facts.left_after(hello_us);
-    if waited < STALL_US {
+    if waited < stall_us(facts) {
         return None;
     }
     let gave_up =
@@ -302,7 +313,7 @@ fn flight_incomplete(facts: &Facts<'_>) -> Option<Conclusion> {
     let waited = facts.left_after(last);
     let client_answered = facts.tls.last[Side::Client.index()].is_some_and(|client| client > last);
     let is_complete = facts.tls.server_hello_done || facts.tls.server_leg_complete.is_some();
-    if hello.what.version == "TLS1.3" || is_complete || client_answered || waited < STALL_US {
+    if hello.what.version == "TLS1.3" || is_complete || client_answered || waited < stall_us(facts) {
         return None;
     }
     let summary = format!(
@@ -322,7 +333,7 @@ fn client_does_not_go_on(facts: &Facts<'_>) -> Option<Conclusion> {
     let waited = facts.left_after(last);
     let client_answered = facts.tls.last[Side::Client.index()].is_some_and(|client| client > last);
     let lost = retransmissions(facts, Side::Client)? >= STALL_RETRANSMISSIONS;
-    if !lost || client_answered || waited < STALL_US || facts.tls.encrypted_alert[0].is_some() {
+    if !lost || client_answered || waited < stall_us(facts) || facts.tls.encrypted_alert[0].is_some() {
         return None;
     }
     let summary = format!(
@@ -333,6 +344,11 @@ fn client_does_not_go_on(facts: &Facts<'_>) -> Option<Conclusion> {
     let conclusion =
         Conclusion::likely(Phase::Tls, summary).seen(last, "the last message of the server's flight");
     Some(with_retransmissions(conclusion, facts, Side::Client))
+}
+
+/// From when on a silence is a stall, beyond what rdpscope itself adds on request.
+fn stall_us(facts: &Facts<'_>) -> u64 {
+    STALL_US + facts.impaired.delay_us
 }
 
 fn retransmissions(facts: &Facts<'_>, side: Side) -> Option<u32> {

@@ -11,6 +11,9 @@ use serde::Serialize;
 /// The high half of an HRESULT that wraps a Win32 number.
 const HRESULT_WIN32: u32 = 0x8007_0000;
 
+/// The high half of an NTSTATUS that wraps a Win32 number.
+const NTSTATUS_WIN32: u32 = 0xC007_0000;
+
 /// The bit that makes an NTSTATUS an HRESULT (HRESULT_FROM_NT).
 const FACILITY_NT_BIT: u32 = 0x1000_0000;
 
@@ -152,6 +155,7 @@ impl Family {
         let exact = |code| self.entries().find(|entry| entry.code == code);
         match self {
             Family::Gateway => exact(code).or_else(|| exact(code ^ HRESULT_WIN32)),
+            Family::Authorization => exact(code).or_else(|| wrapped_win32(code).and_then(exact)),
             Family::Ntstatus => exact(code).or_else(|| exact(code & !FACILITY_NT_BIT)),
             _ => exact(code),
         }
@@ -182,4 +186,12 @@ impl Family {
 
 fn letters(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
+}
+
+/// The Win32 number in an HRESULT or NTSTATUS, but for the denial of access, which those say of anything.
+fn wrapped_win32(code: u32) -> Option<u32> {
+    const ERROR_ACCESS_DENIED: u32 = 5;
+    let number = code & 0xFFFF;
+    ([HRESULT_WIN32, NTSTATUS_WIN32].contains(&(code & !0xFFFF)) && number != ERROR_ACCESS_DENIED)
+        .then_some(number)
 }

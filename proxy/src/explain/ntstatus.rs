@@ -89,4 +89,9 @@ pub(super) const TABLE: &[Entry] = entries! {
     0xC0000719 "the token was made for another target"
         ["the dialled name leads to another machine",
          "a load balancer changed the target in between"] [PROBE];
+    0xC00700EA "an error of the server's own system, which says nothing of the logon"
+        ["a wrong user name or password: servers of FreeRDP, gnome-remote-desktop too, answer a refused logon with the \
+          last error that their system had",
+         "TLS is terminated in between, so that the key binding fails"]
+        [PROXY, AB_NLA];
 };

@@ -72,6 +72,16 @@ fn statuses_come_negative_wrapped_and_by_name() {
 }
 
 #[test]
+fn win32_numbers_in_other_coats_are_found() {
+    for code in ["0x8007052E", "0xC007052E"] {
+        assert_eq!(meanings(code), [(Family::Authorization, "ERROR_LOGON_FAILURE")], "{code}");
+    }
+    let last_error = (Family::Ntstatus, "NTSTATUS_FROM_WIN32(ERROR_MORE_DATA)");
+    assert_eq!(meanings("0xc00700ea"), [last_error], "how FreeRDP 3 answers a wrong password");
+    assert!(run("0xC0070005", None).is_err(), "a denial of anything");
+}
+
+#[test]
 fn gateway_codes_are_found_as_win32_number_and_as_hresult() {
     for code in ["gateway:0x59dd", "23005", "0x800759DD", "59dd"] {
         assert_eq!(meanings(code), [(Family::Gateway, "E_PROXY_TS_CONNECTFAILED")], "{code}");

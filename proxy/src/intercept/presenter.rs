@@ -1,7 +1,8 @@
 //! Which certificate the client is shown: made once for each certificate of the server, off the way of later sessions.
 
-use super::tls::{IdentityError, Judgement, Roots, ServerIdentity};
+use super::tls::{self, IdentityError, Judgement, ServerIdentity};
 use rdpscope_certs::authority::{Authority, AuthorityError, Kept};
+use rdpscope_certs::clients::{PlatformVerdict, by_rules};
 use rdpscope_certs::inspect::{Certificate, inspect};
 use rdpscope_certs::key::{KeyError, KeyKind, PrivateKey};
 use rdpscope_certs::load::{self, LoadError};
@@ -12,7 +13,11 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 use tokio::sync::OnceCell;
+
+/// How long the verifier of the system may hold up the first session: its client waits.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Certificates of the server for which one of ours is kept. A farm behind one name has some dozens; a server with a
 /// new one for each connection must not fill our memory.
@@ -83,13 +88,15 @@ pub struct Presented {
     /// The same for people.
     pub chain: Vec<Arc<Certificate>>,
     /// Its DER, end entity first.
-    pub der: Vec<Vec<u8>>,
+    pub der: Vec<Arc<[u8]>>,
     /// Whether it is for the key of the certificate that stands first in the server's chain.
     pub same_key: bool,
     /// Where it differs from a mirrored original beyond key and issuer.
     pub differences: Vec<String>,
     /// What this machine thinks of the server's own.
     pub judgement: Judgement,
+    /// What clients elsewhere think of it by their rules.
+    pub by_rules: Vec<PlatformVerdict>,
 }
 
 /// Made by the first session that needs it; others wait for that.
@@ -228,14 +235,17 @@ impl Source {
         let same_key = server_chain.first().is_some_and(|leaf| made.identity.key.belongs_to(leaf));
         let chain = made.identity.chain.iter().filter_map(|der| inspect(der).ok()).map(Arc::new).collect();
         let now = jiff::Timestamp::now().as_second();
-        let judgement = Roots::of_this_machine().judge(server_chain, &self.server_name, now);
+        let judgement = tls::judge(server_chain, &self.server_name, now, PATIENCE);
+        let inspected: Vec<Certificate> = server_chain.iter().map_while(|der| inspect(der).ok()).collect();
+        let by_rules = by_rules(&inspected, Some(&self.server_name), now);
         Ok(Arc::new(Presented {
             identity: made.served.clone(),
             chain,
-            der: made.identity.chain.clone(),
+            der: made.identity.chain.iter().map(|der| Arc::from(der.as_slice())).collect(),
             same_key,
             differences: made.differences.clone(),
             judgement,
+            by_rules,
         }))
     }
 

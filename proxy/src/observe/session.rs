@@ -24,6 +24,8 @@ const TLS_ALERT_LENGTH: usize = 7;
 /// Bytes shown of a protocol that is not RDP: enough to see what it is, too few to hold a secret of any known one.
 /// So many are awaited, or the end of the stream.
 const SHOWN_BYTES: usize = greeting::TELLING_LENGTH;
+/// So long a silence before the end is told: nothing on the way forgets a connection sooner.
+const QUIET_US: Micros = 60_000_000;
 /// RDP_NEG_RSP.selectedProtocol for standard RDP security.
 const PROTOCOL_RDP: u32 = 0;
 
@@ -39,6 +41,8 @@ pub struct SessionObserver {
     requested: bool,
     /// TLS does not pass through: rdpscope speaks it on both legs.
     terminates_tls: bool,
+    /// When either side last sent anything; absent again once a side has ended.
+    last_us: Option<Micros>,
 }
 
 /// What becomes of the bytes to come.
@@ -112,6 +116,7 @@ impl SessionObserver {
 
     /// `bytes` that `from` sent; what they tell is added to `out`.
     pub fn data(&mut self, t_us: Micros, from: Side, bytes: &[u8], out: &mut Vec<Event>) {
+        self.last_us = Some(t_us);
         match &mut self.stage {
             Stage::Negotiation => self.negotiation(t_us, from, bytes, out),
             Stage::Tls { tls, inside } => follow_tls(tls, inside, t_us, from, bytes, out),
@@ -124,8 +129,10 @@ impl SessionObserver {
     /// `from` ended its direction.
     pub fn ended(&mut self, t_us: Micros, from: Side, how: How, out: &mut Vec<Event>) {
         let mut pending = std::mem::take(&mut self.pending[from.index()]);
+        let mut last_us = self.last_us.take();
         if let Stage::Terminated(terminated) = &mut self.stage {
             pending.clear();
+            last_us = last_us.max(terminated.last_us());
             terminated.ended(t_us, from, out);
         }
         if !pending.is_empty() && self.is_other_protocol(from, &pending) {
@@ -134,6 +141,10 @@ impl SessionObserver {
         } else if !pending.is_empty() {
             let malformed = Malformed::new("X.224 negotiation", pending.len(), "ends too early");
             out.push(event(t_us, from, Phase::X224, malformed_detail(&malformed, &pending)));
+        }
+        let for_us = last_us.map_or(0, |last| t_us.saturating_sub(last));
+        if for_us >= QUIET_US {
+            out.push(event(t_us, from, Phase::Closed, Detail::Quiet { for_us }));
         }
         out.push(event(t_us, from, Phase::Closed, Detail::StreamEnded { how }));
     }

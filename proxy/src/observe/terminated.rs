@@ -22,6 +22,7 @@ pub struct TerminatedObserver {
     certificate_told: bool,
     alerted: [bool; 2],
     inside: InsideObserver,
+    last_us: Option<Micros>,
 }
 
 impl TerminatedObserver {
@@ -33,7 +34,13 @@ impl TerminatedObserver {
             certificate_told: false,
             alerted: [false; 2],
             inside: InsideObserver::new(selected_protocol),
+            last_us: None,
         }
+    }
+
+    /// When anything was last sent on either leg; absent again once a side has ended.
+    pub(super) fn last_us(&self) -> Option<Micros> {
+        self.last_us
     }
 
     /// RDP_NEG_RSP.selectedProtocol; `None` where TLS began without an X.224 negotiation.
@@ -44,6 +51,7 @@ impl TerminatedObserver {
     /// Bytes of TLS on the leg of `side`, sent by it or by us. Told is what a handshake shows in clear; of what is
     /// encrypted those who terminate it know better than its sizes tell.
     pub fn wire(&mut self, t_us: Micros, side: Side, sent_by_us: bool, bytes: &[u8], out: &mut Vec<Event>) {
+        self.last_us = Some(t_us);
         let from = if sent_by_us { side.opposite() } else { side };
         let (certificate_told, alerted) = (&mut self.certificate_told, &mut self.alerted);
         self.legs[side.index()].data(from, bytes, &mut |seen| {
@@ -114,6 +122,7 @@ impl TerminatedObserver {
 
     /// `from` ended its direction: what it had not said to the end is told.
     pub fn ended(&mut self, t_us: Micros, from: Side, out: &mut Vec<Event>) {
+        self.last_us = None;
         self.inside.ended(t_us, from, out);
     }
 

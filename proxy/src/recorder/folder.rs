@@ -1,9 +1,11 @@
 //! Where traces are kept: a folder for each session, readable by its owner only.
 
 use super::SessionId;
+use rdpscope_certs::load::certificate_pem;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The folder that holds a folder for each session.
 #[derive(Debug, Clone)]
@@ -61,13 +63,41 @@ impl TraceFolder {
         private_folders(false).create(&folder).map_err(unwritable)?;
         create_private(&self.trace_path(session)).map_err(unwritable)
     }
+
+    /// Writes certificates beside the session's trace as PEM: `certificates/server-1.pem` and so on for the prefix
+    /// `server`. Of several chains that one side showed the last stays.
+    pub(super) fn write_certificates(
+        &self,
+        session: &SessionId,
+        prefix: &str,
+        chain: &[Arc<[u8]>],
+    ) -> Result<(), FolderError> {
+        let folder = self.path.join(&**session).join("certificates");
+        let unwritable = |source| FolderError::Unwritable { path: folder.clone(), source };
+        match private_folders(false).create(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(unwritable(error)),
+            _ => {}
+        }
+        for (der, number) in chain.iter().zip(1..) {
+            let path = folder.join(format!("{prefix}-{number}.pem"));
+            let mut options = OpenOptions::new();
+            let file = open_private(options.write(true).create(true).truncate(true), &path);
+            file.and_then(|mut file| file.write_all(certificate_pem(der).as_bytes())).map_err(unwritable)?;
+        }
+        let mut left_over = (chain.len() + 1..).map(|number| folder.join(format!("{prefix}-{number}.pem")));
+        while left_over.next().is_some_and(|path| std::fs::remove_file(path).is_ok()) {}
+        Ok(())
+    }
 }
 
+/// A new file to append to, for the owner only.
 fn create_private(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.append(true).create_new(true);
+    open_private(OpenOptions::new().append(true).create_new(true), path)
+}
+
+fn open_private(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
     options.open(path)
 }
 
@@ -103,6 +133,20 @@ mod tests {
         folder.create_session(&session).unwrap();
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&folder.trace_path(&session)), 0o600);
-        assert_eq!(mode(folder.trace_path(&session).parent().unwrap()), 0o700);
+        let beside = folder.trace_path(&session).parent().unwrap().to_owned();
+        assert_eq!(mode(&beside), 0o700);
+
+        let chain = |names: &[&'static str]| -> Vec<Arc<[u8]>> {
+            names.iter().map(|name| Arc::from(name.as_bytes())).collect()
+        };
+        folder.write_certificates(&session, "server", &chain(&["one", "two"])).unwrap();
+        folder.write_certificates(&session, "server", &chain(&["three"])).unwrap();
+        let file = |number: usize| beside.join(format!("certificates/server-{number}.pem"));
+        assert_eq!(std::fs::read_to_string(file(1)).unwrap(), certificate_pem(b"three"), "the last stays");
+        assert!(!file(2).exists(), "it was of another chain");
+        assert_eq!((mode(&file(1)), mode(file(1).parent().unwrap())), (0o600, 0o700));
+        std::fs::remove_dir_all(&beside).unwrap();
+        folder.write_certificates(&session, "server", &chain(&["four"])).unwrap_err();
+        assert!(!beside.exists(), "who deleted it does not want it back");
     }
 }

@@ -1,4 +1,4 @@
-//! Lines off a bounded queue into `trace.jsonl` and to whoever watches; a thread of its own, so that a slow disk or
+//! Lines off a bounded queue into `trace.jsonl`, certificates into files beside it, and both to whoever watches; a thread of its own, so that a slow disk or
 //! a stopped terminal never holds the relay up. What the queue cannot take is dropped and counted.
 
 mod folder;
@@ -7,7 +7,7 @@ mod session_trace;
 pub use folder::{FolderError, TraceFolder};
 pub use session_trace::{SessionTrace, TraceStart};
 
-use crate::trace::Line;
+use crate::trace::{Detail, Line, Side};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
@@ -29,6 +29,9 @@ const BUSY_WINDOW: Duration = Duration::from_millis(20);
 /// How long a busy recorder lets batches gather: one write serves them all. A crash loses no more than this.
 const GATHERING: Duration = Duration::from_millis(10);
 
+/// Chains that a busy recorder leaves for later, those of some 500 sessions.
+const MOST_CHAINS_DUE: usize = 1024;
+
 /// The session's id: the name of its folder.
 pub type SessionId = Arc<str>;
 
@@ -45,6 +48,9 @@ pub trait Watcher: Send {
     fn flush(&mut self) {}
 }
 
+/// What the names of a chain's files begin with, and the chain in DER.
+type Chain = (&'static str, Vec<Arc<[u8]>>);
+
 /// Lines of one session that belong together.
 struct Batch {
     session: SessionId,
@@ -53,6 +59,8 @@ struct Batch {
     text: Vec<u8>,
     /// For the watcher.
     lines: Vec<Line>,
+    /// For files of their own.
+    chains: Vec<Chain>,
     is_first: bool,
     is_last: bool,
 }
@@ -105,6 +113,7 @@ impl SessionHandle {
             session: self.session.clone(),
             text: if self.recorder.writes { text(lines) } else { Vec::new() },
             lines: lines.iter().filter(is_for_watcher).cloned().collect(),
+            chains: if self.recorder.writes { lines.iter().filter_map(chain).collect() } else { Vec::new() },
             is_first: matches!(lines.first(), Some(Line::Trace(_))),
             is_last: matches!(lines.last(), Some(Line::End(_))),
         }
@@ -114,6 +123,17 @@ impl SessionHandle {
 impl Drop for SessionHandle {
     fn drop(&mut self) {
         self.recorder.followed.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The certificates in a line, and what the names of their files begin with.
+fn chain(line: &Line) -> Option<Chain> {
+    let Line::Event(event) = line else { return None };
+    match (&event.detail, event.from) {
+        (Detail::Certificate { der, .. }, Some(Side::Server)) => Some(("server", der.clone())),
+        (Detail::Certificate { der, .. }, Some(Side::Client)) => Some(("client", der.clone())),
+        (Detail::CertificatePresented { der, .. }, _) => Some(("presented", der.clone())),
+        _ => None,
     }
 }
 
@@ -142,7 +162,7 @@ impl Recorder {
     pub fn start(folder: Option<TraceFolder>, watcher: Box<dyn Watcher>) -> std::io::Result<Recorder> {
         let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
         let (writes, most_followed) = (folder.is_some(), watcher.most_followed());
-        let writer = Writer { folder, watcher, files: HashMap::new(), complained: false };
+        let writer = Writer { folder, watcher, files: HashMap::new(), due: Vec::new(), complained: false };
         let thread =
             std::thread::Builder::new().name("recorder".to_owned()).spawn(move || writer.run(receiver))?;
         let handle = RecorderHandle { sender, writes, most_followed, followed: Arc::default() };
@@ -192,6 +212,8 @@ struct Writer {
     folder: Option<TraceFolder>,
     watcher: Box<dyn Watcher>,
     files: HashMap<SessionId, TraceFile>,
+    /// Certificates that are not written yet.
+    due: Vec<(SessionId, Chain)>,
     complained: bool,
 }
 
@@ -218,6 +240,20 @@ impl Writer {
             self.watcher.flush();
             if is_busy {
                 std::thread::sleep(GATHERING);
+            }
+            if !is_busy || receiver.is_empty() || self.due.len() >= MOST_CHAINS_DUE {
+                self.write_certificates();
+            }
+        }
+        self.write_certificates();
+    }
+
+    /// Each is a file, which costs more than the lines of its session: a busy recorder leaves them for later.
+    fn write_certificates(&mut self) {
+        let Some(folder) = self.folder.clone() else { return };
+        for (session, (prefix, chain)) in std::mem::take(&mut self.due) {
+            if let Err(error) = folder.write_certificates(&session, prefix, &chain) {
+                self.say_once(&error.to_string());
             }
         }
     }
@@ -264,6 +300,7 @@ impl Writer {
             }
         }
         let Some(trace) = self.files.get_mut(&batch.session) else { return false };
+        self.due.extend(batch.chains.drain(..).map(|chain| (batch.session.clone(), chain)));
         let is_first = trace.pending.is_empty();
         trace.pending.push(std::mem::take(&mut batch.text));
         trace.ended |= batch.is_last;

@@ -18,12 +18,13 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(21);
 
 /// Connects to the first of `addresses` that answers and tells `say` each step. The error is that of the last one.
 pub async fn connect(addresses: &[SocketAddr], say: impl FnMut(Detail)) -> io::Result<TcpStream> {
-    connect_with(addresses, None, say).await
+    connect_with(addresses, CONNECT_TIMEOUT, None, say).await
 }
 
-/// The same with segments of at most `mss` bytes.
-pub(super) async fn connect_with(
+/// The same with another limit for each address, and with segments of at most `mss` bytes.
+pub(crate) async fn connect_with(
     addresses: &[SocketAddr],
+    limit: Duration,
     mss: Option<u32>,
     mut say: impl FnMut(Detail),
 ) -> io::Result<TcpStream> {
@@ -36,7 +37,7 @@ pub(super) async fn connect_with(
             say(Detail::Connecting { address: address.to_string() });
             let began = Instant::now();
             abandoned.push((address, began));
-            under_way.push(async move { (address, began, attempt(address, mss).await) });
+            under_way.push(async move { (address, began, attempt(address, limit, mss).await) });
         } else if under_way.is_empty() {
             return Err(last_error);
         }
@@ -89,13 +90,14 @@ pub fn plain_reason(error: &io::Error) -> String {
     letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
-async fn attempt(address: SocketAddr, mss: Option<u32>) -> io::Result<TcpStream> {
-    match tokio::time::timeout(CONNECT_TIMEOUT, open(address, mss)).await {
+/// Connects to one address, with segments of at most `mss` bytes in both directions. A limit that runs out is an error
+/// like the system's own.
+pub(crate) async fn attempt(address: SocketAddr, limit: Duration, mss: Option<u32>) -> io::Result<TcpStream> {
+    match tokio::time::timeout(limit, open(address, mss)).await {
         Ok(result) => result,
-        Err(_) => Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()),
-        )),
+        Err(_) => {
+            Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} s", limit.as_secs())))
+        }
     }
 }
 
@@ -111,7 +113,8 @@ fn connected(address: SocketAddr, stream: &TcpStream, took: Duration) -> Detail 
     Detail::Connected { address: address.to_string(), local, took_us: micros(took) }
 }
 
-fn classify(error: &io::Error) -> ConnectError {
+/// The kind of a failure to connect.
+pub(crate) fn classify(error: &io::Error) -> ConnectError {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => ConnectError::Refused,
         io::ErrorKind::TimedOut => ConnectError::TimedOut,

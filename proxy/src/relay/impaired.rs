@@ -14,8 +14,8 @@ use crate::trace::{Detail, Direction, Effect, Leg, Micros, Phase, Side, TcpInfo}
 use socket2::SockRef;
 use std::io::{self, Read};
 use std::net::{Ipv4Addr, Shutdown};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, watch};
@@ -23,9 +23,6 @@ use tokio::task::JoinHandle;
 
 /// Bytes read at once.
 const READ_SIZE: usize = 64 * 1024;
-/// Bytes that the system may hold between the session and the line: enough for any speed within a machine, and little
-/// beside what the line itself holds.
-const INNER_BUFFER: u32 = 64 * 1024;
 /// How long a side may refuse the last bytes of a session that is over.
 const LAST_BYTES_WITHIN: Duration = Duration::from_secs(10);
 
@@ -38,14 +35,28 @@ pub(super) struct Impaired {
     seed: u64,
     /// Turns true when the session is over, so that nothing more will come of it.
     over: watch::Sender<bool>,
-    peers: Mutex<[Weak<TcpStream>; 2]>,
+    peers: [Arc<Mutex<Peer>>; 2],
     links: Mutex<Vec<JoinHandle<()>>>,
     cuts: Arc<Cuts>,
+}
+
+/// The socket to a side.
+#[derive(Default)]
+enum Peer {
+    /// The session has it itself.
+    #[default]
+    Direct,
+    /// A link has it.
+    Open(Weak<TcpStream>),
+    /// It is closed; what the system knew of it last.
+    Closed(Option<TcpInfo>),
 }
 
 /// Directions that are to be reset or closed; with the last of them the session is over.
 struct Cuts {
     left: AtomicUsize,
+    /// Whether what leads to a side was cut, by [`Side::index`].
+    done: [AtomicBool; 2],
     all: Notify,
 }
 
@@ -70,11 +81,15 @@ impl Impaired {
             session: session.downgrade(),
             progress: observed.trace.watch_progress(),
             began: Instant::now(),
-            seed: seed(&observed.trace.id().to_string()),
+            seed: seed(observed.trace.id().as_ref()),
             over: watch::Sender::new(false),
-            peers: Mutex::default(),
+            peers: Default::default(),
             links: Mutex::default(),
-            cuts: Arc::new(Cuts { left: AtomicUsize::new(left), all: Notify::new() }),
+            cuts: Arc::new(Cuts {
+                left: AtomicUsize::new(left),
+                done: Default::default(),
+                all: Notify::new(),
+            }),
         })
     }
 
@@ -92,12 +107,12 @@ impl Impaired {
         let _ = stream.set_nodelay(true);
         let (inner, of_session) = pair().await?;
         let peer = Arc::new(stream);
-        if let Some(known) = self.lock_peers().get_mut(side.index()) {
-            *known = Arc::downgrade(&peer);
-        }
+        let known = self.peers[side.index()].clone();
+        *lock(&known) = Peer::Open(Arc::downgrade(&peer));
         let link = Link {
             direction: Direction::to(side),
             peer,
+            known,
             inner,
             shape,
             shaper: Shaper::new(shape, self.seed ^ side.index() as u64),
@@ -123,7 +138,7 @@ impl Impaired {
             scratch: vec![0; READ_SIZE],
         };
         let running = tokio::spawn(link.run());
-        self.links.lock().unwrap_or_else(PoisonError::into_inner).push(running);
+        lock(&self.links).push(running);
         Ok(of_session)
     }
 
@@ -135,15 +150,25 @@ impl Impaired {
     /// The session is over and has closed its sockets: what was on its way still arrives.
     pub(super) async fn finish(self) {
         let _ = self.over.send(true);
-        let links = std::mem::take(&mut *self.links.lock().unwrap_or_else(PoisonError::into_inner));
+        let links = std::mem::take(&mut *lock(&self.links));
         for link in links {
             // A link that has come to harm has nothing more to deliver.
             let _ = link.await;
         }
+        Direction::ALL.into_iter().for_each(|direction| self.say_uncut(direction));
     }
 
-    fn lock_peers(&self) -> std::sync::MutexGuard<'_, [Weak<TcpStream>; 2]> {
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Says in the trace that a cut that was asked for has not come about.
+    fn say_uncut(&self, direction: Direction) {
+        let is_done = self.cuts.done[direction.leads_to().index()].load(Ordering::Relaxed);
+        let Some(cut) = self.impairments.shape(direction).cut.filter(|_| !is_done) else { return };
+        let Some(session) = self.session.upgrade() else { return };
+        let mut observed = session.lock();
+        let phase = observed.trace.timeline().current().unwrap_or(Phase::Tcp);
+        let setting = format!("--impair {direction}:{cut}");
+        let reason = "the session did not come so far".to_owned();
+        let detail = Detail::NotAltered { setting, reason };
+        observed.trace.say(Leg::from(direction.leads_to()), None, phase, detail);
     }
 }
 
@@ -159,6 +184,13 @@ pub(super) async fn join(
     match impaired {
         Some(impaired) => impaired.join(side, stream).await,
         None => Ok(stream),
+    }
+}
+
+/// A phase has just ended: what the session does next comes behind the point at which a direction may be cut.
+pub(super) async fn mark(impaired: Option<&Impaired>) {
+    if impaired.is_some() {
+        tokio::task::yield_now().await;
     }
 }
 
@@ -179,10 +211,10 @@ pub(super) fn set_mss(_socket: &TcpSocket, _mss: u32) -> io::Result<()> {
 
 /// What the system knows of the connection to `side`, for which the session uses `stream`.
 pub(super) fn info(impaired: Option<&Impaired>, side: Side, stream: &TcpStream) -> Option<TcpInfo> {
-    let peer = |impaired: &Impaired| impaired.lock_peers().get(side.index()).and_then(Weak::upgrade);
-    match impaired.filter(|it| it.impairments.shape(Direction::to(side)) != Shape::default()) {
-        Some(impaired) => tcp_info(&*peer(impaired)?),
-        None => tcp_info(stream),
+    match impaired.map(|impaired| lock(&impaired.peers[side.index()])).as_deref() {
+        None | Some(Peer::Direct) => tcp_info(stream),
+        Some(Peer::Open(peer)) => tcp_info(&*peer.upgrade()?),
+        Some(Peer::Closed(info)) => *info,
     }
 }
 
@@ -192,6 +224,10 @@ pub(super) async fn all_cut(impaired: Option<&Impaired>) {
         Some(impaired) => impaired.all_cut().await,
         None => std::future::pending().await,
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn shaped(impairment: &Impairment) -> Option<Detail> {
@@ -209,15 +245,8 @@ fn seed(id: &str) -> u64 {
 
 /// Two ends of a connection within this machine.
 async fn pair() -> io::Result<(TcpStream, TcpStream)> {
-    let listening = TcpSocket::new_v4()?;
-    listening.set_recv_buffer_size(INNER_BUFFER)?;
-    listening.set_send_buffer_size(INNER_BUFFER)?;
-    listening.bind((Ipv4Addr::LOCALHOST, 0).into())?;
-    let listener: TcpListener = listening.listen(1)?;
-    let connecting = TcpSocket::new_v4()?;
-    connecting.set_recv_buffer_size(INNER_BUFFER)?;
-    connecting.set_send_buffer_size(INNER_BUFFER)?;
-    let ours = connecting.connect(listener.local_addr()?).await?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let ours = TcpStream::connect(listener.local_addr()?).await?;
     let own_address = ours.local_addr()?;
     loop {
         let (theirs, from) = listener.accept().await?;
@@ -236,6 +265,7 @@ struct Link {
     direction: Direction,
     /// The socket to the side.
     peer: Arc<TcpStream>,
+    known: Arc<Mutex<Peer>>,
     /// The other end of what the session has in its place.
     inner: TcpStream,
     shape: Shape,
@@ -276,12 +306,15 @@ enum Course {
 
 impl Link {
     async fn run(mut self) {
-        loop {
+        let course = loop {
             match self.turn() {
                 Course::On => self.wait().await,
-                Course::Over => return,
-                Course::PeerCut => break,
+                course => break course,
             }
+        };
+        *lock(&self.known) = Peer::Closed(tcp_info(&self.peer));
+        if course == Course::Over {
+            return;
         }
         let Link { peer, inner, over, .. } = self;
         drop(peer);
@@ -318,14 +351,22 @@ impl Link {
             finish(&self.peer);
         }
         let peer_is_done = self.answer_ended && self.answer.is_empty();
-        if self.end_passed && (peer_is_done || self.is_over) { Course::Over } else { Course::On }
+        if !self.end_passed || !(peer_is_done || self.is_over) {
+            return Course::On;
+        }
+        // A session that had sent FIN may have ended by a reset since.
+        if let Ok(Some(_)) = self.inner.take_error() {
+            reset(&self.peer);
+        }
+        Course::Over
     }
 
     /// Waits until there is something to do, and does it.
     async fn wait(&mut self) {
         let now = self.now();
         let is_due = self.shaper.next(now).is_some();
-        let due = self.shaper.due().filter(|due| *due > now && !self.end_passed);
+        // Even where it has come due since the turn: the end of the stream wakes nobody by itself.
+        let due = self.shaper.due().filter(|_| !is_due && !self.end_passed);
         let due = due.map(|due| self.began + Duration::from_micros(due));
         let takes = self.session_ending.is_none() && (self.discards || self.shaper.room() > 0);
         let hears = !self.answer_ended && self.answer.is_empty();
@@ -469,6 +510,7 @@ impl Link {
     /// Says in the trace that the direction is cut; with the last that is reset or closed the session is over.
     fn say_cut(&self) {
         let Some(cut) = self.shape.cut else { return };
+        self.cuts.done[self.direction.leads_to().index()].store(true, Ordering::Relaxed);
         if let Some(session) = self.session.upgrade() {
             let mut observed = session.lock();
             let phase = match cut.after {

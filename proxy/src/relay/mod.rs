@@ -16,7 +16,7 @@ pub mod series;
 pub mod session;
 mod splice;
 pub mod target;
-mod tcp_info;
+pub(crate) mod tcp_info;
 pub mod udp;
 pub mod upstream_proxy;
 mod workers;

@@ -458,7 +458,7 @@ async fn reach_directly(route: &Route, session: &SharedSession, mss: Option<u32>
         let addresses = addresses.iter().map(SocketAddr::to_string).collect();
         say(Phase::Dns, Leg::Proxy, Detail::Resolved { name, addresses, took_us });
     }
-    connect::connect_with(&addresses, mss, say_tcp).await.ok()
+    connect::connect_with(&addresses, connect::CONNECT_TIMEOUT, mss, say_tcp).await.ok()
 }
 
 /// The client went away while the server was still being connected: what the server had not done until then counts.

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 /// Round trip time and retransmissions of `stream`; `None` where the system does not say.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code)]
-pub(super) fn tcp_info(stream: &TcpStream) -> Option<TcpInfo> {
+pub(crate) fn tcp_info(stream: &TcpStream) -> Option<TcpInfo> {
     use std::mem::{MaybeUninit, size_of};
     use std::os::fd::AsRawFd;
 
@@ -39,7 +39,7 @@ pub(super) fn tcp_info(stream: &TcpStream) -> Option<TcpInfo> {
 
 /// Round trip time and retransmissions of `stream`; this system is not asked for them.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn tcp_info(_stream: &TcpStream) -> Option<TcpInfo> {
+pub(crate) fn tcp_info(_stream: &TcpStream) -> Option<TcpInfo> {
     None
 }
 

@@ -98,7 +98,7 @@ pub async fn connect(
     let addresses = resolve(&proxy.address).await.inspect_err(|error| {
         say(refused(format!("its name does not resolve: {}", connect::plain_reason(error))));
     })?;
-    let stream = connect::connect_with(&addresses, mss, |detail| {
+    let stream = connect::connect_with(&addresses, connect::CONNECT_TIMEOUT, mss, |detail| {
         // The server is connected only when the proxy says so.
         if !matches!(detail, Detail::Connected { .. }) {
             say(detail);

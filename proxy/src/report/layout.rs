@@ -82,6 +82,16 @@ impl<'a> Page<'a> {
         self.lines.push(format!("{}{}{text}", self.prefix, " ".repeat(indent)));
     }
 
+    /// A line of columns, laid out and harmless already, whatever its length.
+    pub(super) fn row(&mut self, line: &str) {
+        self.lines.push(format!("{}{line}", self.prefix).trim_end().to_owned());
+    }
+
+    /// An empty line.
+    pub(super) fn blank(&mut self) {
+        self.lines.push(String::new());
+    }
+
     /// Everything so far, without a line end at the end; nothing where there is nothing.
     pub(super) fn finish(self) -> Option<String> {
         if self.lines.is_empty() { None } else { Some(self.lines.join("\n")) }

@@ -83,6 +83,12 @@ impl LiveText {
         self.numbered = true;
     }
 
+    /// Leaves out whose lines these are, where that was said before.
+    pub(super) fn without_heading(mut self) -> LiveText {
+        self.headed = true;
+        self
+    }
+
     /// Takes one line of the trace: what is to be shown, if anything; may be several lines of text.
     pub fn line(&mut self, line: &Line) -> Option<String> {
         let prefix = self.prefix();
@@ -94,7 +100,7 @@ impl LiveText {
             Line::Phase(phase) => self.phase(phase, &mut page),
             Line::Altered(altered) => self.altered(altered, &mut page),
             Line::Finding(finding) => self.findings.push(finding.clone()),
-            Line::Probe(_) | Line::Summary(_) | Line::Experiment(_) => {}
+            Line::Probe(_) | Line::Summary(_) | Line::Comparison(_) | Line::Experiment(_) => {}
             Line::Verdict(verdict) => self.verdict = Some((**verdict).clone()),
             Line::End(end) => self.close(Some(end), &mut page),
         }
@@ -321,7 +327,9 @@ impl LiveText {
     fn certificates(&self, events: &[Event], page: &mut Page<'_>) {
         for event in events {
             let (name, chain, unreadable) = match &event.detail {
-                Detail::Certificate { chain, unreadable } => ("certificate", chain, unreadable.as_slice()),
+                Detail::Certificate { chain, unreadable, .. } => {
+                    ("certificate", chain, unreadable.as_slice())
+                }
                 Detail::CertificatePresented { chain, .. } => ("presented", chain, Default::default()),
                 _ => continue,
             };

@@ -6,6 +6,7 @@
 mod experiment;
 mod layout;
 mod live;
+pub mod probe;
 pub mod safe;
 mod screen;
 mod time;

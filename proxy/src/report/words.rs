@@ -9,11 +9,12 @@ mod x224;
 
 use super::safe;
 use crate::explain::{self, Entry, Family};
-use crate::trace::{Altered, Detail, Event, How, Leg, Phase, RdpMessage, Side, UdpMessage};
+use crate::trace::{Altered, Detail, Effect, Event, How, Leg, Phase, RdpMessage, Side, UdpMessage};
 use std::collections::BTreeMap;
 
+pub(super) use credssp::{server, skew};
 pub(super) use interception::warning;
-pub(super) use tls::certificate;
+pub(super) use tls::{certificate, version};
 
 /// What happened in `events`, the likeliest to matter first; one clause each.
 ///
@@ -113,6 +114,15 @@ fn oddity(event: &Event) -> Option<String> {
         }
         Detail::ObservationStopped { reason } => format!("no longer followed: {}", safe::name(reason)),
         Detail::TraceIncomplete { dropped } => format!("the trace lacks {dropped} lines"),
+        Detail::Impaired { setting, effect, .. } => {
+            let setting = safe::name(setting);
+            match effect {
+                Effect::Shaped => format!("made worse on request: {setting}"),
+                Effect::Stalled => format!("rdpscope lets nothing more pass, on request: {setting}"),
+                Effect::Reset => format!("rdpscope resets the connection, on request: {setting}"),
+                Effect::Closed => format!("rdpscope closes the connection, on request: {setting}"),
+            }
+        }
         _ => return None,
     })
 }

@@ -8,6 +8,7 @@ use crate::wire::rdsaad::RdsAadPdu;
 use crate::wire::rdstls::RdstlsPdu;
 use crate::wire::tls::{Alert, ClientHello, ServerHello};
 use crate::wire::x224::{ConnectionConfirm, ConnectionRequest, NegotiationFailure};
+use rdpscope_certs::clients::PlatformVerdict;
 use rdpscope_certs::inspect::Certificate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -156,6 +157,9 @@ pub enum Detail {
         /// Certificates of the chain that could not be read, and why.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         unreadable: Vec<String>,
+        /// The chain in DER with what could not be read, for files beside the trace.
+        #[serde(skip)]
+        der: Vec<Arc<[u8]>>,
     },
     /// Another TLS handshake message in clear.
     HandshakeMessage {
@@ -189,6 +193,9 @@ pub enum Detail {
         /// experiment.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         differences: Vec<String>,
+        /// The chain in DER, for files beside the trace.
+        #[serde(skip)]
+        der: Vec<Arc<[u8]>>,
     },
     /// What this machine thinks of the server's certificate. Trust and name are two answers.
     CertificateJudged {
@@ -201,6 +208,12 @@ pub enum Detail {
         name: String,
         /// Whether it is for that name, by alternative names or, without any, by the common name.
         name_matches: bool,
+        /// Who says whether it is trusted: the verifier of the system, or webpki with the system's roots.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        verifier: Option<String>,
+        /// What clients elsewhere say of it by their own rules.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        by_rules: Vec<PlatformVerdict>,
     },
     /// The TLS stack that speaks on this leg, where it is not the usual one, and why.
     LegacyTls {
@@ -239,7 +252,7 @@ pub enum Detail {
     CredsspTerminated {
         /// Whether it came through.
         succeeded: bool,
-        /// What was wrong, who is at fault and what to do.
+        /// By what it came through; or what was wrong, who is at fault and what to do.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
@@ -271,6 +284,11 @@ pub enum Detail {
     SessionTraffic,
 
     // any phase
+    /// A side ends its direction after a minute or more in which neither had sent anything.
+    Quiet {
+        /// How long.
+        for_us: Micros,
+    },
     /// A side ended its direction.
     StreamEnded {
         /// In which way.

@@ -1,7 +1,8 @@
 //! The lines of `trace.jsonl`.
 
 use super::{
-    ClosedBy, Event, Experiment, Finding, How, Leg, Micros, Phase, PhaseRecord, Probe, Summary, Verdict,
+    ClosedBy, Comparison, Event, Experiment, Finding, How, Leg, Micros, Phase, PhaseRecord, Probe, Summary,
+    Verdict,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,8 @@ pub enum Line {
     Experiment(Box<Experiment>),
     /// The last line.
     End(End),
+    /// Several targets of a probe side by side; in no trace.
+    Comparison(Box<Comparison>),
 }
 
 /// What a trace is of.

@@ -3,6 +3,7 @@
 use super::{ConnectError, How, Micros};
 use crate::wire::credssp::ntlm::NtlmChallenge;
 use crate::wire::tls::{CodePoint, ServerHello};
+use rdpscope_certs::clients::PlatformVerdict;
 use rdpscope_certs::inspect::Certificate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -164,6 +165,8 @@ pub enum NegotiationAnswer {
 pub enum HelloAnswer {
     /// A ServerHello, or a HelloRetryRequest.
     Accepted(Box<ServerHello>),
+    /// A HelloVerifyRequest: a server of DTLS wants the hello repeated with a cookie, so it is there.
+    CookieRequested,
     /// A fatal alert.
     Alert {
         /// Its number.
@@ -183,6 +186,11 @@ pub enum HelloAnswer {
         /// Why.
         reason: String,
     },
+    /// A ServerHello of a version that was not offered.
+    OtherVersion {
+        /// The version.
+        version: String,
+    },
     /// Something that is not TLS.
     Other {
         /// The first bytes, hex.
@@ -197,14 +205,18 @@ pub struct TlsCheck {
     pub direct: bool,
     /// Each version alone, `"SSL3.0"` to `"TLS1.3"`, with everything that clients of it offer.
     pub versions: BTreeMap<String, HelloAnswer>,
-    /// The suites that each version takes, in the order in which the server chose them.
+    /// The suites that each version takes: first those with an ephemeral exchange, then those without, then those that
+    /// protect nothing; of each kind in the order in which the server chose them.
     pub suites: BTreeMap<String, Vec<CodePoint>>,
     /// Versions in which the server goes by its own order of suites.
     pub server_order: BTreeMap<String, bool>,
     /// The groups that it takes, in the order in which it chose them.
     pub groups: Vec<CodePoint>,
-    /// Suites and groups that were offered and not taken.
+    /// Suites and groups that clients offer and that it did not take.
     pub refused: Vec<CodePoint>,
+    /// Bits of the prime of DHE, where it takes such a suite.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diffie_hellman_bits: Option<u32>,
 }
 
 /// The server's certificate and what follows from it without asking a client.
@@ -224,6 +236,12 @@ pub struct CertificateCheck {
     pub name: String,
     /// Whether it is for that name.
     pub name_matches: bool,
+    /// Who says whether it is trusted: the verifier of the system, or webpki with the system's roots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verifier: Option<String>,
+    /// What clients elsewhere say of it by their own rules.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_rules: Vec<PlatformVerdict>,
     /// Addresses of OCSP responders.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ocsp: Vec<String>,

@@ -44,6 +44,8 @@ impl Record {
             Line::Verdict(verdict) => self.verdict = Some(*verdict),
             Line::Experiment(experiment) => self.experiment = Some(*experiment),
             Line::End(end) => self.end = Some(end),
+            // It is not of one target.
+            Line::Comparison(_) => {}
         }
     }
 

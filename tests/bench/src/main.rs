@@ -1,6 +1,7 @@
 //! Compares rdpscope's relay with haproxy, nginx stream, socat and a direct connection, side by side.
 
 mod connections;
+mod fleet;
 mod interception;
 mod latency;
 mod memory;
@@ -14,7 +15,7 @@ mod throughput;
 mod tls;
 mod wire;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -54,6 +55,7 @@ enum Measurement {
     Connections,
     Memory,
     Interception,
+    Fleet,
 }
 
 fn main() -> ExitCode {
@@ -73,6 +75,7 @@ fn compare(arguments: Arguments) -> Result<()> {
     let began = Instant::now();
     introduce();
     let plan = if arguments.quick { Plan::QUICK } else { Plan::FULL };
+    let program = arguments.rdpscope.clone();
     let mut rounds = Rounds::new(plan, relays.clone(), arguments.rdpscope);
     let wanted = |measurement| arguments.only.is_empty() || arguments.only.contains(&measurement);
     if wanted(Measurement::Throughput) {
@@ -95,6 +98,11 @@ fn compare(arguments: Arguments) -> Result<()> {
     if wanted(Measurement::Interception) {
         rounds.interception()?;
     }
+    if wanted(Measurement::Fleet) {
+        for note in fleet_notes(&program, open_files)? {
+            rounds.note(note);
+        }
+    }
     let names: Vec<_> = relays.iter().map(|relay| relay.name).collect();
     let baseline = RELAYS.iter().find(|relay| relay.role == Role::Baseline).map_or("", |relay| relay.name);
     println!("{}", rounds.results.table(&names, baseline, &arguments.subject));
@@ -103,6 +111,17 @@ fn compare(arguments: Arguments) -> Result<()> {
     }
     println!("- load average afterwards {}; took {:.0} s", load(), began.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// Probes of thousands of targets have no rival and stand below the table.
+fn fleet_notes(program: &Path, open_files: u64) -> Result<Vec<String>> {
+    if open_files < fleet::OPEN_FILES {
+        let needed = fleet::OPEN_FILES;
+        return Ok(vec![format!("fleet: skipped, needs {needed} open files (ulimit -Hn says {open_files})")]);
+    }
+    let folder = tempfile::tempdir()?;
+    let each = [" --no-udp --no-tls", " --no-udp"];
+    each.into_iter().map(|options| Ok(fleet::run(program, folder.path(), options)?.to_string())).collect()
 }
 
 fn known(name: &str) -> bool {

@@ -70,6 +70,11 @@ impl Process {
         Ok(sum)
     }
 
+    /// The most memory that it has held so far (not its descendants), in KiB; `None` once it has ended.
+    pub fn peak(&self) -> Option<f64> {
+        kib(&fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?, "VmHWM:")
+    }
+
     /// Waits until it has stopped working, so that what it left for later neither escapes the measurement nor
     /// disturbs the next.
     pub fn settle(&self) {

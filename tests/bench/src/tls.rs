@@ -94,6 +94,11 @@ impl Ends {
             stream.read_exact(&mut request).context("no connection request")?;
             stream.write_all(&wire::connection_confirm(Some(wire::PROTOCOL_SSL)))?;
         }
+        self.answer(stream)
+    }
+
+    /// The server's handshake where nothing comes before it.
+    pub fn answer(&self, mut stream: TcpStream) -> Result<ServerEnd> {
         let mut connection = ServerConnection::new(Arc::clone(&self.server))?;
         while connection.is_handshaking() {
             connection.complete_io(&mut stream).context("the server's handshake")?;

@@ -91,7 +91,7 @@ mod run {
         done
         unset SSL_CERT_FILE SSL_CERT_DIR
         inside() { find /usr/local/share/ca-certificates /etc/ssl/certs | sort; cat /etc/ssl/certs/ca-certificates.crt; }
-        trusted() { echo "$1 $("$RDPSCOPE" cert show srv10.pem --json | grep -o '"trusted":[a-z]*')"; }
+        trusted() { echo "$1 $("$RDPSCOPE" cert show srv10.pem --json | grep -o '"trusted":[a-z]*' | head -n 1)"; }
         update-ca-certificates --fresh >&2
         inside > before
         trusted before

@@ -3,6 +3,8 @@
 #[cfg(feature = "nla")]
 mod iron;
 mod rdesktop;
+#[cfg(feature = "nla")]
+mod realm;
 mod shadow;
 mod socat;
 mod upstream;
@@ -13,6 +15,8 @@ mod xvfb;
 #[cfg(feature = "nla")]
 pub(crate) use iron::{Iron, Reached};
 pub(crate) use rdesktop::Rdesktop;
+#[cfg(feature = "nla")]
+pub(crate) use realm::{REALM, Realm, SERVICE};
 pub(crate) use shadow::{Shadow, ShadowSecurity};
 pub(crate) use socat::Socat;
 pub(crate) use upstream::Upstream;

@@ -48,11 +48,28 @@ impl Shadow {
 
     /// Starts it with a good certificate and waits until it listens.
     pub(crate) fn start(version: FreeRdp, security: ShadowSecurity) -> Self {
-        Self::start_with(version, security, &certificates().signed)
+        Self::start_as(version, security, &certificates().signed, |_| ())
     }
 
     /// The same with this certificate.
     pub(crate) fn start_with(version: FreeRdp, security: ShadowSecurity, certificate: &Certificate) -> Self {
+        Self::start_as(version, security, certificate, |_| ())
+    }
+
+    /// Starts FreeRDP 3's for NLA as a member of `realm`: it takes tickets for the realm's service, and NTLM.
+    #[cfg(feature = "nla")]
+    pub(crate) fn start_in(realm: &super::Realm) -> Self {
+        Self::start_as(FreeRdp::Three, ShadowSecurity::Nla, &certificates().signed, |command| {
+            command.arg(format!("/keytab:{}", realm.keytab().display())).envs(realm.environment());
+        })
+    }
+
+    fn start_as(
+        version: FreeRdp,
+        security: ShadowSecurity,
+        certificate: &Certificate,
+        add: impl FnOnce(&mut Command),
+    ) -> Self {
         let home = TempDir::new().expect("a temporary folder is made");
         let [server, hash, _] = Self::programs(version);
         // Where it looks for its certificate is fixed.
@@ -76,6 +93,7 @@ impl Shadow {
             ShadowSecurity::Rdp => &["/sec:rdp", "-auth"],
             ShadowSecurity::Any => &["-auth"],
         });
+        add(&mut command);
         let mut process = Process::spawn(command);
         super::wait_until_listening(&mut process, port);
         Shadow {

@@ -130,6 +130,19 @@ impl UdpEnd {
     }
 }
 
+/// A server on `socket` that says `words` as soon as somebody has said something to it, for as long as `goes_on`.
+pub(crate) fn answer(socket: UdpSocket, words: &[u8], goes_on: impl Fn() -> bool) {
+    let mut end = UdpEnd::server(socket);
+    let mut has_answered = false;
+    while goes_on() {
+        end.turn();
+        if !has_answered && !end.told.is_empty() {
+            end.say(words);
+            has_answered = true;
+        }
+    }
+}
+
 /// Connects the two, lets each say something, and waits until every datagram has arrived.
 pub(crate) fn talk(client: &mut UdpEnd, server: &mut UdpEnd) {
     take_turns(client, server, |client, server| client.is_established() && server.is_established());

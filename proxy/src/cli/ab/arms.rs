@@ -13,6 +13,7 @@ use rdpscope_certs::authority::Authority;
 use rdpscope_certs::mode::{CertificateMode, Recipe};
 use serde_json::json;
 use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Makes the settings of attempts.
@@ -136,9 +137,10 @@ impl Arms {
             settings.alterations.strip_nla = true;
         }
         let ca_out = self.given.interception.ca_out.as_deref().filter(|_| is_first);
+        let kept_file = settings.presenter.keep_in.as_deref().map(Authority::certificate_file);
         let made = make_ready_for(settings, &self.chain, ca_out, &self.output).await?;
         if is_first {
-            say_authority(&made, ca_out, &self.output);
+            say_authority(&made, ca_out.map(Path::to_owned).or(kept_file).as_deref(), &self.output);
         }
         self.authority = made.presenter.authority().cloned();
         let made = Arc::new(made);

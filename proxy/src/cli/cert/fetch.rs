@@ -3,16 +3,16 @@
 
 use crate::explain;
 use crate::intercept::tls::{self, Offer, Stack, Tee};
+use crate::probe::negotiation::{USUAL, exchange};
 use crate::relay::connect::{connect, plain_reason};
 use crate::relay::resolve::resolve;
 use crate::relay::target::Target;
-use crate::wire::greeting::{TELLING_LENGTH, recognise};
-use crate::wire::x224::{self, LONGEST_TPDU, Tpdu};
+use crate::wire::greeting::recognise;
+use crate::wire::x224::{self, Tpdu};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// The port of HTTPS, where an RD Gateway is.
@@ -23,8 +23,6 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(20);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the handshake may take over a slow line.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
-/// SSL, HYBRID and HYBRID_EX, which mstsc asks for too.
-const PROTOCOLS: u32 = 1 | 2 | 8;
 
 /// What a server showed.
 #[derive(Debug)]
@@ -177,7 +175,8 @@ async fn open(target: &Target, addresses: &[SocketAddr]) -> Result<(TcpStream, S
 
 async fn negotiate(stream: &mut TcpStream, target: &Target) -> Answer {
     let mut answer = Vec::new();
-    let exchanged = within(ANSWER_TIMEOUT, exchange(stream, &mut answer)).await;
+    let request = x224::encode_request(None, USUAL);
+    let exchanged = within(ANSWER_TIMEOUT, exchange(stream, &request, &mut answer)).await;
     match (x224::decode(&answer), exchanged) {
         (Ok(Some((tpdu, _))), _) => judge(tpdu, target),
         (_, _) if !answer.is_empty() => {
@@ -193,27 +192,6 @@ fn why(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionReset => "it reset the connection".to_owned(),
         _ => plain_reason(error),
-    }
-}
-
-/// Sends the request and reads one packet, or the first bytes of what is none; nothing that follows a packet is taken.
-async fn exchange(stream: &mut TcpStream, answer: &mut Vec<u8>) -> io::Result<()> {
-    stream.write_all(&x224::encode_request(None, PROTOCOLS)).await?;
-    let mut buffer = [0; LONGEST_TPDU];
-    loop {
-        let wanted = match answer.first() {
-            Some(&x224::TPKT_VERSION) if answer.len() >= x224::TPKT_HEADER_LENGTH => {
-                x224::packet_length(answer).unwrap_or_default()
-            }
-            Some(&x224::TPKT_VERSION) | None => x224::TPKT_HEADER_LENGTH,
-            Some(_) => TELLING_LENGTH,
-        };
-        let missing = wanted.saturating_sub(answer.len());
-        let count = stream.read(&mut buffer[..missing.min(LONGEST_TPDU)]).await?;
-        if count == 0 {
-            return Ok(());
-        }
-        answer.extend_from_slice(&buffer[..count]);
     }
 }
 

@@ -7,10 +7,16 @@ use super::arguments::ShowArguments;
 use super::source::{Found, Source, find};
 use crate::cli::output::Output;
 use crate::cli::{Exit, Failure};
-use crate::intercept::tls::Roots;
+use crate::intercept::tls;
+use rdpscope_certs::clients::{PlatformVerdict, by_rules};
 use rdpscope_certs::inspect::{Certificate, Validity, Weakness, inspect};
-use rdpscope_certs::show::{PlatformVerdict, Viewer, findings, show};
+use rdpscope_certs::show::{Viewer, findings, show};
 use serde::Serialize;
+use std::time::Duration;
+
+/// How long the verifier of the system may take, which fetches lists and missing certificates from servers that may be
+/// out of reach.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The line of `--json`.
 #[derive(Debug, Serialize)]
@@ -21,8 +27,8 @@ struct Report {
     certificates: Vec<Described>,
     /// Sentences about the chain.
     findings: Vec<String>,
-    /// What the verifier of each platform says of the chain, for whatever name.
-    trust: Vec<Trust>,
+    /// What verifiers say of the chain; the one that was asked, for whatever name.
+    trust: Vec<PlatformVerdict>,
     /// What it was compared with.
     name: Option<String>,
     /// Whether it is for that name.
@@ -42,19 +48,11 @@ struct Described {
     weaknesses: Vec<Weakness>,
 }
 
-/// What one verifier said.
-#[derive(Debug, Serialize)]
-struct Trust {
-    platform: String,
-    trusted: bool,
-    refusal: Option<String>,
-}
-
 pub(super) fn run(arguments: &ShowArguments, now: i64, output: &Output) -> Result<Exit, Failure> {
     let found = find(&arguments.what, arguments.password_file.as_deref(), output)?;
     let chain = inspected(&found)?;
     let name = arguments.name.as_deref().or(found.name.as_deref());
-    let verdicts = [this_machine(&found.chain, now)];
+    let verdicts = verdicts(&found.chain, &chain, name, now);
     let viewer = Viewer { now, name, verdicts: &verdicts };
     let faults = faults(&chain, &viewer);
     output.result(text(&found.source, &chain, &viewer, &faults).trim_end());
@@ -72,10 +70,12 @@ fn inspected(found: &Found) -> Result<Vec<Certificate>, Failure> {
     inspected.collect()
 }
 
-/// The verdict of this machine, for whatever name.
-fn this_machine(chain: &[Vec<u8>], now: i64) -> PlatformVerdict {
-    let judgement = Roots::of_this_machine().judge(chain, "", now);
-    PlatformVerdict { platform: "this machine".to_owned(), refusal: judgement.reason }
+/// The verdict of this machine, for whatever name, and those of clients elsewhere by their rules.
+fn verdicts(der: &[Vec<u8>], chain: &[Certificate], name: Option<&str>, now: i64) -> Vec<PlatformVerdict> {
+    let judgement = tls::judge(der, "", now, PATIENCE);
+    let mut verdicts = vec![PlatformVerdict::asked(judgement.verifier, judgement.reason)];
+    verdicts.extend(by_rules(chain, name, now));
+    verdicts
 }
 
 /// Everything for people.
@@ -90,7 +90,7 @@ fn report(source: Source, chain: Vec<Certificate>, viewer: &Viewer<'_>, faults: 
     Report {
         source,
         findings: findings(&chain, now),
-        trust: viewer.verdicts.iter().cloned().map(trust).collect(),
+        trust: viewer.verdicts.to_vec(),
         name: viewer.name.map(str::to_owned),
         name_matches: viewer.name.and_then(|name| own.map(|own| own.matches_name(name))),
         faults,
@@ -105,10 +105,6 @@ fn described(certificate: Certificate, now: i64) -> Described {
         weaknesses: certificate.weaknesses(),
         certificate,
     }
-}
-
-fn trust(verdict: PlatformVerdict) -> Trust {
-    Trust { platform: verdict.platform, trusted: verdict.refusal.is_none(), refusal: verdict.refusal }
 }
 
 /// Ids of the verdicts that a client comes to which trusts the issuer and looks at everything.

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 pub(crate) struct CertificateFacts<'a> {
     pub(crate) t_us: Micros,
     pub(crate) leaf: &'a Certificate,
-    pub(crate) chain_length: usize,
+    pub(crate) chain: &'a [std::sync::Arc<Certificate>],
     /// Seconds since 1970 at which it was shown; absent where the trace has no wall clock.
     pub(crate) at_unix: Option<i64>,
     pub(crate) name: NameCheck,
@@ -45,7 +45,7 @@ impl<'a> CertificateFacts<'a> {
             Some(_) => NameCheck::Differs,
         };
         let at_unix = facts.started_unix.map(|started| started.saturating_add(since_start));
-        Some(CertificateFacts { t_us, leaf, chain_length: chain.len(), at_unix, name })
+        Some(CertificateFacts { t_us, leaf, chain, at_unix, name })
     }
 
     pub(crate) fn validity(&self) -> Option<Validity> {
@@ -144,7 +144,7 @@ impl Facts<'_> {
 }
 
 /// `localhost` and what is below it, and addresses of the loopback.
-fn is_loopback_name(name: &str) -> bool {
+pub(crate) fn is_loopback_name(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     let address = lower.trim_matches(['[', ']']).parse::<IpAddr>();
     lower == "localhost"

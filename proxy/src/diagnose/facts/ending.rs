@@ -1,6 +1,6 @@
 //! Who ended the session, how, and whether it looks as if the client refused the certificate.
 
-use super::Facts;
+use super::{Facts, Seen};
 use crate::trace::{ClosedBy, How, Micros, Phase, Record, Side};
 
 /// A program that refuses a certificate by itself does so within milliseconds; nobody reads a question and answers
@@ -17,6 +17,8 @@ pub(crate) struct Ending<'a> {
     pub(crate) t_us: Micros,
     /// The first side that ended its direction.
     pub(crate) first: Option<(Side, How, Micros)>,
+    /// For how long neither side had sent anything before.
+    pub(crate) quiet: Option<Seen<Micros>>,
     /// Why rdpscope ended it.
     pub(crate) stopped: Option<&'a str>,
 }
@@ -31,6 +33,8 @@ pub(crate) enum Refusal {
         t_us: Micros,
         /// How long after the last message of the handshake.
         after_us: Micros,
+        /// How much of that rdpscope may have added on request.
+        added_us: Micros,
         /// What it said in TLS before.
         farewell: Option<&'static str>,
     },
@@ -47,7 +51,7 @@ impl Refusal {
     pub(crate) fn is_automatic(self) -> bool {
         match self {
             Refusal::Alert { .. } => true,
-            Refusal::Left { after_us, .. } => after_us < AUTOMATIC_US,
+            Refusal::Left { after_us, added_us, .. } => after_us < AUTOMATIC_US + added_us,
         }
     }
 }
@@ -111,7 +115,7 @@ impl<'a> Facts<'a> {
         let handshake = self.tls.last.iter().flatten().copied().chain(self.presented_us());
         let handshake = handshake.filter(|last| *last <= t_us).max();
         let after_us = t_us.saturating_sub(handshake.unwrap_or(hello.t_us));
-        Some(Refusal::Left { t_us, after_us, farewell })
+        Some(Refusal::Left { t_us, after_us, added_us: self.impaired.delay_us, farewell })
     }
 
     /// When rdpscope showed the client its own certificate.

@@ -2,7 +2,7 @@
 
 use super::ending::names_certificate;
 use super::{Attempt, Broken, CertificateFacts, Facts, Judged, OtherProtocol, Presented, Seen};
-use crate::trace::{Detail, Event, Leg, Micros, Phase, RdpMessage, Side, UdpMessage};
+use crate::trace::{Detail, Effect, Event, Leg, Micros, Phase, RdpMessage, Side, UdpMessage};
 use crate::wire::tls::Alert;
 
 /// T.125 `Result` that means success.
@@ -25,6 +25,7 @@ impl<'a> Facts<'a> {
                 let end = event.from.map(|side| (side, *how, event.t_us));
                 self.ending.first = self.ending.first.or(end);
             }
+            Detail::Quiet { for_us } => self.ending.quiet = Some(Seen { t_us: event.t_us, what: *for_us }),
             Detail::ProxyClosed { reason } => self.ending.stopped = Some(reason),
             Detail::Rdp(message) => self.note_message(event, message),
             Detail::Udp(message) => self.note_udp(event.t_us, message),
@@ -32,6 +33,14 @@ impl<'a> Facts<'a> {
                 self.not_altered.push(Seen { t_us: event.t_us, what: (setting, reason) });
             }
             Detail::Malformed { structure, reason, .. } => self.note_malformed(event, structure, reason),
+            Detail::Impaired { setting, effect, direction, delay_us } => {
+                let ways = if direction.is_some() { 1 } else { 2 };
+                self.impaired.delay_us += ways * delay_us.unwrap_or_default();
+                match effect {
+                    Effect::Shaped => self.impaired.shaped.push(Seen { t_us: event.t_us, what: setting }),
+                    _ => self.impaired.cuts.push(Seen { t_us: event.t_us, what: (setting, *effect) }),
+                }
+            }
             _ => {}
         }
     }
@@ -42,10 +51,13 @@ impl<'a> Facts<'a> {
         self.ending.first.is_some_and(|(side, ..)| event.from.is_some_and(|from| from != side))
     }
 
-    /// When a side spoke last. Ends and side channels are no speech.
+    /// When a side spoke last, and how often the other had its turn. Ends and side channels are no speech.
     fn note_side(&mut self, event: &Event) {
-        let is_speech = event.phase != Phase::Udp && !matches!(event.detail, Detail::StreamEnded { .. });
+        let is_end = matches!(event.detail, Detail::StreamEnded { .. } | Detail::Quiet { .. });
+        let is_speech = event.phase != Phase::Udp && !is_end;
         if let Some(side) = event.from.filter(|_| is_speech) {
+            self.turns += u32::from(self.speaker != Some(side));
+            self.speaker = Some(side);
             self.last[side.index()] = Some(event.t_us);
         }
     }
@@ -165,7 +177,7 @@ impl<'a> Facts<'a> {
                 self.tls.terminated = true;
                 self.tls.our_hello = Some(hello);
             }
-            Detail::CertificatePresented { mode, chain, same_key, differences } => {
+            Detail::CertificatePresented { mode, chain, same_key, differences, .. } => {
                 self.tls.terminated = true;
                 let certificate = CertificateFacts::new(self, t_us, chain);
                 self.tls.presented = certificate.map(|certificate| Presented {
@@ -180,7 +192,7 @@ impl<'a> Facts<'a> {
                 // What the server refused of the usual stack is no end: the second one begins anew.
                 self.tls.alert = self.tls.alert.filter(|alert| Leg::from(alert.what.0) != event.leg);
             }
-            Detail::CertificateJudged { trusted, reason, name, name_matches } => {
+            Detail::CertificateJudged { trusted, reason, name, name_matches, .. } => {
                 let what = Judged {
                     trusted: *trusted,
                     reason: reason.as_deref(),

@@ -5,11 +5,16 @@ use super::script::{
 use super::{Diagnosis, assert_verdict, has_finding, may_also_be};
 use crate::trace::{Confidence, Detail, How, Phase, Side, VerdictId};
 
-const EXPIRED: Made = Made { days: (-400, -12), name: "srv10", self_signed: false, client_only: false };
-const NOT_YET: Made = Made { days: (30, 400), name: "srv10", self_signed: false, client_only: false };
-const SELF_SIGNED: Made = Made { days: (-10, 300), name: "srv10", self_signed: true, client_only: false };
-const OTHER_NAME: Made = Made { days: (-10, 300), name: "old-name", self_signed: false, client_only: false };
-const CLIENT_ONLY: Made = Made { days: (-10, 300), name: "srv10", self_signed: false, client_only: true };
+const EXPIRED: Made =
+    Made { days: (-400, -12), name: "srv10", self_signed: false, client_only: false, ..Made::GOOD };
+const NOT_YET: Made =
+    Made { days: (30, 400), name: "srv10", self_signed: false, client_only: false, ..Made::GOOD };
+const SELF_SIGNED: Made =
+    Made { days: (-10, 300), name: "srv10", self_signed: true, client_only: false, ..Made::GOOD };
+const OTHER_NAME: Made =
+    Made { days: (-10, 300), name: "old-name", self_signed: false, client_only: false, ..Made::GOOD };
+const CLIENT_ONLY: Made =
+    Made { days: (-10, 300), name: "srv10", self_signed: false, client_only: true, ..Made::GOOD };
 
 /// An encrypted close_notify and FIN right after the handshake, as FreeRDP does.
 fn leaves(script: Script) -> Script {
@@ -53,7 +58,7 @@ fn the_fix_names_the_certificate_and_what_it_disturbs() {
 
 #[test]
 fn several_faults_are_ranked_and_what_is_not_wrong_is_ruled_out() {
-    let made = Made { days: (-400, -12), name: "srv10", self_signed: true, client_only: false };
+    let made = Made { days: (-400, -12), name: "srv10", self_signed: true, client_only: false, ..Made::GOOD };
     let diagnosis = refused(&made);
     assert_verdict(&diagnosis, VerdictId::CertificateExpired, Confidence::Likely);
     assert!(may_also_be(&diagnosis, VerdictId::CertificateUntrusted));
@@ -210,7 +215,7 @@ fn weak(bits: u32) -> Script {
     let mut leaf = (*leaf.unwrap()).clone();
     (leaf.key_algorithm, leaf.key_bits) = ("RSA".to_owned(), Some(bits));
     leaf.signature_algorithm = "sha1WithRSAEncryption".to_owned();
-    let detail = Detail::Certificate { chain: vec![leaf.into()], unreadable: Vec::new() };
+    let detail = Detail::Certificate { chain: vec![leaf.into()], unreadable: Vec::new(), der: vec![] };
     let flight = super::script::server_hello_12();
     Script::negotiated(SSL, SSL)
         .client(&super::script::client_hello("srv10"))

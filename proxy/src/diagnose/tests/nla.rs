@@ -131,6 +131,28 @@ fn statuses_that_need_more_to_be_read() {
 }
 
 #[test]
+fn an_error_of_the_server_s_system_says_little() {
+    for code in [0xC007_00EA, 0xC007_0005] {
+        let diagnosis = Logon::default().answered(code);
+        assert_verdict(&diagnosis, VerdictId::NlaLogonFailed, Confidence::Likely);
+        assert!(diagnosis.verdict.summary.contains("says nothing of the logon"));
+        assert!(
+            diagnosis.verdict.summary.contains(&format!("{code:#010x}")),
+            "{}",
+            diagnosis.verdict.summary
+        );
+        assert!(may_also_be(&diagnosis, VerdictId::NlaAccountLocked));
+    }
+    let locked = Logon::default().answered(0xC007_0775);
+    assert_verdict(&locked, VerdictId::NlaAccountLocked, Confidence::Likely);
+    assert_verdict(
+        &Logon::default().answered(0x8007_0775),
+        VerdictId::NlaAccountLocked,
+        Confidence::Confirmed,
+    );
+}
+
+#[test]
 fn every_id_of_the_family_is_reached() {
     let reached: Vec<VerdictId> = STATUSES.iter().map(|status| status.cause).collect();
     for id in VerdictId::ALL.iter().filter(|id| id.as_str().starts_with("nla-")) {
@@ -160,8 +182,16 @@ fn a_server_that_says_nothing_usually_means_the_password() {
 fn another_key_is_rdpscopes_own_doing() {
     let other_key = || Logon { same_key: false, ..Logon::default() };
     let silent = other_key().authenticated().end(Side::Server, How::Fin).diagnose();
-    for diagnosis in [silent, other_key().answered(0xC000_0022), other_key().answered(0xC000_035B)] {
-        assert_verdict(&diagnosis, VerdictId::NlaKeyBinding, Confidence::Confirmed);
+    let of_the_system = other_key().answered(0xC007_00EA);
+    for (diagnosis, confidence) in [
+        (silent, Confidence::Likely),
+        (of_the_system, Confidence::Likely),
+        (other_key().answered(0xC000_0022), Confidence::Confirmed),
+        (other_key().answered(0xC000_035B), Confidence::Confirmed),
+    ] {
+        assert_verdict(&diagnosis, VerdictId::NlaKeyBinding, confidence);
+        let may_be_the_password = may_also_be(&diagnosis, VerdictId::NlaLogonFailed);
+        assert_eq!(may_be_the_password, confidence == Confidence::Likely, "nothing tells the two apart");
         assert!(
             diagnosis.verdict.summary.contains("not a fault of the server"),
             "{}",

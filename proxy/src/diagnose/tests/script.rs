@@ -13,7 +13,7 @@ pub(super) const HYBRID: u8 = 2;
 pub(super) const SERVER: &str = "10.0.0.5:3389";
 
 /// When every session of these tests begins.
-const STARTED: &str = "2026-11-21T09:00:00Z";
+pub(super) const STARTED: &str = "2026-11-21T09:00:00Z";
 const MILLISECOND: Micros = 1_000;
 
 /// A session under construction; each step comes 1 ms after the one before.
@@ -277,15 +277,26 @@ pub(super) struct Made {
     pub(super) name: &'static str,
     pub(super) self_signed: bool,
     pub(super) client_only: bool,
+    /// Who issued it, unless it is self-signed.
+    pub(super) authority: &'static str,
 }
 
 impl Default for Made {
     fn default() -> Made {
-        Made { days: (-10, 300), name: "srv10", self_signed: false, client_only: false }
+        Made::GOOD
     }
 }
 
 impl Made {
+    /// For the server's name, in its period, of an authority.
+    pub(super) const GOOD: Made = Made {
+        days: (-10, 300),
+        name: "srv10",
+        self_signed: false,
+        client_only: false,
+        authority: "Test Authority",
+    };
+
     pub(super) fn der(&self) -> Vec<u8> {
         let today =
             OffsetDateTime::from_unix_timestamp(STARTED.parse::<jiff::Timestamp>().unwrap().as_second())
@@ -307,7 +318,7 @@ impl Made {
             return leaf.self_signed(&key).unwrap().der().to_vec();
         }
         let authority_key = KeyPair::generate().unwrap();
-        let authority = rcgen::Issuer::new(params("Test Authority"), authority_key);
+        let authority = rcgen::Issuer::new(params(self.authority), authority_key);
         leaf.signed_by(&key, &authority).unwrap().der().to_vec()
     }
 }

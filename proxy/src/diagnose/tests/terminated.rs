@@ -11,8 +11,9 @@ use std::sync::Arc;
 /// What goes before a TLS message: record and handshake header.
 const HEADERS: usize = 5 + 4;
 pub(super) const EXPIRED: Made =
-    Made { days: (-400, -12), name: "srv10", self_signed: false, client_only: false };
-const GOOD: Made = Made { days: (-10, 300), name: "srv10", self_signed: false, client_only: false };
+    Made { days: (-400, -12), name: "srv10", self_signed: false, client_only: false, ..Made::GOOD };
+const GOOD: Made =
+    Made { days: (-10, 300), name: "srv10", self_signed: false, client_only: false, ..Made::GOOD };
 
 /// One session with TLS on both legs.
 pub(super) struct Terminated {
@@ -67,18 +68,22 @@ impl Terminated {
     /// Up to our hello to the client.
     pub(super) fn shown(&self) -> Script {
         let hello = || Box::new(ServerHello::decode(&self.server_hello[HEADERS..]).unwrap());
-        let certificate = Detail::Certificate { chain: chain(&self.server), unreadable: Vec::new() };
+        let certificate =
+            Detail::Certificate { chain: chain(&self.server), unreadable: Vec::new(), der: vec![] };
         let judged = Detail::CertificateJudged {
             trusted: false,
             reason: Some("the issuer is not known".to_owned()),
             name: "srv10".to_owned(),
             name_matches: self.server.name == "srv10",
+            verifier: None,
+            by_rules: Vec::new(),
         };
         let presented = Detail::CertificatePresented {
             mode: self.mode.to_owned(),
             chain: chain(&self.shown),
             same_key: self.same_key,
             differences: self.differences.clone(),
+            der: vec![],
         };
         let script = self
             .greeted()

@@ -1,15 +1,22 @@
 //! The credentials that rdpscope logs on with: from a file that only its owner can read, or from a person.
 //!
-//! The file holds two lines, in any order; empty lines and lines that begin with `#` do not count:
+//! The file holds two lines and up to two more, in any order; empty lines and lines that begin with `#` do not count:
 //!
 //! ```text
 //! username = CORP\jane
 //! password = correct horse battery staple
+//! realm = CORP.EXAMPLE
+//! kdc = dc1.corp.example
 //! ```
+//!
+//! The last two are for Kerberos. Without `realm` it is the domain of the user name; without `kdc` the system's settings
+//! tell who gives tickets, or the realm's name itself does, which in Active Directory has the addresses of the domain
+//! controllers. `kdc` is `host` or `host:port`, or `none` for a logon by NTLM alone.
 //!
 //! The user name is `user`, `DOMAIN\user` or `user@domain`. Of the password's line, everything after `=` and one blank
 //! belongs to the password, up to the end of the line.
 
+use super::refusal::Refusal;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
@@ -25,6 +32,44 @@ pub struct Credentials {
     domain: String,
     user: String,
     password: Zeroizing<String>,
+    realm: Option<String>,
+    kdc: KdcSetting,
+}
+
+/// Where tickets are to be had, as the file says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+enum KdcSetting {
+    #[default]
+    Unset,
+    Forbidden,
+    Given(String),
+}
+
+/// Where tickets are to be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Kdc {
+    /// `host` or `host:port`.
+    Given(String),
+    /// Where the system's settings say.
+    OfSystem,
+}
+
+/// A user of a Kerberos realm.
+#[derive(Clone)]
+pub(super) struct Account {
+    /// The name without the domain; a user principal name whole.
+    pub(super) user: String,
+    pub(super) realm: String,
+    pub(super) kdc: Kdc,
+    pub(super) password: Zeroizing<String>,
+}
+
+impl Account {
+    /// The same with the name before the `@`, if there is one.
+    pub(super) fn without_suffix(&self) -> Option<Account> {
+        let (user, _) = self.user.rsplit_once('@')?;
+        Some(Account { user: user.to_owned(), ..self.clone() })
+    }
 }
 
 /// Why there are no credentials.
@@ -79,19 +124,27 @@ pub enum Problem {
     #[error("it is not UTF-8; save it as UTF-8")]
     Encoding,
     /// A line that is no setting.
-    #[error("line {0} is neither 'username = …' nor 'password = …'")]
+    #[error("line {0} is none of 'username = …', 'password = …', 'realm = …' and 'kdc = …'")]
     Line(usize),
     /// A setting that was there before.
     #[error("line {line} gives the {name} a second time")]
     Twice {
         /// Which line, from 1.
         line: usize,
-        /// `username` or `password`.
+        /// `username`, `password`, `realm` or `kdc`.
         name: &'static str,
     },
     /// A user name without a name.
     #[error("line {0} has no user name; write user, DOMAIN\\user or user@domain")]
     NoName(usize),
+    /// A realm or a KDC that is no name.
+    #[error("line {line} has no {name}; write {}", if *.name == "kdc" { "host, host:port or none" } else { "its name" })]
+    NoPlace {
+        /// Which line, from 1.
+        line: usize,
+        /// `realm` or `kdc`.
+        name: &'static str,
+    },
     /// A line is missing.
     #[error("there is no line '{0} = …'")]
     Missing(&'static str),
@@ -102,7 +155,8 @@ impl Credentials {
     pub fn new(username: &str, password: Zeroizing<String>) -> Option<Credentials> {
         let (domain, user) = username.split_once('\\').unwrap_or(("", username));
         let (domain, user) = (domain.to_owned(), user.to_owned());
-        (!user.is_empty()).then_some(Credentials { domain, user, password })
+        let (realm, kdc) = (None, KdcSetting::Unset);
+        (!user.is_empty()).then_some(Credentials { domain, user, password, realm, kdc })
     }
 
     /// From a file as described at this module.
@@ -129,7 +183,7 @@ impl Credentials {
         }
         let text = std::str::from_utf8(bytes).map_err(|_| Problem::Encoding)?;
         let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
-        let (mut username, mut password) = (None, None);
+        let (mut username, mut password, mut realm, mut kdc) = (None, None, None, None);
         for (line, text) in (1..).zip(text.lines()) {
             if text.trim().is_empty() || text.trim_start().starts_with('#') {
                 continue;
@@ -138,6 +192,8 @@ impl Credentials {
             let (slot, name, value) = match name.trim() {
                 "username" => (&mut username, "username", value.trim()),
                 "password" => (&mut password, "password", value.strip_prefix(' ').unwrap_or(value)),
+                "realm" => (&mut realm, "realm", value.trim()),
+                "kdc" => (&mut kdc, "kdc", value.trim()),
                 _ => return Err(Problem::Line(line)),
             };
             if slot.replace((line, value)).is_some() {
@@ -146,7 +202,21 @@ impl Credentials {
         }
         let (line, username) = username.ok_or(Problem::Missing("username"))?;
         let (_, password) = password.ok_or(Problem::Missing("password"))?;
-        Credentials::new(username, Zeroizing::new(password.to_owned())).ok_or(Problem::NoName(line))
+        let password = Zeroizing::new(password.to_owned());
+        let mut credentials = Credentials::new(username, password).ok_or(Problem::NoName(line))?;
+        if let Some((line, realm)) = realm {
+            let is_name = !realm.is_empty() && realm.bytes().all(|byte| byte.is_ascii_graphic());
+            let realm = is_name.then(|| realm.to_owned()).ok_or(Problem::NoPlace { line, name: "realm" })?;
+            // To the server, too, the user is one of this realm.
+            if credentials.domain.is_empty() && !credentials.user.contains('@') {
+                credentials.domain.clone_from(&realm);
+            }
+            credentials.realm = Some(realm);
+        }
+        if let Some((line, kdc)) = kdc {
+            credentials.kdc = KdcSetting::parse(kdc).ok_or(Problem::NoPlace { line, name: "kdc" })?;
+        }
+        Ok(credentials)
     }
 
     /// From the person at the terminal; the password is not shown as it is typed.
@@ -180,6 +250,20 @@ impl Credentials {
         &self.domain
     }
 
+    /// Who the user is in Kerberos.
+    pub(super) fn account(&self) -> Result<Account, Refusal> {
+        let kdc = match &self.kdc {
+            KdcSetting::Forbidden => return Err(Refusal::Forbidden),
+            KdcSetting::Given(address) => Kdc::Given(address.clone()),
+            KdcSetting::Unset => Kdc::OfSystem,
+        };
+        let suffix = self.user.rsplit_once('@').map(|(_, suffix)| suffix);
+        let of_name = Some(self.domain.as_str()).filter(|domain| !domain.is_empty()).or(suffix);
+        let realm = self.realm.clone().or_else(|| of_name.map(str::to_uppercase));
+        let realm = realm.filter(|realm| !realm.is_empty()).ok_or(Refusal::NoRealm)?;
+        Ok(Account { user: self.user.clone(), realm, kdc, password: self.password.clone() })
+    }
+
     pub(super) fn password(&self) -> &str {
         &self.password
     }
@@ -194,8 +278,26 @@ impl Credentials {
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Credentials { domain, user, password: _ } = self;
-        f.debug_struct("Credentials").field("domain", domain).field("user", user).finish_non_exhaustive()
+        let Credentials { domain, user, password: _, realm, kdc } = self;
+        f.debug_struct("Credentials")
+            .field("domain", domain)
+            .field("user", user)
+            .field("realm", realm)
+            .field("kdc", kdc)
+            .finish_non_exhaustive()
+    }
+}
+
+impl KdcSetting {
+    /// `None` when it is neither a place nor `none`.
+    fn parse(text: &str) -> Option<Self> {
+        if text.eq_ignore_ascii_case("none") {
+            return Some(KdcSetting::Forbidden);
+        }
+        let url = sspi::KerberosConfig::new(text, String::new()).kdc_url?;
+        let is_place = url.host_str().is_some_and(|host| !host.is_empty()) && url.path().is_empty();
+        let is_place = is_place && url.username().is_empty() && !text.contains("://");
+        is_place.then(|| KdcSetting::Given(text.to_owned()))
     }
 }
 

@@ -81,6 +81,14 @@ pub(super) fn length(reader: &mut Reader<'_>) -> Result<usize, Malformed> {
     Ok(reader.take(count)?.iter().fold(0, |length, &byte| length << 8 | usize::from(byte)))
 }
 
+/// Bytes that the shortest form of a length takes.
+pub(super) fn length_of_length(length: usize) -> usize {
+    match length {
+        0..0x80 => 1,
+        _ => 1 + (usize::BITS - length.leading_zeros()).div_ceil(8) as usize,
+    }
+}
+
 /// An element. The result never grows after it was made, so that no copy of a secret is left behind.
 pub(super) fn element(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = content.len();

@@ -1,6 +1,7 @@
 //! Why a CredSSP did not come to its end: what was done, who is at fault, what to do.
 
 use super::ntlm::Fault;
+use super::refusal;
 use crate::trace::Side;
 use crate::wire::Malformed;
 use std::fmt;
@@ -17,9 +18,9 @@ const SEC_E_UNSUPPORTED_FUNCTION: u32 = 0x8009_0302;
 /// How far a CredSSP was (MS-CSSP 3.1.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// NTLM's NEGOTIATE and CHALLENGE, or the choice of a mechanism before them.
+    /// NTLM's NEGOTIATE and CHALLENGE, Kerberos' AP-REQ, or the choice of a mechanism before them.
     Negotiation,
-    /// NTLM's AUTHENTICATE: the proof of the password.
+    /// NTLM's AUTHENTICATE or Kerberos' AP-REP: the proof of the password.
     Authentication,
     /// pubKeyAuth: the proof that both see the same TLS key.
     KeyBinding,
@@ -95,7 +96,7 @@ pub enum CredsspError {
     },
     /// The other end offers no NTLM.
     #[error(
-        "CredSSP with the {side}: it offers no NTLM, and rdpscope cannot do Kerberos in its place; allow NTLM, or keep the server's own key with --renew-with so that NLA passes through"
+        "CredSSP with the {side}: it offers no NTLM, and for Kerberos in its place rdpscope has no ticket or no key; allow NTLM, or keep the server's own key with --renew-with so that NLA passes through"
     )]
     NoNtlm {
         /// Who.
@@ -161,9 +162,27 @@ pub enum CredsspError {
         /// What was wrong.
         what: &'static str,
     },
-    /// Our NTLM failed.
+    /// The user's realm knows the user and does not let rdpscope in as him.
     #[error(
-        "CredSSP with the {side}: rdpscope's NTLM failed during {step} ({what}); this is a fault of rdpscope, please report it"
+        "CredSSP with the server: the KDC of realm {realm} refused the user with {}{}; put the credentials given to rdpscope right", refusal::name(*.code), refusal::hint(*.code)
+    )]
+    KerberosUser {
+        /// The user's realm.
+        realm: String,
+        /// error-code (RFC 4120 7.5.9).
+        code: u32,
+    },
+    /// The server refused the ticket that its realm gave for it.
+    #[error(
+        "CredSSP with the server: it refused the Kerberos ticket with {}{}; look at its clock and at who has its service principal name", refusal::name(*.code), refusal::hint(*.code)
+    )]
+    KerberosTicket {
+        /// error-code (RFC 4120 7.5.9).
+        code: u32,
+    },
+    /// Our NTLM or Kerberos failed.
+    #[error(
+        "CredSSP with the {side}: rdpscope's own part failed during {step} ({what}); this is a fault of rdpscope, please report it"
     )]
     Library {
         /// On whose leg.
@@ -187,7 +206,10 @@ impl CredsspError {
     /// The end at fault; `None` where it is rdpscope itself, or the network.
     pub fn side(&self) -> Option<Side> {
         match self {
-            CredsspError::Library { .. } | CredsspError::Transport { .. } => None,
+            CredsspError::Library { .. }
+            | CredsspError::Transport { .. }
+            | CredsspError::KerberosUser { .. } => None,
+            CredsspError::KerberosTicket { .. } => Some(Side::Server),
             CredsspError::OtherUser { .. } | CredsspError::WrongPassword { .. } => Some(Side::Client),
             CredsspError::Status { side, .. }
             | CredsspError::Version { side, .. }
@@ -204,9 +226,11 @@ impl CredsspError {
     /// What the other end is told in errorCode; `None` where it ended this itself.
     pub(super) fn answer(&self) -> Option<u32> {
         match self {
-            CredsspError::Status { .. } | CredsspError::Closed { .. } | CredsspError::Transport { .. } => {
-                None
-            }
+            CredsspError::Status { .. }
+            | CredsspError::Closed { .. }
+            | CredsspError::Transport { .. }
+            | CredsspError::KerberosUser { .. }
+            | CredsspError::KerberosTicket { .. } => None,
             CredsspError::OtherUser { .. } | CredsspError::WrongPassword { .. } => Some(STATUS_LOGON_FAILURE),
             CredsspError::Version { .. } => Some(STATUS_NOT_SUPPORTED),
             CredsspError::KeyBinding { .. } => Some(STATUS_ACCESS_DENIED),

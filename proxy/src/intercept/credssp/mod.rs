@@ -5,14 +5,16 @@
 //! given ([`Credentials`]). NTLM proves a password to those only who know it too: the client must log on with the same
 //! user name and password.
 //!
-//! What is offered: versions 2 to 6, NTLM bare or in SPNEGO towards the client, bare towards the server, as `mstsc`
-//! sends it where Kerberos is not possible. Kerberos is not: towards the client it needs the server's own service key,
-//! and towards the server its library panics on malformed bytes. A client that allows Kerberos only is told so.
+//! What is offered: versions 2 to 6. Towards the server Kerberos, where the user's realm gives a ticket for the server's
+//! name, and NTLM otherwise: in SPNEGO where the server takes the ticket for none, else bare, as `mstsc` sends it where
+//! Kerberos is not possible. Towards the client NTLM alone, bare or in SPNEGO: a ticket that the client has for the
+//! server can only be read with the server's own service key. A client that allows Kerberos only is told so.
 //!
-//! The `sspi` crate makes and checks the NTLM messages, after `ntlm` has found their shape sound; everything else
-//! that comes from the wire is read by the modules here, and none of it panics.
+//! The `sspi` crate makes and checks the messages of NTLM and Kerberos, after `ntlm` and `kerberos_shape` have found
+//! their shape sound; everything else that comes from the wire is read by the modules here, and none of it panics.
 
 mod accept;
+mod as_rep;
 mod binding;
 mod connect;
 mod conversation;
@@ -20,7 +22,11 @@ mod credentials;
 mod der;
 mod early_user_authorization;
 mod error;
+mod kdc;
+mod kerberos;
+mod kerberos_shape;
 mod ntlm;
+mod refusal;
 mod seal;
 mod spnego;
 mod ts_credentials;
@@ -44,11 +50,13 @@ pub trait CredsspTap {
     fn message(&mut self, from_us: bool, bytes: &[u8]);
 }
 
-/// How the mechanism's tokens were wrapped.
+/// Which mechanism it was, and how its tokens were wrapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mechanism {
     /// NTLM messages as they are.
     Ntlm,
     /// NTLM in SPNEGO (MS-SPNG).
     SpnegoNtlm,
+    /// Kerberos in SPNEGO.
+    Kerberos,
 }

@@ -175,7 +175,7 @@ fn session_key(ntlm: &Ntlm) -> sspi::Result<[u8; KEY_LENGTH]> {
 }
 
 /// Runs the library: what it logs may hold secrets and goes nowhere, and a panic of it ends only this logon.
-fn quietly<R>(run: impl FnOnce() -> sspi::Result<R>) -> Result<R, Fault> {
+pub(super) fn quietly<R>(run: impl FnOnce() -> sspi::Result<R>) -> Result<R, Fault> {
     match with_default(NoSubscriber::default(), || catch_unwind(AssertUnwindSafe(run))) {
         Ok(Ok(result)) => Ok(result),
         Ok(Err(error)) if error.error_type == ErrorKind::LogonDenied => {

@@ -1,4 +1,4 @@
-//! SPNEGO with NTLM in it, the acceptor's side (RFC 4178, MS-SPNG).
+//! SPNEGO: the acceptor's side with NTLM in it, the initiator's with Kerberos or NTLM (RFC 4178, MS-SPNG).
 
 use super::der::{
     ENUMERATED, Elements, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, context, element, explicit,
@@ -6,10 +6,14 @@ use super::der::{
 use crate::wire::Malformed;
 
 /// `[APPLICATION 0]`: the framing of a first GSS-API token (RFC 2743, 3.1).
-const INITIAL_TOKEN: u8 = 0x60;
+pub(super) const INITIAL_TOKEN: u8 = 0x60;
 
 /// 1.3.6.1.5.5.2
 const SPNEGO: [u8; 6] = [0x2B, 0x06, 0x01, 0x05, 0x05, 0x02];
+/// 1.2.840.113554.1.2.2
+pub(super) const KERBEROS: [u8; 9] = [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x12, 0x01, 0x02, 0x02];
+/// 1.2.840.48018.1.2.2, which Windows 2000 made of it and every Windows since puts first.
+pub(super) const MS_KERBEROS: [u8; 9] = [0x2A, 0x86, 0x48, 0x82, 0xF7, 0x12, 0x01, 0x02, 0x02];
 /// 1.3.6.1.4.1.311.2.2.10
 const NTLMSSP: [u8; 10] = [0x2B, 0x06, 0x01, 0x04, 0x01, 0x82, 0x37, 0x02, 0x02, 0x0A];
 
@@ -41,6 +45,10 @@ pub(super) struct Init<'a> {
 /// NegTokenResp of either side.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Response<'a> {
+    /// negState.
+    pub(super) state: Option<State>,
+    /// Whether supportedMech is NTLM.
+    pub(super) chooses_ntlm: bool,
     /// responseToken.
     pub(super) token: Option<&'a [u8]>,
     /// mechListMIC.
@@ -99,12 +107,18 @@ impl<'a> Response<'a> {
         outer.end()?;
         let mut fields = Elements::new("NegTokenResp", choice.take(SEQUENCE)?);
         choice.end()?;
-        fields.optional(context(0))?;
-        fields.optional(context(1))?;
+        let state = fields.optional_explicit(context(0), ENUMERATED)?;
+        let state = state.map(|state| {
+            let known = [State::AcceptCompleted, State::AcceptIncomplete, State::Reject, State::RequestMic];
+            let state = known.into_iter().find(|known| state == [*known as u8]);
+            state.ok_or_else(|| fields.malformed("negState has no meaning"))
+        });
+        let state = state.transpose()?;
+        let mechanism = fields.optional_explicit(context(1), OBJECT_IDENTIFIER)?;
         let token = fields.optional_explicit(context(2), OCTET_STRING)?;
         let mic = fields.optional_explicit(context(3), OCTET_STRING)?;
         fields.end()?;
-        Ok(Response { token, mic })
+        Ok(Response { state, chooses_ntlm: mechanism == Some(&NTLMSSP), token, mic })
     }
 }
 
@@ -122,6 +136,35 @@ pub(super) fn response(
     if let Some(token) = token {
         fields.extend(explicit(context(2), OCTET_STRING, token));
     }
+    if let Some(mic) = mic {
+        fields.extend(explicit(context(3), OCTET_STRING, mic));
+    }
+    explicit(context(1), SEQUENCE, &fields)
+}
+
+/// The initiator's offer: Kerberos with its first token, else NTLM.
+pub(super) struct Offer {
+    /// NegTokenInit.
+    pub(super) token: Vec<u8>,
+    /// MechTypeList with its header: what mechListMIC is computed over.
+    pub(super) mechanism_list: Vec<u8>,
+}
+
+impl Offer {
+    /// `token`: AP-REQ in the framing of GSS-API.
+    pub(super) fn of_kerberos(token: &[u8]) -> Self {
+        let mechanisms = [&MS_KERBEROS[..], &KERBEROS, &NTLMSSP].map(|name| element(OBJECT_IDENTIFIER, name));
+        let mechanism_list = element(SEQUENCE, &mechanisms.concat());
+        let fields = [element(context(0), &mechanism_list), explicit(context(2), OCTET_STRING, token)];
+        let init = explicit(context(0), SEQUENCE, &fields.concat());
+        let token = element(INITIAL_TOKEN, &[element(OBJECT_IDENTIFIER, &SPNEGO), init].concat());
+        Offer { token, mechanism_list }
+    }
+}
+
+/// NegTokenResp of the initiator.
+pub(super) fn continuation(token: &[u8], mic: Option<&[u8]>) -> Vec<u8> {
+    let mut fields = explicit(context(2), OCTET_STRING, token);
     if let Some(mic) = mic {
         fields.extend(explicit(context(3), OCTET_STRING, mic));
     }

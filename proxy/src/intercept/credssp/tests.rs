@@ -2,7 +2,9 @@
 
 mod credentials;
 mod hostile;
+mod kerberos;
 mod peers;
+mod recorded;
 mod secrets;
 mod values;
 
@@ -150,7 +152,8 @@ async fn a_server_of_every_version_is_logged_on_to() {
     for version in 2..=6 {
         let server = async |stream| sspi_server(stream, KEY, USER, PASSWORD, version).await;
         let (connected, server) = connecting(KEY, &right(), server).await;
-        assert_eq!(connected.unwrap(), Connected { version });
+        let connected = connected.unwrap();
+        assert_eq!((connected.version, connected.mechanism), (version, Mechanism::Ntlm));
         let identity = server.unwrap();
         assert_eq!(identity.username.inner(), USER);
         assert_eq!(AsRef::<str>::as_ref(identity.password.as_ref()), PASSWORD);
@@ -159,10 +162,12 @@ async fn a_server_of_every_version_is_logged_on_to() {
 
 #[tokio::test]
 async fn a_user_principal_name_is_handed_over_whole() {
-    let given = credentials("jane@corp.test", PASSWORD);
+    let lines = format!("username = jane@corp.test\npassword = {PASSWORD}\nkdc = none");
+    let given = Credentials::parse(lines.as_bytes()).unwrap();
     let server = async |stream| sspi_server(stream, KEY, "jane@corp.test", PASSWORD, 6).await;
     let (connected, server) = connecting(KEY, &given, server).await;
-    connected.unwrap();
+    let reason = connected.unwrap().not_kerberos.unwrap();
+    assert_eq!(reason, "the credentials say 'kdc = none'");
     assert_eq!(server.unwrap().username.inner(), "jane@corp.test");
 }
 

@@ -75,6 +75,16 @@ impl HandshakeError {
         }
     }
 
+    /// Whether what the peer said was TLS.
+    pub fn speaks_tls(&self) -> bool {
+        match self.failure {
+            HandshakeFailure::Ended(StreamEnd::Alert(_) | StreamEnd::CloseNotify)
+            | HandshakeFailure::NothingInCommon(_) => true,
+            HandshakeFailure::Ended(StreamEnd::Fin | StreamEnd::Reset) => !self.chain.is_empty(),
+            _ => self.needs_legacy.is_some() || !self.chain.is_empty(),
+        }
+    }
+
     fn sentence(&self) -> String {
         let peer = self.peer;
         let what = match &self.failure {

@@ -1,4 +1,4 @@
-//! What this machine thinks of a server's certificate.
+//! What certain roots say of a server's certificate.
 
 use rdpscope_certs::inspect::{Certificate, Validity, inspect};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
@@ -9,6 +9,10 @@ use rustls::{CertificateError, Error, RootCertStore};
 use std::collections::HashSet;
 use std::sync::OnceLock;
 use std::time::Duration;
+
+/// Who judges by [`Roots`].
+pub(super) const VERIFIER: &str = "this machine's roots (webpki, no revocation)";
+const SELF_SIGNED: &str = "it is signed by itself and not among the trusted roots of this machine";
 
 /// Certificates that are trusted.
 #[derive(Debug)]
@@ -22,6 +26,8 @@ pub struct Roots {
 /// Whether a chain is trusted and whether the certificate is for a name are two answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judgement {
+    /// Who says whether it is trusted.
+    pub verifier: String,
     /// Whether the chain ends in one of the roots, with dates, usages and signatures in order. The name plays no part.
     pub trusted: bool,
     /// Why not; begins with `cannot be judged` where the verifier cannot read the certificate.
@@ -31,8 +37,10 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    fn untrusted(reason: impl Into<String>, name_matches: bool) -> Judgement {
-        Judgement { trusted: false, reason: Some(reason.into()), name_matches }
+    /// Without a `refusal` the chain is trusted.
+    pub(super) fn new(verifier: &str, refusal: Option<String>, name_matches: bool) -> Judgement {
+        let verifier = verifier.to_owned();
+        Judgement { verifier, trusted: refusal.is_none(), reason: refusal, name_matches }
     }
 }
 
@@ -57,35 +65,46 @@ impl Roots {
     /// Judges a server's `chain` (DER, its own first) at `now`, seconds since 1970, for a client that was told to
     /// connect to `name`. Revocation is not looked at.
     pub fn judge(&self, chain: &[Vec<u8>], name: &str, now: i64) -> Judgement {
-        let Some((leaf, intermediates)) = chain.split_first() else {
-            return Judgement::untrusted("the server showed no certificate", false);
-        };
-        let certificate = match inspect(leaf) {
+        let certificate = match first(chain) {
             Ok(certificate) => certificate,
-            Err(error) => return Judgement::untrusted(format!("cannot be judged: {error}"), false),
+            Err(refusal) => return Judgement::new(VERIFIER, Some(refusal), false),
         };
-        let name_matches = certificate.matches_name(name);
-        let problem = if self.all.contains(leaf) {
+        let is_root = chain.first().is_some_and(|leaf| self.all.contains(leaf));
+        let refusal = if is_root {
             wrong_dates(&certificate, now)
         } else {
-            self.verify(leaf, intermediates, now).err().map(|error| words(&error, &certificate, now))
+            self.verify(chain, now).err().map(|error| words_of_webpki(&error, &certificate, now))
         };
-        Judgement { trusted: problem.is_none(), reason: problem, name_matches }
+        Judgement::new(VERIFIER, refusal, certificate.matches_name(name))
     }
 
-    fn verify(&self, leaf: &[u8], intermediates: &[Vec<u8>], now: i64) -> Result<(), Error> {
-        let leaf = CertificateDer::from(leaf);
-        let intermediates: Vec<_> =
-            intermediates.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
-        let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now).unwrap_or(0)));
+    fn verify(&self, chain: &[Vec<u8>], now: i64) -> Result<(), Error> {
+        let (leaf, intermediates) = presented(chain);
         verify_server_cert_signed_by_trust_anchor(
             &ParsedCertificate::try_from(&leaf)?,
             &self.store,
             &intermediates,
-            now,
+            unix_time(now),
             ring::default_provider().signature_verification_algorithms.all,
         )
     }
+}
+
+/// The server's own certificate, or why there is nothing to judge.
+pub(super) fn first(chain: &[Vec<u8>]) -> Result<Certificate, String> {
+    let leaf = chain.first().ok_or("the server showed no certificate")?;
+    inspect(leaf).map_err(|error| format!("cannot be judged: {error}"))
+}
+
+/// The server's own certificate and the others as a verifier takes them.
+pub(super) fn presented(chain: &[Vec<u8>]) -> (CertificateDer<'_>, Vec<CertificateDer<'_>>) {
+    let mut certificates = chain.iter().map(|der| CertificateDer::from(der.as_slice()));
+    (certificates.next().unwrap_or_else(|| CertificateDer::from_slice(&[])), certificates.collect())
+}
+
+/// `now`, seconds since 1970.
+pub(super) fn unix_time(now: i64) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now).unwrap_or(0)))
 }
 
 fn wrong_dates(certificate: &Certificate, now: i64) -> Option<String> {
@@ -97,29 +116,48 @@ fn wrong_dates(certificate: &Certificate, now: i64) -> Option<String> {
     }
 }
 
-fn words(error: &Error, certificate: &Certificate, now: i64) -> String {
-    let Error::InvalidCertificate(error) = error else { return format!("cannot be judged: {error}") };
+/// webpki reads no old certificates, and takes one that is no root and signed by itself for a bad end of a chain.
+fn words_of_webpki(error: &Error, certificate: &Certificate, now: i64) -> String {
+    let is_old = certificate.version < 3;
     match error {
-        _ if certificate.version < 3 && certificate.self_signed => {
-            "it is signed by itself and not among the trusted roots of this machine".to_owned()
-        }
-        _ if certificate.version < 3 => {
+        Error::InvalidCertificate(_) if is_old && !certificate.self_signed => {
             format!("cannot be judged: it is X.509 version {}", certificate.version)
         }
-        CertificateError::Expired
-        | CertificateError::ExpiredContext { .. }
-        | CertificateError::NotValidYet
-        | CertificateError::NotValidYetContext { .. } => wrong_dates(certificate, now)
-            .unwrap_or_else(|| "a certificate of its issuers is outside its validity".to_owned()),
-        _ if certificate.self_signed => {
-            "it is signed by itself and not among the trusted roots of this machine".to_owned()
+        Error::InvalidCertificate(error) if certificate.self_signed && (is_old || !is_about_dates(error)) => {
+            SELF_SIGNED.to_owned()
         }
+        error => words(error, certificate, now),
+    }
+}
+
+fn is_about_dates(error: &CertificateError) -> bool {
+    matches!(
+        error,
+        CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. }
+    )
+}
+
+/// Why a verifier refuses a certificate.
+pub(super) fn words(error: &Error, certificate: &Certificate, now: i64) -> String {
+    let Error::InvalidCertificate(error) = error else { return format!("cannot be judged: {error}") };
+    match error {
+        error if is_about_dates(error) => wrong_dates(certificate, now)
+            .unwrap_or_else(|| "a certificate of its issuers is outside its validity".to_owned()),
+        CertificateError::UnknownIssuer if certificate.self_signed => SELF_SIGNED.to_owned(),
         CertificateError::UnknownIssuer => {
             format!("its issuer {} does not lead to a root that this machine trusts", certificate.issuer)
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "it is not for the authentication of servers".to_owned()
         }
+        CertificateError::Revoked => "its issuer has revoked it".to_owned(),
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "cannot be judged: no name in it is one that this verifier goes by".to_owned()
+        }
+        CertificateError::Other(other) => format!("the verifier refuses it: {}", other.0),
         other => format!("the verifier refuses it: {other}"),
     }
 }

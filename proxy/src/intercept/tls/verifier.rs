@@ -47,8 +47,15 @@ impl Witness {
         note(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn note_signature(&self, certificate: &[u8], result: &Result<HandshakeSignatureValid, Error>) {
-        let verdict = match result {
+    /// Remembers whether the signature is good, and goes on in any case.
+    fn signature(
+        &self,
+        check: SignatureCheck,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let verdict = match check(message, certificate, signed, &self.algorithms) {
             Ok(_) => Some(true),
             Err(Error::InvalidCertificate(CertificateError::BadSignature)) if !is_short_rsa(certificate) => {
                 Some(false)
@@ -56,8 +63,17 @@ impl Witness {
             Err(_) => None,
         };
         self.note(|seen| seen.signature_ok = verdict);
+        Ok(HandshakeSignatureValid::assertion())
     }
 }
+
+/// How the server proves its key: each version of TLS has its own way.
+type SignatureCheck = fn(
+    &[u8],
+    &CertificateDer<'_>,
+    &DigitallySignedStruct,
+    &WebPkiSupportedAlgorithms,
+) -> Result<HandshakeSignatureValid, Error>;
 
 fn is_short_rsa(certificate: &[u8]) -> bool {
     inspect(certificate).is_ok_and(|certificate| {
@@ -85,11 +101,7 @@ impl ServerCertVerifier for Witness {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.note_signature(
-            certificate,
-            &verify_tls12_signature(message, certificate, signed, &self.algorithms),
-        );
-        Ok(HandshakeSignatureValid::assertion())
+        self.signature(verify_tls12_signature, message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -98,11 +110,7 @@ impl ServerCertVerifier for Witness {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.note_signature(
-            certificate,
-            &verify_tls13_signature(message, certificate, signed, &self.algorithms),
-        );
-        Ok(HandshakeSignatureValid::assertion())
+        self.signature(verify_tls13_signature, message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

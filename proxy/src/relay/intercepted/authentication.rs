@@ -4,8 +4,8 @@
 use super::Intercepted;
 use super::legs::Stopped;
 use crate::intercept::credssp::{
-    self, Credentials, CredsspError, CredsspTap, EarlyUserAuthorization, read_early_user_authorization,
-    send_early_user_authorization,
+    self, Connected, Credentials, CredsspError, CredsspTap, EarlyUserAuthorization, Mechanism,
+    read_early_user_authorization, send_early_user_authorization,
 };
 use crate::intercept::presenter::Presented;
 use crate::intercept::settings::Nla;
@@ -21,6 +21,9 @@ use tokio::net::TcpStream;
 const SSL: u32 = 1;
 const HYBRID: u32 = 2;
 const HYBRID_EX: u32 = 8;
+/// Why the client leg is always NTLM.
+const CLIENT_LEG: &str =
+    "by NTLM, as a Kerberos ticket for the server can only be read with the server's own key";
 /// How long one leg may take. A server that asks a domain controller at the other end of the world takes seconds;
 /// Windows itself gives up the whole connection sequence after a minute (MS-RDPBCGR 1.3.1.1).
 const LOG_ON_WITHIN: Duration = Duration::from_secs(60);
@@ -70,13 +73,24 @@ async fn to_the_server(
     target: &str,
     with_authorization: bool,
     tap: &mut LegTap,
-) -> Result<Option<EarlyUserAuthorization>, CredsspError> {
+) -> Result<(Option<EarlyUserAuthorization>, String), CredsspError> {
     let key = server.public_key.clone().unwrap_or_default();
-    credssp::connect(&mut server.stream, &key, credentials, target, tap).await?;
+    let connected = credssp::connect(&mut server.stream, &key, credentials, target, tap).await?;
+    let how = how(&connected, target);
     if !with_authorization {
-        return Ok(None);
+        return Ok((None, how));
     }
-    read_early_user_authorization(&mut server.stream, tap).await.map(Some)
+    let authorization = read_early_user_authorization(&mut server.stream, tap).await?;
+    Ok((Some(authorization), how))
+}
+
+/// Which mechanism it was, and why.
+fn how(connected: &Connected, target: &str) -> String {
+    match (connected.mechanism, &connected.not_kerberos) {
+        (Mechanism::Kerberos, _) => format!("by Kerberos, with a ticket for {target}"),
+        (_, None) => "by NTLM".to_owned(),
+        (_, Some(reason)) => format!("by NTLM, as {reason}"),
+    }
 }
 
 async fn to_the_client<C: AsyncRead + AsyncWrite + Unpin>(
@@ -85,24 +99,24 @@ async fn to_the_client<C: AsyncRead + AsyncWrite + Unpin>(
     credentials: &Credentials,
     authorization: Option<EarlyUserAuthorization>,
     tap: &mut LegTap,
-) -> Result<(), CredsspError> {
+) -> Result<((), String), CredsspError> {
     let key = presented.der.first().and_then(|der| subject_public_key(der)).unwrap_or_default();
     credssp::accept(client, &key, credentials, tap).await?;
-    match authorization {
-        Some(result) => send_early_user_authorization(client, result, tap).await,
-        None => Ok(()),
+    if let Some(result) = authorization {
+        send_early_user_authorization(client, result, tap).await?;
     }
+    Ok(((), CLIENT_LEG.to_owned()))
 }
 
-/// What a leg came to, said in the trace.
+/// What a leg came to and how, said in the trace.
 async fn concluded<T>(
     session: &SharedSession,
     side: Side,
-    log_on: impl Future<Output = Result<T, CredsspError>>,
+    log_on: impl Future<Output = Result<(T, String), CredsspError>>,
 ) -> Result<T, Stopped> {
     let reason = match tokio::time::timeout(LOG_ON_WITHIN, Box::pin(log_on)).await {
-        Ok(Ok(done)) => {
-            let detail = Detail::CredsspTerminated { succeeded: true, reason: None };
+        Ok(Ok((done, how))) => {
+            let detail = Detail::CredsspTerminated { succeeded: true, reason: Some(how) };
             session.lock().trace.say(Leg::from(side), None, Phase::Credssp, detail);
             return Ok(done);
         }

@@ -122,6 +122,7 @@ impl Legs<'_, '_, '_> {
             Ok(leg) => leg,
             Err(stopped) => return Err(close_server(server_leg.stream, stopped).await),
         };
+        impaired::mark(self.context.impaired).await;
         #[cfg(feature = "nla")]
         let protocol = authentication::log_on(
             &mut client_leg,
@@ -316,6 +317,8 @@ impl Legs<'_, '_, '_> {
             reason: judgement.reason.clone(),
             name: interception.server_name.clone(),
             name_matches: judgement.name_matches,
+            verifier: Some(judgement.verifier.clone()),
+            by_rules: presented.by_rules.clone(),
         };
         self.say(Leg::Proxy, None, judged);
         let shown = Detail::CertificatePresented {
@@ -323,6 +326,7 @@ impl Legs<'_, '_, '_> {
             chain: presented.chain.clone(),
             same_key: presented.same_key,
             differences: presented.differences.clone(),
+            der: presented.der.clone(),
         };
         self.say(Leg::Client, None, shown);
         let binds_key =

@@ -5,7 +5,7 @@ use crate::explain::Family;
 use crate::report::safe;
 use crate::trace::{Detail, Event, Micros, Side};
 use crate::wire::credssp::kerberos::KerberosToken;
-use crate::wire::credssp::ntlm::{NtlmAuthenticate, NtlmChallenge, NtlmMessage, WindowsVersion};
+use crate::wire::credssp::ntlm::{NtlmAuthenticate, NtlmChallenge, NtlmMessage};
 use crate::wire::credssp::status::FACILITY_NT_BIT;
 use crate::wire::credssp::{MechanismToken, TsRequest};
 use crate::wire::named::Code;
@@ -97,7 +97,7 @@ fn mechanism(token: &MechanismToken, now_unix_us: Option<i64>) -> Vec<String> {
 }
 
 /// `server is FS01 (fs01.corp.example) of EXAMPLE, Windows Server 2022, build 20348`.
-fn server(challenge: &NtlmChallenge) -> String {
+pub(in crate::report) fn server(challenge: &NtlmChallenge) -> String {
     let name = |name: &Option<String>| name.as_deref().filter(|name| !name.is_empty()).map(safe::name);
     let computer = name(&challenge.netbios_computer).or(name(&challenge.target_name));
     let mut text = format!("server is {}", computer.as_deref().unwrap_or("without a name"));
@@ -110,17 +110,7 @@ fn server(challenge: &NtlmChallenge) -> String {
         Some(domain) => text += &format!(" of {domain}"),
         None => {}
     }
-    text + &challenge.version.map(|version| format!(", {}", windows(version))).unwrap_or_default()
-}
-
-/// `Windows Server 2022, build 20348`. Most builds of a server system are those of a client system too.
-fn windows(version: WindowsVersion) -> String {
-    let WindowsVersion { major, minor, build } = version;
-    let Some(release) = version.release() else {
-        return format!("a Windows {major}.{minor} of no known release, build {build}");
-    };
-    let names: Vec<&str> = [release.server, release.client].into_iter().flatten().collect();
-    format!("{}, build {build}", names.join(" or "))
+    text + &challenge.version.map(|version| format!(", {}", version.words())).unwrap_or_default()
 }
 
 fn user(answer: &NtlmAuthenticate) -> String {
@@ -133,7 +123,7 @@ fn user(answer: &NtlmAuthenticate) -> String {
 }
 
 /// How far the server's clock is from the one that `now_unix_us` comes from.
-fn skew(now_unix_us: i64, theirs_unix_us: i64) -> Option<String> {
+pub(in crate::report) fn skew(now_unix_us: i64, theirs_unix_us: i64) -> Option<String> {
     let apart: Micros = now_unix_us.abs_diff(theirs_unix_us);
     if apart < SKEW_TOLD_US {
         return None;

@@ -18,24 +18,27 @@ fn clause(event: &Event) -> Option<String> {
             };
             format!("client is shown rdpscope's certificate (--cert {}), {key}{but}", safe::name(mode))
         }
-        Detail::CertificateJudged { trusted, reason, name, name_matches } => {
-            let trust = match (trusted, reason) {
-                (true, _) => "this machine trusts the server's certificate".to_owned(),
-                (false, Some(reason)) => {
-                    format!("this machine does not trust the server's certificate: {}", own(reason))
-                }
-                (false, None) => "this machine does not trust the server's certificate".to_owned(),
-            };
+        Detail::CertificateJudged { trusted, reason, name, name_matches, verifier, by_rules } => {
+            let trust = if *trusted { "trusts" } else { "does not trust" };
+            let why = reason.as_deref().map(|reason| format!(": {}", own(reason))).unwrap_or_default();
+            let by = verifier.as_deref().map(|verifier| format!(" ({})", own(verifier))).unwrap_or_default();
             let (is, name) = (if *name_matches { "is" } else { "is not" }, safe::name(name));
-            format!("{trust}; it {is} for the name {name}")
+            let verdict = format!(
+                "this machine{by} {trust} the server's certificate{why}; it {is} for the name {name}"
+            );
+            by_rules.iter().filter(|other| other.trusted == Some(false)).fold(verdict, |text, other| {
+                let reason = other.reason.as_deref().map(own).unwrap_or_default();
+                format!("{text}; {} refuses it by its rules: {reason}", own(&other.platform))
+            })
         }
         Detail::LegacyTls { reason } => format!("by the second TLS stack: {}", own(reason)),
         Detail::TerminationFailed { reason, advice } => format!("{}; {}", own(reason), own(advice)),
         Detail::NotAltered { setting, reason } => {
             format!("{} changed nothing: {}", own(setting), own(reason))
         }
-        Detail::CredsspTerminated { succeeded: true, .. } => {
-            format!("rdpscope's own NLA with the {leg} came through")
+        Detail::CredsspTerminated { succeeded: true, reason } => {
+            let how = reason.as_deref().map_or_else(String::new, |how| format!(": {}", own(how)));
+            format!("rdpscope's own NLA with the {leg} came through{how}")
         }
         Detail::CredsspTerminated { reason, .. } => {
             let reason = reason.as_deref().map(own).unwrap_or_default();
@@ -62,4 +65,39 @@ fn joined(parts: &[String]) -> String {
 /// Our own sentence, in which names from the wire may stand.
 fn own(text: &str) -> String {
     safe::neutralise(text, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::Phase;
+    use rdpscope_certs::clients::{Basis, PlatformVerdict};
+
+    #[test]
+    fn who_says_what_of_a_certificate() {
+        let by_rules = |platform: &str, refusal: Option<&str>| PlatformVerdict {
+            platform: platform.to_owned(),
+            basis: Basis::Rules,
+            trusted: refusal.map(|_| false),
+            reason: Some(refusal.unwrap_or("it depends").to_owned()),
+        };
+        let detail = Detail::CertificateJudged {
+            trusted: false,
+            reason: Some("its issuer has revoked it".to_owned()),
+            name: "srv10".to_owned(),
+            name_matches: true,
+            verifier: Some("Windows' verifier".to_owned()),
+            by_rules: vec![
+                by_rules("mstsc (Windows)", None),
+                by_rules("Windows App (macOS, iOS)", Some("it has no alternative names")),
+            ],
+        };
+        let event =
+            Event { t_us: 0, leg: Leg::Proxy, from: None, phase: Phase::Tls, inferred: false, detail };
+        assert_eq!(
+            clause(&event).unwrap(),
+            "this machine (Windows' verifier) does not trust the server's certificate: its issuer has revoked it; it \
+             is for the name srv10; Windows App (macOS, iOS) refuses it by its rules: it has no alternative names"
+        );
+    }
 }

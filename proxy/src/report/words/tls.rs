@@ -85,11 +85,9 @@ fn alert_words(alert: &Alert) -> String {
 }
 
 /// `TLS1.2` as people write it.
-fn version(version: &str) -> String {
-    match version.strip_prefix("TLS") {
-        Some(number) => format!("TLS {}", safe::name(number)),
-        None => safe::name(version),
-    }
+pub(in crate::report) fn version(version: &str) -> String {
+    let number = |name| version.strip_prefix(name).map(|number| format!("{name} {}", safe::name(number)));
+    number("TLS").or_else(|| number("SSL")).unwrap_or_else(|| safe::name(version))
 }
 
 /// A certificate in two lines: who it is and whether it is in its time, then what it is looked up by and its faults.

@@ -57,4 +57,14 @@ impl WindowsVersion {
     pub fn release(&self) -> Option<&'static Release> {
         RELEASES.iter().find(|release| release.build == self.build)
     }
+
+    /// `Windows Server 2022, build 20348`. Most builds of a server system are those of a client system too.
+    pub fn words(&self) -> String {
+        let WindowsVersion { major, minor, build } = self;
+        let Some(release) = self.release() else {
+            return format!("a Windows {major}.{minor} of no known release, build {build}");
+        };
+        let names: Vec<&str> = [release.server, release.client].into_iter().flatten().collect();
+        format!("{}, build {build}", names.join(" or "))
+    }
 }

@@ -8,6 +8,7 @@ pub(super) const SUPPORTED_GROUPS: u16 = 10;
 pub(super) const EC_POINT_FORMATS: u16 = 11;
 pub(super) const SIGNATURE_ALGORITHMS: u16 = 13;
 pub(super) const APPLICATION_LAYER_PROTOCOL_NEGOTIATION: u16 = 16;
+pub(super) const PADDING: u16 = 21;
 pub(super) const EXTENDED_MASTER_SECRET: u16 = 23;
 pub(super) const SESSION_TICKET: u16 = 35;
 pub(super) const PRE_SHARED_KEY: u16 = 41;

@@ -16,6 +16,42 @@ pub const TLS_1_2: u16 = 0x0303;
 /// TLS 1.3 as it stands in the supported_versions extension.
 pub const TLS_1_3: u16 = 0x0304;
 
+/// Named groups, as numbers (RFC 8446 section 4.2.7).
+pub mod group {
+    /// secp256r1
+    pub const SECP256R1: u16 = 23;
+    /// secp384r1
+    pub const SECP384R1: u16 = 24;
+    /// secp521r1
+    pub const SECP521R1: u16 = 25;
+    /// x25519
+    pub const X25519: u16 = 29;
+    /// x448
+    pub const X448: u16 = 30;
+    /// ffdhe2048
+    pub const FFDHE2048: u16 = 256;
+    /// ffdhe3072
+    pub const FFDHE3072: u16 = 257;
+    /// ffdhe4096
+    pub const FFDHE4096: u16 = 258;
+    /// ffdhe6144
+    pub const FFDHE6144: u16 = 259;
+    /// ffdhe8192
+    pub const FFDHE8192: u16 = 260;
+    /// MLKEM512
+    pub const MLKEM512: u16 = 512;
+    /// MLKEM768
+    pub const MLKEM768: u16 = 513;
+    /// MLKEM1024
+    pub const MLKEM1024: u16 = 514;
+    /// SecP256r1MLKEM768
+    pub const SECP256R1MLKEM768: u16 = 4587;
+    /// X25519MLKEM768
+    pub const X25519MLKEM768: u16 = 4588;
+    /// SecP384r1MLKEM1024
+    pub const SECP384R1MLKEM1024: u16 = 4589;
+}
+
 /// A number of a TLS registry and its name there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct CodePoint {

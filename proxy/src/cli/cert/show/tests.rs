@@ -20,9 +20,11 @@ fn server() -> Source {
     }
 }
 
-fn untrusted() -> [PlatformVerdict; 1] {
+fn said(chain: &[Certificate], name: &str, now: i64) -> Vec<PlatformVerdict> {
     let refusal = Some("it is signed by itself and not among the trusted roots of this machine".to_owned());
-    [PlatformVerdict { platform: "this machine".to_owned(), refusal }]
+    let mut verdicts = vec![PlatformVerdict::asked("this machine's roots (webpki, no revocation)", refusal)];
+    verdicts.extend(by_rules(chain, Some(name), now));
+    verdicts
 }
 
 fn windows() -> Vec<Certificate> {
@@ -31,7 +33,8 @@ fn windows() -> Vec<Certificate> {
 
 #[test]
 fn a_certificate_of_windows_for_people() {
-    let (chain, verdicts) = (windows(), untrusted());
+    let chain = windows();
+    let verdicts = said(&chain, "srv10.corp.example", NOW);
     let viewer = Viewer { now: NOW, name: Some("srv10.corp.example"), verdicts: &verdicts };
     assert_eq!(faults(&chain, &viewer), [""; 0], "self-signed is no fault");
     insta::assert_snapshot!(text(&server(), &chain, &viewer, &[]));
@@ -39,7 +42,8 @@ fn a_certificate_of_windows_for_people() {
 
 #[test]
 fn the_same_when_it_is_over_and_for_programs() {
-    let (chain, verdicts) = (windows(), untrusted());
+    let chain = windows();
+    let verdicts = said(&chain, "srv10", NOW + 83 * DAY);
     let viewer = Viewer { now: NOW + 83 * DAY, name: Some("srv10"), verdicts: &verdicts };
     let faults = faults(&chain, &viewer);
     assert_eq!(faults, ["certificate-expired", "certificate-name-mismatch"]);

@@ -1,6 +1,7 @@
 //! Credentials from a file.
 
-use super::super::credentials::{Credentials, CredentialsError, Problem};
+use super::super::credentials::{Credentials, CredentialsError, Kdc, Problem};
+use super::super::refusal::Refusal;
 
 const CANARY: &str = "canary-Wk3";
 
@@ -22,6 +23,34 @@ fn a_file_holds_a_name_and_a_password() {
 }
 
 #[test]
+fn the_realm_is_the_domain_unless_it_is_said() {
+    let account = |lines: &str| {
+        let credentials = Credentials::parse(format!("password = x\n{lines}").as_bytes()).unwrap();
+        let domain = credentials.domain().to_owned();
+        credentials.account().map(|account| (account.user, account.realm, account.kdc, domain))
+    };
+    let of_system = |user: &str, realm: &str, domain: &str| {
+        (user.to_owned(), realm.to_owned(), Kdc::OfSystem, domain.to_owned())
+    };
+    let cases = [
+        ("username = CORP\\jane", of_system("jane", "CORP", "CORP")),
+        ("username = jane@corp.test", of_system("jane@corp.test", "CORP.TEST", "")),
+        ("username = jane\nrealm = CORP.TEST", of_system("jane", "CORP.TEST", "CORP.TEST")),
+        ("username = CORP\\jane\nrealm = CORP.TEST", of_system("jane", "CORP.TEST", "CORP")),
+        ("username = jane@other.test\nrealm = CORP.TEST", of_system("jane@other.test", "CORP.TEST", "")),
+    ];
+    for (lines, expected) in cases {
+        assert_eq!(account(lines).unwrap(), expected, "{lines}");
+    }
+    for place in ["dc1", "dc1.corp.test:1088", "192.0.2.1", "[2001:db8::1]:88"] {
+        let (.., kdc, _) = account(&format!("username = jane@corp.test\nkdc = {place}")).unwrap();
+        assert_eq!(kdc, Kdc::Given(place.to_owned()));
+    }
+    assert!(matches!(account("username = jane"), Err(Refusal::NoRealm)));
+    assert!(matches!(account("username = jane@corp.test\nkdc = None"), Err(Refusal::Forbidden)));
+}
+
+#[test]
 fn a_bad_line_is_named_and_not_shown() {
     let canary = CANARY;
     let cases = [
@@ -34,6 +63,17 @@ fn a_bad_line_is_named_and_not_shown() {
         (format!("username = CORP\\\npassword = {canary}"), Problem::NoName(1)),
         (format!("password = {canary}"), Problem::Missing("username")),
         ("username = jane".to_owned(), Problem::Missing("password")),
+        (format!("realm = \npassword = {canary}\nusername = x"), Problem::NoPlace { line: 1, name: "realm" }),
+        (format!("username = x\npassword = {canary}\nkdc = "), Problem::NoPlace { line: 3, name: "kdc" }),
+        (format!("username = x\npassword = {canary}\nkdc = a/b"), Problem::NoPlace { line: 3, name: "kdc" }),
+        (
+            format!("username = x\npassword = {canary}\nkdc = https://a"),
+            Problem::NoPlace { line: 3, name: "kdc" },
+        ),
+        (
+            format!("username = x\npassword = {canary}\nkdc = a:99999"),
+            Problem::NoPlace { line: 3, name: "kdc" },
+        ),
         ("x".repeat(70_000), Problem::TooLong),
     ];
     for (text, expected) in cases {

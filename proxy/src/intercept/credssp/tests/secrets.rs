@@ -6,7 +6,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use tracing_subscriber::fmt::MakeWriter;
 
-const CANARY: &str = "canary-Wk3-secret";
+pub(super) const CANARY: &str = "canary-Wk3-secret";
 
 /// Everything that was logged.
 #[derive(Debug, Clone, Default)]
@@ -32,7 +32,7 @@ impl<'a> MakeWriter<'a> for Log {
 }
 
 /// What `run` logs, every level of every target.
-fn logged(run: impl FnOnce()) -> String {
+pub(super) fn logged(run: impl FnOnce()) -> String {
     let log = Log::default();
     let subscriber =
         tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).finish();
@@ -41,7 +41,7 @@ fn logged(run: impl FnOnce()) -> String {
 }
 
 /// The forms in which a log may hold the canary: text, and the bytes of UTF-16 as Rust and as people write them.
-fn holds_canary(log: &str) -> bool {
+pub(super) fn holds_canary(log: &str) -> bool {
     let bytes: Vec<u8> = CANARY.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let listed: Vec<String> = bytes.iter().map(u8::to_string).collect();
     let (hex, listed) = (hex::encode(&bytes), listed.join(", "));

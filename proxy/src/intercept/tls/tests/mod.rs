@@ -5,5 +5,6 @@ mod failures;
 mod hello;
 mod openssl;
 mod support;
+mod system;
 mod trust;
 mod usual;

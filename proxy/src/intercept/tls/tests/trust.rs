@@ -1,5 +1,6 @@
 //! Trust and name.
 
+use super::super::trust::VERIFIER;
 use super::super::*;
 use super::support::*;
 use rdpscope_certs::key::KeyKind;
@@ -18,7 +19,7 @@ fn roots() -> Roots {
 fn trust_and_name_are_two_answers() {
     let chain = &identity().chain;
     let judgement = roots().judge(chain, HOST, NOW);
-    assert_eq!(judgement, Judgement { trusted: true, reason: None, name_matches: true });
+    assert_eq!(judgement, Judgement::new(VERIFIER, None, true));
     let judgement = roots().judge(chain, "192.0.2.7", NOW);
     assert_eq!((judgement.trusted, judgement.name_matches), (true, false));
     let judgement = roots().judge(&broken(Broken::WrongName), HOST, NOW);
@@ -48,7 +49,7 @@ fn each_fault_has_its_words() {
 fn a_certificate_that_was_made_a_root_itself_is_trusted_within_its_dates() {
     let chain = self_signed(HOST, NOW, NOW + 100).unwrap().chain;
     let roots = Roots::of(chain.clone());
-    assert_eq!(roots.judge(&chain, HOST, NOW), Judgement { trusted: true, reason: None, name_matches: true });
+    assert_eq!(roots.judge(&chain, HOST, NOW), Judgement::new(VERIFIER, None, true));
     assert!(roots.judge(&chain, HOST, NOW + 101).reason.unwrap().starts_with("it expired "));
 }
 

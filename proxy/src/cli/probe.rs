@@ -1,0 +1,223 @@
+//! `rdpscope probe TARGET…`.
+
+pub(super) mod arguments;
+mod csv;
+mod input;
+mod results_file;
+mod screen;
+
+use super::output::Output;
+use super::proxy::{interrupted, raise_descriptor_limit, runtime};
+use super::{Exit, Failure};
+use crate::probe::fleet::Fleet;
+use crate::probe::{self, Settings};
+use crate::relay::target::Target;
+use crate::report;
+use crate::trace::{Line, Record};
+use arguments::ProbeArguments;
+use results_file::{ResultsError, ResultsFile};
+use screen::{Format, Screen};
+use serde::Serialize;
+use std::collections::HashSet;
+
+/// Descriptors that the probe of one target may have open at once: eight connections, one dialled beside another, a
+/// socket for each UDP conversation, and one that asks for a name.
+const DESCRIPTORS_EACH: u64 = 16;
+/// Descriptors for everything else: outputs, the results' file, what the runtime waits on.
+const DESCRIPTORS_BESIDE: u64 = 64;
+
+/// A line together with the target it belongs to.
+#[derive(Serialize)]
+struct TargetLine<'a> {
+    #[serde(flatten)]
+    line: &'a Line,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<&'a str>,
+}
+
+pub(super) fn run(arguments: ProbeArguments, output: &Output) -> Result<Exit, Failure> {
+    let named = input::targets(&arguments)?;
+    if arguments.address.is_some() && named.targets.len() > 1 {
+        return Err(Failure::usage("--address stands for one target's address; name only one target"));
+    }
+    let settings = arguments.settings(&named.targets);
+    let format = if arguments.csv { Format::Csv } else { Format::of(output) };
+    let mut run = Run {
+        screen: Screen::new(output, format, &named.targets),
+        file: None,
+        fault_found: false,
+        events: output.verbose > 0,
+    };
+    let left = run.open_file(&arguments, named.targets, output)?;
+    let concurrency = possible_concurrency(&arguments, output);
+    announce(&left, named.repeated, concurrency, &settings, output);
+    let ended = run.probe(left, concurrency, settings)?;
+    run.finish(ended)
+}
+
+/// As many at a time as were asked for, unless the system does not allow so many sockets: a socket that cannot be
+/// opened would look like a fault of its target.
+fn possible_concurrency(arguments: &ProbeArguments, output: &Output) -> usize {
+    let Some(limit) = raise_descriptor_limit() else { return arguments.concurrency };
+    let room =
+        usize::try_from(limit.saturating_sub(DESCRIPTORS_BESIDE) / DESCRIPTORS_EACH).unwrap_or(usize::MAX);
+    if room >= arguments.concurrency {
+        return arguments.concurrency;
+    }
+    let possible = room.max(1);
+    output.progress(&format!(
+        "{possible} targets at a time instead of {}: this system allows {limit} open files (ulimit -n)",
+        arguments.concurrency
+    ));
+    possible
+}
+
+/// What will be opened, before it is.
+fn announce(left: &[Target], repeated: usize, concurrency: usize, settings: &Settings, output: &Output) {
+    match repeated {
+        0 => {}
+        1 => output.progress("1 target was named more than once and is probed once"),
+        _ => output.progress(&format!("{repeated} targets were named more than once and are probed once")),
+    }
+    let what = match left {
+        [] => return,
+        [only] => format!("probing {only}"),
+        _ => format!("probing {} targets, {} at a time", left.len(), concurrency.min(left.len())),
+    };
+    let connections = settings.most_connections(1);
+    let further = settings.most_connections(2) - connections;
+    let conversations = settings.most_conversations();
+    output.progress(&format!(
+        "{what}: at most {connections} connections and {conversations} UDP conversations to each \
+         ({further} connections more for each further address of a name)"
+    ));
+}
+
+/// How the probes of a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// Every target has its result.
+    Done,
+    /// The user interrupted it.
+    Interrupted,
+}
+
+/// A run under way.
+struct Run<'a> {
+    screen: Screen<'a>,
+    file: Option<ResultsFile>,
+    fault_found: bool,
+    /// Whether single events are among the lines.
+    events: bool,
+}
+
+impl Run<'_> {
+    /// Opens the results' file, takes from it what an earlier run finished, and says which of `targets` are left.
+    fn open_file(
+        &mut self,
+        arguments: &ProbeArguments,
+        targets: Vec<Target>,
+        output: &Output,
+    ) -> Result<Vec<Target>, Failure> {
+        let Some(path) = &arguments.output else { return Ok(targets) };
+        if !arguments.resume {
+            self.file = Some(ResultsFile::create(path).map_err(failure)?);
+            return Ok(targets);
+        }
+        let mut wanted: HashSet<String> = targets.iter().map(ToString::to_string).collect();
+        let before = wanted.len();
+        let resumed = ResultsFile::resume(path, |record| {
+            let target = record.probe.as_ref().map(|probe| probe.target.as_str()).unwrap_or_default();
+            if wanted.remove(target) {
+                self.show(&record, &json_lines(&record, self.events));
+            }
+        });
+        self.file = Some(resumed.map_err(failure)?);
+        let read_back = before - wanted.len();
+        if read_back > 0 {
+            output.progress(&format!(
+                "{read_back} of {before} targets were finished before, by {}",
+                path.display()
+            ));
+        }
+        Ok(targets.into_iter().filter(|target| wanted.contains(&target.to_string())).collect())
+    }
+
+    /// Probes what is left.
+    fn probe(
+        &mut self,
+        targets: Vec<Target>,
+        concurrency: usize,
+        settings: Settings,
+    ) -> Result<Ended, Failure> {
+        runtime()?.block_on(async {
+            let interrupted = interrupted()
+                .map_err(|error| Failure::not_done(format!("cannot wait for signals: {error}")))?;
+            let mut interrupted = std::pin::pin!(interrupted);
+            let probe = move |target: Target| {
+                let settings = settings.clone();
+                async move { Box::pin(probe::probe(&target, &settings)).await }
+            };
+            let fleet = Fleet::start(targets, concurrency, probe);
+            let mut fleet = fleet.map_err(|error| Failure::not_done(format!("cannot start: {error}")))?;
+            loop {
+                tokio::select! {
+                    biased;
+                    () = &mut interrupted => return Ok(Ended::Interrupted),
+                    record = fleet.next() => match record {
+                        Some(record) => self.take(&record)?,
+                        None => return Ok(Ended::Done),
+                    },
+                }
+            }
+        })
+    }
+
+    /// Keeps the result of one target, then shows it.
+    fn take(&mut self, record: &Record) -> Result<(), Failure> {
+        let json = json_lines(record, self.events);
+        if let Some(file) = &mut self.file {
+            file.append(&json).map_err(failure)?;
+        }
+        self.show(record, &json);
+        Ok(())
+    }
+
+    fn show(&mut self, record: &Record, json: &str) {
+        self.fault_found |= record.verdict.as_ref().is_some_and(|verdict| verdict.id.is_fault());
+        self.screen.show(record, json);
+    }
+
+    fn finish(mut self, ended: Ended) -> Result<Exit, Failure> {
+        let comparison = self.screen.finish();
+        if let (Some(file), Some(comparison)) = (&mut self.file, comparison) {
+            file.append(&comparison).map_err(failure)?;
+        }
+        Ok(match ended {
+            Ended::Interrupted => Exit::Interrupted,
+            Ended::Done if self.fault_found => Exit::Fault,
+            Ended::Done => Exit::Healthy,
+        })
+    }
+}
+
+fn failure(error: ResultsError) -> Failure {
+    if error.is_usage() { Failure::usage(error) } else { Failure::not_done(error) }
+}
+
+/// Each line with the target it belongs to, and with its line end.
+fn json_lines(record: &Record, events: bool) -> String {
+    let target = record.probe.as_ref().map(|probe| probe.target.as_str());
+    let mut text = String::new();
+    for line in report::probe::lines(record, events) {
+        // What a probe found names its target by itself.
+        let target = target.filter(|_| !matches!(line, Line::Probe(_)));
+        text += &json_line(&TargetLine { line: &line, target });
+    }
+    text
+}
+
+fn json_line(line: &impl Serialize) -> String {
+    // Serialising our own types into memory cannot fail.
+    serde_json::to_string(line).unwrap_or_default() + "\n"
+}

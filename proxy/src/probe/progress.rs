@@ -1,0 +1,53 @@
+//! How far the conversation is, for the checks that wait for it.
+
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// The conversation has the server to itself for so long: its times are to be the server's, and a server that takes few
+/// connections at once is to take this one. A healthy one is done with it sooner.
+const HEAD_START: Duration = Duration::from_millis(300);
+
+/// How TLS begins here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Security {
+    /// After X.224.
+    Negotiated,
+    /// At once.
+    Direct,
+    /// Not at all.
+    None,
+}
+
+/// What the conversation has told so far.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    security: watch::Sender<Option<Security>>,
+    over: watch::Sender<bool>,
+}
+
+impl Progress {
+    /// It is known how TLS begins.
+    pub(super) fn tell(&self, security: Security) {
+        self.security.send_replace(Some(security));
+    }
+
+    /// The conversation is over.
+    pub(super) fn over(&self) {
+        self.over.send_replace(true);
+    }
+
+    /// Waits until the conversation is over, or has had its head start.
+    pub(super) async fn begun(&self) {
+        let mut over = self.over.subscribe();
+        // Whichever comes first; the sender is borrowed, and so cannot be gone.
+        let _ = timeout(HEAD_START, over.wait_for(|over| *over)).await;
+    }
+
+    /// Waits until it is known how TLS begins.
+    pub(super) async fn security(&self) -> Security {
+        let mut security = self.security.subscribe();
+        let known = security.wait_for(Option::is_some).await;
+        known.ok().and_then(|known| *known).unwrap_or(Security::None)
+    }
+}

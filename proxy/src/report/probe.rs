@@ -1,0 +1,50 @@
+//! What a probe found, as text: of one target everything with the answer first, of many a line each and a table.
+
+mod blocks;
+mod fleet;
+
+pub use fleet::{Row, natural_order, progress_line, summary_table};
+
+use super::verdict::Conclusion;
+use super::{LiveText, Style, in_order, time};
+use crate::trace::{Line, Record};
+
+/// One target: the verdict, why and what to do; then the phases of one connection, and what each check found.
+pub fn text(record: &Record, style: &Style) -> String {
+    let conclusion = record.verdict.as_ref().map(|verdict| {
+        let conclusion = Conclusion { verdict, findings: &record.findings, trace: None, session: None };
+        conclusion.text(style)
+    });
+    let parts = [conclusion, timeline(record, style), blocks::text(record, style)];
+    parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
+}
+
+/// The lines of one target in JSON Lines: what the checks found, the phases of the conversation, findings, summary,
+/// verdict. With `events` also everything that was seen in it.
+pub fn lines(record: &Record, events: bool) -> Vec<Line> {
+    let mut lines: Vec<Line> =
+        record.probe.iter().map(|probe| Line::Probe(Box::new(probe.clone()))).collect();
+    lines.extend(in_order(record).filter(|line| events || !matches!(line, Line::Event(_))));
+    lines.extend(record.findings.iter().map(|finding| Line::Finding(finding.clone())));
+    lines.extend(record.summary.iter().map(|summary| Line::Summary(Box::new(summary.clone()))));
+    lines.extend(record.verdict.iter().map(|verdict| Line::Verdict(Box::new(verdict.clone()))));
+    lines
+}
+
+/// The phases of the conversation, with their bars.
+fn timeline(record: &Record, style: &Style) -> Option<String> {
+    let mut live = LiveText::new("", *style).without_heading();
+    let header = record.header.iter().map(|header| Line::Trace(header.clone()));
+    let texts: Vec<String> = header.chain(in_order(record)).filter_map(|line| live.line(&line)).collect();
+    if texts.is_empty() { None } else { Some(texts.join("\n")) }
+}
+
+/// When the probe began, seconds since 1970.
+fn started(record: &Record) -> Option<i64> {
+    record.probe.as_ref()?.started.parse::<jiff::Timestamp>().ok().map(|at| at.as_second())
+}
+
+/// `1 connection`, `3 connections`.
+fn count(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}

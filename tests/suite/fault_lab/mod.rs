@@ -1,0 +1,129 @@
+//! The fault lab: every cause that the contract names is made here, by real software where there is some, otherwise by a
+//! scripted peer that speaks the exact bytes, and has to come out as what it is: from `proxy`, from `probe`, from a
+//! capture. `cargo test -p rdpscope --test suite fault_lab -- --nocapture` prints the table.
+
+mod captured;
+mod catalogue;
+mod probed;
+mod rows;
+mod watched;
+
+use crate::support::rdpscope::Finished;
+use rdpscope::trace::Verdict;
+use serde_json::Value;
+use std::path::Path;
+
+/// Where the README keeps the table.
+const TABLE_BEGINS: &str = "<!-- the fault table -->";
+const TABLE_ENDS: &str = "<!-- end of the fault table -->";
+
+/// What came out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Judged {
+    /// `id, confidence`.
+    verdict: String,
+}
+
+impl Judged {
+    fn of(verdict: &Verdict) -> Judged {
+        Judged { verdict: format!("{}, {}", verdict.id, verdict.confidence) }
+    }
+
+    fn of_line(verdict: &Value) -> Judged {
+        let text = |field: &str| verdict[field].as_str().unwrap_or_default().to_owned();
+        Judged { verdict: format!("{}, {}", text("id"), text("confidence")) }
+    }
+
+    fn of_session(finished: &Finished) -> Judged {
+        Judged::of_line(finished.session().verdict())
+    }
+}
+
+/// Makes a fault once; `None` where something for it is missing here, which was said.
+type Scene = fn() -> Option<Judged>;
+
+/// What is expected of one way to look at a fault, and how it is made there.
+#[derive(Debug, Clone, Copy)]
+struct Cell {
+    expected: &'static str,
+    scene: Option<Scene>,
+}
+
+impl Cell {
+    /// Nothing can be known this way, or nothing shows the fault.
+    const NONE: Cell = Cell { expected: "–", scene: None };
+
+    const fn of(expected: &'static str, scene: Scene) -> Cell {
+        Cell { expected, scene: Some(scene) }
+    }
+}
+
+/// One fault.
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    fault: &'static str,
+    made_by: &'static str,
+    /// How often it is made.
+    runs: usize,
+    proxy: Cell,
+    probe: Cell,
+    capture: Cell,
+}
+
+impl Row {
+    const fn new(fault: &'static str, made_by: &'static str, proxy: Cell, probe: Cell, capture: Cell) -> Row {
+        Row { fault, made_by, runs: 1, proxy, probe, capture }
+    }
+
+    /// Nothing is wrong: ten runs, and no false alarm in any of them.
+    const fn ten_times(self) -> Row {
+        Row { runs: 10, ..self }
+    }
+
+    fn columns(&self) -> [(&'static str, Cell); 3] {
+        [("proxy", self.proxy), ("probe", self.probe), ("capture", self.capture)]
+    }
+
+    /// Makes the fault in every way there is and fails where it comes out as anything else.
+    fn assert_holds(&self) {
+        for (column, cell) in self.columns() {
+            let Some(scene) = cell.scene else { continue };
+            // Two side by side: what waits for somebody waits for ten.
+            let halves = [1..=self.runs.div_ceil(2), self.runs.div_ceil(2) + 1..=self.runs];
+            std::thread::scope(|scope| {
+                for runs in halves {
+                    scope.spawn(|| runs.for_each(|run| self.assert_cell(column, cell.expected, scene, run)));
+                }
+            });
+        }
+    }
+
+    fn assert_cell(&self, column: &str, expected: &str, scene: Scene, run: usize) {
+        let Some(judged) = scene() else { return };
+        println!("{}, {column}, run {run}: {}", self.fault, judged.verdict);
+        assert_eq!(judged.verdict, expected, "{}, from {column}, run {run}", self.fault);
+    }
+}
+
+/// The table in Markdown.
+fn table() -> String {
+    let head = "| fault | made by | from proxy | from probe | from a capture |\n|---|---|---|---|---|\n";
+    let line = |row: &Row| {
+        let often = if row.runs == 1 { String::new() } else { format!(", {} runs", row.runs) };
+        let columns = row.columns().map(|(_, cell)| cell.expected);
+        format!("| {} | {}{often} | {} |\n", row.fault, row.made_by, columns.join(" | "))
+    };
+    head.to_owned() + &rows::ROWS.iter().map(line).collect::<String>()
+}
+
+#[test]
+fn the_table_is_the_one_in_the_readme() {
+    let table = table();
+    println!("{TABLE_BEGINS}\n{table}{TABLE_ENDS}");
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = std::fs::read_to_string(readme).expect("the README is read");
+    let kept = readme.split_once(TABLE_BEGINS).and_then(|(_, rest)| rest.split_once(TABLE_ENDS));
+    if let Some((kept, _)) = kept {
+        assert_eq!(kept.trim(), table.trim(), "the README keeps another table");
+    }
+}

@@ -1,0 +1,344 @@
+//! The table: one row for each fault, and one for each thing that is none.
+
+use super::{Cell, Row, captured, probed, watched};
+use crate::support::certificates::certificates;
+use crate::support::peers::ShadowSecurity;
+use rustls::version::TLS13;
+
+const NONE: Cell = Cell::NONE;
+
+/// Each row as data, and as a test of its own.
+macro_rules! rows {
+    ($($name:ident: $row:expr,)*) => {
+        pub(super) const ROWS: &[Row] = &[$($row,)*];
+
+        $(
+            #[test]
+            fn $name() {
+                let row: Row = $row;
+                row.assert_holds();
+            }
+        )*
+    };
+}
+
+/// A fault that only a client's session shows.
+const fn watched_only(
+    fault: &'static str,
+    made_by: &'static str,
+    expected: &'static str,
+    scene: super::Scene,
+) -> Row {
+    Row::new(fault, made_by, Cell::of(expected, scene), NONE, NONE)
+}
+
+rows! {
+    a_session_that_works: Row::new(
+        "none: a session over TLS", "xfreerdp, xrdp",
+        Cell::of("healthy, likely", || watched::works(&[])),
+        Cell::of("healthy, confirmed", || probed::xrdp_with("negotiate")),
+        Cell::of("healthy, likely", || captured::connection("lab/xrdp-cert-signed-accepted.pcapng", 13390, 0)),
+    ).ten_times(),
+    a_session_with_nla_that_works: Row::new(
+        "none: a session with NLA", "xfreerdp, FreeRDP shadow",
+        Cell::of("healthy, likely", watched::works_with_nla),
+        Cell::of("healthy, confirmed", || probed::shadow_with(ShadowSecurity::Nla)),
+        Cell::of("healthy, likely", || captured::connection("lab/shadow-nla-ok.pcapng", 13395, 0)),
+    ).ten_times(),
+    a_self_signed_certificate: Row::new(
+        "none: a self-signed certificate, which the client takes", "xfreerdp, xrdp",
+        NONE,
+        Cell::of("healthy, confirmed", || probed::xrdp_shows(&certificates().self_signed)),
+        NONE,
+    ).ten_times(),
+    a_windows_like_server: Row::new(
+        "none: NLA of a domain member, certificate of its domain", "scripted",
+        NONE, Cell::of("healthy, confirmed", probed::windows_like), NONE,
+    ).ten_times(),
+    a_slow_session: watched_only(
+        "none: a slow session", "scripted, 600 ms a message", "healthy, confirmed", watched::slow_but_works,
+    ).ten_times(),
+    the_password_is_typed: watched_only(
+        "none: the client waits for its user's password", "scripted", "healthy, likely", watched::password_is_typed,
+    ).ten_times(),
+    mstsc_ends_with_a_reset: watched_only(
+        "none: ultimatum, then the client's RST, as mstsc ends", "scripted",
+        "healthy, confirmed", watched::session_ends_like_mstsc,
+    ).ten_times(),
+    the_logon_is_cancelled: watched_only(
+        "none: the user cancels the logon", "scripted", "client-closed, likely", watched::logon_is_cancelled,
+    ).ten_times(),
+    a_client_connects_and_leaves: watched_only(
+        "none: a connection without a byte", "scripted", "client-closed, likely", watched::connects_and_leaves,
+    ).ten_times(),
+    a_client_asks_and_comes_back: watched_only(
+        "none: the client asks its user and comes back", "scripted",
+        "client-prompted, likely", watched::asks_and_comes_back,
+    ).ten_times(),
+    an_unknown_name: Row::new(
+        "name does not resolve", "the system's resolver",
+        Cell::of("dns-failure, confirmed", watched::name_unknown),
+        Cell::of("dns-failure, confirmed", probed::name_unknown),
+        NONE,
+    ),
+    another_machine: Row::new(
+        "stale DNS: another machine answers", "scripted",
+        NONE, Cell::of("dns-mismatch, possible", probed::another_machine), NONE,
+    ),
+    nobody_listens: Row::new(
+        "service does not listen", "xfreerdp, a free port",
+        Cell::of("tcp-refused, confirmed", watched::nobody_listens),
+        Cell::of("tcp-refused, confirmed", probed::nobody_listens),
+        NONE,
+    ),
+    a_firewall_rejects: Row::new(
+        "firewall rejects", "nftables",
+        Cell::of("tcp-refused, confirmed", || watched::network("tcp dport 3389 reject with tcp reset")),
+        Cell::of("tcp-refused, confirmed", || probed::network("tcp dport 3389 reject with tcp reset")),
+        NONE,
+    ),
+    a_firewall_drops: Row::new(
+        "firewall drops", "nftables",
+        Cell::of("tcp-filtered, likely", || watched::network("tcp dport 3389 tcp flags syn / syn,ack drop")),
+        Cell::of("tcp-filtered, likely", || probed::network("tcp dport 3389 tcp flags syn / syn,ack drop")),
+        NONE,
+    ),
+    a_reset_at_the_request: Row::new(
+        "RST to the X.224 request", "nftables",
+        Cell::of("tcp-reset, confirmed", || watched::network("tcp dport 3389 @ih,0,16 0x0300 reject with tcp reset")),
+        Cell::of("tcp-reset, confirmed", || probed::network("tcp dport 3389 @ih,0,16 0x0300 reject with tcp reset")),
+        NONE,
+    ),
+    a_server_that_cuts: Row::new(
+        "server cuts every connection", "scripted",
+        Cell::of("tcp-reset, confirmed", watched::cuts_at_the_request),
+        Cell::of("tcp-reset, confirmed", probed::cuts_at_the_request),
+        NONE,
+    ),
+    another_service: Row::new(
+        "port taken by something else", "scripted SSH",
+        Cell::of("not-rdp, confirmed", || watched::answers(b"SSH-2.0-OpenSSH_9.2p1\r\n")),
+        Cell::of("not-rdp, confirmed", || probed::answers(*b"SSH-2.0-OpenSSH_9.2p1\r\n")),
+        NONE,
+    ),
+    a_service_that_hangs: Row::new(
+        "service hangs, MaxOutstandingConnections", "scripted",
+        Cell::of("rdp-silent, likely", watched::says_nothing),
+        Cell::of("rdp-silent, likely", probed::says_nothing),
+        NONE,
+    ),
+    tls_is_required: Row::new(
+        "client without TLS", "xfreerdp, FreeRDP shadow",
+        Cell::of("tls-required, confirmed", || watched::shadow_with(ShadowSecurity::Tls, "/sec:rdp")),
+        Cell::of("healthy, confirmed", || probed::shadow_with(ShadowSecurity::Tls)),
+        NONE,
+    ),
+    tls_is_refused: Row::new(
+        "security layer forced to RDP (Windows)", "scripted",
+        Cell::of("tls-refused-by-server, confirmed", || watched::refuses(2)),
+        Cell::of("tls-refused-by-server, confirmed", || probed::refuses(2)),
+        Cell::of("tls-refused-by-server, confirmed", || captured::connection("zeek/rdp-proprietary-encryption.pcap", 3389, 0)),
+    ),
+    xrdp_has_no_tls: Row::new(
+        "security layer forced to RDP (xrdp)", "xfreerdp, xrdp",
+        Cell::of("tls-refused-by-server, likely", || watched::xrdp_with("rdp", "/sec:tls")),
+        Cell::of("tls-refused-by-server, likely", || probed::xrdp_with("rdp")),
+        NONE,
+    ),
+    no_certificate: Row::new(
+        "server has no certificate", "scripted",
+        Cell::of("server-certificate-missing, confirmed", || watched::refuses(3)),
+        Cell::of("server-certificate-missing, confirmed", || probed::refuses(3)),
+        NONE,
+    ),
+    flags_contradict: Row::new(
+        "negotiation flags contradict", "scripted",
+        Cell::of("inconsistent-flags, confirmed", || watched::refuses(4)),
+        Cell::of("inconsistent-flags, confirmed", || probed::refuses(4)),
+        NONE,
+    ),
+    nla_is_required: Row::new(
+        "NLA required, client without it", "xfreerdp, FreeRDP shadow",
+        Cell::of("nla-required, confirmed", || watched::shadow_with(ShadowSecurity::Nla, "/sec:tls")),
+        Cell::of("healthy, confirmed", || probed::shadow_with(ShadowSecurity::Nla)),
+        Cell::of("nla-required, confirmed", || captured::connection("awakecoding-wireshark-rdp/rdp-no-nla-rejected1.pcapng", 3389, 0)),
+    ),
+    a_client_certificate_is_required: Row::new(
+        "server wants the client's certificate", "scripted",
+        Cell::of("client-certificate-required, confirmed", || watched::refuses(6)),
+        Cell::of("client-certificate-required, confirmed", || probed::refuses(6)),
+        NONE,
+    ),
+    nla_is_missing: Row::new(
+        "client insists on NLA, server has none", "xfreerdp, xrdp",
+        Cell::of("nla-not-offered, likely", || watched::xrdp_with("negotiate", "/sec:nla")),
+        Cell::of("healthy, confirmed", || probed::xrdp_with("negotiate")),
+        NONE,
+    ),
+    only_old_tls: Row::new(
+        "nothing newer than TLS 1.0", "xfreerdp, xrdp",
+        Cell::of("tls-version-mismatch, likely", watched::old_tls),
+        Cell::of("tls-version-mismatch, confirmed", probed::old_tls),
+        NONE,
+    ),
+    no_common_suite: Row::new(
+        "no common cipher suite", "scripted",
+        Cell::of("tls-cipher-mismatch, confirmed", || watched::alert(40)),
+        Cell::of("tls-cipher-mismatch, likely", || probed::alert(40)),
+        NONE,
+    ),
+    an_unusable_key: Row::new(
+        "server drops every ClientHello (MachineKeys)", "scripted",
+        Cell::of("server-key-unusable, likely", watched::drops_client_hello),
+        Cell::of("server-key-unusable, likely", probed::drops_client_hello),
+        NONE,
+    ),
+    a_reset_at_the_client_hello: Row::new(
+        "RST to the ClientHello", "nftables",
+        Cell::of("server-key-unusable, likely", || watched::network_in_tls("tcp dport 3389 @ih,0,16 0x1603 reject with tcp reset")),
+        Cell::of("server-key-unusable, likely", || probed::network("tcp dport 3389 @ih,0,16 0x1603 reject with tcp reset")),
+        Cell::of("server-key-unusable, likely", || captured::connection("lab/rst-after-clienthello.pcapng", 13420, 0)),
+    ),
+    client_hellos_are_lost: Row::new(
+        "ClientHello lost on the way", "nftables",
+        Cell::of("tls-stalled, likely", || watched::network_in_tls("tcp dport 3389 @ih,0,16 0x1603 drop")),
+        Cell::of("tls-stalled, likely", || probed::network("tcp dport 3389 @ih,0,16 0x1603 drop")),
+        NONE,
+    ),
+    an_expired_certificate: Row::new(
+        "certificate expired, client says so", "scripted TLS 1.2; xrdp",
+        Cell::of("certificate-expired, confirmed", || watched::refused_by_alert(&certificates().expired)),
+        Cell::of("certificate-expired, likely", || probed::xrdp_shows(&certificates().expired)),
+        NONE,
+    ),
+    an_expired_certificate_in_silence: Row::new(
+        "certificate expired, client just leaves", "xfreerdp, xrdp, TLS 1.2",
+        Cell::of("certificate-expired, likely", || watched::xfreerdp_refuses(&certificates().expired, "TLSv1.2")),
+        NONE, NONE,
+    ),
+    an_expired_certificate_in_tls13: Row::new(
+        "certificate expired, hidden by TLS 1.3", "xfreerdp, xrdp",
+        Cell::of("certificate-rejected, likely", || watched::xfreerdp_refuses(&certificates().expired, "TLSv1.3")),
+        NONE,
+        Cell::of("certificate-rejected, likely", || captured::connection("lab/xrdp-cert-expired-rejected.pcapng", 13390, 0)),
+    ),
+    a_certificate_of_tomorrow: Row::new(
+        "certificate not valid yet", "xfreerdp, xrdp, TLS 1.2",
+        Cell::of("certificate-not-yet-valid, likely", || watched::xfreerdp_refuses(&certificates().not_yet_valid, "TLSv1.2")),
+        Cell::of("certificate-not-yet-valid, likely", || probed::xrdp_shows(&certificates().not_yet_valid)),
+        NONE,
+    ),
+    a_certificate_for_another_name: Row::new(
+        "certificate for another name", "xfreerdp, xrdp, TLS 1.2",
+        Cell::of("certificate-name-mismatch, likely", || watched::xfreerdp_refuses(&certificates().wrong_name, "TLSv1.2")),
+        Cell::of("certificate-name-mismatch, likely", probed::for_another_name),
+        NONE,
+    ),
+    an_unknown_issuer: Row::new(
+        "certificate of nobody the client knows", "scripted TLS 1.2; xrdp",
+        Cell::of("certificate-untrusted, confirmed", || watched::refused_by_alert(&certificates().self_signed)),
+        Cell::of("healthy, confirmed", || probed::xrdp_shows(&certificates().self_signed)),
+        NONE,
+    ),
+    a_certificate_for_clients: Row::new(
+        "certificate not for servers", "scripted; xrdp",
+        Cell::of("certificate-wrong-usage, likely", watched::for_other_uses),
+        Cell::of("certificate-wrong-usage, likely", probed::for_other_uses),
+        NONE,
+    ),
+    a_short_key: Row::new(
+        "certificate with a key of 1024 bits", "xrdp",
+        NONE,
+        Cell::of("certificate-weak, possible", probed::short_key),
+        NONE,
+    ),
+    a_revoked_certificate: watched_only(
+        "certificate revoked", "scripted", "certificate-revoked, confirmed", watched::revoked,
+    ),
+    tls_is_inspected: Row::new(
+        "TLS inspection", "scripted; xrdp",
+        Cell::of("tls-inspected, likely", watched::inspected),
+        Cell::of("tls-inspected, likely", probed::inspected),
+        NONE,
+    ),
+    a_client_leaves_after_tls13: watched_only(
+        "client leaves after a handshake that hides all", "scripted",
+        "certificate-rejected, likely", || watched::leaves_after(&TLS13),
+    ),
+    a_wrong_password: watched_only(
+        "wrong password", "scripted NLA, terminated", "nla-logon-failed, confirmed", || watched::nla_status(0xc000_006d),
+    ),
+    a_wrong_password_behind_tls: watched_only(
+        "wrong password, hidden by TLS", "xfreerdp, FreeRDP shadow", "server-closed, likely",
+        watched::wrong_password_behind_tls,
+    ),
+    a_locked_account: watched_only(
+        "account locked", "scripted NLA, terminated", "nla-account-locked, confirmed", || watched::nla_status(0xc000_0234),
+    ),
+    a_disabled_account: watched_only(
+        "account disabled", "scripted NLA, terminated", "nla-account-disabled, confirmed", || watched::nla_status(0xc000_0072),
+    ),
+    an_expired_password: watched_only(
+        "password expired", "scripted NLA, terminated", "nla-password-expired, confirmed", || watched::nla_status(0xc000_0071),
+    ),
+    a_restricted_account: watched_only(
+        "account restricted", "scripted NLA, terminated", "nla-account-restricted, confirmed", || watched::nla_status(0xc000_006e),
+    ),
+    a_logon_type_that_is_not_granted: watched_only(
+        "logon type not granted", "scripted NLA, terminated", "nla-logon-type-denied, confirmed", || watched::nla_status(0xc000_015b),
+    ),
+    clocks_that_differ: Row::new(
+        "clocks apart", "scripted NLA",
+        Cell::of("nla-clock-skew, confirmed", || watched::nla_status(0xc000_0133)),
+        Cell::of("nla-clock-skew, likely", probed::clock_is_wrong),
+        NONE,
+    ),
+    an_old_credssp: Row::new(
+        "CredSSP updates apart", "scripted NLA",
+        Cell::of("nla-encryption-oracle, confirmed", watched::nla_versions_apart),
+        Cell::of("nla-encryption-oracle, possible", probed::old_credssp),
+        NONE,
+    ),
+    ntlm_is_refused: Row::new(
+        "NTLM refused", "scripted NLA",
+        Cell::of("nla-ntlm-refused, confirmed", || watched::nla_status(0xc000_0418)),
+        Cell::of("nla-ntlm-refused, likely", || probed::nla_refused(0xc000_0418)),
+        NONE,
+    ),
+    another_key_in_the_way: watched_only(
+        "another TLS key in the way", "scripted NLA, terminated", "nla-key-binding, confirmed", || watched::nla_status(0x8009_0346),
+    ),
+    no_domain_controller: watched_only(
+        "no domain controller", "scripted NLA, terminated", "nla-no-authority, confirmed", || watched::nla_status(0xc000_005e),
+    ),
+    a_user_who_may_not: watched_only(
+        "user may not log on", "scripted session", "authorization-denied, confirmed", || watched::error_info(0x9),
+    ),
+    no_licence: watched_only(
+        "licensing", "scripted session", "licensing-failed, confirmed", || watched::error_info(0x102),
+    ),
+    the_server_denies: watched_only(
+        "server denies the connection", "scripted session", "server-denied, confirmed", || watched::error_info(0x7),
+    ),
+    too_many_sessions: watched_only(
+        "no session host has room", "scripted session", "session-limit, confirmed", || watched::error_info(0x408),
+    ),
+    another_takes_the_session: watched_only(
+        "another connection takes the session", "scripted session", "session-taken, confirmed", || watched::error_info(0x5),
+    ),
+    the_server_shuts_down: watched_only(
+        "server shuts down", "scripted session", "server-shutdown, confirmed", || watched::error_info(0x19),
+    ),
+    the_session_was_idle: watched_only(
+        "idle limit of the server", "scripted session", "idle-limit, confirmed", || watched::error_info(0x3),
+    ),
+    an_administrator_disconnects: watched_only(
+        "administrator disconnects", "scripted session", "admin-disconnect, confirmed", || watched::error_info(0x1),
+    ),
+    the_protocol_is_broken: watched_only(
+        "a PDU that the server cannot read", "scripted session", "protocol-error, confirmed", || watched::error_info(0x10c9),
+    ),
+    a_broker_redirects: watched_only(
+        "a broker sends the client elsewhere", "scripted session", "redirected-away, confirmed", watched::redirected,
+    ),
+}
