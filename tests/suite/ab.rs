@@ -4,6 +4,7 @@ use crate::support::certificates::{Certificate, certificates, signed_with_sha1};
 use crate::support::left_out::left_out_without;
 use crate::support::peers::{FreeRdp, Shadow, ShadowSecurity, Xfreerdp, Xrdp, XrdpSetup, Xvfb};
 use crate::support::rdpscope::{Finished, Rdpscope};
+use crate::support::schema;
 use crate::support::scripted::bytes::connection_request;
 use crate::support::scripted::rdp::connect_initial;
 use rustls::pki_types::pem::PemObject;
@@ -24,14 +25,24 @@ const EXPERIMENT_WITHIN: Duration = Duration::from_secs(280);
 
 /// Runs an experiment with a FreeRDP client that refuses every certificate that is not good.
 fn experiment(server: SocketAddr, client: &[&str], arguments: &[&str]) -> Finished {
+    experiment_trusting(server, client, arguments, true)
+}
+
+fn experiment_trusting(
+    server: SocketAddr,
+    client: &[&str],
+    arguments: &[&str],
+    trusts_session_ca: bool,
+) -> Finished {
     let folder = TempDir::new().expect("a temporary folder is made");
     let display = Xvfb::shared();
     let ca = folder.path().join("ca.pem");
     let client = [client, &LOGON].concat();
+    let known = if trusts_session_ca { &ca } else { &certificates().authority_file };
     let script = Xfreerdp::new(FreeRdp::Two, &client).trusting_only(&certificates().authority_file).script(
         folder.path(),
         &display,
-        &ca,
+        known,
     );
     let command = format!("sh {} {{port}} {{arm}}", script.display());
     let ca = ca.to_string_lossy();
@@ -40,6 +51,7 @@ fn experiment(server: SocketAddr, client: &[&str], arguments: &[&str]) -> Finish
     println!("{}", finished.stderr);
     println!("{:#}", finished.line("experiment"));
     finished.assert_nowhere("Right-1234");
+    schema::assert_valid(finished.line("experiment"));
     finished
 }
 
@@ -143,6 +155,41 @@ fn with_nla_the_copies_are_judged_by_whether_they_are_taken() {
     let because = finished.line("experiment")["conclusion"]["because"].to_string();
     assert!(because.contains("not counted against the server"), "{because}");
     assert!(verdicts(&finished, "fresh").iter().all(|verdict| *verdict == "nla-key-binding"));
+}
+
+#[test]
+fn a_client_that_does_not_know_the_session_ca_proves_nothing() {
+    if left_out_without(&[&Xfreerdp::programs(FreeRdp::Two)[..], &["xrdp"]].concat()) {
+        return;
+    }
+    let xrdp = Xrdp::start(&XrdpSetup { certificate: &certificates().expired, ..Xrdp::setup() });
+    let finished = experiment_trusting(xrdp.address, &["/sec:tls"], &["--vary", "cert"], false);
+    assert_eq!(conclusion(&finished), ("inconclusive", None), "{}", finished.stderr);
+    let confounders = finished.line("experiment")["confounders"].as_array().expect("confounders");
+    let forbids: Vec<_> = confounders.iter().filter(|it| it["forbids"] == true).map(|it| &it["id"]).collect();
+    assert_eq!(forbids, ["confounder-authority"], "{}", finished.stderr);
+    assert_eq!(finished.exit_code, Some(1), "the session fails all the same");
+}
+
+#[test]
+fn a_slow_line_is_tried_in_steps() {
+    if left_out_without(&[&Xfreerdp::programs(FreeRdp::Two)[..], &["xrdp"]].concat()) {
+        return;
+    }
+    let xrdp = Xrdp::start(&Xrdp::setup());
+    let arguments = ["--vary", "latency", "--runs", "1", "--cert", "fresh"];
+    let finished = experiment(xrdp.address, &["/sec:tls"], &arguments);
+    let settings: Vec<_> = finished.sessions.iter().map(|it| &it.lines()[0]["settings"]).collect();
+    let impaired: Vec<_> = settings.iter().map(|it| (it["arm"].as_str(), it["impair"].to_string())).collect();
+    let expected = [
+        (Some("0ms"), "null"),
+        (Some("100ms"), r#"["latency=50ms"]"#),
+        (Some("300ms"), r#"["latency=150ms"]"#),
+        (Some("600ms"), r#"["latency=300ms","rate=64kbit"]"#),
+    ];
+    assert_eq!(impaired, expected.map(|(arm, impair)| (arm, impair.to_owned())), "{}", finished.stderr);
+    assert_eq!(verdicts(&finished, "0ms"), ["healthy"]);
+    assert_eq!(verdicts(&finished, "100ms"), ["healthy"]);
 }
 
 /// A client by itself: rustls, with the roots of the operating systems' strictness about signatures. It goes on with the

@@ -19,6 +19,7 @@ use crate::trace::{Line, Record};
 use arguments::AbArguments;
 use arms::Arms;
 use rdpscope_certs::mode::CertificateMode;
+use std::cell::Cell;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -66,13 +67,14 @@ pub(super) fn run(arguments: AbArguments, output: &Output) -> Result<Exit, Failu
         let handle = recorder.handle().ok_or_else(|| Failure::not_done("the recorder has ended"))?;
         let series = Series::start(listener, handle).map_err(Failure::not_done)?;
         let mut conductor = Conductor { experiment, arms, series, patience, is_person, output };
+        let time_is_over = Cell::new(false);
         let conducted = {
             let timed = until_time(duration);
             tokio::pin!(interrupted, timed);
             let stop = async {
                 tokio::select! {
                     () = interrupted.as_mut() => {}
-                    () = timed.as_mut() => {}
+                    () = timed.as_mut() => time_is_over.set(true),
                 }
             };
             tokio::pin!(stop);
@@ -81,7 +83,8 @@ pub(super) fn run(arguments: AbArguments, output: &Output) -> Result<Exit, Failu
         let Conductor { experiment, series, .. } = conductor;
         series.finish().await;
         recorder.finish();
-        let ended = conducted?;
+        // Time that the user has set is no interruption.
+        let ended = if time_is_over.get() { Ended::Finished } else { conducted? };
         Ok(conclude(&experiment.finish(), ended, traces.as_deref(), output))
     })
 }
@@ -157,7 +160,7 @@ async fn until_time(duration: Option<Duration>) {
 enum Ended {
     /// There was nothing more to try.
     Finished,
-    /// The user, or the time, ended it.
+    /// The user ended it.
     Stopped,
 }
 
@@ -174,7 +177,7 @@ struct Conductor<'a> {
 impl Conductor<'_> {
     async fn conduct(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> Result<Ended, Failure> {
         let mut barren = 0;
-        while let Some(attempt) = self.experiment.next() {
+        while let Some(attempt) = self.experiment.due() {
             let settings = self.arms.settings(&attempt).await?;
             let dials = settings.client.is_some();
             let address = self.series.address();

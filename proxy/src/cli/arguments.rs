@@ -260,14 +260,15 @@ mod tests {
     }
 
     #[test]
-    fn what_verdicts_propose_of_the_proxy_is_accepted() {
+    fn what_verdicts_propose_of_proxy_and_ab_is_accepted() {
         let of_rules = crate::diagnose::rules().flat_map(|rule| rule.next.iter().copied());
         let of_situations = [
             "rdpscope proxy {target} --listen 127.0.0.2:13389 --address {server}",
             "rdpscope proxy {target} --renew-with SERVER.pfx --ca-out ca.pem",
             "rdpscope proxy {target} --cert mirror --nla terminate",
         ];
-        for command in of_rules.chain(of_situations).filter(|it| it.starts_with("rdpscope proxy")) {
+        let is_there = |it: &&str| it.starts_with("rdpscope proxy") || it.starts_with("rdpscope ab");
+        for command in of_rules.chain(of_situations).filter(is_there) {
             let filled = command.replace("{target}", "srv10").replace("{server}", "10.0.0.5:3389");
             assert!(accepts(&filled), "{filled}");
         }

@@ -19,6 +19,10 @@ pub(super) const MINIMUM_RUNS: usize = 3;
 /// every round makes chance likelier than they say.
 const SIGNIFICANT: f64 = 0.01;
 
+/// What copies of a certificate that somebody else has signed cannot tell.
+const OTHER_ISSUER: &str = "Every copy is signed by the session CA, so that whether the client trusts the server's own \
+                            issuer was not tried.";
+
 /// What follows.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Conclusion {
@@ -192,11 +196,15 @@ fn certificate(experiment: &Experiment, found: Conclusion, confounders: &Confoun
             };
             let compared = format!("{}; {}", passes(experiment, &with), passes(experiment, &without));
             let p_value = fisher_exact(tally(&without), tally(&with));
+            let repairs_issuer = repairs.contains(&Repair::Issuer);
             let own = trap.is_some() && repairs.contains(&Repair::Names);
             let guilty: BTreeSet<Repair> =
                 repairs.into_iter().filter(|repair| !(own && *repair == Repair::Names)).collect();
             let found = Conclusion { telling: Some(with), ..found.with_p(p_value) };
-            let found = found.and(format!("{compared}{}.", others(experiment)));
+            let mut found = found.and(format!("{compared}{}.", others(experiment)));
+            if !repairs_issuer && signs_itself(experiment) == Some(false) {
+                found = found.and(OTHER_ISSUER);
+            }
             match trap {
                 Some(trap) if guilty.is_empty() => found.refused(trap),
                 trap => {
@@ -326,8 +334,8 @@ pub(super) fn number(p_value: f64) -> String {
 
 /// Why the session fails, where the factor does not decide.
 fn shows_instead(baseline: &ArmState) -> String {
-    let verdicts = baseline.observed.iter().filter_map(|it| it.record.verdict.as_ref());
-    match verdicts.filter(|verdict| verdict.id.is_fault()).last() {
+    let mut verdicts = baseline.observed.iter().rev().filter_map(|it| it.record.verdict.as_ref());
+    match verdicts.find(|verdict| verdict.id.is_fault()) {
         Some(verdict) => format!("What the sessions show instead: {} ({}).", verdict.id, verdict.confidence),
         None => "No session says why.".to_owned(),
     }
@@ -356,6 +364,13 @@ fn others(experiment: &Experiment) -> String {
         failed.filter(|name| experiment.arm(name).is_some_and(|state| experiment.tally(state).all_failed()));
     let failed: Vec<String> = failed.collect();
     if failed.is_empty() { String::new() } else { format!("; {} did not help", failed.join(", ")) }
+}
+
+/// Whether the server's certificate is its own issuer, where it could be read.
+fn signs_itself(experiment: &Experiment) -> Option<bool> {
+    let records = experiment.arms.iter().flat_map(|state| &state.observed).map(|it| &it.record);
+    let certificates = records.filter_map(|record| record.summary.as_ref()?.certificate.as_ref());
+    certificates.map(|certificate| certificate.self_signed).next()
 }
 
 /// The guilty properties in a sentence.

@@ -1,7 +1,7 @@
 //! Experiments: the same session over and over, with one thing changed in every other attempt, until it is clear
 //! whether that decides about the outcome, and what exactly does.
 //!
-//! Nothing here connects: [`Experiment::next`] says which arm is due, [`Experiment::note`] takes the record of what
+//! Nothing here connects: [`Experiment::due`] says which arm is due, [`Experiment::note`] takes the record of what
 //! came of it, and [`Experiment::finish`] concludes.
 
 mod bisection;

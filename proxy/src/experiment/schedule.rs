@@ -57,7 +57,7 @@ impl Experiment {
     }
 
     /// The attempt that is due; none when the experiment is over.
-    pub fn next(&mut self) -> Option<Attempt> {
+    pub fn due(&mut self) -> Option<Attempt> {
         let wanted = self.wanted();
         let due = wanted.iter().map(|(arm, runs)| (self.place_of(arm), *runs)).collect::<Vec<_>>();
         let done: usize = self.arms.iter().map(|state| state.observed.len()).sum();

@@ -72,7 +72,7 @@ fn run_records(
     let addresses = ["10.0.0.5".to_owned(), "10.0.0.6".to_owned()];
     let mut experiment = Experiment::new(factor, factor.arms(&addresses).unwrap(), runs);
     let mut order: Vec<String> = Vec::new();
-    while let Some(attempt) = experiment.next() {
+    while let Some(attempt) = experiment.due() {
         assert_eq!(attempt.number, order.len() + 1);
         assert!(attempt.total >= attempt.number && attempt.number < 200, "{attempt:?}");
         let before = order.iter().filter(|name| **name == attempt.arm.name).count();
@@ -431,7 +431,7 @@ fn an_experiment_that_was_broken_off_concludes_nothing() {
     let nothing = experiment.finish();
     assert_eq!(conclusion(&nothing), (ExperimentEffect::Inconclusive, None));
     for outcome in [REFUSED, WORKS] {
-        let attempt = experiment.next().unwrap();
+        let attempt = experiment.due().unwrap();
         experiment.note(&attempt.arm, record(outcome, 1));
     }
     let some = experiment.finish();

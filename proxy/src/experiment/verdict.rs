@@ -28,8 +28,8 @@ pub(super) fn proven(experiment: &Experiment, found: &Conclusion) -> Option<Verd
 
 /// The failing session's own verdict, the last of them: what to go by where the factor is not the cause.
 pub(super) fn observed(experiment: &Experiment) -> Option<&Verdict> {
-    let verdicts = experiment.arms[0].observed.iter().filter_map(|it| it.record.verdict.as_ref());
-    verdicts.filter(|verdict| verdict.id.is_fault()).last()
+    let mut verdicts = experiment.arms[0].observed.iter().rev().filter_map(|it| it.record.verdict.as_ref());
+    verdicts.find(|verdict| verdict.id.is_fault())
 }
 
 fn shows_certificate(record: &Record) -> bool {

@@ -1,6 +1,7 @@
 //! Snapshots of what an administrator sees.
 
 mod credssp;
+mod experiment;
 mod probe;
 mod script;
 mod sessions;
