@@ -167,7 +167,8 @@ async fn talk(
         let classic = patience.until("encryption of classic RDP security", classic).await.flatten();
         (masks, classic)
     };
-    let scan = async { if scans_tls { scan(&way, patience, progress).await } else { Scanned::default() } };
+    let scan =
+        async { if scans_tls { Box::pin(scan(&way, patience, progress)).await } else { Scanned::default() } };
     let (secured, (negotiation, classic), scanned) = tokio::join!(converse, masks, scan);
     Answers { negotiation, classic, secured, scanned }
 }
