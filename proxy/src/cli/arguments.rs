@@ -86,8 +86,8 @@ pub(super) enum Command {
     Explain(ExplainArguments),
     /// Look at a certificate, make one, trust or forget a CA
     Cert(CertArguments),
-    /// Watch a failing connection with nothing installed: a server, a client and rdpscope between them
-    Demo,
+    /// The whole story with nothing installed: a server with a fault, a client, and rdpscope between them
+    Demo(DemoArguments),
     /// Write shell completions
     Completions {
         /// The shell
@@ -151,6 +151,13 @@ Examples:
                                                show the client another certificate: is it the cause?
   rdpscope proxy srv10 --renew-with srv10.pfx --password-file pw
                                                the same with the server's own key, which NLA needs";
+
+#[derive(Debug, Args)]
+pub(super) struct DemoArguments {
+    /// Be the demo's client: connect there once
+    #[arg(long, value_name = "ADDR", hide = true)]
+    pub(super) client: Option<SocketAddr>,
+}
 
 #[derive(Debug, Args)]
 #[command(after_help = EXPLAIN_EXAMPLES)]

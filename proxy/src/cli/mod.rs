@@ -92,7 +92,7 @@ pub fn main() -> ExitCode {
         Command::Ab(ab) => ab::run(*ab, &output),
         Command::Explain(explain) => explain::run(&explain, &output),
         Command::Cert(cert) => cert::run(cert, &output),
-        Command::Demo => demo::run(&output),
+        Command::Demo(demo) => demo::run(&demo, &output),
         Command::Completions { shell } => {
             output.raw(&arguments::completions(shell));
             Ok(Exit::Healthy)

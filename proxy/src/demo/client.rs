@@ -1,7 +1,8 @@
-//! A client that does what mstsc does with `authentication level:i:1`: finishes the handshake, then judges the
-//! certificate, then goes away without a word.
+//! A client that does what mstsc does with `authentication level:i:1`: finishes the handshake, then judges the dates of
+//! the certificate, then goes away without a word, or has its session.
 
-use super::{DemoError, SERVER_NAME, io_error};
+use super::{DemoError, SERVER_NAME, io_error, session};
+use crate::trace::Side;
 use crate::wire::x224::{LONGEST_TPDU, encode_request};
 use rdpscope_certs::inspect::{Validity, inspect};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -30,6 +31,7 @@ pub struct ClientReport {
 /// Connects to `address` and judges the certificate at `now`, seconds since 1970.
 pub async fn connect(address: SocketAddr, now: i64) -> Result<ClientReport, DemoError> {
     let mut stream = TcpStream::connect(address).await.map_err(io_error("client", "connect"))?;
+    stream.set_nodelay(true).map_err(io_error("client", "connect"))?;
     let request = encode_request(Some("admin"), PROTOCOLS);
     stream.write_all(&request).await.map_err(io_error("client", "send its request"))?;
     let mut confirm = [0; LONGEST_TPDU];
@@ -43,18 +45,20 @@ pub async fn connect(address: SocketAddr, now: i64) -> Result<ClientReport, Demo
     let connector = TlsConnector::from(Arc::new(config));
     let name =
         ServerName::try_from(SERVER_NAME).map_err(|error| rustls::Error::General(error.to_string()))?;
-    let mut session =
+    let mut stream =
         connector.connect(name, stream).await.map_err(io_error("client", "finish its handshake"))?;
     let expired =
-        session.get_ref().1.peer_certificates().and_then(|chain| chain.first()).is_none_or(|certificate| {
+        stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).is_none_or(|certificate| {
             inspect(certificate).is_ok_and(|seen| matches!(seen.validity_at(now), Validity::Expired { .. }))
         });
     if !expired {
-        return Ok(ClientReport { accepted: true, message: "connected".to_owned() });
+        session::play(&mut stream, Side::Client).await.map_err(io_error("client", "have its session"))?;
+        stream.shutdown().await.map_err(io_error("client", "close"))?;
+        return Ok(ClientReport { accepted: true, message: "The desktop was there.".to_owned() });
     }
     // close_notify, then a reset: the end that FreeRDP and mstsc give to a server that they do not trust.
-    session.shutdown().await.map_err(io_error("client", "close"))?;
-    let (stream, _) = session.into_inner();
+    stream.shutdown().await.map_err(io_error("client", "close"))?;
+    let (stream, _) = stream.into_inner();
     socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).map_err(io_error("client", "close"))?;
     let message =
         "This computer can't connect to the remote computer. Error code: 0x904. Extended error code: 0x7.";

@@ -1,11 +1,12 @@
-//! The two ends of `rdpscope demo`: a server whose certificate expired and a client that refuses it as mstsc does,
-//! both over real sockets on loopback.
+//! The two ends of `rdpscope demo`: a server whose certificate expired, later renewed, and a client that refuses the
+//! first as mstsc does, both over real sockets on loopback.
 
 mod client;
 mod server;
+mod session;
 
 pub use client::{ClientReport, connect};
-pub use server::{DemoServer, SERVER_NAME};
+pub use server::{DemoCertificate, DemoServer, SERVER_NAME};
 
 use std::io;
 

@@ -1,6 +1,8 @@
-//! A server that negotiates TLS as Windows does and presents a certificate that expired twelve days ago.
+//! A server that negotiates TLS as Windows does, presents a certificate that expired twelve days ago or a renewed one,
+//! and gives whoever goes on a session.
 
-use super::{DemoError, io_error};
+use super::{DemoError, io_error, session};
+use crate::trace::Side;
 use crate::wire::x224::{self, LONGEST_TPDU};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -20,6 +22,15 @@ const VALIDITY: i64 = 182 * DAY;
 /// X.224 Connection Confirm with RDP_NEG_RSP: PROTOCOL_SSL selected (MS-RDPBCGR 2.2.1.2).
 const CONFIRM_SSL: [u8; 19] = [3, 0, 0, 19, 14, 0xd0, 0, 0, 0x12, 0x34, 0, 2, 0x1f, 8, 0, 1, 0, 0, 0];
 
+/// The certificate that the server presents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DemoCertificate {
+    /// One that expired twelve days ago.
+    Expired,
+    /// One made today.
+    Renewed,
+}
+
 /// A listening demo server.
 pub struct DemoServer {
     listener: TcpListener,
@@ -29,9 +40,12 @@ pub struct DemoServer {
 
 impl DemoServer {
     /// Listens on a free port of loopback; `now` in seconds since 1970.
-    pub async fn bind(now: i64) -> Result<DemoServer, DemoError> {
-        let expired = now - EXPIRED_SINCE;
-        let minted = rdpscope_certs::mint::self_signed(SERVER_NAME, expired - VALIDITY, expired)?;
+    pub async fn bind(certificate: DemoCertificate, now: i64) -> Result<DemoServer, DemoError> {
+        let end = match certificate {
+            DemoCertificate::Expired => now - EXPIRED_SINCE,
+            DemoCertificate::Renewed => now + VALIDITY - DAY,
+        };
+        let minted = rdpscope_certs::mint::self_signed(SERVER_NAME, end - VALIDITY, end)?;
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(minted.key.pkcs8().to_vec()));
         let chain = minted.chain.into_iter().map(CertificateDer::from).collect();
         // Every Windows before 11 and Server 2022 answers with TLS 1.2, in which the certificate is readable.
@@ -59,6 +73,7 @@ impl DemoServer {
     }
 
     async fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
+        stream.set_nodelay(true)?;
         let mut request = Vec::new();
         while let Ok(None) = x224::decode(&request) {
             let mut byte = [0; LONGEST_TPDU];
@@ -69,9 +84,10 @@ impl DemoServer {
             request.extend_from_slice(&byte[..count]);
         }
         stream.write_all(&CONFIRM_SSL).await?;
-        let mut session = self.tls.accept(stream).await?;
-        let mut settings = Vec::new();
-        session.read_to_end(&mut settings).await?;
-        Ok(())
+        let mut stream = self.tls.accept(stream).await?;
+        session::play(&mut stream, Side::Server).await?;
+        // What a client still says before it closes.
+        stream.read_to_end(&mut Vec::new()).await?;
+        stream.shutdown().await
     }
 }

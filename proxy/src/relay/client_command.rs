@@ -56,6 +56,11 @@ impl ClientCommand {
         }
     }
 
+    /// These words, the program first.
+    pub fn of_words(words: Vec<String>) -> ClientCommand {
+        ClientCommand { words }
+    }
+
     /// The program's name.
     pub fn program(&self) -> &str {
         self.words.first().map_or("", String::as_str)

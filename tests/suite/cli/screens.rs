@@ -36,8 +36,15 @@ fn the_demo_for_programs() {
     assert_eq!((ran.exit_code, &ran.stderr[..]), (Some(0), ""));
     let verdicts = ran.stdout.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
     let verdicts: Vec<Value> = verdicts.filter(|line| line["type"] == "verdict").collect();
-    assert_eq!(verdicts.len(), 1, "{}", ran.stdout);
-    assert_eq!(verdicts[0]["id"], "certificate-expired");
+    let ids: Vec<&str> = verdicts.iter().filter_map(|verdict| verdict["id"].as_str()).collect();
+    assert_eq!((ids.first(), ids.last()), (Some(&"certificate-expired"), Some(&"healthy")), "{}", ran.stdout);
+    let proven =
+        verdicts.iter().find(|verdict| verdict["confidence"] == "confirmed" && verdict["id"] != "healthy");
+    assert_eq!(proven.expect("the experiment proves something")["id"], "certificate-expired");
+    let experiment = ran.stdout.lines().find(|line| line.contains(r#""type":"experiment""#));
+    let experiment: Value = serde_json::from_str(experiment.expect("there is one")).expect("JSON");
+    assert_eq!(experiment["conclusion"]["effect"], "cause", "{experiment}");
+    assert_eq!(experiment["conclusion"]["guilty"], "dates", "{experiment}");
 }
 
 /// Indented so far, a line goes on with the one above it.
@@ -71,7 +78,8 @@ fn steady(paragraph: &str) -> String {
             "less" if next == "than" && words.get(index + 3).is_some_and(|unit| unit.starts_with("ms")) => {}
             "than" if index > 0 && words[index - 1] == "less" => {}
             _ if is_number && matches!(unit, "ms" | "s") => kept.push("N".to_owned()),
-            _ if is_number && unit == "bytes" => kept.push("N".to_owned()),
+            _ if is_number && matches!(unit, "bytes" | "kB") => kept.push("N".to_owned()),
+            _ if bare.parse::<jiff::civil::Date>().is_ok() => kept.push("DATE".to_owned()),
             _ => kept.push(thumbprints(&ports(word))),
         }
     }

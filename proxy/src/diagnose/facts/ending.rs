@@ -71,11 +71,23 @@ impl<'a> Facts<'a> {
             self.ending.by = Some(by);
             self.ending.how = Some(how);
         }
+        if self.client_left_first() {
+            self.ending.by = Some(ClosedBy::Client);
+        }
         let last_event = record.events.iter().rev().find(|event| event.phase != Phase::Udp);
         self.ending.t_us = match self.ending.first {
             Some((_, _, t_us)) => t_us,
             None => end.map(|end| end.t_us).or(last_event.map(|event| event.t_us)).unwrap_or_default(),
         };
+    }
+
+    /// The server closed, but only in answer to an alert with which the client left. Nothing else in a session is as
+    /// short as an alert, and neither side goes on after one.
+    fn client_left_first(&self) -> bool {
+        let [client, server] = self.tls.encrypted_alert;
+        let by_server = self.ending.by == Some(ClosedBy::Server);
+        let is_first = |alert: Micros| server.is_none_or(|server| alert < server);
+        by_server && client.is_some_and(is_first)
     }
 
     /// Whether this side ended the session.
