@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Connections to one target that are open at once. Servers take few that have not logged on
 /// (`MaxOutstandingConnections`), and the users' own must still find room.
-pub(super) const MOST_OPEN: usize = 4;
+pub(super) const MOST_OPEN: usize = 3;
 /// Negotiations in a row that may fail before no more are tried: as many as are open at once may fail of one cause, and
 /// as many once more after a pause.
 const MOST_LOST: u32 = 2 * MOST_OPEN as u32;

@@ -8,7 +8,7 @@ use super::{certificate, credssp};
 use crate::intercept::tls::{
     self, HandshakeError, HandshakeFailure, Offer, ServerLeg, Stack, StreamEnd, Tee, TlsStream, WireTap,
 };
-use crate::relay::connect::{connect_with, micros};
+use crate::relay::connect::connect_with;
 use crate::relay::tcp_info::tcp_info;
 use crate::trace::{CertificateCheck, CredsspCheck, Detail, How, Leg, NegotiationAnswer, Phase, Side};
 use crate::wire::credssp::TsRequest;
@@ -40,7 +40,6 @@ pub(super) struct Talked {
 /// Connects to the first of `addresses` that answers; `way` leads there from then on.
 pub(super) async fn reach(watched: &Watched, way: &mut Way, addresses: &[SocketAddr]) -> Option<Connection> {
     let place = way.budget.connection().await.ok()?;
-    let began = Instant::now();
     let mut begun = 0;
     let connected = connect_with(addresses, way.answer_timeout, None, |detail| {
         match &detail {
@@ -60,7 +59,7 @@ pub(super) async fn reach(watched: &Watched, way: &mut Way, addresses: &[SocketA
     });
     let stream = connected.await.ok()?;
     way.address = stream.peer_addr().ok()?;
-    Connection::new(stream, micros(began.elapsed()), place).ok()
+    Connection::new(stream, place).ok()
 }
 
 /// Asks for what mstsc asks for.

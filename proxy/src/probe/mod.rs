@@ -76,6 +76,7 @@ pub async fn probe(target: &Target, settings: &Settings) -> Record {
             direct: false,
             largest_segment: None,
             budget: Arc::new(Budget::new(settings, addresses.len())),
+            connections: Arc::default(),
             tally: Arc::new(Tally::default()),
             answer_timeout: settings.answer_timeout,
             deadline: tokio::time::Instant::now() + settings.answer_timeout * MOST_ANSWERS_IN_A_ROW,
@@ -93,7 +94,10 @@ async fn ask(watched: &Watched, way: &Way, addresses: &[SocketAddr], settings: &
     let progress = Progress::default();
     let rounds = async {
         progress.begun().await;
-        patience.until("TCP to each address", tcp::check(way, addresses, settings.rounds)).await
+        let reached = progress.reached();
+        let others: Vec<SocketAddr> =
+            addresses.iter().copied().filter(|address| Some(*address) != reached).collect();
+        patience.until("TCP to each address", tcp::check(way, &others, settings.rounds)).await
     };
     let (tcp, reverse, udp, answers) = tokio::join!(
         rounds,
@@ -104,10 +108,8 @@ async fn ask(watched: &Watched, way: &Way, addresses: &[SocketAddr], settings: &
     if let Some(dns) = &mut found.dns {
         dns.reverse = reverse;
     }
-    for (check, left_out) in tcp.unwrap_or_default() {
-        found.tcp.push(check);
-        found.left_out.extend(left_out);
-    }
+    found.tcp = addresses.iter().map(|address| way.connections.to(*address)).collect();
+    found.left_out.extend(tcp.unwrap_or_default());
     found.negotiation = answers.negotiation;
     found.classic = answers.classic;
     found.udp = udp;
@@ -154,6 +156,7 @@ async fn talk(
         return Answers::default();
     };
     let way = way;
+    progress.reach(way.address);
     let converse = async {
         let talked = converse(watched, &way, connection, patience, progress).await;
         progress.over();

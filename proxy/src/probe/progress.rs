@@ -1,5 +1,7 @@
 //! How far the conversation is, for the checks that wait for it.
 
+use std::net::SocketAddr;
+use std::sync::OnceLock;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -22,11 +24,23 @@ pub(super) enum Security {
 /// What the conversation has told so far.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
+    reached: OnceLock<SocketAddr>,
     security: watch::Sender<Option<Security>>,
     over: watch::Sender<bool>,
 }
 
 impl Progress {
+    /// The conversation goes to this address, and so will the other checks.
+    pub(super) fn reach(&self, address: SocketAddr) {
+        // There is one conversation.
+        let _ = self.reached.set(address);
+    }
+
+    /// Where the conversation goes, where that is known yet.
+    pub(super) fn reached(&self) -> Option<SocketAddr> {
+        self.reached.get().copied()
+    }
+
     /// It is known how TLS begins.
     pub(super) fn tell(&self, security: Security) {
         self.security.send_replace(Some(security));

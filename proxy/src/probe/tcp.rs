@@ -1,45 +1,76 @@
 //! TCP to each address, several times: whether it connects, how long it takes, what is lost.
+//!
+//! Every connection of the probe counts. One that is only opened and closed waits in the server's queue like any other,
+//! so there are further ones only to addresses that nothing else goes to.
 
-use super::way::{Connection, Way};
+use super::way::Way;
 use crate::relay::connect::{classify, plain_reason};
 use crate::relay::tcp_info::tcp_info;
-use crate::trace::{ConnectError, LeftOut, TcpCheck, TcpFailure, TcpInfo};
+use crate::trace::{ConnectError, LeftOut, Micros, TcpCheck, TcpFailure, TcpInfo};
 use futures_util::future::join_all;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::net::TcpStream;
 
-/// What came of it, and of which rounds nothing was expected any more.
-pub(super) type Checked = (TcpCheck, Option<LeftOut>);
-
-/// Connects to each address so many times, to all of them at once and to each one time after the other.
-pub(super) async fn check(way: &Way, addresses: &[SocketAddr], rounds: u32) -> Vec<Checked> {
-    let ways = addresses.iter().map(|address| Way { address: *address, ..way.clone() });
-    join_all(ways.map(|way| async move { one(&way, rounds).await })).await
+/// What came of all connections, by address.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
+    checks: Mutex<BTreeMap<SocketAddr, TcpCheck>>,
 }
 
-async fn one(way: &Way, rounds: u32) -> Checked {
-    let mut check = TcpCheck { address: way.address.to_string(), ..TcpCheck::default() };
-    for round in 0..rounds {
-        match way.open().await {
-            Ok(connection) => succeeded(&mut check, &connection),
-            Err(error) => failed(&mut check, &error),
-        }
-        let unanswered = check.failures.iter().any(|failure| failure.error == ConnectError::TimedOut);
-        let is_silent = unanswered && check.rounds.iter().all(Option::is_none);
-        if is_silent && round + 1 < rounds {
-            let left_out = LeftOut {
-                check: format!("{} more connections to {}", rounds - round - 1, way.address),
-                reason: format!("the first was not answered within {} s", way.answer_timeout.as_secs()),
-            };
-            return (check, Some(left_out));
+impl Connections {
+    /// One more connection to `address`, and how long it took.
+    pub(super) fn note(&self, address: SocketAddr, connected: &io::Result<TcpStream>, took_us: Micros) {
+        let mut checks = self.lock();
+        let check = checks.entry(address).or_insert_with(|| empty(address));
+        match connected {
+            Ok(stream) => succeeded(check, stream, took_us),
+            Err(error) => failed(check, error),
         }
     }
-    (check, None)
+
+    /// What is known of `address`.
+    pub(super) fn to(&self, address: SocketAddr) -> TcpCheck {
+        self.lock().get(&address).cloned().unwrap_or_else(|| empty(address))
+    }
+
+    /// A panic elsewhere leaves facts that are still worth having.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, TcpCheck>> {
+        self.checks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-fn succeeded(check: &mut TcpCheck, connection: &Connection) {
-    check.rounds.push(Some(connection.took_us()));
-    let Some(TcpInfo { rtt_us, retransmitted_segments, .. }) = tcp_info(connection) else { return };
+/// Connects to each address so many times, to all of them at once and to each one time after the other. Answers with
+/// the rounds that were left out.
+pub(super) async fn check(way: &Way, addresses: &[SocketAddr], rounds: u32) -> Vec<LeftOut> {
+    let ways = addresses.iter().map(|address| Way { address: *address, ..way.clone() });
+    let left_out = join_all(ways.map(|way| async move { one(&way, rounds).await })).await;
+    left_out.into_iter().flatten().collect()
+}
+
+async fn one(way: &Way, rounds: u32) -> Option<LeftOut> {
+    for round in 1..=rounds {
+        // What came of it is noted on the way.
+        let silent = way.open().await.is_err_and(|error| classify(&error) == ConnectError::TimedOut);
+        if silent && round < rounds && way.connections.to(way.address).rounds.iter().all(Option::is_none) {
+            return Some(LeftOut {
+                check: format!("{} more connections to {}", rounds - round, way.address),
+                reason: format!("the first was not answered within {} s", way.answer_timeout.as_secs()),
+            });
+        }
+    }
+    None
+}
+
+fn empty(address: SocketAddr) -> TcpCheck {
+    TcpCheck { address: address.to_string(), ..TcpCheck::default() }
+}
+
+fn succeeded(check: &mut TcpCheck, stream: &TcpStream, took_us: Micros) {
+    check.rounds.push(Some(took_us));
+    let Some(TcpInfo { rtt_us, retransmitted_segments, .. }) = tcp_info(stream) else { return };
     // The shortest of them is the path itself, without what the machines at its ends were busy with.
     check.rtt_us = [check.rtt_us, rtt_us].into_iter().flatten().min();
     let more = retransmitted_segments.unwrap_or_default();

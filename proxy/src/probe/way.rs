@@ -3,8 +3,9 @@
 use super::budget::{Budget, Place};
 use super::negotiation;
 use super::tally::Tally;
+use super::tcp::Connections;
 use crate::relay::connect;
-use crate::trace::{ConnectError, Micros, NegotiationAnswer};
+use crate::trace::{ConnectError, NegotiationAnswer};
 use std::io;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
@@ -29,6 +30,8 @@ pub(super) struct Way {
     pub(super) largest_segment: Option<u32>,
     /// What may still be opened.
     pub(super) budget: Arc<Budget>,
+    /// What came of every connection.
+    pub(super) connections: Arc<Connections>,
     /// What was answered to whatever is asked more than once.
     pub(super) tally: Arc<Tally>,
     /// How long any one answer may take.
@@ -41,7 +44,6 @@ pub(super) struct Way {
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
-    took_us: Micros,
     _place: Place,
 }
 
@@ -61,11 +63,12 @@ impl Way {
         let began = Instant::now();
         let connected = connect::attempt(self.address, self.answer_timeout, self.largest_segment).await;
         let took_us = connect::micros(began.elapsed());
+        self.connections.note(self.address, &connected, took_us);
         let failure =
             connected.as_ref().err().map(|error| (connect::classify(error), connect::plain_reason(error)));
         let failure = failure.as_ref().map(|(error, reason)| (*error, reason.as_str()));
         self.note_connected(&self.address.to_string(), failure);
-        Connection::new(connected?, took_us, place)
+        Connection::new(connected?, place)
     }
 
     /// A connection on which a ClientHello may follow: one that was negotiated with the `protocols` of
@@ -147,15 +150,10 @@ impl NotNegotiated {
 
 impl Connection {
     /// One that was counted by `place`.
-    pub(super) fn new(stream: TcpStream, took_us: Micros, place: Place) -> io::Result<Connection> {
+    pub(super) fn new(stream: TcpStream, place: Place) -> io::Result<Connection> {
         // A check is one small message and its answer: it must not wait for a fuller segment.
         stream.set_nodelay(true)?;
-        Ok(Connection { stream, took_us, _place: place })
-    }
-
-    /// How long connecting took.
-    pub(super) fn took_us(&self) -> Micros {
-        self.took_us
+        Ok(Connection { stream, _place: place })
     }
 }
 

@@ -26,6 +26,7 @@ fn way(address: SocketAddr, direct: bool) -> Way {
         server_name: "localhost".to_owned(),
         direct,
         budget: Arc::new(Budget::new(&Settings::default(), 1)),
+        connections: Arc::default(),
         tally: Arc::new(Tally::default()),
         answer_timeout: ANSWER_TIMEOUT,
         deadline: Instant::now() + Duration::from_secs(120),
