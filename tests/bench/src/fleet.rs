@@ -59,16 +59,7 @@ pub fn run(rdpscope: &Path, folder: &Path, options: &'static str) -> Result<Foun
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).context("cannot listen")?;
     rustix::net::listen(&listener, BACKLOG)?;
     let port = listener.local_addr()?.port();
-    let ends = Ends::new()?;
-    for _ in 0..SERVERS {
-        let (listener, ends) = (listener.try_clone()?, ends.clone());
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                // A client that leaves in the middle is what a probe is.
-                let _ = serve(stream, &ends);
-            }
-        });
-    }
+    answer(&listener, &Ends::new()?)?;
     let last = Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 1, 0, 0)) + TARGETS);
     let (range, concurrency) = (format!("127.1.0.1-{last}:{port}"), CONCURRENCY.to_string());
     let program = rdpscope.to_str().context("the program's path is no text")?;
@@ -95,6 +86,20 @@ pub fn run(rdpscope: &Path, folder: &Path, options: &'static str) -> Result<Foun
         took,
         peak_kib,
     })
+}
+
+/// Serves whoever connects, for as long as this program runs.
+pub fn answer(listener: &TcpListener, ends: &Ends) -> Result<()> {
+    for _ in 0..SERVERS {
+        let (listener, ends) = (listener.try_clone()?, ends.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                // A client that leaves in the middle is what a probe is.
+                let _ = serve(stream, &ends);
+            }
+        });
+    }
+    Ok(())
 }
 
 /// X.224 that selects TLS, then the handshake.

@@ -5,6 +5,7 @@ mod fleet;
 mod interception;
 mod latency;
 mod memory;
+mod probe;
 mod process;
 mod relay;
 mod rounds;
@@ -56,6 +57,7 @@ enum Measurement {
     Memory,
     Interception,
     Fleet,
+    Probe,
 }
 
 fn main() -> ExitCode {
@@ -102,6 +104,12 @@ fn compare(arguments: Arguments) -> Result<()> {
         for note in fleet_notes(&program, open_files)? {
             rounds.note(note);
         }
+    }
+    if wanted(Measurement::Probe) {
+        rounds.note(match probe::run(&program) {
+            Ok(compared) => compared.to_string(),
+            Err(error) => format!("probe: left out, {error:#}"),
+        });
     }
     let names: Vec<_> = relays.iter().map(|relay| relay.name).collect();
     let baseline = RELAYS.iter().find(|relay| relay.role == Role::Baseline).map_or("", |relay| relay.name);
