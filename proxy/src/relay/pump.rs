@@ -167,6 +167,8 @@ struct Flow<'a> {
     pending: Vec<u8>,
     pending_start: usize,
     pipe: Option<Pipe>,
+    /// Small reads in a row.
+    #[cfg(target_os = "linux")]
     calm_reads: usize,
     /// How often something was read.
     reads: u64,
@@ -188,6 +190,7 @@ impl<'a> Flow<'a> {
             pending: Vec::new(),
             pending_start: 0,
             pipe: None,
+            #[cfg(target_os = "linux")]
             calm_reads: 0,
             reads: 0,
             finishing: false,
