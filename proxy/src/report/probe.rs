@@ -7,7 +7,7 @@ pub use fleet::{Row, natural_order, progress_line, summary_table};
 
 use super::verdict::Conclusion;
 use super::{LiveText, Style, in_order, time};
-use crate::trace::{Line, Record};
+use crate::trace::{Detail, Event, Line, Record};
 
 /// One target: the verdict, why and what to do; then the phases of one connection, and what each check found.
 pub fn text(record: &Record, style: &Style) -> String {
@@ -35,7 +35,11 @@ pub fn lines(record: &Record, events: bool) -> Vec<Line> {
 fn timeline(record: &Record, style: &Style) -> Option<String> {
     let mut live = LiveText::new("", *style).without_heading();
     let header = record.header.iter().map(|header| Line::Trace(header.clone()));
-    let texts: Vec<String> = header.chain(in_order(record)).filter_map(|line| live.line(&line)).collect();
+    // Who trusts the certificate stands below, with the rest of what is known of it.
+    let is_told =
+        |line: &Line| !matches!(line, Line::Event(Event { detail: Detail::CertificateJudged { .. }, .. }));
+    let lines = header.chain(in_order(record)).filter(is_told);
+    let texts: Vec<String> = lines.filter_map(|line| live.line(&line)).collect();
     if texts.is_empty() { None } else { Some(texts.join("\n")) }
 }
 

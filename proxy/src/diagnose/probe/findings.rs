@@ -210,13 +210,14 @@ fn logon(facts: &Facts<'_>, probe: &Probe, findings: &mut Findings) {
         findings.add("other-machine-answered", Phase::Credssp, text);
     }
     let domain = challenge.dns_domain.as_deref().or(challenge.netbios_domain.as_deref());
+    // In a workgroup the computer's own name stands in the domain's place.
+    let is_own = |domain: &str| challenge.netbios_computer.as_deref() == Some(domain);
     let named: Vec<String> = [
         computer_name(probe).map(|name| format!("calls itself {name}")),
-        domain.filter(|domain| !domain.is_empty()).map(|domain| format!("belongs to {domain}")),
-        challenge
-            .version
-            .as_ref()
-            .map(|version| format!("runs Windows {}.{}.{}", version.major, version.minor, version.build)),
+        domain
+            .filter(|domain| !domain.is_empty() && !is_own(domain))
+            .map(|domain| format!("belongs to {domain}")),
+        challenge.version.as_ref().map(|version| format!("runs {}", version.words())),
     ]
     .into_iter()
     .flatten()

@@ -8,6 +8,7 @@ use crate::trace::{
     NegotiationAnswer, NegotiationCheck, PathCheck, Probe, Record, TcpCheck, TlsCheck, UdpAnswer, UdpCheck,
 };
 use crate::wire::tls::CodePoint;
+use rdpscope_certs::clients::PlatformVerdict;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -112,6 +113,8 @@ impl Blocks<'_> {
             texts.extend(words::certificate(certificate, now));
         }
         texts.push(judgement(check));
+        texts
+            .extend(check.by_rules.iter().filter(|other| other.trusted == Some(false)).map(refused_by_rules));
         texts.extend(check.unreadable.iter().map(|reason| format!("unreadable: {}", safe::name(reason))));
         if !check.missing_issuers.is_empty() {
             let missing: Vec<String> = check.missing_issuers.iter().map(|name| safe::name(name)).collect();
@@ -122,6 +125,13 @@ impl Blocks<'_> {
         }
         self.list("certificate", texts);
     }
+}
+
+/// What a client elsewhere would do with the certificate.
+fn refused_by_rules(other: &PlatformVerdict) -> String {
+    let reason =
+        other.reason.as_deref().map_or_else(String::new, |reason| format!(": {}", safe::name(reason)));
+    format!("{} refuses it by its rules{reason}", safe::name(&other.platform))
 }
 
 fn is_in_timeline(record: &Record) -> bool {
