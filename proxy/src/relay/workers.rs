@@ -1,8 +1,8 @@
 //! Threads that accept and run sessions. A session stays on the thread that accepted it, so that a byte that passes
 //! wakes no other thread.
 
-use super::listener::{Present, Shared};
 use super::attempts::Number;
+use super::listener::{Present, Shared};
 use super::session;
 use super::session::Surroundings;
 use crate::recorder::{SessionId, SessionTrace, TraceStart};

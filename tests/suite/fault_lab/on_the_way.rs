@@ -131,8 +131,9 @@ fn answer_syns(socket: &UdpSocket) {
     let mut datagram = [0; 2048];
     while let Ok((length, from)) = socket.recv_from(&mut datagram) {
         assert!(length > 12, "only SYNs come through");
-        // SYN+ACK: acknowledges, window, flags, initial sequence number, both MTUs.
-        let syn_ack = [&datagram[8..12], &[0, 64, 0, 5, 0, 0, 0, 1, 4, 208, 4, 208]].concat();
+        // SYN+ACK and SYNEX: acknowledges, window, flags, initial sequence number, both MTUs, version 2.
+        let syn_ack = [0, 64, 0x10, 5, 0, 0, 0, 1, 4, 208, 4, 208, 0, 1, 0, 2];
+        let syn_ack = [&datagram[8..12], &syn_ack].concat();
         socket.send_to(&syn_ack, from).expect("a datagram is sent");
     }
 }
