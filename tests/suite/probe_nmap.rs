@@ -1,4 +1,5 @@
-//! A probe finds what nmap's scripts for RDP find of the same server.
+//! A probe finds what nmap's scripts for RDP find of the same server. What rdp-sec-check asks for, which is not packaged,
+//! is among it: protocols, NLA, encryption methods and the level.
 
 use crate::support::certificates::signed_rsa;
 use crate::support::left_out::left_out_without;

@@ -247,6 +247,22 @@ fn it_accepts_and_says_nothing() {
 }
 
 #[test]
+fn it_begins_an_answer_and_does_not_end_it() {
+    let begun = |bytes: &str| {
+        let answer = NegotiationAnswer::OtherProtocol { protocol: None, first_bytes: bytes.to_owned() };
+        negotiation([answer.clone(), answer])
+    };
+    for bytes in ["03", "0300", "030000", "03000013", "0300001302"] {
+        let diagnosis = begun(bytes);
+        assert_verdict(&diagnosis, RdpSilent, Likely);
+        assert!(may_also_be(&diagnosis, NotRdp));
+    }
+    for bytes in ["0303", "0300000401", "2e2e2e", "16030300"] {
+        assert_verdict(&begun(bytes), NotRdp, Confirmed);
+    }
+}
+
+#[test]
 fn it_accepts_and_cuts() {
     let cut = |how| [NegotiationAnswer::Closed { how }, NegotiationAnswer::Closed { how }];
     assert_verdict(&negotiation(cut(How::Reset)), TcpReset, Confirmed);
