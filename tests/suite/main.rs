@@ -49,6 +49,8 @@ mod probe_cli;
 #[cfg(all(test, target_os = "linux"))]
 mod probe_network;
 #[cfg(all(test, target_os = "linux"))]
+mod probe_nmap;
+#[cfg(all(test, target_os = "linux"))]
 mod probe_tls;
 #[cfg(test)]
 mod probe_udp;

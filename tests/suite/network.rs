@@ -27,7 +27,7 @@ pub(super) const TARGET: &str = "10.99.0.2:3389";
 
 impl Network {
     /// rdpscope on the client's machine, for one session.
-    fn start(&self, target: &str) -> Rdpscope {
+    pub(super) fn start(&self, target: &str) -> Rdpscope {
         Rdpscope::start_as(self.rdpscope(), target, &["--listen", "127.0.0.1:0", "--sessions", "1"])
     }
 
@@ -42,7 +42,7 @@ impl Network {
         client
     }
 
-    fn connect_ends(&self, rdpscope: &Rdpscope, listener: &TcpListener) -> Ends {
+    pub(super) fn connect_ends(&self, rdpscope: &Rdpscope, listener: &TcpListener) -> Ends {
         self.at_client(|| Ends::connect(rdpscope.address, listener))
     }
 }

@@ -67,23 +67,31 @@ fn refuse(mut stream: TcpStream) {
     }
 }
 
-/// A server with TLS and without NLA that shows `certificate`; its address.
-fn server(certificate: &'static Certificate) -> String {
+/// A server that does this with each connection on which it is asked something; its address.
+fn serving(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
     let address = listener.local_addr().expect("it has an address").to_string();
+    let serve = Arc::new(serve);
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
+            let serve = serve.clone();
             std::thread::spawn(move || {
-                let mut request = [0; 256];
-                if stream.read(&mut request).is_ok_and(|length| length > 0) {
-                    let _ = stream.write_all(&connection_confirm(SSL));
-                    // A probe leaves when it has seen enough.
-                    let _ = TlsEnd::server(stream, &TLS12, certificate).handshake();
+                if stream.read(&mut [0; 256]).is_ok_and(|length| length > 0) {
+                    serve(stream);
                 }
             });
         }
     });
     address
+}
+
+/// A server with TLS and without NLA that shows `certificate`; its address.
+fn server(certificate: &'static Certificate) -> String {
+    serving(|mut stream| {
+        let _ = stream.write_all(&connection_confirm(SSL));
+        // A probe leaves when it has seen enough.
+        let _ = TlsEnd::server(stream, &TLS12, certificate).handshake();
+    })
 }
 
 /// A server that takes connections and never says anything; they stay open as long as this lives.
@@ -272,6 +280,61 @@ fn the_one_whose_certificate_expired_differs_in_just_that() {
         sentence.contains(" differs from the four that work in: certificate validity (expired "),
         "{sentence}"
     );
+}
+
+mod odd_targets {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn one_that_changes_its_mind_is_said_to_with_counts() {
+        let asked = AtomicUsize::new(0);
+        let flaky = serving(move |mut stream| {
+            let code = if asked.fetch_add(1, Ordering::Relaxed) == 0 { 2 } else { 5 };
+            let _ = stream.write_all(&negotiation_failure(code));
+        });
+        let ran = probe(&["--json", &flaky]);
+        let lines = json(&ran.stdout);
+        let of_type = |kind: &str| lines.iter().find(|line| line["type"] == kind).expect("it has its line");
+        let answers = of_type("probe")["flaky"][0]["answers"].as_object().expect("it was asked twice");
+        assert!(answers.len() == 2 && answers.values().all(|count| count == 1), "{answers:?}");
+        let finding = lines.iter().find(|line| line["id"] == "flaky").expect("it is worth knowing");
+        let text = finding["text"].as_str().expect("a sentence");
+        assert!(text.contains("changes") && text.contains("(1 of 2)"), "{text}");
+        assert_ne!(of_type("verdict")["confidence"], "confirmed", "{}", ran.stdout);
+    }
+
+    /// Says these bytes, one a second, until the client goes.
+    fn tarpit(bytes: impl Iterator<Item = u8> + Clone + Send + Sync + 'static) -> String {
+        serving(move |mut stream| {
+            for byte in bytes.clone() {
+                if stream.write_all(&[byte]).is_err() {
+                    return;
+                }
+                // Its slowness is the thing under test.
+                std::thread::sleep(Duration::from_secs(1));
+            }
+        })
+    }
+
+    #[test]
+    fn one_that_says_a_byte_a_second_is_given_up_in_time() {
+        let answer = tarpit(connection_confirm(SSL).into_iter());
+        let noise = tarpit(std::iter::repeat(b'.'));
+        let began = Instant::now();
+        let ran = run(&["probe", "--no-udp", "--csv", "--timeout", "2s", &answer, &noise]);
+        assert_eq!(ran.exit_code, Some(1), "{}", ran.stderr);
+        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+        let row = |target: &str| {
+            let row = ran.stdout.lines().find(|row| row.starts_with(target)).expect("each has a row");
+            row.split(',').skip(1).take(2).collect::<Vec<_>>().join(",")
+        };
+        // What it says may still become an answer, and what the other says cannot.
+        assert_eq!(
+            (row(&answer), row(&noise)),
+            ("rdp-silent,likely".to_owned(), "not-rdp,confirmed".to_owned())
+        );
+    }
 }
 
 mod results_file {

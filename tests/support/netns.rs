@@ -108,6 +108,13 @@ impl Network {
         assert!(nft.wait().expect("nft ends").success(), "nft takes {rule:?}");
     }
 
+    /// From now on what the client's side sends leaves at this rate, in the words of `tc`, and waits for its turn.
+    pub(crate) fn narrow(&self, rate: &str) {
+        let queue = ["netns", "exec", &self.client, "tc", "qdisc", "add", "dev", "wire", "root", "tbf"];
+        // So small a burst that a client's first message already waits.
+        ip(&[&queue[..], &["rate", rate, "burst", "600", "latency", "60s"]].concat()).expect("tc takes it");
+    }
+
     /// The program under test on the client's machine.
     pub(crate) fn rdpscope(&self) -> Command {
         let mut command = Command::new("ip");

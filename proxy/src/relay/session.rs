@@ -252,16 +252,16 @@ impl Observed {
     }
 }
 
-/// Runs one session and answers with its record. Ends early when `stop` turns true.
+/// Runs one session, whose connection has this `number` among `attempts`, and answers with its record. Ends early when
+/// `stop` turns true.
 pub async fn run(
     client: TcpStream,
-    peer: SocketAddr,
+    (peer, number): (SocketAddr, Number),
     session: SharedSession,
     surroundings: &Surroundings<'_>,
     stop: watch::Receiver<bool>,
 ) -> Record {
     let Surroundings { attempts, udp, impairments, knows_command, .. } = *surroundings;
-    let number = attempts.began(peer.ip());
     udp.register(peer.ip(), &session);
     // Relayed bytes leave as they come: nothing is held back for a fuller segment.
     let _ = client.set_nodelay(true);

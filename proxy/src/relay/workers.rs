@@ -1,6 +1,7 @@
 //! Threads that accept and run sessions. A session stays on the thread that accepted it, so that a byte that passes
 //! wakes no other thread.
 
+use super::attempts::Number;
 use super::listener::{Present, Shared};
 use super::session;
 use super::session::Surroundings;
@@ -63,9 +64,11 @@ impl Worker {
         loop {
             tokio::select! {
                 (stream, peer, permit) = accept(&listener, &self.shared) => {
+                    // Before it counts: whoever hears that it was the last takes for gone who is not known by then.
+                    let number = self.shared.attempts.began(peer.ip());
                     self.report(Report::Began);
                     // Boxed, because it is large and moved about before it runs.
-                    let session = serve(stream, peer, permit, self.shared.clone());
+                    let session = serve(stream, (peer, number), permit, self.shared.clone());
                     sessions.spawn(Box::pin(session));
                 }
                 Some(_) = sessions.join_next() => self.report(Report::Concluded),
@@ -105,7 +108,12 @@ async fn accept(listener: &TcpListener, shared: &Shared) -> (TcpStream, SocketAd
     }
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, _room: OwnedSemaphorePermit, shared: Arc<Shared>) {
+async fn serve(
+    stream: TcpStream,
+    client: (SocketAddr, Number),
+    _room: OwnedSemaphorePermit,
+    shared: Arc<Shared>,
+) {
     let Present { settings, stop } = shared.present();
     let start = TraceStart {
         id: SessionId::from(shared.next_session_id()),
@@ -126,6 +134,6 @@ async fn serve(stream: TcpStream, peer: SocketAddr, _room: OwnedSemaphorePermit,
         impairments: &settings.impairments,
         knows_command: settings.knows_command,
     };
-    let record = session::run(stream, peer, session, &surroundings, stop).await;
+    let record = session::run(stream, client, session, &surroundings, stop).await;
     (shared.concluded)(&record);
 }

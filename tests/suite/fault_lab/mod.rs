@@ -4,12 +4,13 @@
 
 mod captured;
 mod catalogue;
+mod on_the_way;
 mod probed;
 mod rows;
 mod watched;
 
 use crate::support::rdpscope::Finished;
-use rdpscope::trace::Verdict;
+use rdpscope::trace::{Record, Verdict};
 use serde_json::Value;
 use std::path::Path;
 
@@ -17,10 +18,13 @@ use std::path::Path;
 const TABLE_BEGINS: &str = "<!-- the fault table -->";
 const TABLE_ENDS: &str = "<!-- end of the fault table -->";
 
+/// Findings that some rows are about: what they name costs a healthy session nothing but some fluency.
+const NOTED: [&str; 2] = ["udp-blocked", "udp-half-open"];
+
 /// What came out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Judged {
-    /// `id, confidence`.
+    /// `id, confidence`, and `; finding ID` where one of [`NOTED`] is beside it.
     verdict: String,
 }
 
@@ -35,7 +39,19 @@ impl Judged {
     }
 
     fn of_session(finished: &Finished) -> Judged {
-        Judged::of_line(finished.session().verdict())
+        let session = finished.session();
+        let findings = session.lines().iter().filter(|line| line["type"] == "finding");
+        Judged::of_line(session.verdict()).beside(findings.filter_map(|line| line["id"].as_str()))
+    }
+
+    fn of_record(record: &Record) -> Judged {
+        let verdict = record.verdict.as_ref().expect("it ends with a verdict");
+        Judged::of(verdict).beside(record.findings.iter().map(|finding| finding.id.as_str()))
+    }
+
+    fn beside<'a>(self, findings: impl Iterator<Item = &'a str>) -> Judged {
+        let noted = findings.filter(|id| NOTED.contains(id));
+        noted.fold(self, |judged, id| Judged { verdict: format!("{}; finding {id}", judged.verdict) })
     }
 }
 

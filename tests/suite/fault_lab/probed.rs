@@ -30,22 +30,21 @@ const NAME: &str = "srv10.corp.example";
 const EPOCH: u64 = 116_444_736_000_000_000;
 const HYBRID_EX: u32 = 8;
 
-fn settings(address: Option<SocketAddr>) -> Settings {
+pub(super) fn settings(address: Option<SocketAddr>) -> Settings {
     let address = address.map(|address| Target { host: address.ip().to_string(), port: address.port() });
     // The side channel is another test's.
     Settings { address, answer_timeout: ANSWER_TIMEOUT, udp: false, ..Settings::default() }
 }
 
-fn run(target: &Target, settings: &Settings) -> Judged {
+pub(super) fn run(target: &Target, settings: &Settings) -> Judged {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime is made");
     let record: Record = runtime.block_on(probe(target, settings));
-    let verdict = record.verdict.expect("a probe ends with a verdict");
-    Judged::of(&verdict)
+    Judged::of_record(&record)
 }
 
 /// Probes an address.
-fn address(address: SocketAddr) -> Judged {
+pub(super) fn address(address: SocketAddr) -> Judged {
     run(&Target { host: address.ip().to_string(), port: address.port() }, &settings(None))
 }
 
@@ -120,12 +119,12 @@ pub(super) fn network(rule: &str) -> Option<Judged> {
 }
 
 /// A scripted server that does the same on every connection, until it is dropped.
-struct Serving {
-    address: SocketAddr,
+pub(super) struct Serving {
+    pub(super) address: SocketAddr,
 }
 
 impl Serving {
-    fn start(listener: TcpListener, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Serving {
+    pub(super) fn start(listener: TcpListener, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Serving {
         let address = listener.local_addr().expect("a listener has an address");
         let serve = Arc::new(serve);
         // It ends with the test process; each connection ends with the probe.
@@ -144,7 +143,7 @@ fn served(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Option<Judged> {
 }
 
 /// Reads the request; false where the client has gone.
-fn is_asked(stream: &mut TcpStream) -> bool {
+pub(super) fn is_asked(stream: &mut TcpStream) -> bool {
     matches!(read_once(stream, &mut [0; 512]), Ok(1..))
 }
 

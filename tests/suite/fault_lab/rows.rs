@@ -1,6 +1,6 @@
 //! The table: one row for each fault, and one for each thing that is none.
 
-use super::{Cell, Row, captured, probed, watched};
+use super::{Cell, Row, captured, on_the_way, probed, watched};
 use crate::support::certificates::certificates;
 use crate::support::peers::ShadowSecurity;
 use rustls::version::TLS13;
@@ -55,9 +55,15 @@ rows! {
         "none: NLA of a domain member, certificate of its domain", "scripted",
         NONE, Cell::of("healthy, confirmed", probed::windows_like), NONE,
     ).ten_times(),
-    a_slow_way: watched_only(
-        "none: 150 ms each way", "xfreerdp, xrdp, --impair", "healthy, likely",
-        || watched::works(&["--impair", "latency=150ms"]),
+    a_slow_way: Row::new(
+        "none: 150 ms each way", "xfreerdp, xrdp, --impair",
+        Cell::of("healthy, likely", || watched::works(&["--impair", "latency=150ms"])),
+        Cell::of("healthy, confirmed", on_the_way::long_way),
+        NONE,
+    ).ten_times(),
+    a_busy_server: Row::new(
+        "none: the server takes 600 ms for each answer", "scripted",
+        NONE, Cell::of("healthy, confirmed", on_the_way::busy_server), NONE,
     ).ten_times(),
     a_slow_session: watched_only(
         "none: a slow session", "scripted, 600 ms a message", "healthy, confirmed", watched::slow_but_works,
@@ -88,6 +94,16 @@ rows! {
     another_machine: Row::new(
         "stale DNS: another machine answers", "scripted",
         NONE, Cell::of("dns-mismatch, possible", probed::another_machine), NONE,
+    ),
+    one_address_is_silent: Row::new(
+        "only some addresses of the name answer", "nftables",
+        NONE,
+        Cell::of("dns-mismatch, likely", || on_the_way::some_addresses(Some("ip6 nexthdr tcp drop"))),
+        NONE,
+    ),
+    one_address_refuses: Row::new(
+        "the service listens on some addresses of the name", "scripted",
+        NONE, Cell::of("dns-mismatch, possible", || on_the_way::some_addresses(None)), NONE,
     ),
     nobody_listens: Row::new(
         "service does not listen", "xfreerdp, a free port",
@@ -208,6 +224,26 @@ rows! {
         Cell::of("tls-stalled, likely", || watched::network_in_tls("tcp dport 3389 @ih,0,16 0x1603 drop")),
         Cell::of("tls-stalled, likely", || probed::network("tcp dport 3389 @ih,0,16 0x1603 drop")),
         NONE,
+    ),
+    large_segments_are_lost: Row::new(
+        "path MTU black hole", "nftables",
+        NONE, Cell::of("tls-stalled, confirmed", on_the_way::takes_only_small_segments), NONE,
+    ),
+    udp_is_dropped: Row::new(
+        "UDP blocked, sessions run over TCP", "scripted; nftables",
+        Cell::of("healthy, confirmed; finding udp-blocked", on_the_way::session_without_udp),
+        Cell::of("healthy, confirmed; finding udp-blocked", on_the_way::udp_is_dropped),
+        NONE,
+    ),
+    udp_is_half_open: Row::new(
+        "UDP opened, then nothing", "nftables",
+        NONE, Cell::of("healthy, confirmed; finding udp-half-open", on_the_way::udp_is_half_open), NONE,
+    ),
+    packets_are_lost: watched_only(
+        "three of four packets lost", "nftables", "link-lossy, likely", on_the_way::loses_packets,
+    ),
+    packets_are_held_up: watched_only(
+        "a way with 1 kbit/s", "tc", "link-slow, likely", on_the_way::holds_up_packets,
     ),
     an_expired_certificate: Row::new(
         "certificate expired, client says so", "scripted TLS 1.2; xrdp",

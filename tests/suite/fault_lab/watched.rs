@@ -313,7 +313,7 @@ fn nla(server_version: u8, answer: &[u8]) -> Option<Judged> {
 }
 
 /// A session with the old RDP security and no encryption, up to the desktop.
-fn session_in_clear() -> Conversation {
+pub(super) fn session_in_clear() -> Conversation {
     let agreed = Conversation::new().client(connection_request("anna", 0)).server(connection_confirm(0));
     agreed.send_all(rdp::session(0, 0).into_iter().take(UNTIL_ACTIVE))
 }

@@ -240,7 +240,10 @@ fn udp(probe: &Probe, findings: &mut Findings) {
         return;
     }
     if is_open {
-        let hellos: Vec<&HelloAnswer> = [&udp.tls, &udp.dtls].into_iter().flatten().collect();
+        // One that could not be sent says nothing.
+        let was_sent = |answer: &&HelloAnswer| !matches!(answer, HelloAnswer::NotReached { .. });
+        let hellos: Vec<&HelloAnswer> =
+            [&udp.tls, &udp.dtls].into_iter().flatten().filter(was_sent).collect();
         if !hellos.is_empty() && hellos.iter().all(|answer| **answer == HelloAnswer::Silent) {
             let text = format!(
                 "UDP to {} is opened and nothing comes over it then: sessions may freeze until they go back to TCP.",

@@ -6,6 +6,8 @@ use super::{
     rule, times, widest,
 };
 use crate::trace::{Confidence, How};
+use crate::wire::greeting::TELLING_LENGTH;
+use crate::wire::x224::TPKT_VERSION;
 
 const AGAIN: &[&str] = &["rdpscope probe {target}", "rdpscope proxy {target}"];
 
@@ -104,17 +106,39 @@ fn asked(probe: &Probe) -> Vec<&NegotiationCheck> {
 }
 
 fn failure(facts: &Facts<'_>, is_it: fn(u32) -> bool, summary: &str) -> Option<Conclusion> {
-    let check = widest(facts.probe?)?;
+    let probe = facts.probe?;
+    let check = widest(probe)?;
     let NegotiationAnswer::Refused { code, name } = &check.answer else { return None };
     let asks = list(&check.requested_protocols);
     let text = format!("asked for {asks}, the server answers {name} ({code})");
-    is_it(*code).then(|| Conclusion::confirmed(Phase::X224, summary).seen(check.took_us, text))
+    // A server that answers otherwise the next time proves nothing by one answer.
+    let confidence = if probe.flaky.is_empty() { Confidence::Confirmed } else { Confidence::Likely };
+    is_it(*code).then(|| Conclusion::new(confidence, Phase::X224, summary).seen(check.took_us, text))
+}
+
+/// Whether nothing came, or the beginning of a packet (TPKT, RFC 1006 section 6) that was not finished in time.
+fn is_unanswered(answer: &NegotiationAnswer) -> bool {
+    match answer {
+        NegotiationAnswer::Silent => true,
+        NegotiationAnswer::OtherProtocol { protocol: None, first_bytes } => {
+            match &hex::decode(first_bytes).unwrap_or_default()[..] {
+                [TPKT_VERSION] | [TPKT_VERSION, 0] | [TPKT_VERSION, 0, _] => true,
+                bytes @ [TPKT_VERSION, 0, high, low, ..] => {
+                    bytes.len() < TELLING_LENGTH
+                        && bytes.len() < usize::from(u16::from_be_bytes([*high, *low]))
+                }
+                _ => false,
+            }
+        }
+        _ => false,
+    }
 }
 
 fn not_rdp(facts: &Facts<'_>) -> Option<Conclusion> {
     let probe = facts.probe?;
     let asked = asked(probe);
     let other = asked.iter().find_map(|check| match &check.answer {
+        answer if is_unanswered(answer) => None,
         NegotiationAnswer::OtherProtocol { protocol, first_bytes } => Some((protocol, first_bytes)),
         _ => None,
     });
@@ -130,13 +154,16 @@ fn not_rdp(facts: &Facts<'_>) -> Option<Conclusion> {
 fn silent(facts: &Facts<'_>) -> Option<Conclusion> {
     let probe = facts.probe.filter(|probe| is_connected(probe))?;
     let asked = asked(probe);
-    let silent = asked.iter().filter(|check| check.answer == NegotiationAnswer::Silent).count();
+    let silent = asked.iter().filter(|check| is_unanswered(&check.answer)).count();
     if silent == 0 {
         return None;
     }
-    let seen = format!("asked {}, silent {}", times(asked.len()), times(silent));
+    let begun =
+        asked.iter().any(|check| check.answer != NegotiationAnswer::Silent && is_unanswered(&check.answer));
+    let but = if begun { ", or not done with its answer in time" } else { "" };
+    let seen = format!("asked {}, silent{but} {}", times(asked.len()), times(silent));
     if silent < asked.len() {
-        let is_widest = widest(probe).is_some_and(|check| check.answer == NegotiationAnswer::Silent);
+        let is_widest = widest(probe).is_some_and(|check| is_unanswered(&check.answer));
         let summary = "The server answers some RDP requests and leaves others without an answer: it is overloaded, or \
                        has too many unfinished connections.";
         return is_widest.then(|| Conclusion::possible(Phase::X224, summary).seen(0, seen));

@@ -2,7 +2,7 @@
 
 use super::super::facts::is_loopback_name;
 use super::super::words::{list, span};
-use super::{Conclusion, Facts, Rule, VerdictId, failed, is_connected, rule, times};
+use super::{Conclusion, Facts, Rule, VerdictId, failed, is_connected, rule, spoke_rdp, times};
 use crate::trace::{Confidence, ConnectError, Phase, Probe, TcpCheck};
 use std::net::IpAddr;
 
@@ -61,7 +61,18 @@ fn dns_failure(facts: &Facts<'_>) -> Option<Conclusion> {
 
 /// The addresses of a target of which none could be connected.
 fn unreached<'a>(facts: &Facts<'a>) -> Option<&'a Probe> {
-    facts.probe.filter(|probe| !probe.tcp.is_empty() && !is_connected(probe))
+    let is_unreached = |probe: &&Probe| !probe.tcp.is_empty() && !is_connected(probe);
+    facts
+        .probe
+        .filter(is_unreached)
+        .filter(|probe| !probe.tcp.iter().any(|it| is_lost_beside_others(probe, it)))
+}
+
+/// Whether the connections that were timed are lost, and with them the attempts that would have followed, while one beside
+/// them came through to the only address that there is.
+fn is_lost_beside_others(probe: &Probe, check: &TcpCheck) -> bool {
+    let is_lost = failed(check) && check.failures.iter().all(|it| it.error == ConnectError::TimedOut);
+    is_lost && probe.tcp.len() == 1 && spoke_rdp(probe)
 }
 
 fn failures(check: &TcpCheck, error: ConnectError) -> u32 {
@@ -226,12 +237,13 @@ fn other_machine(facts: &Facts<'_>) -> Option<Conclusion> {
 
 fn lossy(facts: &Facts<'_>) -> Option<Conclusion> {
     let probe = facts.probe?;
-    let vanished = |check: &&TcpCheck| !failed(check) && failures(check, ConnectError::TimedOut) > 0;
+    let is_reached = |check: &TcpCheck| !failed(check) || is_lost_beside_others(probe, check);
+    let vanished = |check: &&TcpCheck| is_reached(check) && failures(check, ConnectError::TimedOut) > 0;
     let check = probe.tcp.iter().find(vanished)?;
     let count = failures(check, ConnectError::TimedOut) as usize;
     let summary = format!(
-        "Of {} connections to {}, {count} got no answer and the others did: packets are lost on the way, or the server \
-         takes no more connections for a time.",
+        "Of {} connections to {} that were timed, {count} got no answer and others did: packets are lost on the way, \
+         or the server takes no more connections for a time.",
         check.rounds.len(),
         check.address
     );

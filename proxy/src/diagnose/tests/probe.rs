@@ -107,6 +107,13 @@ fn udp_that_is_blocked_or_half_open_costs_no_session() {
     let diagnosis = target.diagnose();
     assert_healthy(&diagnosis);
     assert!(has_finding(&diagnosis, "udp-half-open"));
+    // A hello that could not be sent says nothing.
+    for (dtls, is_told) in [(None, false), (Some(HelloAnswer::Silent), true)] {
+        let mut target = Target::windows();
+        let udp = target.probe.udp.as_mut().unwrap();
+        (udp.tls, udp.dtls) = (Some(HelloAnswer::NotReached { reason: "no way".to_owned() }), dtls);
+        assert_eq!(has_finding(&target.diagnose(), "udp-half-open"), is_told);
+    }
 
     let mut target = Target::windows();
     target.probe.udp.as_mut().unwrap().versions = [(2, UdpAnswer::Unreachable)].into();
@@ -151,6 +158,7 @@ fn a_name_without_an_address() {
 fn unreached(failures: &[(ConnectError, u32)]) -> Diagnosis {
     let mut target = Target::nothing();
     target.probe.tcp = vec![tcp("10.0.0.5:3389", &[None, None, None], failures)];
+    target.probe.negotiation.clear();
     target.diagnose()
 }
 
@@ -199,6 +207,15 @@ fn connections_that_vanish_now_and_then() {
     let failures = [(ConnectError::TimedOut, 2)];
     target.probe.tcp = vec![tcp("10.0.0.5:3389", &[Some(900), None, None], &failures)];
     assert_verdict(&target.diagnose(), LinkLossy, Likely);
+    // The first of those that are timed is lost, and no more are made; the conversation came through, or did not.
+    let lost = || vec![tcp("10.0.0.5:3389", &[None], &[(ConnectError::TimedOut, 1)])];
+    let mut target = Target::windows();
+    target.probe.tcp = lost();
+    assert_verdict(&target.diagnose(), LinkLossy, Possible);
+    let mut target = Target::windows();
+    target.probe.tcp = lost();
+    target.probe.negotiation.clear();
+    assert_verdict(&target.diagnose(), TcpFiltered, Likely);
 }
 
 /// A target of which nothing but X.224 is known.
@@ -227,6 +244,22 @@ fn it_accepts_and_says_nothing() {
     assert_verdict(&diagnosis, RdpSilent, Likely);
     let selected = NegotiationAnswer::Selected { protocol: "SSL".to_owned(), flags: Vec::new() };
     assert_verdict(&negotiation([selected, NegotiationAnswer::Silent]), RdpSilent, Possible);
+}
+
+#[test]
+fn it_begins_an_answer_and_does_not_end_it() {
+    let begun = |bytes: &str| {
+        let answer = NegotiationAnswer::OtherProtocol { protocol: None, first_bytes: bytes.to_owned() };
+        negotiation([answer.clone(), answer])
+    };
+    for bytes in ["03", "0300", "030000", "03000013", "0300001302"] {
+        let diagnosis = begun(bytes);
+        assert_verdict(&diagnosis, RdpSilent, Likely);
+        assert!(may_also_be(&diagnosis, NotRdp));
+    }
+    for bytes in ["0303", "0300000401", "2e2e2e", "16030300"] {
+        assert_verdict(&begun(bytes), NotRdp, Confirmed);
+    }
 }
 
 #[test]
