@@ -344,7 +344,9 @@ pub(super) fn number(p_value: f64) -> String {
 /// Why the session fails, where the factor does not decide.
 fn shows_instead(baseline: &ArmState) -> String {
     match verdict::last(baseline) {
-        Some(verdict) => format!("What the sessions show by themselves: {} ({}).", verdict.id, verdict.confidence),
+        Some(verdict) => {
+            format!("What the sessions show by themselves: {} ({}).", verdict.id, verdict.confidence)
+        }
         None => "No session says why.".to_owned(),
     }
 }

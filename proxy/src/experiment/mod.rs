@@ -11,9 +11,9 @@ mod factor;
 mod progress;
 mod schedule;
 mod statistics;
-mod untried;
 #[cfg(test)]
 mod tests;
+mod untried;
 mod verdict;
 
 pub use factor::{Arm, ArmSettings, Factor, FactorError, Role};

@@ -387,9 +387,11 @@ fn udp_is_not_acquitted_by_a_port_that_nobody_used() {
 
 #[test]
 fn versions_that_were_not_tried_are_not_acquitted() {
-    let (finished, _) = run(Factor::Tls, 3, |_, _| (Phase::Tls, VerdictId::TlsVersionMismatch, Confidence::Likely));
+    let (finished, _) =
+        run(Factor::Tls, 3, |_, _| (Phase::Tls, VerdictId::TlsVersionMismatch, Confidence::Likely));
     assert_eq!(conclusion(&finished), (ExperimentEffect::Inconclusive, None), "{}", because(&finished));
-    let (finished, _) = run(Factor::Tls, 3, |_, _| (Phase::Tls, VerdictId::ServerKeyUnusable, Confidence::Likely));
+    let (finished, _) =
+        run(Factor::Tls, 3, |_, _| (Phase::Tls, VerdictId::ServerKeyUnusable, Confidence::Likely));
     assert_eq!(conclusion(&finished), (ExperimentEffect::NotCause, None), "{}", because(&finished));
 }
 

@@ -76,7 +76,11 @@ fn the_answer_comes_first_then_why_then_what_to_do() {
 
 #[test]
 fn what_is_not_proved_is_not_called_a_verdict() {
-    let shown = super::super::experiment(&finished(ExperimentEffect::Inconclusive, false), KeptExperiment::default(), &STYLE);
+    let shown = super::super::experiment(
+        &finished(ExperimentEffect::Inconclusive, false),
+        KeptExperiment::default(),
+        &STYLE,
+    );
     insta::assert_snapshot!(shown);
     let mut healthy = finished(ExperimentEffect::NotCause, false);
     healthy.observed = None;
