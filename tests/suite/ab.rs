@@ -43,6 +43,11 @@ impl<'a> Trial<'a> {
         Trial { client, logon: LOGON, given_up_after: None, trusts_session_ca: true }
     }
 
+    /// The same where rdpscope shows no certificate of its own.
+    fn passing(client: &'a [&'a str]) -> Self {
+        Trial { trusts_session_ca: false, ..Trial::new(client) }
+    }
+
     fn run(&self, server: SocketAddr, arguments: &[&str]) -> Finished {
         self.run_as(program(), &server.to_string(), arguments)
     }
@@ -51,7 +56,8 @@ impl<'a> Trial<'a> {
     fn run_as(&self, command: Command, target: &str, arguments: &[&str]) -> Finished {
         let folder = TempDir::new().expect("a temporary folder is made");
         let ca = folder.path().join("ca.pem");
-        let script = self.script(folder.path(), &ca);
+        let display = Xvfb::shared();
+        let script = self.script(folder.path(), &display, &ca);
         let client = format!("sh {} {{port}} {{arm}}", script.display());
         let ca = ca.to_string_lossy();
         let mut arguments = [&["--client", &client], arguments].concat();
@@ -68,14 +74,14 @@ impl<'a> Trial<'a> {
         finished
     }
 
-    fn script(&self, folder: &Path, session_ca: &Path) -> PathBuf {
+    fn script(&self, folder: &Path, display: &Xvfb, session_ca: &Path) -> PathBuf {
         let authority = &certificates().authority_file;
         let mut client =
             Xfreerdp::new(FreeRdp::Two, &[self.client, &self.logon].concat()).trusting_only(authority);
         if let Some(patience) = self.given_up_after {
             client = client.given_up_after(patience);
         }
-        client.script(folder, &Xvfb::shared(), if self.trusts_session_ca { session_ca } else { authority })
+        client.script(folder, display, if self.trusts_session_ca { session_ca } else { authority })
     }
 }
 
@@ -215,8 +221,7 @@ fn a_client_that_does_not_know_the_session_ca_proves_nothing() {
         return;
     }
     let xrdp = Xrdp::start(&XrdpSetup { certificate: &certificates().expired, ..Xrdp::setup() });
-    let trial = Trial { trusts_session_ca: false, ..Trial::new(&["/sec:tls"]) };
-    let finished = trial.run(xrdp.address, &["--vary", "cert"]);
+    let finished = Trial::passing(&["/sec:tls"]).run(xrdp.address, &["--vary", "cert"]);
     assert_eq!(conclusion(&finished), ("inconclusive", None), "{}", finished.stderr);
     let confounders = finished.line("experiment")["confounders"].as_array().expect("confounders");
     let forbids: Vec<_> = confounders.iter().filter(|it| it["forbids"] == true).map(|it| &it["id"]).collect();
@@ -304,7 +309,8 @@ fn who_interrupts_it_gets_what_there_is() {
     let xrdp = Xrdp::start(&XrdpSetup { certificate: &certificates().expired, ..Xrdp::setup() });
     let folder = TempDir::new().expect("a temporary folder is made");
     let ca = folder.path().join("ca.pem");
-    let script = Trial::new(&["/sec:tls"]).script(folder.path(), &ca);
+    let display = Xvfb::shared();
+    let script = Trial::new(&["/sec:tls"]).script(folder.path(), &display, &ca);
     let client = format!("sh {} {{port}} {{arm}}", script.display());
     let arguments = ["--vary", "cert", "--runs", "5", "--client", &client, "--ca-out", &ca.to_string_lossy()];
     let rdpscope = Rdpscope::start_experiment(xrdp.address, &arguments);

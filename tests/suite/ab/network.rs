@@ -40,7 +40,7 @@ fn large_segments_that_vanish_are_the_cause() {
     // The flight with the certificate is what is too large for the way back.
     network.fault_at_client("tcp sport 3389 meta length > 1300 drop");
     let _xrdp = network.xrdp(signed_for_many());
-    let trial = Trial { given_up_after: Some(GIVEN_UP_AFTER), ..Trial::new(&["/sec:tls"]) };
+    let trial = Trial { given_up_after: Some(GIVEN_UP_AFTER), ..Trial::passing(&["/sec:tls"]) };
     let finished = network.experiment(&trial, SERVER_V4, "mss");
     assert_eq!(conclusion(&finished), ("cause", Some("mss")), "{}", finished.stderr);
     assert_eq!(verdicts(&finished, "mss-1200"), ["healthy"; 3]);
@@ -60,7 +60,7 @@ fn a_hello_that_is_reset_is_not_a_matter_of_its_size() {
     let Some(network) = Network::new() else { return };
     network.fault("tcp dport 3389 @ih,0,16 0x1603 reject with tcp reset");
     let _xrdp = network.xrdp(&certificates().signed);
-    let finished = network.experiment(&Trial::new(&["/sec:tls"]), SERVER_V4, "mss");
+    let finished = network.experiment(&Trial::passing(&["/sec:tls"]), SERVER_V4, "mss");
     assert_eq!(conclusion(&finished), ("not-cause", None), "{}", finished.stderr);
     assert_eq!(verdicts(&finished, "mss-1200"), ["server-key-unusable"; 3]);
 }
@@ -76,7 +76,7 @@ fn an_address_of_another_machine_is_the_cause() {
     let other = network.at_server(|| TcpListener::bind((SERVER_V6, PORT)).expect("nobody else is there"));
     // It ends with the test's process: a listener has no other way to be woken.
     thread::spawn(move || other.incoming().for_each(drop));
-    let finished = network.experiment(&Trial::new(&["/sec:tls"]), SERVER_NAME, "address");
+    let finished = network.experiment(&Trial::passing(&["/sec:tls"]), SERVER_NAME, "address");
     assert_eq!(conclusion(&finished), ("cause", Some(SERVER_V4)), "{}", finished.stderr);
     assert_eq!(verdicts(&finished, SERVER_V4), ["healthy"; 3]);
     assert_eq!(finished.line("verdict")["id"], "dns-mismatch");
@@ -90,7 +90,7 @@ fn an_address_where_nobody_listens_is_told_where_another_answers() {
     }
     let Some(network) = Network::new() else { return };
     let _xrdp = network.xrdp(&certificates().signed);
-    let finished = network.experiment(&Trial::new(&["/sec:tls"]), SERVER_NAME, "address");
+    let finished = network.experiment(&Trial::passing(&["/sec:tls"]), SERVER_NAME, "address");
     assert_eq!(conclusion(&finished), ("not-cause", None), "{}", finished.stderr);
     assert_eq!(verdicts(&finished, "name"), ["healthy"; 3]);
     assert_eq!(verdicts(&finished, SERVER_V6), ["tcp-refused"; 3]);
