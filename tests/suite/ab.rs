@@ -325,6 +325,23 @@ fn who_interrupts_it_gets_what_there_is() {
 }
 
 #[test]
+fn what_a_client_has_started_ends_with_it() {
+    let folder = TempDir::new().expect("a temporary folder is made");
+    let script = folder.path().join("client.sh");
+    std::fs::write(&script, "sleep 300 &\necho started $!\nwait\n").expect("the script is written");
+    let server: SocketAddr = ([127, 0, 0, 1], 9).into();
+    let client = format!("sh {}", script.display());
+    let rdpscope = Rdpscope::start_experiment(server, &["--vary", "udp", "--client", &client]);
+    assert!(rdpscope.wait_for_progress(EXPERIMENT_WITHIN, |line| line.starts_with("started ")));
+    rdpscope.signal(rustix::process::Signal::INT);
+    let finished = rdpscope.finish();
+    assert_eq!(finished.exit_code, Some(130), "{}", finished.stderr);
+    let started = finished.stderr.lines().find_map(|line| line.strip_prefix("started ")).expect("it says so");
+    let status = std::fs::read_to_string(format!("/proc/{started}/stat")).unwrap_or_default();
+    assert!(status.is_empty() || status.contains(") Z "), "it goes on: {status}");
+}
+
+#[test]
 fn a_client_that_does_not_connect_ends_it() {
     let server: SocketAddr = ([127, 0, 0, 1], 9).into();
     let arguments = ["--vary", "udp", "--client", "true", "--runs", "1"];

@@ -66,6 +66,9 @@ impl ClientCommand {
         let mut words = self.words.iter().map(|word| fill(word, places));
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words).stdin(Stdio::null()).stdout(io::stderr()).kill_on_drop(true);
+        // What it starts in its turn is to end with it.
+        #[cfg(unix)]
+        command.process_group(0);
         command.spawn()
     }
 }
@@ -162,6 +165,8 @@ impl ClientRun {
     /// Ends the client where it runs; what it had open ends with it.
     pub(super) fn end(&mut self) {
         if let Some(child) = &mut self.child {
+            #[cfg(unix)]
+            end_group(child);
             // One that has ended by itself in the meantime need not be told.
             let _ = child.start_kill();
         }
@@ -178,6 +183,18 @@ impl ClientRun {
         // Its last connection may still be on its way through the system to us.
         tokio::time::sleep(LAST_CONNECTION).await;
         self.child = None;
+    }
+}
+
+/// Ends everything that a client has started: a script's or a wrapper's own end would leave the real client behind, which
+/// then connects in the next attempt.
+#[cfg(unix)]
+fn end_group(client: &Child) {
+    use rustix::process::{Pid, Signal, kill_process_group};
+    let group = client.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    if let Some(group) = group {
+        // A group that is gone need not be told.
+        let _ = kill_process_group(group, Signal::KILL);
     }
 }
 
