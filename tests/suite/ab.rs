@@ -100,6 +100,7 @@ fn assert_kept(finished: &Finished) {
     assert_eq!(&kept[1], finished.line("experiment"));
     let [header, run] = [&kept[0], &kept[1]["arms"][0]["runs"][0]];
     assert_eq!(header["settings"]["vary"], kept[1]["factor"]);
+    assert!(finished.stderr.contains("the experiment is in "), "{}", finished.stderr);
     let [id, session] = [&header["session"], &run["session"]].map(|id| id.as_str().unwrap_or_default());
     assert!(!id.is_empty() && session.starts_with(id), "{session} is of {id}");
 }
@@ -143,6 +144,12 @@ fn guilty(certificate: &Certificate, property: &str, verdict: &str) {
     assert_eq!(finished.line("verdict")["id"], verdict);
     assert_eq!(finished.line("verdict")["confidence"], "confirmed");
     assert!(finished.line("verdict")["fix"].as_array().is_some_and(|fix| !fix.is_empty()));
+    let confounders = finished.line("experiment")["confounders"].as_array().expect("confounders");
+    assert!(
+        confounders.iter().all(|it| it["id"] != "confounder-authority"),
+        "the client takes what that CA signs: {}",
+        finished.stderr
+    );
     assert_eq!(finished.exit_code, Some(1));
     assert_traced(&finished);
 }

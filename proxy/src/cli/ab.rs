@@ -300,4 +300,7 @@ fn conclude(finished: &Finished, header: Header, folder: Option<&TraceFolder>, o
     let kept = KeptExperiment { file: file.as_deref(), traces: traces.as_deref() };
     output.progress("");
     output.result(&report::experiment(finished, kept, &output.style()));
+    if let Some(file) = kept.file.filter(|_| output.json) {
+        output.progress(&format!("the experiment is in {file}"));
+    }
 }

@@ -357,13 +357,13 @@ fn worked(place: usize, state: &ArmState) -> String {
 }
 
 fn passes(experiment: &Experiment, name: &str) -> String {
-    let tally = experiment.arm(name).map(|state| experiment.tally(state)).unwrap_or_default();
-    if tally.failed == 0 {
-        format!("{name} passes {} of {}", tally.passed, tally.total())
-    } else if tally.passed == 0 {
-        format!("{name} fails {} of {}", tally.failed, tally.total())
+    let state = experiment.arm(name);
+    let tally = state.map(|state| experiment.tally(state)).unwrap_or_default();
+    let what = state.map_or("", |state| state.arm.description.as_str());
+    if tally.all_failed() {
+        format!("{name} ({what}) fails {} of {}", tally.failed, tally.total())
     } else {
-        format!("{name} passes {} of {}", tally.passed, tally.total())
+        format!("{name} ({what}) passes {} of {}", tally.passed, tally.total())
     }
 }
 

@@ -140,8 +140,9 @@ fn each_property_is_found_guilty_by_itself() {
         let p = finished.line.conclusion.p_value.unwrap();
         assert!((p - 0.1).abs() < 1e-9, "{p}");
         assert_eq!(order.len(), 6 + 6 + 4, "{order:?}");
-        let good = format!("mirror+{} passes 3 of 3", fault.word());
+        let good = format!("mirror+{} (a copy of the server's certificate with ", fault.word());
         assert!(because(&finished).contains(&good), "{}", because(&finished));
+        assert!(because(&finished).contains("repaired) passes 3 of 3"), "{}", because(&finished));
         assert!(because(&finished).contains("did not help"), "{}", because(&finished));
     }
 }

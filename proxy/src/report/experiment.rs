@@ -19,6 +19,13 @@ pub fn experiment(finished: &Finished, kept: KeptExperiment<'_>, style: &Style) 
     let mut block = Block::new(style);
     answer(finished, &mut block);
     block.item("why", Look::Heading, &finished.line.conclusion.because);
+    let (forbidding, noted): (Vec<_>, Vec<_>) =
+        finished.line.confounders.iter().partition(|confounder| confounder.forbids);
+    let ways = forbidding.iter().filter(|confounder| !confounder.way_round.is_empty());
+    block.list(
+        "first",
+        ways.map(|confounder| format!("{}. Then run it again.", confounder.way_round.join("; "))),
+    );
     if let Some(verdict) = finished.proven.as_ref().or(finished.observed.as_ref()) {
         block.fixes(&verdict.fix);
     }
@@ -27,10 +34,8 @@ pub fn experiment(finished: &Finished, kept: KeptExperiment<'_>, style: &Style) 
     let round = |steps: &[String]| {
         if steps.is_empty() { String::new() } else { format!(" Instead: {}.", steps.join("; ")) }
     };
-    let notes = finished.line.confounders.iter().map(|it| {
-        let weight = if it.forbids { "not conclusive" } else { "confounder" };
-        format!("{weight} (arm {}): {}{}", it.arm, it.text, round(&it.way_round))
-    });
+    let notes =
+        noted.iter().map(|it| format!("confounder (arm {}): {}{}", it.arm, it.text, round(&it.way_round)));
     block.list("note", notes);
     for (heading, path) in [("experiment", kept.file), ("trace", kept.traces)] {
         if let Some(path) = path {

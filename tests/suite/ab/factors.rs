@@ -1,7 +1,6 @@
 //! Each factor but the certificate, with real peers: where it is the cause, where it is not, and where nobody can tell.
 
 use super::{Trial, WRONG_PASSWORD, assert_traced, conclusion, experiment, verdicts};
-use crate::support::certificates::certificates;
 use crate::support::left_out::left_out_without;
 use crate::support::peers::{FreeRdp, Shadow, ShadowSecurity, Xfreerdp, Xrdp, XrdpSetup};
 use crate::support::rdpscope::Finished;
@@ -186,12 +185,12 @@ fn a_version_that_nobody_here_offers_is_not_acquitted() {
 }
 
 #[test]
-fn a_certificate_that_is_refused_is_not_a_matter_of_the_tls_version() {
-    if left_out(&["xrdp"]) {
+fn a_server_that_demands_nla_is_not_a_matter_of_the_tls_version() {
+    if left_out(&Shadow::programs(FreeRdp::Two)) {
         return;
     }
-    let xrdp = Xrdp::start(&XrdpSetup { certificate: &certificates().expired, ..Xrdp::setup() });
-    let finished = experiment(xrdp.address, &["/sec:tls"], &["--vary", "tls", "--runs", "3"]);
-    assert_eq!(conclusion(&finished), ("inconclusive", None), "{}", finished.stderr);
-    assert!(because(&finished).contains("Run --vary cert"), "{}", because(&finished));
+    let shadow = Shadow::start(FreeRdp::Two, ShadowSecurity::Nla);
+    let finished = experiment(shadow.address, &["/sec:tls"], &["--vary", "tls"]);
+    assert_eq!(conclusion(&finished), ("not-cause", None), "{}", finished.stderr);
+    assert!(because(&finished).contains("nla-required (confirmed)"), "{}", because(&finished));
 }

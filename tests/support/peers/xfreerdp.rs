@@ -57,8 +57,9 @@ impl Xfreerdp {
         let client = program(client).expect("it is installed, or the test was left out");
         let trusted = folder.join("trusted.pem");
         let authority = self.trusted.as_deref().expect("a client that looks at certificates");
-        let limit =
-            self.patience.map_or_else(String::new, |patience| format!("timeout --signal=KILL {} ", patience.as_secs()));
+        let limit = self
+            .patience
+            .map_or_else(String::new, |patience| format!("timeout --signal=KILL {} ", patience.as_secs()));
         let text = format!(
             "cat {} {} > {trusted}\n\
              exec {limit}env -u XDG_CONFIG_HOME -u XDG_RUNTIME_DIR HOME={} DISPLAY={} SSL_CERT_FILE={trusted} {} \
