@@ -1,9 +1,9 @@
 //! Experiments between real clients and servers: what is guilty is named, and what is not is acquitted.
 
-use crate::support::certificates::{Certificate, certificates, signed_with_sha1};
+use crate::support::certificates::{Certificate, certificates, issued_by, signed_with_sha1};
 use crate::support::left_out::left_out_without;
 use crate::support::peers::{FreeRdp, Shadow, ShadowSecurity, Xfreerdp, Xrdp, XrdpSetup, Xvfb};
-use crate::support::rdpscope::{Finished, Rdpscope};
+use crate::support::rdpscope::{Finished, Rdpscope, program};
 use crate::support::schema;
 use crate::support::scripted::bytes::connection_request;
 use crate::support::scripted::rdp::connect_initial;
@@ -13,46 +13,96 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
+mod factors;
+mod network;
+
+/// The one account of the servers here that have any.
 const LOGON: [&str; 2] = ["/u:test", "/p:Right-1234"];
+const WRONG_PASSWORD: [&str; 2] = ["/u:test", "/p:Wrong-5678"];
 /// An experiment with certificates has some twenty attempts, of which half hold a desktop for 3 s; on a machine that
 /// also compiles each key of RSA takes seconds, too.
 const EXPERIMENT_WITHIN: Duration = Duration::from_secs(280);
 
-/// Runs an experiment with a FreeRDP client that refuses every certificate that is not good.
-fn experiment(server: SocketAddr, client: &[&str], arguments: &[&str]) -> Finished {
-    experiment_trusting(server, client, arguments, true)
+/// An experiment with FreeRDP as the client, which refuses every certificate that is not good.
+struct Trial<'a> {
+    client: &'a [&'a str],
+    logon: [&'a str; 2],
+    /// When its user gives up, where the session hangs.
+    given_up_after: Option<Duration>,
+    trusts_session_ca: bool,
 }
 
-fn experiment_trusting(
-    server: SocketAddr,
-    client: &[&str],
-    arguments: &[&str],
-    trusts_session_ca: bool,
-) -> Finished {
-    let folder = TempDir::new().expect("a temporary folder is made");
-    let display = Xvfb::shared();
-    let ca = folder.path().join("ca.pem");
-    let client = [client, &LOGON].concat();
-    let known = if trusts_session_ca { &ca } else { &certificates().authority_file };
-    let script = Xfreerdp::new(FreeRdp::Two, &client).trusting_only(&certificates().authority_file).script(
-        folder.path(),
-        &display,
-        known,
-    );
-    let command = format!("sh {} {{port}} {{arm}}", script.display());
-    let ca = ca.to_string_lossy();
-    let arguments = [&["--client", &command, "--ca-out", &ca], arguments].concat();
-    let finished = Rdpscope::start_experiment(server, &arguments).finish_within(EXPERIMENT_WITHIN);
-    println!("{}", finished.stderr);
-    println!("{:#}", finished.line("experiment"));
-    finished.assert_nowhere("Right-1234");
-    schema::assert_valid(finished.line("experiment"));
-    finished
+impl<'a> Trial<'a> {
+    fn new(client: &'a [&'a str]) -> Self {
+        Trial { client, logon: LOGON, given_up_after: None, trusts_session_ca: true }
+    }
+
+    /// The same where rdpscope shows no certificate of its own.
+    fn passing(client: &'a [&'a str]) -> Self {
+        Trial { trusts_session_ca: false, ..Trial::new(client) }
+    }
+
+    fn run(&self, server: SocketAddr, arguments: &[&str]) -> Finished {
+        self.run_as(program(), &server.to_string(), arguments)
+    }
+
+    /// The same where `command` runs the program.
+    fn run_as(&self, command: Command, target: &str, arguments: &[&str]) -> Finished {
+        let folder = TempDir::new().expect("a temporary folder is made");
+        let ca = folder.path().join("ca.pem");
+        let display = Xvfb::shared();
+        let script = self.script(folder.path(), &display, &ca);
+        let client = format!("sh {} {{port}} {{arm}}", script.display());
+        let ca = ca.to_string_lossy();
+        let mut arguments = [&["--client", &client], arguments].concat();
+        if self.trusts_session_ca {
+            arguments.extend(["--ca-out", &ca]);
+        }
+        let finished =
+            Rdpscope::start_experiment_as(command, target, &arguments).finish_within(EXPERIMENT_WITHIN);
+        println!("{}", finished.stderr);
+        println!("{:#}", finished.line("experiment"));
+        finished.assert_nowhere(&self.logon[1]["/p:".len()..]);
+        schema::assert_valid(finished.line("experiment"));
+        assert_kept(&finished);
+        finished
+    }
+
+    fn script(&self, folder: &Path, display: &Xvfb, session_ca: &Path) -> PathBuf {
+        let authority = &certificates().authority_file;
+        let mut client =
+            Xfreerdp::new(FreeRdp::Two, &[self.client, &self.logon].concat()).trusting_only(authority);
+        if let Some(patience) = self.given_up_after {
+            client = client.given_up_after(patience);
+        }
+        client.script(folder, display, if self.trusts_session_ca { session_ca } else { authority })
+    }
+}
+
+/// Runs an experiment with a FreeRDP client that refuses every certificate that is not good.
+fn experiment(server: SocketAddr, client: &[&str], arguments: &[&str]) -> Finished {
+    Trial::new(client).run(server, arguments)
+}
+
+/// The file beside the sessions says what standard output says, and of what.
+fn assert_kept(finished: &Finished) {
+    let [kept] = &finished.experiments[..] else { panic!("{} files", finished.experiments.len()) };
+    let kinds: Vec<_> = kept.iter().map(|line| line["type"].as_str().unwrap_or_default()).collect();
+    let has_verdict =
+        finished.stdout.iter().any(|line| line["type"] == "verdict" && line.get("session").is_none());
+    assert_eq!(kinds, [&["trace", "experiment"][..], if has_verdict { &["verdict"] } else { &[] }].concat());
+    assert_eq!(&kept[1], finished.line("experiment"));
+    let [header, run] = [&kept[0], &kept[1]["arms"][0]["runs"][0]];
+    assert_eq!(header["settings"]["vary"], kept[1]["factor"]);
+    assert!(finished.stderr.contains("the experiment is in "), "{}", finished.stderr);
+    let [id, session] = [&header["session"], &run["session"]].map(|id| id.as_str().unwrap_or_default());
+    assert!(!id.is_empty() && session.starts_with(id), "{session} is of {id}");
 }
 
 fn conclusion(finished: &Finished) -> (&str, Option<&str>) {
@@ -94,6 +144,12 @@ fn guilty(certificate: &Certificate, property: &str, verdict: &str) {
     assert_eq!(finished.line("verdict")["id"], verdict);
     assert_eq!(finished.line("verdict")["confidence"], "confirmed");
     assert!(finished.line("verdict")["fix"].as_array().is_some_and(|fix| !fix.is_empty()));
+    let confounders = finished.line("experiment")["confounders"].as_array().expect("confounders");
+    assert!(
+        confounders.iter().all(|it| it["id"] != "confounder-authority"),
+        "the client takes what that CA signs: {}",
+        finished.stderr
+    );
     assert_eq!(finished.exit_code, Some(1));
     assert_traced(&finished);
 }
@@ -111,6 +167,15 @@ fn a_wrong_name_is_the_cause() {
 #[test]
 fn an_unknown_issuer_is_the_cause() {
     guilty(&certificates().self_signed, "issuer", "certificate-untrusted");
+}
+
+#[test]
+fn an_authority_that_nobody_knows_is_the_cause() {
+    guilty(
+        &issued_by("an authority of elsewhere", &["localhost", "127.0.0.1"]),
+        "issuer",
+        "certificate-untrusted",
+    );
 }
 
 #[test]
@@ -163,7 +228,7 @@ fn a_client_that_does_not_know_the_session_ca_proves_nothing() {
         return;
     }
     let xrdp = Xrdp::start(&XrdpSetup { certificate: &certificates().expired, ..Xrdp::setup() });
-    let finished = experiment_trusting(xrdp.address, &["/sec:tls"], &["--vary", "cert"], false);
+    let finished = Trial::passing(&["/sec:tls"]).run(xrdp.address, &["--vary", "cert"]);
     assert_eq!(conclusion(&finished), ("inconclusive", None), "{}", finished.stderr);
     let confounders = finished.line("experiment")["confounders"].as_array().expect("confounders");
     let forbids: Vec<_> = confounders.iter().filter(|it| it["forbids"] == true).map(|it| &it["id"]).collect();
@@ -192,8 +257,9 @@ fn a_slow_line_is_tried_in_steps() {
     assert_eq!(verdicts(&finished, "100ms"), ["healthy"]);
 }
 
-/// A client by itself: rustls, with the roots of the operating systems' strictness about signatures. It goes on with the
-/// first message of RDP where it takes the certificate.
+/// A client by itself: rustls, as strict about signatures as Windows and macOS are. FreeRDP is not: both versions take a
+/// certificate that is signed with SHA-1 under /cert:deny, at any of OpenSSL's security levels. It goes on with the first
+/// message of RDP where it takes the certificate.
 fn dial(address: SocketAddr, ca: &Path) {
     let mut roots = RootCertStore::empty();
     for file in [&certificates().authority_file, ca] {
@@ -243,6 +309,46 @@ fn a_signature_with_sha1_is_the_cause_and_a_person_may_dial() {
 }
 
 #[test]
+fn who_interrupts_it_gets_what_there_is() {
+    if left_out_without(&[&Xfreerdp::programs(FreeRdp::Two)[..], &["xrdp"]].concat()) {
+        return;
+    }
+    let xrdp = Xrdp::start(&XrdpSetup { certificate: &certificates().expired, ..Xrdp::setup() });
+    let folder = TempDir::new().expect("a temporary folder is made");
+    let ca = folder.path().join("ca.pem");
+    let display = Xvfb::shared();
+    let script = Trial::new(&["/sec:tls"]).script(folder.path(), &display, &ca);
+    let client = format!("sh {} {{port}} {{arm}}", script.display());
+    let arguments = ["--vary", "cert", "--runs", "5", "--client", &client, "--ca-out", &ca.to_string_lossy()];
+    let rdpscope = Rdpscope::start_experiment(xrdp.address, &arguments);
+    assert!(rdpscope.wait_for_progress(EXPERIMENT_WITHIN, |line| line.starts_with("attempt 3 of 10, arm B")));
+    rdpscope.signal(rustix::process::Signal::INT);
+    let finished = rdpscope.finish();
+    assert_eq!(finished.exit_code, Some(130), "{}", finished.stderr);
+    assert_eq!(conclusion(&finished), ("inconclusive", None), "{}", finished.stderr);
+    assert_eq!(verdicts(&finished, "server").len(), 1, "{}", finished.stderr);
+    assert_eq!(verdicts(&finished, "fresh"), ["healthy"], "{}", finished.stderr);
+    assert_kept(&finished);
+}
+
+#[test]
+fn what_a_client_has_started_ends_with_it() {
+    let folder = TempDir::new().expect("a temporary folder is made");
+    let script = folder.path().join("client.sh");
+    std::fs::write(&script, "sleep 300 &\necho started $!\nwait\n").expect("the script is written");
+    let server: SocketAddr = ([127, 0, 0, 1], 9).into();
+    let client = format!("sh {}", script.display());
+    let rdpscope = Rdpscope::start_experiment(server, &["--vary", "udp", "--client", &client]);
+    assert!(rdpscope.wait_for_progress(EXPERIMENT_WITHIN, |line| line.starts_with("started ")));
+    rdpscope.signal(rustix::process::Signal::INT);
+    let finished = rdpscope.finish();
+    assert_eq!(finished.exit_code, Some(130), "{}", finished.stderr);
+    let started = finished.stderr.lines().find_map(|line| line.strip_prefix("started ")).expect("it says so");
+    let status = std::fs::read_to_string(format!("/proc/{started}/stat")).unwrap_or_default();
+    assert!(status.is_empty() || status.contains(") Z "), "it goes on: {status}");
+}
+
+#[test]
 fn a_client_that_does_not_connect_ends_it() {
     let server: SocketAddr = ([127, 0, 0, 1], 9).into();
     let arguments = ["--vary", "udp", "--client", "true", "--runs", "1"];
@@ -250,5 +356,5 @@ fn a_client_that_does_not_connect_ends_it() {
     assert_eq!(finished.exit_code, Some(3), "{}", finished.stderr);
     assert!(finished.stderr.contains("made no connection in 2 attempts"), "{}", finished.stderr);
     let experiments = finished.stdout.iter().filter(|line: &&Value| line["type"] == "experiment").count();
-    assert_eq!(experiments, 0, "nothing is concluded");
+    assert_eq!((experiments, finished.experiments.len()), (0, 0), "nothing is concluded");
 }

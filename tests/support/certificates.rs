@@ -74,6 +74,17 @@ pub(crate) fn signed_rsa() -> &'static Certificate {
     })
 }
 
+/// A good certificate that is for so many names that it fills more than one segment.
+pub(crate) fn signed_for_many() -> &'static Certificate {
+    static SIGNED: OnceLock<Certificate> = OnceLock::new();
+    SIGNED.get_or_init(|| {
+        let others: Vec<String> = (0..100).map(|number| format!("srv{number:03}.corp.example")).collect();
+        let names: Vec<&str> = NAMES.into_iter().chain(others.iter().map(String::as_str)).collect();
+        let key = KeyPair::generate().expect("a key is made");
+        store(certificates().folder.path(), "many", authority().issue(&parameters(&names), &key), &key)
+    })
+}
+
 /// Self-signed certificates with a fault that only `openssl` makes: signed with SHA-1, and over an RSA key of 1024 bits.
 pub(crate) fn weak() -> &'static [Certificate; 2] {
     static WEAK: OnceLock<[Certificate; 2]> = OnceLock::new();

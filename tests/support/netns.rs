@@ -97,10 +97,19 @@ impl Network {
 
     /// What the server's side does with packets that come in: a rule of nftables.
     pub(crate) fn fault(&self, rule: &str) {
+        Self::fault_at(&self.server, rule);
+    }
+
+    /// The same of the client's side.
+    pub(crate) fn fault_at_client(&self, rule: &str) {
+        Self::fault_at(&self.client, rule);
+    }
+
+    fn fault_at(machine: &str, rule: &str) {
         let hook = "type filter hook input priority 0; policy accept;";
         let ruleset = format!("table inet faults {{\nchain input {{\n{hook}\n{rule}\n}}\n}}\n");
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.server, "nft", "-f", "-"]).stdin(Stdio::piped());
+        command.args(["netns", "exec", machine, "nft", "-f", "-"]).stdin(Stdio::piped());
         let mut nft = command.stdout(Stdio::null()).spawn().expect("nft starts");
         let mut input = nft.stdin.take().expect("its input is a pipe");
         input.write_all(ruleset.as_bytes()).expect("nft reads");

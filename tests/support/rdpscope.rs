@@ -5,7 +5,7 @@ use super::schema;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -37,6 +37,8 @@ pub(crate) struct Finished {
     pub(crate) stdout: Vec<Value>,
     /// What it told a person.
     pub(crate) stderr: String,
+    /// The lines of each experiment that it kept.
+    pub(crate) experiments: Vec<Vec<Value>>,
     /// Every byte of every file in its folder of traces.
     pub(crate) files: Vec<u8>,
 }
@@ -66,8 +68,14 @@ impl Rdpscope {
     /// Runs an experiment with `target` and `arguments`.
     #[cfg(target_os = "linux")]
     pub(crate) fn start_experiment(target: SocketAddr, arguments: &[&str]) -> Self {
+        Self::start_experiment_as(program(), &target.to_string(), arguments)
+    }
+
+    /// The same with `command`, which is the program or what runs it elsewhere.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn start_experiment_as(command: Command, target: &str, arguments: &[&str]) -> Self {
         let arguments = [&["--listen", "127.0.0.1:0"], arguments].concat();
-        Self::start_command(program(), "ab", &target.to_string(), &arguments)
+        Self::start_command(command, "ab", target, &arguments)
     }
 
     fn start_command(mut command: Command, name: &str, target: &str, arguments: &[&str]) -> Self {
@@ -119,6 +127,7 @@ impl Rdpscope {
         Finished {
             exit_code: status.code(),
             sessions: read_traces(self.traces.path()),
+            experiments: read_experiments(self.traces.path()),
             stdout: self.stdout.all().iter().map(|line| json(line)).collect(),
             stderr: self.process.output.all().join("\n"),
             files: read_files(self.traces.path()),
@@ -283,16 +292,27 @@ fn read_files(folder: &Path) -> Vec<u8> {
 }
 
 fn read_traces(folder: &Path) -> Vec<Session> {
-    let entries = std::fs::read_dir(folder).expect("the trace folder is there");
-    let session = |folder: &Path| {
-        let text = read_text(&folder.join("trace.jsonl"));
-        let lines = text.lines().map(json).inspect(schema::assert_valid).collect();
-        Session { lines, certificates: read_certificates(&folder.join("certificates")) }
+    let session = |folder: &Path| Session {
+        lines: read_lines(&folder.join("trace.jsonl")),
+        certificates: read_certificates(&folder.join("certificates")),
     };
     let mut sessions: Vec<Session> =
-        entries.map(|entry| session(&entry.expect("an entry is read").path())).collect();
+        entries(folder).iter().filter(|path| path.is_dir()).map(|path| session(path)).collect();
     sessions.sort_by_key(|session| session.lines[0]["started"].to_string());
     sessions
+}
+
+fn read_experiments(folder: &Path) -> Vec<Vec<Value>> {
+    entries(folder).iter().filter(|path| path.is_file()).map(|path| read_lines(path)).collect()
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("the trace folder is there");
+    entries.map(|entry| entry.expect("an entry is read").path()).collect()
+}
+
+fn read_lines(file: &Path) -> Vec<Value> {
+    read_text(file).lines().map(json).inspect(schema::assert_valid).collect()
 }
 
 fn read_certificates(folder: &Path) -> BTreeMap<String, String> {

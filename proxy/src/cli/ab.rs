@@ -6,19 +6,20 @@ mod arms;
 use super::arguments::ProxyArguments;
 use super::console::Console;
 use super::output::Output;
-use super::proxy::{announce, interrupted, refuse_strangers, runtime, trace_folder};
+use super::proxy::{announce, interrupted, refuse_strangers, runtime, settings, trace_folder};
 use super::{Exit, Failure};
 use crate::experiment::{Attempt, Depth, Experiment, Factor, Finished, furthest};
-use crate::recorder::Recorder;
+use crate::recorder::{Recorder, TraceFolder};
 use crate::relay::client_command::ClientCommand;
 use crate::relay::listener::Listener;
 use crate::relay::resolve::resolve;
 use crate::relay::series::{AttemptEnd, Patience, Series};
-use crate::report;
-use crate::trace::{Line, Record};
+use crate::report::{self, KeptExperiment};
+use crate::trace::{Header, Line, Record, SCHEMA_VERSION};
 use arguments::AbArguments;
 use arms::Arms;
 use rdpscope_certs::mode::CertificateMode;
+use serde_json::json;
 use std::cell::Cell;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -50,16 +51,18 @@ pub(super) fn run(arguments: AbArguments, output: &Output) -> Result<Exit, Failu
     proxy.client = proxy.client.or_else(usual_client);
     let patience = patience(vary, is_person);
     let folder = trace_folder(&proxy)?;
-    let traces = folder.as_ref().map(|folder| folder.path().display().to_string());
+    let kept_in = folder.clone();
     let duration = proxy.duration;
     runtime()?.block_on(async {
         let interrupted =
             interrupted().map_err(|error| Failure::not_done(format!("cannot wait for signals: {error}")))?;
         let addresses = if vary == Factor::Address { addresses(&proxy).await? } else { Vec::new() };
         let compared = vary.arms(&addresses).map_err(Failure::usage)?;
+        let mut header = header(&proxy, vary, runs);
         let arms = Arms::prepare(proxy, &compared, output).await?;
         let experiment = Experiment::new(vary, compared, runs.into());
         let listener = Listener::bind(arms.listener()).await.map_err(Failure::not_done)?;
+        header.session = listener.run_id().to_owned();
         announce(&listener, output);
         let console = Console::of_experiment(output.clone(), folder.clone());
         let recorder = Recorder::start(folder, Box::new(console))
@@ -83,9 +86,18 @@ pub(super) fn run(arguments: AbArguments, output: &Output) -> Result<Exit, Failu
         let Conductor { experiment, series, .. } = conductor;
         series.finish().await;
         recorder.finish();
-        // Time that the user has set is no interruption.
-        let ended = if time_is_over.get() { Ended::Finished } else { conducted? };
-        Ok(conclude(&experiment.finish(), ended, traces.as_deref(), output))
+        if experiment.is_empty() {
+            conducted?;
+            return if time_is_over.get() { Err(too_short()) } else { Ok(Exit::Interrupted) };
+        }
+        let finished = experiment.finish();
+        conclude(&finished, header, kept_in.as_ref(), output);
+        Ok(match conducted? {
+            // Time that the user has set is no interruption.
+            Ended::Stopped if !time_is_over.get() => Exit::Interrupted,
+            _ if finished.has_fault() => Exit::Fault,
+            _ => Exit::Healthy,
+        })
     })
 }
 
@@ -251,17 +263,44 @@ fn outcome(record: &Record, end: AttemptEnd) -> String {
     }
 }
 
-/// Shows what follows.
-fn conclude(finished: &Finished, ended: Ended, traces: Option<&str>, output: &Output) -> Exit {
-    output.json_line(&Line::Experiment(Box::new(finished.line.clone())));
-    if let Some(verdict) = &finished.proven {
-        output.json_line(&Line::Verdict(Box::new(verdict.clone())));
+fn too_short() -> Failure {
+    Failure::not_done("no attempt came to its end in the time that --for allows; allow more")
+}
+
+/// What stands before the lines of an experiment, as before those of a session.
+fn header(proxy: &ProxyArguments, vary: Factor, runs: u16) -> Header {
+    let mut settings = settings(proxy.clone()).shown;
+    settings.insert("vary".to_owned(), json!(vary.word()));
+    settings.insert("runs".to_owned(), json!(runs));
+    Header {
+        schema: SCHEMA_VERSION,
+        rdpscope: env!("CARGO_PKG_VERSION").to_owned(),
+        session: String::new(),
+        target: proxy.target.to_string(),
+        settings,
+        started: jiff::Timestamp::now().to_string(),
     }
+}
+
+/// Shows what follows and keeps it.
+fn conclude(finished: &Finished, header: Header, folder: Option<&TraceFolder>, output: &Output) {
+    let mut lines = vec![Line::Experiment(Box::new(finished.line.clone()))];
+    lines.extend(finished.proven.clone().map(|verdict| Line::Verdict(Box::new(verdict))));
+    lines.iter().for_each(|line| output.json_line(line));
+    let id = header.session.clone();
+    lines.insert(0, Line::Trace(header));
+    let file = folder.and_then(|folder| match folder.write_experiment(&id, &lines) {
+        Ok(path) => Some(path.display().to_string()),
+        Err(error) => {
+            output.error(&error.to_string());
+            None
+        }
+    });
+    let traces = folder.map(|folder| folder.path().display().to_string());
+    let kept = KeptExperiment { file: file.as_deref(), traces: traces.as_deref() };
     output.progress("");
-    output.result(&report::experiment(finished, traces, &output.style()));
-    match ended {
-        Ended::Stopped => Exit::Interrupted,
-        Ended::Finished if finished.proven.is_some() || finished.observed.is_some() => Exit::Fault,
-        Ended::Finished => Exit::Healthy,
+    output.result(&report::experiment(finished, kept, &output.style()));
+    if let Some(file) = kept.file.filter(|_| output.json) {
+        output.progress(&format!("the experiment is in {file}"));
     }
 }

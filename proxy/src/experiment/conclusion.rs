@@ -6,6 +6,7 @@ use super::factor::{Factor, Role};
 use super::progress::Depth;
 use super::schedule::{ArmState, Experiment, letter};
 use super::statistics::{Tally, fisher_exact};
+use super::{untried, verdict};
 use crate::diagnose::Confounder;
 use crate::trace::ExperimentEffect;
 use rdpscope_certs::mode::Repair;
@@ -97,6 +98,11 @@ fn healthy(experiment: &Experiment, compared: &[ArmState]) -> Conclusion {
         None => {
             "The session works in every arm: there is no fault that this experiment could find.".to_owned()
         }
+        Some(state) if experiment.factor == Factor::Address => format!(
+            "The session works as it is, for another address answers, and fails with {}: clients that try only that \
+             one, or that one first, fail or wait.",
+            state.arm.description
+        ),
         Some(state) => format!(
             "The session works as it is, and fails with {}: that is a matter of the change, not of {}.",
             state.arm.description,
@@ -158,6 +164,9 @@ fn failing(
         && enough
     {
         let instead = shows_instead(&compared[0]);
+        if let Some(why) = untried::without_factor(experiment, &compared[0], best, bar) {
+            return Conclusion::inconclusive(seen).with_p(p_value).and(why).and(instead);
+        }
         let found = Conclusion::new(ExperimentEffect::NotCause, seen).with_p(p_value).and(instead);
         return match confounders.against_acquittal() {
             Some(confounder) => found.refused(confounder),
@@ -334,9 +343,10 @@ pub(super) fn number(p_value: f64) -> String {
 
 /// Why the session fails, where the factor does not decide.
 fn shows_instead(baseline: &ArmState) -> String {
-    let mut verdicts = baseline.observed.iter().rev().filter_map(|it| it.record.verdict.as_ref());
-    match verdicts.find(|verdict| verdict.id.is_fault()) {
-        Some(verdict) => format!("What the sessions show instead: {} ({}).", verdict.id, verdict.confidence),
+    match verdict::last(baseline) {
+        Some(verdict) => {
+            format!("What the sessions show by themselves: {} ({}).", verdict.id, verdict.confidence)
+        }
         None => "No session says why.".to_owned(),
     }
 }
@@ -347,13 +357,13 @@ fn worked(place: usize, state: &ArmState) -> String {
 }
 
 fn passes(experiment: &Experiment, name: &str) -> String {
-    let tally = experiment.arm(name).map(|state| experiment.tally(state)).unwrap_or_default();
-    if tally.failed == 0 {
-        format!("{name} passes {} of {}", tally.passed, tally.total())
-    } else if tally.passed == 0 {
-        format!("{name} fails {} of {}", tally.failed, tally.total())
+    let state = experiment.arm(name);
+    let tally = state.map(|state| experiment.tally(state)).unwrap_or_default();
+    let what = state.map_or("", |state| state.arm.description.as_str());
+    if tally.all_failed() {
+        format!("{name} ({what}) fails {} of {}", tally.failed, tally.total())
     } else {
-        format!("{name} passes {} of {}", tally.passed, tally.total())
+        format!("{name} ({what}) passes {} of {}", tally.passed, tally.total())
     }
 }
 

@@ -2,12 +2,17 @@
 //! does not look at is noted.
 
 use super::factor::{Factor, Role};
+use super::progress::Depth;
 use super::schedule::{ArmState, Experiment};
 use crate::diagnose::{self, Confounder, Context};
 use crate::trace::{Confidence, ExperimentConfounder};
+use rdpscope_certs::mode::{CertificateMode, Recipe};
 
 /// The client dialled rdpscope by a name that no server has.
 pub(super) const DIALLED_NAME: &str = "confounder-dialled-name";
+
+/// It is not known whether the client trusts the session CA.
+const UNKNOWN_AUTHORITY: &str = "confounder-authority";
 
 /// A conclusion that must not be drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,9 +54,11 @@ impl Confounders {
             let verdict = observed.record.verdict.as_ref();
             verdict.is_some_and(|it| it.id.is_fault() && it.confidence == Confidence::Confirmed)
         });
+        let is_trusted = trusts_session_ca(experiment);
         let mut found: Vec<Found> = Vec::new();
         for state in &experiment.arms {
-            for confounder in of_arm(state) {
+            for confounder in of_arm(state).into_iter().filter(|it| it.id != UNKNOWN_AUTHORITY || !is_trusted)
+            {
                 let bar = bar(experiment.factor, confounder.id, state.arm.role, is_proved);
                 match found.iter_mut().find(|known| known.confounder.id == confounder.id) {
                     Some(known) if known.bar.is_some() || bar.is_none() => {}
@@ -91,6 +98,16 @@ impl Confounders {
     }
 }
 
+/// Whether the client took a certificate of the session CA in some attempt, so that it may refuse others only for what
+/// is in them.
+fn trusts_session_ca(experiment: &Experiment) -> bool {
+    let shown = experiment.arms.iter().filter(|state| {
+        let settings = &state.arm.settings;
+        settings.ends_tls || settings.cert == Some(CertificateMode::Mint(Recipe::Fresh))
+    });
+    shown.flat_map(|state| &state.observed).any(|observed| observed.depth > Depth::Tls)
+}
+
 /// Attempts whose client was asked something do not count, so that nothing is known of a return here.
 fn of_arm(state: &ArmState) -> Vec<Confounder> {
     let context = Context::default();
@@ -107,7 +124,7 @@ fn bar(factor: Factor, id: &str, role: Role, is_proved: bool) -> Option<Bar> {
             (is_changed && matches!(factor, Factor::Cert | Factor::Nla)).then_some(Bar::Cause)
         }
         // The change was refused for being ours.
-        "confounder-authority" => is_changed.then_some(Bar::NotCause),
+        UNKNOWN_AUTHORITY => is_changed.then_some(Bar::NotCause),
         // The change cannot get further than NLA, however right it is.
         "confounder-key-binding" => {
             (is_changed && !is_proved && matches!(factor, Factor::Cert | Factor::Tls))

@@ -13,6 +13,7 @@ mod schedule;
 mod statistics;
 #[cfg(test)]
 mod tests;
+mod untried;
 mod verdict;
 
 pub use factor::{Arm, ArmSettings, Factor, FactorError, Role};
@@ -32,6 +33,15 @@ pub struct Finished {
     pub proven: Option<Verdict>,
     /// Why the session fails as far as the sessions tell by themselves; absent where it does not fail.
     pub observed: Option<Verdict>,
+    /// Whether the session fails as it is, in one attempt at least.
+    pub fails: bool,
+}
+
+impl Finished {
+    /// Whether there is something to mend.
+    pub fn has_fault(&self) -> bool {
+        self.fails || self.proven.is_some() || self.observed.is_some()
+    }
 }
 
 impl Experiment {
@@ -52,7 +62,12 @@ impl Experiment {
             conclusion,
             confounders: confounders.shown(found.decided_by),
         };
-        Finished { line, proven: verdict::proven(self, &found), observed: verdict::observed(self).cloned() }
+        Finished {
+            line,
+            proven: verdict::proven(self, &found),
+            observed: verdict::observed(self).cloned(),
+            fails: self.bar().is_some(),
+        }
     }
 }
 

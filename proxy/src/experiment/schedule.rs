@@ -84,6 +84,11 @@ impl Experiment {
         self.arms[place].observed.push(Observed { depth: Depth::of(&record), record });
     }
 
+    /// Whether nothing has been noted yet.
+    pub fn is_empty(&self) -> bool {
+        self.arms.iter().all(|state| state.observed.is_empty())
+    }
+
     /// Which arms are to have how many attempts.
     fn wanted(&self) -> Vec<(Arm, usize)> {
         let first = &self.arms[..self.compared];

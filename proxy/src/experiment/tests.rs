@@ -140,8 +140,9 @@ fn each_property_is_found_guilty_by_itself() {
         let p = finished.line.conclusion.p_value.unwrap();
         assert!((p - 0.1).abs() < 1e-9, "{p}");
         assert_eq!(order.len(), 6 + 6 + 4, "{order:?}");
-        let good = format!("mirror+{} passes 3 of 3", fault.word());
+        let good = format!("mirror+{} (a copy of the server's certificate with ", fault.word());
         assert!(because(&finished).contains(&good), "{}", because(&finished));
+        assert!(because(&finished).contains("repaired) passes 3 of 3"), "{}", because(&finished));
         assert!(because(&finished).contains("did not help"), "{}", because(&finished));
     }
 }
@@ -337,6 +338,73 @@ fn nla_is_a_cause_only_where_the_certificate_was_taken() {
     let (before, _) = run(Factor::Nla, 3, world(Phase::Tls, VerdictId::CertificateRejected));
     assert_eq!(conclusion(&before), (ExperimentEffect::Inconclusive, None), "{}", because(&before));
     assert!(because(&before).contains("--vary cert"));
+}
+
+#[test]
+fn nla_is_the_cause_of_what_the_sessions_that_fail_in_it_say() {
+    for id in [VerdictId::ServerClosed, VerdictId::ClientClosed] {
+        let fails = (Phase::Credssp, id, Confidence::Likely);
+        let (finished, _) = run(Factor::Nla, 3, |arm, _| if arm.name == "relay" { fails } else { WORKS });
+        assert_eq!(conclusion(&finished), (ExperimentEffect::Cause, Some("nla")), "{}", because(&finished));
+        let proven = finished.proven.as_ref().expect("a cause has a verdict");
+        assert_eq!((proven.id, proven.phase), (id, Phase::Credssp));
+        assert!(proven.summary.contains("without NLA it works"), "{}", proven.summary);
+    }
+}
+
+#[test]
+fn nla_that_the_server_demands_is_not_acquitted_for_failing_without() {
+    let required = (Phase::X224, VerdictId::NlaRequired, Confidence::Confirmed);
+    let refused = (Phase::Credssp, VerdictId::ServerClosed, Confidence::Likely);
+    for baseline in [required, refused] {
+        let (finished, _) =
+            run(Factor::Nla, 3, |arm, _| if arm.name == "relay" { baseline } else { required });
+        assert_eq!(conclusion(&finished), (ExperimentEffect::Inconclusive, None), "{}", because(&finished));
+        assert!(because(&finished).contains("lets nobody in without NLA"), "{}", because(&finished));
+        assert_eq!(finished.observed.map(|verdict| verdict.id), Some(baseline.1));
+    }
+}
+
+#[test]
+fn udp_is_not_acquitted_by_a_port_that_nobody_used() {
+    let hangs = (Phase::Licensing, VerdictId::ClientClosed, Confidence::Likely);
+    let with = |cert: &'static str| {
+        run_records(Factor::Udp, 3, move |_, _| {
+            let mut record = record(hangs, 1);
+            let header = record.header.as_mut().expect("it has one");
+            header.settings.insert("cert".to_owned(), cert.into());
+            record
+        })
+    };
+    let (relayed, _) = with("passthrough");
+    assert_eq!(conclusion(&relayed), (ExperimentEffect::Inconclusive, None), "{}", because(&relayed));
+    assert!(because(&relayed).contains("--cert fresh"), "{}", because(&relayed));
+    let (taken_out, _) = with("fresh");
+    assert_eq!(conclusion(&taken_out), (ExperimentEffect::NotCause, None), "{}", because(&taken_out));
+    assert!(taken_out.fails && taken_out.has_fault(), "a client that leaves is no proof of health");
+    let (before, _) = run(Factor::Udp, 3, |_, _| REFUSED);
+    assert_eq!(conclusion(&before), (ExperimentEffect::NotCause, None), "UDP comes after TLS");
+}
+
+#[test]
+fn versions_that_were_not_tried_are_not_acquitted() {
+    let (finished, _) =
+        run(Factor::Tls, 3, |_, _| (Phase::Tls, VerdictId::TlsVersionMismatch, Confidence::Likely));
+    assert_eq!(conclusion(&finished), (ExperimentEffect::Inconclusive, None), "{}", because(&finished));
+    let (finished, _) =
+        run(Factor::Tls, 3, |_, _| (Phase::Tls, VerdictId::ServerKeyUnusable, Confidence::Likely));
+    assert_eq!(conclusion(&finished), (ExperimentEffect::NotCause, None), "{}", because(&finished));
+}
+
+#[test]
+fn an_address_that_fails_beside_one_that_works_is_told() {
+    let refused = (Phase::Tcp, VerdictId::TcpRefused, Confidence::Confirmed);
+    let (finished, _) =
+        run(Factor::Address, 3, |arm, _| if arm.name == "10.0.0.5" { refused } else { WORKS });
+    assert_eq!(conclusion(&finished), (ExperimentEffect::NotCause, None), "{}", because(&finished));
+    assert!(because(&finished).contains("fails with the address 10.0.0.5"), "{}", because(&finished));
+    assert_eq!(finished.observed.as_ref().map(|verdict| verdict.id), Some(VerdictId::TcpRefused));
+    assert!(!finished.fails && finished.has_fault());
 }
 
 #[test]

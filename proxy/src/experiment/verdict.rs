@@ -2,9 +2,11 @@
 
 use super::conclusion::{Conclusion, property_words};
 use super::factor::Factor;
+use super::progress::Depth;
 use super::schedule::{ArmState, Experiment};
+use super::untried;
 use crate::diagnose::{self, Proof};
-use crate::trace::{Evidence, ExperimentEffect, Phase, Record, Verdict, VerdictId};
+use crate::trace::{Evidence, ExperimentEffect, Phase, Record, Verdict, VerdictId, Where};
 use rdpscope_certs::mode::Repair;
 
 /// The verdict where the factor is the cause.
@@ -23,13 +25,29 @@ pub(super) fn proven(experiment: &Experiment, found: &Conclusion) -> Option<Verd
         .map(|state| evidence(experiment, state))
         .collect();
     let proof = Proof { phase: phase(experiment.factor), summary: summary(experiment, found), evidence };
-    Some(diagnose::proven(*id, others, record, proof))
+    let mut verdict = diagnose::proven(*id, others, record, proof);
+    if experiment.factor == Factor::Udp && !untried::saw_datagrams(baseline) {
+        // Nobody has shown that the network holds anything back.
+        verdict.fix.retain(|fix| fix.place == Where::Client);
+    }
+    Some(verdict)
 }
 
-/// The failing session's own verdict, the last of them: what to go by where the factor is not the cause.
+/// The failing session's own verdict: what to go by where the factor is not the cause. Where the session as it is works
+/// through one of its server's addresses, that of an address which does not.
 pub(super) fn observed(experiment: &Experiment) -> Option<&Verdict> {
-    let mut verdicts = experiment.arms[0].observed.iter().rev().filter_map(|it| it.record.verdict.as_ref());
-    verdicts.find(|verdict| verdict.id.is_fault())
+    if experiment.bar().is_some() {
+        return last(&experiment.arms[0]);
+    }
+    let addresses = experiment.arms.iter().filter(|_| experiment.factor == Factor::Address);
+    addresses.filter(|state| experiment.tally(state).failed > 0).find_map(last)
+}
+
+/// Why the attempts of an arm failed: the last that names a fault, or else the last that did not work.
+pub(super) fn last(state: &ArmState) -> Option<&Verdict> {
+    let failed = || state.observed.iter().rev().filter(|it| it.depth < Depth::Works);
+    let mut verdicts = failed().filter_map(|it| it.record.verdict.as_ref());
+    verdicts.clone().find(|verdict| verdict.id.is_fault()).or_else(|| verdicts.next())
 }
 
 fn shows_certificate(record: &Record) -> bool {
@@ -61,7 +79,8 @@ fn causes(experiment: &Experiment, found: &Conclusion) -> Vec<VerdictId> {
     let own = observed(experiment).map(|verdict| verdict.id);
     let fits = |id: VerdictId| match experiment.factor {
         Factor::Cert => id == VerdictId::CertificateRevoked,
-        Factor::Nla => id.as_str().starts_with("nla-"),
+        // NLA has no cause of its own: what is wrong with it is what the failing sessions say.
+        Factor::Nla => true,
         Factor::Udp => id.as_str().starts_with("udp-"),
         Factor::Tls => id.as_str().starts_with("tls-"),
         _ => false,
@@ -91,6 +110,9 @@ fn summary(experiment: &Experiment, found: &Conclusion) -> String {
             property_words(&found.repairs)
         ),
         Factor::Latency => format!("The session does not survive {with}; without that it works."),
+        Factor::Udp if !untried::saw_datagrams(&experiment.arms[0]) => format!(
+            "The session fails because RDP-UDP is offered, though not one datagram of it was sent: {with} it works."
+        ),
         factor => format!(
             "The session fails because of {}: {with} it works.",
             factor.subject(),

@@ -1,6 +1,7 @@
 //! Where traces are kept: a folder for each session, readable by its owner only.
 
 use super::SessionId;
+use crate::trace::Line;
 use rdpscope_certs::load::certificate_pem;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -54,6 +55,20 @@ impl TraceFolder {
     /// Where a session's trace is.
     pub fn trace_path(&self, session: &SessionId) -> PathBuf {
         self.path.join(&**session).join("trace.jsonl")
+    }
+
+    /// Writes the lines of an experiment beside its sessions' folders: `experiment-ID.jsonl`. Answers with the path.
+    pub fn write_experiment(&self, id: &str, lines: &[Line]) -> Result<PathBuf, FolderError> {
+        let path = self.path.join(format!("experiment-{id}.jsonl"));
+        let written = create_private(&path).and_then(|mut file| {
+            let text: Result<String, serde_json::Error> =
+                lines.iter().map(|line| serde_json::to_string(line).map(|line| line + "\n")).collect();
+            file.write_all(text?.as_bytes())
+        });
+        match written {
+            Ok(()) => Ok(path),
+            Err(source) => Err(FolderError::Unwritable { path, source }),
+        }
     }
 
     /// Makes the session's folder and its empty trace.
@@ -148,5 +163,17 @@ mod tests {
         std::fs::remove_dir_all(&beside).unwrap();
         folder.write_certificates(&session, "server", &chain(&["four"])).unwrap_err();
         assert!(!beside.exists(), "who deleted it does not want it back");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_experiment_is_for_its_owner_only_and_is_never_written_over() {
+        use std::os::unix::fs::PermissionsExt;
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = TraceFolder::open(temporary.path()).unwrap();
+        let path = folder.write_experiment("one", &[]).unwrap();
+        assert_eq!(path, temporary.path().join("experiment-one.jsonl"));
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        folder.write_experiment("one", &[]).unwrap_err();
     }
 }

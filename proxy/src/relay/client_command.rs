@@ -71,6 +71,9 @@ impl ClientCommand {
         let mut words = self.words.iter().map(|word| fill(word, places));
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words).stdin(Stdio::null()).stdout(io::stderr()).kill_on_drop(true);
+        // What it starts in its turn is to end with it.
+        #[cfg(unix)]
+        command.process_group(0);
         command.spawn()
     }
 }
@@ -118,7 +121,7 @@ fn describe(status: ExitStatus) -> String {
 
 /// The client that runs for each attempt, if any.
 pub(super) struct ClientRun {
-    child: Option<Child>,
+    child: Option<Started>,
     was_asked_for: bool,
     /// Sessions that had begun when the client was started.
     sessions_before: u64,
@@ -139,7 +142,12 @@ impl ClientRun {
         let address = reachable(address);
         let rdp = RdpFile::write(address).map_err(failed)?;
         let child = command.start(&Places { address, rdp: rdp.path(), arm }).map_err(failed)?;
-        Ok(ClientRun { child: Some(child), was_asked_for: true, sessions_before: 0, _rdp: Some(rdp) })
+        Ok(ClientRun {
+            child: Some(Started(child)),
+            was_asked_for: true,
+            sessions_before: 0,
+            _rdp: Some(rdp),
+        })
     }
 
     /// The client was asked for and has ended: nobody else will connect.
@@ -166,15 +174,14 @@ impl ClientRun {
 
     /// Ends the client where it runs; what it had open ends with it.
     pub(super) fn end(&mut self) {
-        if let Some(child) = &mut self.child {
-            // One that has ended by itself in the meantime need not be told.
-            let _ = child.start_kill();
+        if let Some(started) = &mut self.child {
+            started.end();
         }
     }
 
     /// Waits for the client's end; for ever where none runs.
     pub(super) async fn ended(&mut self) {
-        let Some(child) = &mut self.child else { return std::future::pending().await };
+        let Some(Started(child)) = &mut self.child else { return std::future::pending().await };
         let words = match child.wait().await {
             Ok(status) => describe(status),
             Err(error) => format!("cannot be waited for: {error}"),
@@ -183,6 +190,31 @@ impl ClientRun {
         // Its last connection may still be on its way through the system to us.
         tokio::time::sleep(LAST_CONNECTION).await;
         self.child = None;
+    }
+}
+
+/// A client that was started; dropping it ends it.
+struct Started(Child);
+
+impl Started {
+    /// Ends it and everything that it has started: a script's or a wrapper's own end would leave the real client behind,
+    /// which then connects in the next attempt. What one has left behind that has ended by itself goes on.
+    fn end(&mut self) {
+        #[cfg(unix)]
+        if let Some(group) =
+            self.0.id().and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?))
+        {
+            // A group that is gone need not be told.
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
+        // One that has ended by itself in the meantime need not be told.
+        let _ = self.0.start_kill();
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -134,6 +134,11 @@ impl Listener {
         self.address
     }
 
+    /// What the ids of its sessions begin with.
+    pub fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
     /// Why RDP-UDP is not handled as the settings ask.
     pub fn udp_trouble(&self) -> Option<&'static str> {
         match (&self.udp, self.settings.udp) {

@@ -2,14 +2,30 @@
 
 use super::layout::{Look, Style};
 use super::verdict::Block;
-use crate::experiment::Finished;
+use crate::experiment::{Factor, Finished};
 use crate::trace::{ExperimentArm, ExperimentEffect, ExperimentRun, VerdictId};
 
-/// A finished experiment as text, without a line end at the end; `trace` is the folder with its sessions.
-pub fn experiment(finished: &Finished, trace: Option<&str>, style: &Style) -> String {
+/// Where an experiment was kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeptExperiment<'a> {
+    /// The file with its lines.
+    pub file: Option<&'a str>,
+    /// The folder with a folder for each of its sessions.
+    pub traces: Option<&'a str>,
+}
+
+/// A finished experiment as text, without a line end at the end.
+pub fn experiment(finished: &Finished, kept: KeptExperiment<'_>, style: &Style) -> String {
     let mut block = Block::new(style);
     answer(finished, &mut block);
     block.item("why", Look::Heading, &finished.line.conclusion.because);
+    let (forbidding, noted): (Vec<_>, Vec<_>) =
+        finished.line.confounders.iter().partition(|confounder| confounder.forbids);
+    let ways = forbidding.iter().filter(|confounder| !confounder.way_round.is_empty());
+    block.list(
+        "first",
+        ways.map(|confounder| format!("{}. Then run it again.", confounder.way_round.join("; "))),
+    );
     if let Some(verdict) = finished.proven.as_ref().or(finished.observed.as_ref()) {
         block.fixes(&verdict.fix);
     }
@@ -18,13 +34,13 @@ pub fn experiment(finished: &Finished, trace: Option<&str>, style: &Style) -> St
     let round = |steps: &[String]| {
         if steps.is_empty() { String::new() } else { format!(" Instead: {}.", steps.join("; ")) }
     };
-    let notes = finished.line.confounders.iter().map(|it| {
-        let weight = if it.forbids { "not conclusive" } else { "confounder" };
-        format!("{weight} (arm {}): {}{}", it.arm, it.text, round(&it.way_round))
-    });
+    let notes =
+        noted.iter().map(|it| format!("confounder (arm {}): {}{}", it.arm, it.text, round(&it.way_round)));
     block.list("note", notes);
-    if let Some(trace) = trace {
-        block.item("trace", Look::Heading, trace);
+    for (heading, path) in [("experiment", kept.file), ("trace", kept.traces)] {
+        if let Some(path) = path {
+            block.item(heading, Look::Heading, path);
+        }
     }
     block.page.finish().unwrap_or_default()
 }
@@ -34,27 +50,33 @@ fn answer(finished: &Finished, block: &mut Block<'_>) {
         let text = format!("{} ({}): {}", verdict.id, verdict.confidence, verdict.summary);
         return block.item("VERDICT", Look::Bad, &text);
     }
-    let factor = &finished.line.factor;
-    let effect = finished.line.conclusion.effect.id();
-    match (finished.line.conclusion.effect, &finished.observed) {
-        (ExperimentEffect::NotCause, None) => {
-            block.item(
-                "RESULT",
-                Look::Good,
-                &format!("no fault: the session works whatever {factor} is ({effect})."),
-            );
+    let conclusion = &finished.line.conclusion;
+    let effect = conclusion.effect.id();
+    let subject = subject(&finished.line.factor);
+    let shows = finished.observed.as_ref().map_or_else(String::new, |verdict| {
+        format!(" The sessions show {} ({}): {}", verdict.id, verdict.confidence, verdict.summary)
+    });
+    let (look, text) = match (conclusion.effect, finished.fails) {
+        (ExperimentEffect::NotCause, false) if finished.observed.is_none() => {
+            (Look::Good, format!("no fault: the session works as it is ({effect})."))
         }
-        (ExperimentEffect::NotCause, Some(verdict)) => {
-            let text = format!(
-                "{factor} is not the cause ({effect}); the sessions show {} ({}): {}",
-                verdict.id, verdict.confidence, verdict.summary
-            );
-            block.item("RESULT", Look::Bad, &text);
+        (ExperimentEffect::NotCause, false) => {
+            (Look::Bad, format!("the session works as it is, but not in every arm ({effect}).{shows}"))
         }
-        _ => {
-            block.item("RESULT", Look::Doubtful, &format!("{effect}: whether it is {factor} is not proved."))
+        (ExperimentEffect::NotCause, true) => {
+            (Look::Bad, format!("{subject} is not the cause ({effect}).{shows}"))
         }
-    }
+        (ExperimentEffect::Cause, _) => (Look::Bad, format!("{subject} is the cause ({effect}).{shows}")),
+        (ExperimentEffect::Inconclusive, _) => {
+            (Look::Doubtful, format!("{effect}: whether {subject} is the cause is not proved.{shows}"))
+        }
+    };
+    block.item("RESULT", look, &text);
+}
+
+/// What was varied in words; a factor that this version does not know as it stands.
+fn subject(factor: &str) -> &str {
+    factor.parse().map(Factor::subject).unwrap_or(factor)
 }
 
 /// `fresh        active ×3`

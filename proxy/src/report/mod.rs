@@ -16,7 +16,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use experiment::experiment;
+pub use experiment::{KeptExperiment, experiment};
 pub use layout::Style;
 pub use live::LiveText;
 pub use screen::{MOST_FOLLOWED, Screen, Shown};

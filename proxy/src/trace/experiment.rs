@@ -4,7 +4,7 @@ use super::{Phase, VerdictId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A finished experiment. It stands on standard output of `ab`, not in the trace of a session.
+/// A finished experiment. It stands on standard output of `ab` and in a file of its own, not in the trace of a session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Experiment {
     /// What was varied, as `--vary` takes it.

@@ -26,7 +26,7 @@ pub(crate) use xvfb::Xvfb;
 
 use super::left_out::program;
 use super::process::{LOOK_AGAIN, Process};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -113,19 +113,25 @@ pub(crate) fn free_port() -> u16 {
 
 /// Waits until something listens on `port`, without connecting: a connection is a session to an RDP server.
 fn wait_until_listening(process: &mut Process, port: u16) {
+    wait_until_listening_at(process, SocketAddrV4::new(Ipv4Addr::LOCALHOST, port));
+}
+
+fn wait_until_listening_at(process: &mut Process, address: SocketAddrV4) {
     let deadline = Instant::now() + START_WITHIN;
-    while !is_listening(port) {
+    while !is_listening(address) {
         let status = process.status();
         assert!(status.is_none(), "a server ended at its start, {status:?}:\n{}", process.output.tail());
-        assert!(Instant::now() < deadline, "nothing listens on {port}:\n{}", process.output.tail());
+        assert!(Instant::now() < deadline, "nothing listens on {address}:\n{}", process.output.tail());
         std::thread::sleep(LOOK_AGAIN);
     }
 }
 
-fn is_listening(port: u16) -> bool {
+fn is_listening(address: SocketAddrV4) -> bool {
     const LISTEN: &str = "0A"; // the kernel's number of that state
-    let address = format!("0100007F:{port:04X}");
-    let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux lists its sockets");
+    let ip = u32::from_ne_bytes(address.ip().octets());
+    let address = format!("{ip:08X}:{:04X}", address.port());
+    // A thread may be on a machine of its own.
+    let table = std::fs::read_to_string("/proc/thread-self/net/tcp").expect("Linux lists its sockets");
     table.lines().any(|line| {
         let mut fields = line.split_whitespace().skip(1);
         fields.next() == Some(&address) && fields.nth(1) == Some(LISTEN)

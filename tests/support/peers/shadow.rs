@@ -25,6 +25,8 @@ pub(crate) enum ShadowSecurity {
     Rdp,
     /// None: it takes NLA where the client offers it, and TLS otherwise.
     Any,
+    /// The same, and NLA lets in only who knows the password; TLS alone lets in anybody.
+    AnyWithLogon,
 }
 
 /// A running shadow server with its display.
@@ -92,6 +94,7 @@ impl Shadow {
             ShadowSecurity::Tls => &["/sec:tls", "-auth"],
             ShadowSecurity::Rdp => &["/sec:rdp", "-auth"],
             ShadowSecurity::Any => &["-auth"],
+            ShadowSecurity::AnyWithLogon => &["+auth"],
         });
         add(&mut command);
         let mut process = Process::spawn(command);

@@ -16,6 +16,7 @@ pub(crate) struct Xfreerdp {
     version: FreeRdp,
     arguments: Vec<String>,
     trusted: Option<PathBuf>,
+    patience: Option<Duration>,
 }
 
 impl Xfreerdp {
@@ -25,12 +26,19 @@ impl Xfreerdp {
             version,
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
             trusted: None,
+            patience: None,
         }
     }
 
     /// Trusts the authority in this PEM file, and refuses every certificate that is not good under it.
     pub(crate) fn trusting_only(mut self, authority: &Path) -> Self {
         self.trusted = Some(authority.to_owned());
+        self
+    }
+
+    /// Has a user who gives up after `patience`; counts for a script, in whole seconds.
+    pub(crate) fn given_up_after(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
         self
     }
 
@@ -49,9 +57,12 @@ impl Xfreerdp {
         let client = program(client).expect("it is installed, or the test was left out");
         let trusted = folder.join("trusted.pem");
         let authority = self.trusted.as_deref().expect("a client that looks at certificates");
+        let limit = self
+            .patience
+            .map_or_else(String::new, |patience| format!("timeout --signal=KILL {} ", patience.as_secs()));
         let text = format!(
             "cat {} {} > {trusted}\n\
-             exec env -u XDG_CONFIG_HOME -u XDG_RUNTIME_DIR HOME={} DISPLAY={} SSL_CERT_FILE={trusted} {} \
+             exec {limit}env -u XDG_CONFIG_HOME -u XDG_RUNTIME_DIR HOME={} DISPLAY={} SSL_CERT_FILE={trusted} {} \
              /v:localhost:$1 /cert:deny {}\n",
             authority.display(),
             also.display(),

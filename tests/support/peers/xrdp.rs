@@ -3,7 +3,7 @@
 use crate::support::certificates::{Certificate, certificates};
 use crate::support::process::Process;
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use tempfile::TempDir;
 
 /// A running xrdp.
@@ -56,15 +56,19 @@ impl Xrdp {
 
     /// Starts it and waits until it listens.
     pub(crate) fn start(setup: &Setup<'_>) -> Self {
+        Self::start_at(SocketAddrV4::new(Ipv4Addr::LOCALHOST, super::free_port()), setup)
+    }
+
+    /// The same at this address of the machine that the caller's thread is on.
+    pub(crate) fn start_at(address: SocketAddrV4, setup: &Setup<'_>) -> Self {
         let home = TempDir::new().expect("a temporary folder is made");
-        let port = super::free_port();
         let ini = home.path().join("xrdp.ini");
         let log = home.path().join("xrdp.log");
         let Setup { tls_versions, security_layer, crypt_level, certificate, old_openssl } = setup;
         let certificate_file = certificate.certificate_file.display();
         let key_file = certificate.key_file.display();
         let text = format!(
-            "[Globals]\nini_version=1\nfork=true\nport=tcp://127.0.0.1:{port}\nuse_vsock=false\n\
+            "[Globals]\nini_version=1\nfork=true\nport=tcp://{address}\nuse_vsock=false\n\
              security_layer={security_layer}\ncrypt_level={crypt_level}\ncertificate={certificate_file}\n\
              key_file={key_file}\nssl_protocols={tls_versions}\nallow_channels=true\nbitmap_cache=true\n\
              bitmap_compression=true\nbulk_compression=true\nmax_bpp=32\nnew_cursors=true\nuse_fastpath=both\n\
@@ -82,7 +86,7 @@ impl Xrdp {
             command.env("OPENSSL_CONF", settings);
         }
         let mut process = Process::spawn(command);
-        super::wait_until_listening(&mut process, port);
-        Xrdp { address: (Ipv4Addr::LOCALHOST, port).into(), _process: process, _home: home }
+        super::wait_until_listening_at(&mut process, address);
+        Xrdp { address: address.into(), _process: process, _home: home }
     }
 }

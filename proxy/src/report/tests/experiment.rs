@@ -1,9 +1,13 @@
 use super::STYLE;
 use crate::experiment::Finished;
+use crate::report::KeptExperiment;
 use crate::trace::{
     Confidence, Experiment, ExperimentArm, ExperimentConclusion, ExperimentConfounder, ExperimentEffect,
     ExperimentRun, Fix, Phase, Verdict, VerdictId, Where,
 };
+
+const KEPT: KeptExperiment<'static> =
+    KeptExperiment { file: Some("traces/experiment-1.jsonl"), traces: Some("traces") };
 
 fn arm(name: &str, description: &str, began: Phase, verdict: VerdictId, runs: usize) -> ExperimentArm {
     let run = |number| ExperimentRun {
@@ -61,21 +65,26 @@ fn finished(effect: ExperimentEffect, proven: bool) -> Finished {
         confounders: vec![confounder],
     };
     let proven = proven.then(|| verdict.clone());
-    Finished { line, proven, observed: Some(verdict) }
+    Finished { line, proven, observed: Some(verdict), fails: true }
 }
 
 #[test]
 fn the_answer_comes_first_then_why_then_what_to_do() {
-    let shown = super::super::experiment(&finished(ExperimentEffect::Cause, true), Some("traces"), &STYLE);
+    let shown = super::super::experiment(&finished(ExperimentEffect::Cause, true), KEPT, &STYLE);
     insta::assert_snapshot!(shown);
 }
 
 #[test]
 fn what_is_not_proved_is_not_called_a_verdict() {
-    let shown = super::super::experiment(&finished(ExperimentEffect::Inconclusive, false), None, &STYLE);
+    let shown = super::super::experiment(
+        &finished(ExperimentEffect::Inconclusive, false),
+        KeptExperiment::default(),
+        &STYLE,
+    );
     insta::assert_snapshot!(shown);
     let mut healthy = finished(ExperimentEffect::NotCause, false);
     healthy.observed = None;
-    let shown = super::super::experiment(&healthy, None, &STYLE);
+    healthy.fails = false;
+    let shown = super::super::experiment(&healthy, KeptExperiment::default(), &STYLE);
     assert!(shown.starts_with("RESULT     no fault"), "{shown}");
 }
