@@ -107,7 +107,8 @@ fn check(name: &str, lines: &[Line], kinds: &mut BTreeMap<String, usize>) {
         schema::assert_valid(&json);
         let back: Line =
             serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}: {text}"));
-        assert_eq!(&back, line, "{name}: {text}");
+        // Not the lines: a certificate's own bytes stand beside the trace, not in it.
+        assert_eq!(serde_json::to_string(&back).expect("a line is JSON"), text, "{name}");
         let kind = json["event"].as_str().or(json["type"].as_str()).unwrap_or_default();
         *kinds.entry(kind.to_owned()).or_default() += 1;
     }

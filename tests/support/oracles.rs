@@ -508,17 +508,18 @@ where
     }
 }
 
-fn survives_json<T: Debug + PartialEq + Serialize + DeserializeOwned>(bytes: &[u8], value: &T) {
+fn survives_json<T: Debug + Serialize + DeserializeOwned>(bytes: &[u8], value: &T) {
     let length = json_length(value);
     let most = MOST_JSON + bytes.len() * MOST_JSON_PER_BYTE;
     assert!(length <= most, "{length} bytes of JSON for {} bytes: {value:?}", bytes.len());
 }
 
 /// Bytes of the JSON, which reads back as what it was.
-fn json_length<T: Debug + PartialEq + Serialize + DeserializeOwned>(value: &T) -> usize {
+fn json_length<T: Serialize + DeserializeOwned>(value: &T) -> usize {
     let json = serde_json::to_string(value).expect("it becomes JSON");
     let back = serde_json::from_str::<T>(&json).unwrap_or_else(|error| panic!("{error} in {json}"));
-    assert_eq!(&back, value, "{json}");
+    // Not the values: a certificate's own bytes stand beside the trace, not in it.
+    assert_eq!(serde_json::to_string(&back).expect("it becomes JSON again"), json);
     json.len()
 }
 
