@@ -1,6 +1,6 @@
 //! What is different about the ones that fail.
 //!
-//! Every target has named [properties](properties); quantities are in classes, so that noise is no difference. A
+//! Every target has named [properties]; quantities are in classes, so that noise is no difference. A
 //! property is claimed where (nearly) all targets that fail alike share a value which (nearly) none of the working
 //! ones has, and the working ones agree on another.
 
