@@ -12,7 +12,7 @@ const CLIENT_TIMEOUT_US: Micros = 8 * SECOND;
 /// So much silence before a reset and the reset is probably about it; no network forgets a connection sooner.
 const QUIET_US: Micros = 60 * SECOND;
 /// After how many seconds of silence firewalls, load balancers and address translation forget a connection, as they come.
-const FORGET_AFTER_SECONDS: [u64; 11] = [120, 180, 240, 300, 350, 600, 900, 1200, 1800, 3600, 7200];
+const FORGET_AFTER_SECONDS: [u64; 12] = [60, 120, 180, 240, 300, 350, 600, 900, 1200, 1800, 3600, 7200];
 /// How much later than its time such a box may look.
 const FORGET_LATE_SECONDS: u64 = 15;
 /// Above this share of segments sent again, no handshake comes to its end in time.

@@ -245,6 +245,10 @@ rows! {
     packets_are_held_up: watched_only(
         "a way with 1 kbit/s", "tc", "link-slow, likely", on_the_way::holds_up_packets,
     ),
+    an_idle_connection_is_forgotten: watched_only(
+        "an idle connection is forgotten on the way", "scripted, a minute of silence",
+        "idle-timeout, likely", watched::forgotten,
+    ),
     an_expired_certificate: Row::new(
         "certificate expired, client says so", "scripted TLS 1.2; xrdp",
         Cell::of("certificate-expired, confirmed", || watched::refused_by_alert(&certificates().expired)),

@@ -30,6 +30,8 @@ const UNTIL_ACTIVE: usize = 19;
 const SILENCE: Duration = Duration::from_secs(6);
 /// How long a message takes on a slow way: the whole session takes longer than clients wait for a server that hangs.
 const SLOW_STEP: Duration = Duration::from_millis(600);
+/// The shortest silence after which a cut looks like a connection that was forgotten.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(61);
 /// Any FILETIME; clocks are another test's.
 const SOME_TIME: u64 = 0x01dd_0000_0000_0000;
 
@@ -316,6 +318,11 @@ fn nla(server_version: u8, answer: &[u8]) -> Option<Judged> {
 pub(super) fn session_in_clear() -> Conversation {
     let agreed = Conversation::new().client(connection_request("anna", 0)).server(connection_confirm(0));
     agreed.send_all(rdp::session(0, 0).into_iter().take(UNTIL_ACTIVE))
+}
+
+/// Such a session in which nothing moves until a box on the way has forgotten it and answers with RST.
+pub(super) fn forgotten() -> Option<Judged> {
+    played(&session_in_clear().silence(FORGOTTEN_AFTER).reset(Server))
 }
 
 /// Such a session that the server ends for a reason that it names.
