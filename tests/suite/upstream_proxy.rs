@@ -37,7 +37,8 @@ fn address(listener: &TcpListener) -> SocketAddr {
 fn attempt(rdpscope: Rdpscope) -> Finished {
     let mut client = TcpStream::connect(rdpscope.address).expect("it listens");
     client.set_read_timeout(Some(WITHIN)).expect("a socket takes its options");
-    client.write_all(&connection_request("alice", SSL | HYBRID)).expect("it takes the request");
+    // Where it is cut at once the request may come too late.
+    let _ = client.write_all(&connection_request("alice", SSL | HYBRID));
     // Reset or closed: what the client sees where there is no server is not the point here.
     let _ = client.read_to_end(&mut Vec::new());
     rdpscope.finish()

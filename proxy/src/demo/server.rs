@@ -14,7 +14,8 @@ use tokio_rustls::TlsAcceptor;
 
 /// The name in the demo server's certificate.
 pub const SERVER_NAME: &str = "srv10.corp.example";
-const DAY: i64 = 24 * 60 * 60;
+const HOUR: i64 = 60 * 60;
+const DAY: i64 = 24 * HOUR;
 /// How long the certificate has been expired.
 const EXPIRED_SINCE: i64 = 12 * DAY;
 /// Windows' own Remote Desktop certificates are valid for about six months.
@@ -27,7 +28,7 @@ const CONFIRM_SSL: [u8; 19] = [3, 0, 0, 19, 14, 0xd0, 0, 0, 0x12, 0x34, 0, 2, 0x
 pub enum DemoCertificate {
     /// One that expired twelve days ago.
     Expired,
-    /// One made today.
+    /// One made an hour ago.
     Renewed,
 }
 
@@ -43,7 +44,7 @@ impl DemoServer {
     pub async fn bind(certificate: DemoCertificate, now: i64) -> Result<DemoServer, DemoError> {
         let end = match certificate {
             DemoCertificate::Expired => now - EXPIRED_SINCE,
-            DemoCertificate::Renewed => now + VALIDITY - DAY,
+            DemoCertificate::Renewed => now + VALIDITY - HOUR,
         };
         let minted = rdpscope_certs::mint::self_signed(SERVER_NAME, end - VALIDITY, end)?;
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(minted.key.pkcs8().to_vec()));
