@@ -41,7 +41,7 @@ fn a_session_that_is_stopped_was_healthy() {
 
 #[test]
 fn a_reset_by_the_server_in_an_active_session() {
-    let diagnosis = encrypted_session().wait(60_000_000).end(Side::Server, How::Reset).diagnose();
+    let diagnosis = encrypted_session().wait(77_000_000).end(Side::Server, How::Reset).diagnose();
     assert_verdict(&diagnosis, VerdictId::ServerClosed, Confidence::Likely);
     assert_eq!(diagnosis.verdict.phase, Phase::Active);
     assert!(may_also_be(&diagnosis, VerdictId::IdleTimeout));
