@@ -1,12 +1,22 @@
 //! An X display without a screen, shared by every test that runs at the same time.
 
 use crate::support::process::Process;
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// How long Xvfb may take to choose its display.
+/// How long Xvfb may take until clients can come.
 const START_WITHIN: Duration = Duration::from_secs(30);
+/// Clear of the numbers that people and other servers use.
+const FIRST_NUMBER: u32 = 1_000;
+/// More displays than one run of the tests starts.
+const NUMBERS_OF_A_PROCESS: u32 = 500;
+/// So that the highest number stays below 59,536, X's last.
+const PROCESSES: u32 = 100;
+/// Another process may have this process's numbers only by a rare chance.
+const ATTEMPTS: u32 = 3;
 
 /// A running Xvfb.
 #[derive(Debug)]
@@ -30,13 +40,36 @@ impl Xvfb {
     }
 
     fn start() -> Self {
+        (0..ATTEMPTS).find_map(|_| Self::start_at(next_number())).unwrap_or_else(|| {
+            panic!("Xvfb finds each of {ATTEMPTS} display numbers taken, or does not start at all")
+        })
+    }
+
+    /// A display of this number; none where another has it.
+    fn start_at(number: u32) -> Option<Self> {
+        let display = format!(":{number}");
         let home = TempDir::new().expect("a temporary folder is made");
         let mut command = super::command("Xvfb", home.path());
-        command.args(["-displayfd", "1", "-screen", "0", "1024x768x24", "-nolisten", "tcp", "-noreset"]);
+        command.args([&display, "-displayfd", "1", "-screen", "0", "1024x768x24"]);
+        command.args(["-nolisten", "tcp", "-noreset"]);
         let (process, stdout) = Process::spawn_apart(command);
-        // It chooses a free number itself, and prints it when it is ready for clients.
-        let number = stdout.wait_for(START_WITHIN, |line| !line.is_empty());
-        let number = number.unwrap_or_else(|| panic!("Xvfb does not start:\n{}", process.output.tail()));
-        Xvfb { display: format!(":{number}"), _process: process, _home: home }
+        // It prints its number when it is ready for clients, and ends where the number is taken.
+        let ready = stdout.wait_for(START_WITHIN, |line| !line.is_empty());
+        if ready.is_none() {
+            println!("Xvfb {display} does not start:\n{}", process.output.tail());
+        }
+        ready.map(|_| Xvfb { display, _process: process, _home: home })
     }
+}
+
+/// A number that this process has not used, and hardly another.
+///
+/// Where Xvfb is left to choose, it takes a socket's file from another server before it looks at the lock: one that starts
+/// in another network namespace, or while an earlier one ends, leaves both without a file, and their clients without a
+/// display.
+fn next_number() -> u32 {
+    static USED: AtomicU32 = AtomicU32::new(0);
+    FIRST_NUMBER
+        + process::id() % PROCESSES * NUMBERS_OF_A_PROCESS
+        + USED.fetch_add(1, Ordering::Relaxed) % NUMBERS_OF_A_PROCESS
 }
