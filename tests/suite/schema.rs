@@ -131,6 +131,7 @@ fn udp_lines(file: &Path) -> Vec<Line> {
                 t_us: packet.t_us,
                 leg: Leg::Client,
                 from: Some(from),
+                connection: None,
                 phase: Phase::Udp,
                 inferred: false,
                 detail: Detail::Udp(message),

@@ -60,7 +60,7 @@ fn record((began, id, confidence): Outcomes, session: usize) -> Record {
 }
 
 fn event(leg: Leg, phase: Phase, detail: Detail) -> Event {
-    Event { t_us: 1, leg, from: None, phase, inferred: false, detail }
+    Event { t_us: 1, leg, from: None, connection: None, phase, inferred: false, detail }
 }
 
 /// Runs an experiment against a world that answers each attempt: the arm and how often it has run before.

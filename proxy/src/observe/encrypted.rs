@@ -109,7 +109,15 @@ impl Seen {
     }
 
     fn event(self, phase: Phase, detail: Detail) -> Event {
-        Event { t_us: self.t_us, leg: self.from.into(), from: Some(self.from), phase, inferred: true, detail }
+        Event {
+            t_us: self.t_us,
+            leg: self.from.into(),
+            from: Some(self.from),
+            connection: None,
+            phase,
+            inferred: true,
+            detail,
+        }
     }
 
     fn message(self, phase: Phase, name: &str) -> Event {

@@ -3,6 +3,7 @@
 
 mod certificates;
 pub mod encrypted;
+pub mod gateway;
 pub mod inside;
 pub mod rdp;
 pub mod session;
@@ -12,6 +13,7 @@ pub mod timeline;
 pub mod tls;
 pub mod udp;
 
+pub use gateway::GatewayObserver;
 pub use inside::InsideObserver;
 pub use session::{Course, SessionObserver};
 pub use timeline::{Progress, Timeline};

@@ -71,6 +71,7 @@ impl TerminatedObserver {
                 t_us,
                 leg: side.into(),
                 from,
+                connection: None,
                 phase: Phase::Tls,
                 inferred: false,
                 detail: *detail,
@@ -117,7 +118,15 @@ impl TerminatedObserver {
             // The bytes themselves could be somebody's password.
             Err(malformed) => malformed_detail(&malformed, &[]),
         };
-        out.push(Event { t_us, leg: side.into(), from, phase: Phase::Credssp, inferred: false, detail });
+        out.push(Event {
+            t_us,
+            leg: side.into(),
+            from,
+            connection: None,
+            phase: Phase::Credssp,
+            inferred: false,
+            detail,
+        });
     }
 
     /// `from` ended its direction: what it had not said to the end is told.
@@ -153,5 +162,5 @@ fn credssp_message(bytes: &[u8]) -> Result<Option<Detail>, Malformed> {
 }
 
 fn event(t_us: Micros, from: Side, phase: Phase, detail: Detail) -> Event {
-    Event { t_us, leg: from.into(), from: Some(from), phase, inferred: false, detail }
+    Event { t_us, leg: from.into(), from: Some(from), connection: None, phase, inferred: false, detail }
 }

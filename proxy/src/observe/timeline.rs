@@ -306,7 +306,15 @@ mod tests {
     use crate::wire::x224::{ConnectionConfirm, ConnectionRequest};
 
     fn event(t_us: Micros, from: Option<Side>, phase: Phase, detail: Detail) -> Event {
-        Event { t_us, leg: from.map_or(Leg::Server, Leg::from), from, phase, inferred: false, detail }
+        Event {
+            t_us,
+            leg: from.map_or(Leg::Server, Leg::from),
+            from,
+            connection: None,
+            phase,
+            inferred: false,
+            detail,
+        }
     }
 
     fn phases(events: Vec<Event>, end_us: Micros) -> Vec<PhaseRecord> {

@@ -105,7 +105,7 @@ impl SessionTrace {
     /// Something that happened now.
     pub fn say(&mut self, leg: Leg, from: Option<Side>, phase: Phase, detail: Detail) {
         let t_us = self.at(Instant::now());
-        self.events(vec![Event { t_us, leg, from, phase, inferred: false, detail }]);
+        self.events(vec![Event { t_us, leg, from, connection: None, phase, inferred: false, detail }]);
     }
 
     /// Things that were observed.
@@ -183,7 +183,8 @@ impl SessionTrace {
             let phase = self.timeline.current().unwrap_or(Phase::Tcp);
             let t_us = self.at(Instant::now());
             let detail = Detail::TraceIncomplete { dropped: self.dropped };
-            let gap = Event { t_us, leg: Leg::Proxy, from: None, phase, inferred: false, detail };
+            let gap =
+                Event { t_us, leg: Leg::Proxy, from: None, connection: None, phase, inferred: false, detail };
             due.push(Line::Event(gap));
         }
         due

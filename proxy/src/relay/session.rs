@@ -500,8 +500,15 @@ async fn wait_for_return(
 
 fn udp_events(t_us: Micros, from: Option<Side>, messages: Vec<UdpMessage>) -> Vec<Event> {
     let leg = from.map_or(Leg::Proxy, Leg::from);
-    let event =
-        |message| Event { t_us, leg, from, phase: Phase::Udp, inferred: false, detail: Detail::Udp(message) };
+    let event = |message| Event {
+        t_us,
+        leg,
+        from,
+        connection: None,
+        phase: Phase::Udp,
+        inferred: false,
+        detail: Detail::Udp(message),
+    };
     messages.into_iter().map(event).collect()
 }
 

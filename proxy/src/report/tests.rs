@@ -188,6 +188,7 @@ fn udp_is_told_at_once_in_one_line() {
         t_us: 9_000_000,
         leg: Leg::Proxy,
         from: None,
+        connection: None,
         phase: Phase::Udp,
         inferred: false,
         detail: Detail::Udp(message),

@@ -1,6 +1,6 @@
 //! What was seen, one struct for everything.
 
-use super::{How, Leg, Micros, Phase, RdpMessage, Side, UdpMessage};
+use super::{GatewayMessage, How, Leg, Micros, Phase, RdpMessage, Side, UdpMessage};
 use crate::wire::credssp::TsRequest;
 use crate::wire::named::Code;
 use crate::wire::preconnection::PreconnectionPdu;
@@ -24,6 +24,9 @@ pub struct Event {
     /// Who sent it; absent where rdpscope itself did something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Side>,
+    /// Which connection of the attempt it was seen on, where an attempt can have several; the first is 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<u32>,
     /// The phase it belongs to.
     pub phase: Phase,
     /// True where only sizes and timing of encrypted bytes tell.
@@ -338,6 +341,9 @@ pub enum Detail {
     /// Everything above TLS, or without it.
     #[serde(untagged)]
     Rdp(Box<RdpMessage>),
+    /// The connections to an RD Gateway.
+    #[serde(untagged)]
+    Gateway(GatewayMessage),
     /// The RDP-UDP side channel.
     #[serde(untagged)]
     Udp(UdpMessage),

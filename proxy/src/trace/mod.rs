@@ -6,6 +6,7 @@
 mod comparison;
 mod event;
 mod experiment;
+mod gateway;
 mod line;
 mod phase;
 mod probe;
@@ -19,6 +20,10 @@ pub use comparison::{Comparison, Difference, FailingGroup};
 pub use event::{ConnectError, Detail, Direction, Effect, Event, TcpInfo};
 pub use experiment::{
     Experiment, ExperimentArm, ExperimentConclusion, ExperimentConfounder, ExperimentEffect, ExperimentRun,
+};
+pub use gateway::{
+    Authentication, Framing, GatewayMessage, GatewayUdp, HttpHeader, HttpRequest, HttpResponse, Reframing,
+    Role,
 };
 pub use line::{Altered, End, Header, Line, NLA_STRIP, SCHEMA_VERSION, UDP_OFF};
 pub use phase::{Outcome, Phase, PhaseRecord};

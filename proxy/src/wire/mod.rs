@@ -19,6 +19,7 @@ pub mod rdstls;
 pub mod reader;
 pub mod tls;
 pub mod tpkt;
+pub mod tsgu;
 pub mod x224;
 
 pub use reader::Reader;

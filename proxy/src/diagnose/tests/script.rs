@@ -148,7 +148,7 @@ impl Script {
 
     fn event(mut self, leg: Leg, from: Option<Side>, phase: Phase, inferred: bool, detail: Detail) -> Script {
         self.now += MILLISECOND;
-        let event = Event { t_us: self.now, leg, from, phase, inferred, detail };
+        let event = Event { t_us: self.now, leg, from, connection: None, phase, inferred, detail };
         self.timeline.push(event, &mut self.lines);
         self
     }

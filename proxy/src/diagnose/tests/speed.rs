@@ -21,6 +21,7 @@ fn long_session() -> Record {
             t_us: 1_000_000 + number as u64,
             leg: from.into(),
             from: Some(from),
+            connection: None,
             phase: Phase::Active,
             inferred: false,
             detail: Detail::Rdp(Box::new(RdpMessage::FontMap)),

@@ -374,6 +374,7 @@ fn the_servers_own_certificate_from_a_file_is_the_servers() {
         t_us,
         leg,
         from,
+        connection: None,
         phase: Phase::Tls,
         inferred: false,
         detail: alert,

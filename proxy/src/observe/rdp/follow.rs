@@ -31,5 +31,5 @@ pub(in crate::observe) fn follow(
 
 /// Something that `from` sent.
 pub(in crate::observe) fn event(t_us: Micros, from: Side, phase: Phase, detail: Detail) -> Event {
-    Event { t_us, leg: from.into(), from: Some(from), phase, inferred: false, detail }
+    Event { t_us, leg: from.into(), from: Some(from), connection: None, phase, inferred: false, detail }
 }

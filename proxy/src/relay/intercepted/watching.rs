@@ -77,7 +77,15 @@ impl Observed {
                 reason: reason.to_owned(),
                 bytes: String::new(),
             };
-            events.push(Event { t_us, leg: from.into(), from: Some(from), phase, inferred: false, detail });
+            events.push(Event {
+                t_us,
+                leg: from.into(),
+                from: Some(from),
+                connection: None,
+                phase,
+                inferred: false,
+                detail,
+            });
         });
     }
 

@@ -53,7 +53,7 @@ impl Script {
     }
 
     pub(super) fn proxy(self, t_us: Micros, leg: Leg, phase: Phase, detail: Detail) -> Script {
-        self.push(Event { t_us, leg, from: None, phase, inferred: false, detail })
+        self.push(Event { t_us, leg, from: None, connection: None, phase, inferred: false, detail })
     }
 
     pub(super) fn client(self, t_us: Micros, phase: Phase, detail: Detail) -> Script {
@@ -84,7 +84,15 @@ impl Script {
         detail: Detail,
         inferred: bool,
     ) -> Script {
-        self.push(Event { t_us, leg: from.into(), from: Some(from), phase, inferred, detail })
+        self.push(Event {
+            t_us,
+            leg: from.into(),
+            from: Some(from),
+            connection: None,
+            phase,
+            inferred,
+            detail,
+        })
     }
 
     pub(super) fn rtt(self, t_us: Micros) -> Script {

@@ -48,6 +48,7 @@ pub(super) fn healthy(session: &str, target: &str) -> Vec<Line> {
             t_us: 4_100_000,
             leg: Leg::Server,
             from: Some(Server),
+            connection: None,
             phase: Phase::Udp,
             inferred: false,
             detail: Detail::Udp(UdpMessage::Established { version: Some(3), took_us: Some(2_100) }),

@@ -92,8 +92,15 @@ mod tests {
                 by_rules("Windows App (macOS, iOS)", Some("it has no alternative names")),
             ],
         };
-        let event =
-            Event { t_us: 0, leg: Leg::Proxy, from: None, phase: Phase::Tls, inferred: false, detail };
+        let event = Event {
+            t_us: 0,
+            leg: Leg::Proxy,
+            from: None,
+            connection: None,
+            phase: Phase::Tls,
+            inferred: false,
+            detail,
+        };
         assert_eq!(
             clause(&event).unwrap(),
             "this machine (Windows' verifier) does not trust the server's certificate: its issuer has revoked it; it \
