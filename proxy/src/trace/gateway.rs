@@ -3,6 +3,7 @@
 
 use super::{Micros, Transport};
 use crate::wire::named::Code;
+use crate::wire::rpch::rpc::Security;
 use crate::wire::tsgu::Packet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -72,6 +73,9 @@ pub enum GatewayMessage {
         /// The return value or the fault's status.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         status: Option<Code>,
+        /// By whom and how far it is authenticated.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        security: Option<Security>,
         /// Bytes of the PDU.
         length: usize,
     },

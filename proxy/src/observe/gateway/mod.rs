@@ -4,6 +4,8 @@
 //! Fed is what is inside TLS of each connection, in the order in which it came, in any pieces. The RDP inside the
 //! tunnel goes to the same observer as a direct connection.
 
+pub mod rpc;
+
 use super::session::SessionObserver;
 use crate::trace::{Event, How, Micros, Side, Transport};
 
