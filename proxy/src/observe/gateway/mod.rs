@@ -7,6 +7,7 @@
 mod attempt;
 mod connection;
 mod heads;
+pub mod rpc;
 mod tunnel;
 
 use super::rdp::follow::event;
@@ -44,7 +45,7 @@ impl GatewayObserver {
 
     /// Bytes of `from` on `connection` went by unseen.
     pub fn lost(&mut self, connection: u32, from: Side) {
-        self.connections.entry(connection).or_default().lost(from, &mut self.attempt);
+        self.connections.entry(connection).or_default().lost(connection, from, &mut self.attempt);
     }
 
     /// Whether nothing more can be learnt from what `from` sends on `connection`.
