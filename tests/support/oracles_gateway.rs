@@ -31,6 +31,9 @@ pub(super) fn http(bytes: &[u8]) {
             response.challenges.iter().for_each(|challenge| survives_json(head, challenge));
         }
     }
+    if let Ok(Some(path)) = http::http2::first_path(bytes) {
+        assert!(path.len() <= bytes.len() * 2, "{path:?}");
+    }
     for framing in [Framing::None, Framing::Length(9), Framing::Chunked, Framing::UntilClose] {
         let whole = content(framing, &[bytes]);
         assert!(whole.0.len() <= bytes.len());

@@ -74,3 +74,16 @@ pub(super) const TABLE: &[Entry] = entries! {
         ["wrong credentials for the gateway", "TLS is terminated in between and the channel binding fails"]
         [GATEWAY];
 };
+
+#[cfg(test)]
+mod tests {
+    use super::TABLE;
+    use crate::wire::tsgu::status;
+
+    #[test]
+    fn a_code_has_the_same_name_in_the_trace() {
+        for entry in TABLE {
+            assert_eq!(status::named(entry.code).name.as_deref(), Some(entry.name), "{:#x}", entry.code);
+        }
+    }
+}

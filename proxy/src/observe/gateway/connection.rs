@@ -3,6 +3,7 @@
 use super::At;
 use super::attempt::Attempt;
 use super::heads::{self, Exchange};
+use super::websocket::Websocket;
 use crate::observe::tls::malformed_detail;
 use crate::trace::{
     Detail, Event, Framing, GatewayMessage, How, HttpRequest, Micros, Phase, Reframing, Role, Side,
@@ -11,7 +12,6 @@ use crate::wire::Malformed;
 use crate::wire::credssp::kdc_proxy;
 use crate::wire::greeting::{self, TELLING_LENGTH};
 use crate::wire::http::{self, Body, LONGEST_HEAD, Part, RequestHead, ResponseHead, chunked, http2};
-use crate::wire::websocket::{Frames, Piece, opcode, unmask};
 use std::collections::VecDeque;
 
 /// Requests without an answer that are kept; clients of gateways send one at a time.
@@ -19,9 +19,6 @@ const MOST_EXCHANGES: usize = 16;
 
 /// Bytes of a KDC proxy message that are kept: the realm stands behind a Kerberos message of up to 64 KiB.
 const LONGEST_KDC_PROXY_MESSAGE: usize = 96 * 1024;
-
-/// Control frames told of one direction, and frames that break the rules.
-const MOST_FRAMES_TOLD: usize = 8;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -72,15 +69,6 @@ enum Carries {
     Rpc(Option<Micros>),
     /// A message of the KDC proxy protocol, its beginning, and its length.
     KdcProxy(Vec<u8>, usize),
-}
-
-#[derive(Debug)]
-struct Websocket {
-    frames: Frames,
-    tunnel: Option<usize>,
-    told: usize,
-    /// The body of a control frame, its beginning.
-    control: Vec<u8>,
 }
 
 impl Connection {
@@ -339,9 +327,7 @@ impl Connection {
     fn websocket(&mut self, at: At, attempt: &mut Attempt, out: &mut Vec<Event>) {
         let tunnel = attempt.websocket(at, self.id.as_deref());
         for side in [Side::Client, Side::Server] {
-            let frames = Frames::default();
-            let websocket = Websocket { frames, tunnel, told: 0, control: Vec::new() };
-            self.direction(side).stage = Stage::Websocket(Box::new(websocket));
+            self.direction(side).stage = Stage::Websocket(Box::new(Websocket::new(tunnel)));
         }
         // The client may not have waited for the answer.
         let early = std::mem::take(&mut self.direction(Side::Client).pending);
@@ -470,75 +456,6 @@ impl Connection {
         for direction in &mut self.directions {
             *direction = Direction { stage: Stage::Over, pending: Vec::new() };
         }
-    }
-}
-
-impl Websocket {
-    /// Follows the frames; false where nothing more can be told.
-    fn data(&mut self, at: At, mut bytes: &[u8], attempt: &mut Attempt, out: &mut Vec<Event>) -> bool {
-        let phase = self.tunnel.map_or(Phase::GatewayTunnel, |tunnel| attempt.phase(tunnel));
-        let mut in_control = self.frames.is_in_control();
-        while let Some(piece) = self.frames.next(&mut bytes) {
-            match piece {
-                Ok(Piece::Header(header)) if header.reserved != 0 => {
-                    let reason = "frames of WebSocket are compressed or otherwise extended".to_owned();
-                    at.tell(phase, Detail::ObservationStopped { reason }, out);
-                    return self.lose(at, attempt);
-                }
-                Ok(Piece::Header(header)) => {
-                    in_control = header.is_control();
-                    if let Some(fault) = header.fault().filter(|_| self.may_tell()) {
-                        at.tell(phase, malformed_detail(&fault, &[]), out);
-                    }
-                }
-                Ok(Piece::Payload { bytes, mask }) if in_control => self.control(bytes, mask),
-                Ok(Piece::Payload { bytes, mask }) => {
-                    if let Some(tunnel) = self.tunnel {
-                        attempt.data(at, tunnel, bytes, mask, out);
-                    }
-                }
-                Ok(Piece::End(header)) => {
-                    let body = std::mem::take(&mut self.control);
-                    if let Some(name) = header.control_name().filter(|_| self.may_tell()) {
-                        let status = body.first_chunk().map(|status| u16::from_be_bytes(*status));
-                        let message = GatewayMessage::WebsocketControl {
-                            frame: name.to_owned(),
-                            status: status.filter(|_| header.opcode == opcode::CLOSE),
-                            length: usize::try_from(header.length).unwrap_or(usize::MAX),
-                        };
-                        at.tell(phase, message, out);
-                    }
-                }
-                Err(fault) => {
-                    at.tell(phase, malformed_detail(&fault, &[]), out);
-                    let reason = "the frames of WebSocket cannot be followed".to_owned();
-                    at.tell(phase, Detail::ObservationStopped { reason }, out);
-                    return self.lose(at, attempt);
-                }
-            }
-        }
-        true
-    }
-
-    fn lose(&self, at: At, attempt: &mut Attempt) -> bool {
-        if let Some(tunnel) = self.tunnel {
-            attempt.lose(tunnel, at.from);
-        }
-        false
-    }
-
-    fn may_tell(&mut self) -> bool {
-        self.told += 1;
-        self.told <= MOST_FRAMES_TOLD
-    }
-
-    /// Keeps the status of a close frame.
-    fn control(&mut self, bytes: &[u8], mask: Option<[u8; 4]>) {
-        const STATUS: usize = 2;
-        let count = bytes.len().min(STATUS - self.control.len());
-        let mut plain = [0; STATUS];
-        unmask(&bytes[..count], mask, &mut plain);
-        self.control.extend_from_slice(&plain[..count]);
     }
 }
 

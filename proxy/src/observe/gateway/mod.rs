@@ -9,6 +9,7 @@ mod connection;
 mod heads;
 pub mod rpc;
 mod tunnel;
+mod websocket;
 
 use super::rdp::follow::event;
 use super::session::SessionObserver;
