@@ -2,7 +2,9 @@
 //! and RPC over HTTP.
 
 use super::{Micros, Transport};
+pub use crate::wire::http::{Authentication, Framing, HttpHeader};
 use crate::wire::named::Code;
+use crate::wire::rpch::rpc::Security;
 use crate::wire::tsgu::Packet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -72,6 +74,9 @@ pub enum GatewayMessage {
         /// The return value or the fault's status.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         status: Option<Code>,
+        /// By whom and how far it is authenticated.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        security: Option<Security>,
         /// Bytes of the PDU.
         length: usize,
     },
@@ -109,6 +114,70 @@ pub enum GatewayMessage {
         /// The status that the client was answered.
         status: u16,
     },
+}
+
+impl GatewayMessage {
+    /// Whether this is the message that brings its phase to a good end.
+    pub fn completes_phase(&self) -> bool {
+        match self {
+            GatewayMessage::HttpResponse(response) => response.opens_tunnel(),
+            GatewayMessage::TunnelPacket(
+                Packet::TunnelAuthResponse { status, .. } | Packet::ChannelResponse { status, .. },
+            ) => status.value == 0,
+            _ => false,
+        }
+    }
+
+    /// Whether it runs beside the way to the desktop and takes the attempt no further.
+    pub fn is_aside(&self) -> bool {
+        match self {
+            GatewayMessage::HttpRequest(request) => request.role == Role::KdcProxy,
+            GatewayMessage::HttpResponse(response) => response.role == Role::KdcProxy,
+            GatewayMessage::KdcProxy { .. }
+            | GatewayMessage::Http2 { .. }
+            | GatewayMessage::GatewayUdp { .. }
+            | GatewayMessage::TunnelTraffic { .. }
+            | GatewayMessage::ConnectionMoved { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether this is a side's word that its phase failed.
+    pub fn is_failure(&self) -> bool {
+        match self {
+            GatewayMessage::HttpResponse(response) => response.is_failure(),
+            GatewayMessage::TunnelPacket(
+                Packet::CloseChannel { .. } | Packet::CloseChannelResponse { .. },
+            ) => false,
+            // Its steps have codes of their own that are no failure.
+            GatewayMessage::TunnelPacket(Packet::ExtendedAuthMsg { status, .. }) => status.value >> 31 != 0,
+            GatewayMessage::TunnelPacket(packet) => packet.status().is_some_and(|status| status.value != 0),
+            GatewayMessage::Rpc { pdu, .. } => pdu == "fault" || pdu == "bind_nak",
+            _ => false,
+        }
+    }
+}
+
+impl HttpResponse {
+    /// Whether the gateway grants what carries a tunnel.
+    pub fn opens_tunnel(&self) -> bool {
+        match self.role {
+            Role::Websocket => self.status == 101 || self.is_success(),
+            Role::OutChannel | Role::InChannel | Role::RpcOut | Role::RpcIn => self.is_success(),
+            Role::KdcProxy | Role::Other => false,
+        }
+    }
+
+    /// Whether it refuses what carries a tunnel. A 401 that has a further step does not.
+    pub fn is_failure(&self) -> bool {
+        let is_for_tunnel = !matches!(self.role, Role::KdcProxy | Role::Other) || self.method.is_none();
+        let goes_on = matches!(self.status, 401 | 407) && !self.refused;
+        is_for_tunnel && self.status >= 400 && !goes_on
+    }
+
+    fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
 }
 
 /// What is made of the side channel over UDP.
@@ -180,41 +249,15 @@ pub struct HttpResponse {
     /// What WWW-Authenticate and Proxy-Authenticate ask for, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub challenges: Vec<Authentication>,
+    /// Whether a 401 or 407 has no further step: what Authorization brought is refused, or nothing is asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refused: bool,
     /// How the body is framed.
     pub framing: Framing,
     /// Bytes of the head.
     pub length: usize,
     /// Since the request's head ended, µs.
     pub took_us: Micros,
-}
-
-/// A header as it was.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct HttpHeader {
-    /// Its name as spelled.
-    pub name: String,
-    /// Its value, its beginning; absent where it may hold a secret, or who somebody is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<String>,
-    /// Bytes of the value.
-    pub length: usize,
-}
-
-/// A scheme of HTTP authentication and what it carries.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Authentication {
-    /// The scheme as spelled.
-    pub scheme: String,
-    /// What is in its token: `NTLM negotiate`, `NTLM challenge`, `NTLM authenticate`, `Kerberos`; absent where there is
-    /// none or it does not tell.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token: Option<String>,
-    /// Whether NTLM's authenticate message binds to TLS (MsvAvChannelBindings that is not zero); absent where it
-    /// cannot be known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub channel_bindings: Option<bool>,
-    /// Bytes of what follows the scheme.
-    pub length: usize,
 }
 
 /// What an HTTP request at a gateway is for.
@@ -236,23 +279,6 @@ pub enum Role {
     /// Anything else.
     #[default]
     Other,
-}
-
-/// How the body of an HTTP message ends (RFC 9112 6.3).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Framing {
-    /// There is none.
-    #[default]
-    None,
-    /// After so many bytes.
-    Length(u64),
-    /// With its last chunk.
-    Chunked,
-    /// When the connection ends.
-    UntilClose,
-    /// The connection is no longer HTTP.
-    Upgraded,
 }
 
 /// How a box on the way put a body into another frame.
