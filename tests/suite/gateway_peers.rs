@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 
 mod faults;
 mod middleboxes;
+mod rpc;
 mod udp;
 
 /// FreeRDP's exit codes.
