@@ -92,7 +92,7 @@ fn note_changes(tap: &SessionTap<'_>, notes: Vec<Note>) {
             t_us: not.t_us,
             leg: not.from.into(),
             from: None,
-            connection: None,
+            connection: not.connection,
             phase: not.phase,
             inferred: false,
             detail: Detail::NotAltered { setting: not.setting.to_owned(), reason: not.reason },
