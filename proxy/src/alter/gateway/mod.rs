@@ -16,6 +16,8 @@ mod change;
 mod head;
 mod packet;
 mod stretch;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 pub use transport::{Refusal, TransportChoice};
