@@ -3,8 +3,9 @@
 use super::Failure;
 use super::arguments::ProxyArguments;
 use super::interception::certificate_mode;
+use crate::alter::gateway::{GatewayAlterations, TransportChoice, UnknownTransport};
 use crate::intercept::settings::NlaMode;
-use crate::relay::gateway::{Gateway, GatewayTransport};
+use crate::relay::gateway::Gateway;
 use crate::relay::session::Route;
 use crate::relay::target::{Target, TargetError};
 use crate::relay::udp::UdpMode;
@@ -26,9 +27,10 @@ pub(super) struct GatewayArguments {
     /// The far side is this RD Gateway, HOST[:PORT]; the target is what is asked of it
     #[arg(long, value_name = "HOST", value_parser = gateway)]
     pub(super) gateway: Option<Target>,
-    /// What may carry the tunnel; the others are refused, so that the client falls back [default: auto]
-    #[arg(long, value_enum, value_name = "TRANSPORT")]
-    pub(super) gateway_transport: Option<GatewayTransport>,
+    /// What may carry the tunnel: auto, websocket, http or rpc; the others are refused, so that the client falls back
+    /// [default: auto]
+    #[arg(long, value_name = "TRANSPORT", value_parser = transport)]
+    pub(super) gateway_transport: Option<TransportChoice>,
     /// The gateway's side channel over UDP, port 3391 [default: relay]
     #[arg(long, value_enum, value_name = "MODE")]
     pub(super) gateway_udp: Option<UdpMode>,
@@ -44,6 +46,10 @@ pub(super) struct GatewayArguments {
     /// Be an HTTP proxy (CONNECT) that leads to the gateway and to the target, and nowhere else
     #[arg(long)]
     pub(super) as_http_proxy: bool,
+}
+
+fn transport(text: &str) -> Result<TransportChoice, UnknownTransport> {
+    text.parse()
 }
 
 fn gateway(text: &str) -> Result<Target, TargetError> {
@@ -119,7 +125,7 @@ impl ProxyArguments {
             ));
         }
         let given = [
-            (gateway.gateway_transport.is_some_and(|it| it != GatewayTransport::Auto), "--gateway-transport"),
+            (gateway.gateway_transport.is_some_and(|it| it != TransportChoice::Auto), "--gateway-transport"),
             (gateway.inner_cert.is_some(), "--inner-cert"),
             (gateway.inner_nla.is_some(), "--inner-nla"),
         ];
@@ -153,11 +159,10 @@ impl ProxyArguments {
     pub(super) fn gateway(&self) -> Option<Gateway> {
         let target = self.gateway.gateway.clone()?;
         let route = Route { target, address: self.address(), upstream_proxy: self.upstream_proxy.clone() };
-        Some(Gateway {
-            route,
-            udp: self.gateway.gateway_udp.unwrap_or_default(),
-            transport: self.gateway.gateway_transport.unwrap_or_default(),
-        })
+        let udp = self.gateway.gateway_udp.unwrap_or_default();
+        let transport = self.gateway.gateway_transport.unwrap_or_default();
+        let alterations = GatewayAlterations { udp_off: udp == UdpMode::Off, transport };
+        Some(Gateway { route, udp, alterations })
     }
 }
 
@@ -172,7 +177,7 @@ impl GatewayArguments {
             |value: Option<clap::builder::PossibleValue>| value.map(|value| value.get_name().to_owned());
         shown.insert("gateway".to_owned(), json!(gateway.to_string()));
         let transport = self.gateway_transport.unwrap_or_default();
-        shown.insert("gateway_transport".to_owned(), json!(word(transport.to_possible_value())));
+        shown.insert("gateway_transport".to_owned(), json!(transport.word()));
         let udp = self.gateway_udp.unwrap_or_default();
         shown.insert("gateway_udp".to_owned(), json!(word(udp.to_possible_value())));
     }

@@ -155,18 +155,18 @@ fn note_changes(tap: &SessionTap<'_>, notes: Vec<Note>) {
     if notes.is_empty() {
         return;
     }
-    tap.session().lock().trace.lines(notes.into_iter().map(|note| note_line(note, None)).collect());
+    tap.session().lock().trace.lines(notes.into_iter().map(note_line).collect());
 }
 
 /// The same as a line of the trace.
-pub(super) fn note_line(note: Note, connection: Option<u32>) -> Line {
+pub(super) fn note_line(note: Note) -> Line {
     match note {
         Note::Altered(altered) => Line::Altered(altered),
         Note::NotAltered(not) => Line::Event(Event {
             t_us: not.t_us,
             leg: not.from.into(),
             from: None,
-            connection,
+            connection: not.connection,
             phase: not.phase,
             inferred: false,
             detail: Detail::NotAltered { setting: not.setting.to_owned(), reason: not.reason },

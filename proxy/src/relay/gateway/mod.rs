@@ -11,23 +11,10 @@ pub(super) mod side_channel;
 
 use super::session::Route;
 use super::udp::UdpMode;
+use crate::alter::gateway::GatewayAlterations;
 
 /// UDP port of a gateway's side channel (MS-TSGU 2.1.3), where it names no other.
 pub const UDP_PORT: u16 = 3391;
-
-/// What carries the tunnel.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum GatewayTransport {
-    /// What client and gateway agree on
-    #[default]
-    Auto,
-    /// WebSocket alone; the others are refused
-    Websocket,
-    /// Two HTTP connections alone
-    Http,
-    /// RPC over HTTP alone
-    Rpc,
-}
 
 /// The far side, where that is a gateway.
 #[derive(Debug, Clone)]
@@ -36,6 +23,6 @@ pub struct Gateway {
     pub route: Route,
     /// What becomes of the side channel over UDP.
     pub udp: UdpMode,
-    /// What may carry the tunnel.
-    pub transport: GatewayTransport,
+    /// What is changed inside TLS.
+    pub alterations: GatewayAlterations,
 }

@@ -3,7 +3,7 @@
 use super::Gateway;
 use super::connect_request::{self, Destination};
 use super::connection::GatewayConnection;
-use super::gate::Open;
+use super::gate::Gate;
 use super::host::Host;
 use crate::alter::Note;
 use crate::intercept::tls::StreamEnd;
@@ -117,7 +117,7 @@ async fn relay(
         return pass_through(client, server, &first, tap).await;
     };
     let context = Intercepted { interception, route: &gateway.route, impaired: None };
-    let end = match relay_inside(client, server, first, tap, context).await {
+    let end = match relay_inside(client, server, first, tap, context, gateway).await {
         Ok(end) => end,
         Err(Stopped::Closed) => ExchangeEnd::Finished,
         Err(Stopped::Reset) => ExchangeEnd::Reset,
@@ -156,6 +156,7 @@ async fn relay_inside(
     first: Vec<u8>,
     tap: GatewayConnection,
     context: Intercepted<'_>,
+    gateway: &Gateway,
 ) -> Result<ExchangeEnd, Stopped> {
     let legs = Legs { teller: tap.clone(), context, beginning: Beginning::default() };
     let caller = Caller { stream: client, early: first };
@@ -163,8 +164,9 @@ async fn relay_inside(
         Box::pin(legs.handshakes(caller, server, Vec::new())).await?;
     client.tee_mut().quiet();
     server.stream.tee_mut().quiet();
+    let mut gate = Gate::new(gateway.alterations, tap.clone());
     let mut inside = Inside { tap: tap.clone() };
-    let end = exchange(&mut client, &mut server.stream, server_words, &mut Open, &mut inside).await;
+    let end = exchange(&mut client, &mut server.stream, server_words, &mut gate, &mut inside).await;
     let server = server.stream.tee().get_ref();
     note_tcp(&tap, server);
     if end == ExchangeEnd::Reset {
@@ -194,8 +196,9 @@ impl ExchangeTap for Inside {
     }
 
     fn noted(&mut self, notes: Vec<Note>) {
-        let number = self.tap.number();
-        self.tap.lines(notes.into_iter().map(|note| note_line(note, Some(number))).collect());
+        if !notes.is_empty() {
+            self.tap.lines(notes.into_iter().map(note_line).collect());
+        }
     }
 
     fn ended(&mut self, at: Instant, from: Side, end: &StreamEnd) {
