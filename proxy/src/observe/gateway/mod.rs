@@ -7,8 +7,13 @@
 mod attempt;
 mod connection;
 mod heads;
+mod outer;
 pub mod rpc;
 mod tunnel;
+mod udp;
+
+pub use outer::OuterTls;
+pub use udp::GatewayUdpObserver;
 
 use super::rdp::follow::event;
 use super::session::SessionObserver;
