@@ -141,7 +141,7 @@ fn usual_client() -> Option<ClientCommand> {
 fn patience(factor: Factor, is_person: bool) -> Patience {
     let patience = if is_person { PERSON } else { PROGRAM };
     match factor {
-        Factor::Udp => Patience { desktop: UDP_DESKTOP, ..patience },
+        Factor::Udp | Factor::GatewayUdp => Patience { desktop: UDP_DESKTOP, ..patience },
         _ => patience,
     }
 }

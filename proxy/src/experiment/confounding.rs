@@ -117,7 +117,7 @@ fn of_arm(state: &ArmState) -> Vec<Confounder> {
 /// Which conclusion a confounder in an arm of this role forbids. `is_proved`: the session as it is tells on the wire why
 /// it fails, so that no comparison is needed to acquit the factor.
 fn bar(factor: Factor, id: &str, role: Role, is_proved: bool) -> Option<Bar> {
-    let is_changed = role == Role::Changed;
+    let is_changed = matches!(role, Role::Changed | Role::Alternative);
     match id {
         // Without rdpscope TLS would fail whatever the certificate is.
         "confounder-masked-mismatch" => {
