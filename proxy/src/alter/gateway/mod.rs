@@ -20,7 +20,7 @@ mod stretch;
 mod tests;
 mod transport;
 
-pub use transport::{Refusal, TransportChoice};
+pub use transport::{Refusal, TransportChoice, UnknownTransport};
 
 use super::{NotAltered, Note};
 use crate::trace::{Framing, GATEWAY_UDP_OFF, Micros, Phase, Role, Side};
