@@ -2,7 +2,8 @@
 //! rdpscope to the tests' own gateway.
 
 use super::{EXPERIMENT_WITHIN, assert_kept, assert_traced, conclusion, verdicts};
-use crate::gateway_peers::udp::{gateway as carrying, scripted_client};
+use crate::gateway::side_channel::{PORT, own_address};
+use crate::gateway_peers::udp::{carrying, scripted_client};
 use crate::support::gateway::packet::{CHANNEL_RESPONSE, TUNNEL_CREATE, TUNNEL_RESPONSE};
 use crate::support::gateway::udp::UdpSide;
 use crate::support::gateway::{Client, Gateway, Http, PASSWORD, Setup, Tunnel, USER, Upgrade, What};
@@ -15,8 +16,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use tempfile::TempDir;
 
-/// Another address than the gateway's, so that the ports for UDP are rdpscope's own.
-const LISTEN: &str = "127.0.0.2:0";
 /// What the gateway's UDP cookie is made of.
 const COOKIE: &str = "cookie-canary";
 
@@ -27,7 +26,8 @@ fn left_out(version: FreeRdp) -> bool {
 /// An experiment through `gateway` with this client.
 fn experiment(gateway: &Gateway, factor: &str, client: &str) -> Finished {
     let address = gateway.address.to_string();
-    let arguments = ["--listen", LISTEN, "--gateway", &address, "--vary", factor, "--client", client];
+    let listen = format!("{}:0", own_address());
+    let arguments = ["--listen", &listen, "--gateway", &address, "--vary", factor, "--client", client];
     let rdpscope = Rdpscope::start_bare("ab", "server.example", &arguments);
     let finished = rdpscope.finish_within(EXPERIMENT_WITHIN);
     println!("{}", finished.stderr);
@@ -49,8 +49,10 @@ fn with_udp(answers: bool) -> Option<Finished> {
         return None;
     }
     let xrdp = Xrdp::start(&Xrdp::setup());
-    let udp = UdpSide::start(answers);
-    let gateway = carrying(xrdp.address, Some(udp.address.port()));
+    let address = own_address();
+    let _udp = UdpSide::start_at((address, PORT).into(), answers);
+    let setup = carrying(xrdp.address, Some(PORT));
+    let gateway = Gateway::start(Setup { address: (address, 0).into(), ..setup });
     let folder = TempDir::new().expect("a temporary folder is made");
     Some(experiment(&gateway, "gateway-udp", &scripted_client(folder.path())))
 }
@@ -231,11 +233,12 @@ fn with_tcp_only_neither_side_is_offered_udp() {
     let listener = listener();
     let target = listener.local_addr().expect("a listener has an address");
     let cookie = COOKIE.repeat(100).into_bytes();
-    let tunnel = Tunnel { target: Some(target), udp: Some((3391, cookie)), ..Tunnel::default() };
+    let tunnel = Tunnel { target: Some(target), udp: Some((PORT, cookie)), ..Tunnel::default() };
     let logon = crate::support::gateway::Logon { schemes: Vec::new(), ..Default::default() };
     let gateway = Gateway::start(Setup { tunnel, logon, ..Setup::default() });
     let address = gateway.address.to_string();
-    let arguments = ["--listen", LISTEN, "--sessions", "1", "--gateway", &address, "--tcp-only"];
+    let listen = format!("{}:0", own_address());
+    let arguments = ["--listen", &listen, "--sessions", "1", "--gateway", &address, "--tcp-only"];
     let relay = Rdpscope::start_bare("proxy", "server.example", &arguments);
     let mut client = Client::connect(relay.address);
     let head = client.upgrade(None).expect("a head");

@@ -78,11 +78,16 @@ fn the_scripted_client_as_a_program() {
 }
 
 /// A gateway with one account that carries everybody to `target`, and announces a UDP port.
-pub(crate) fn gateway(target: SocketAddr, udp: Option<u16>) -> Gateway {
+fn gateway(target: SocketAddr, udp: Option<u16>) -> Gateway {
+    Gateway::start(carrying(target, udp))
+}
+
+/// How such a gateway is set up.
+pub(crate) fn carrying(target: SocketAddr, udp: Option<u16>) -> Setup<'static> {
     let logon = Logon { schemes: vec!["Basic"], ..Logon::default() };
     let udp = udp.map(|port| (port, b"cookie-canary".repeat(100)));
     let tunnel = Tunnel { target: Some(target), udp, ..Tunnel::default() };
-    Gateway::start(Setup { logon, tunnel, ..Setup::default() })
+    Setup { logon, tunnel, ..Setup::default() }
 }
 
 #[test]
