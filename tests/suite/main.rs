@@ -18,6 +18,8 @@ mod cli;
 mod fault_lab;
 #[cfg(test)]
 mod fuzz_regression;
+#[cfg(all(test, target_os = "linux"))]
+mod gateway_peers;
 #[cfg(test)]
 mod harness;
 #[cfg(all(test, unix))]

@@ -46,6 +46,7 @@ const MOST_BARREN: usize = 2;
 pub(super) fn run(arguments: AbArguments, output: &Output) -> Result<Exit, Failure> {
     let AbArguments { vary, runs, mut proxy } = arguments;
     refuse_strangers(&proxy)?;
+    proxy.settle()?;
     refuse_contradictions(vary, &proxy)?;
     let is_person = proxy.client.is_none();
     proxy.client = proxy.client.or_else(usual_client);

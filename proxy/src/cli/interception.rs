@@ -53,7 +53,7 @@ pub(super) struct InterceptionArguments {
     pub(super) tls: Option<VersionRange>,
 }
 
-fn certificate_mode(text: &str) -> Result<CertificateMode, ModeError> {
+pub(super) fn certificate_mode(text: &str) -> Result<CertificateMode, ModeError> {
     text.parse()
 }
 

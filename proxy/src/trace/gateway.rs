@@ -2,6 +2,7 @@
 //! and RPC over HTTP.
 
 use super::{Micros, Transport};
+pub use crate::wire::http::{Authentication, Framing, HttpHeader};
 use crate::wire::named::Code;
 use crate::wire::tsgu::Packet;
 use schemars::JsonSchema;
@@ -180,41 +181,15 @@ pub struct HttpResponse {
     /// What WWW-Authenticate and Proxy-Authenticate ask for, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub challenges: Vec<Authentication>,
+    /// Whether a 401 or 407 has no further step: what Authorization brought is refused, or nothing is asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refused: bool,
     /// How the body is framed.
     pub framing: Framing,
     /// Bytes of the head.
     pub length: usize,
     /// Since the request's head ended, µs.
     pub took_us: Micros,
-}
-
-/// A header as it was.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct HttpHeader {
-    /// Its name as spelled.
-    pub name: String,
-    /// Its value, its beginning; absent where it may hold a secret, or who somebody is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<String>,
-    /// Bytes of the value.
-    pub length: usize,
-}
-
-/// A scheme of HTTP authentication and what it carries.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Authentication {
-    /// The scheme as spelled.
-    pub scheme: String,
-    /// What is in its token: `NTLM negotiate`, `NTLM challenge`, `NTLM authenticate`, `Kerberos`; absent where there is
-    /// none or it does not tell.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token: Option<String>,
-    /// Whether NTLM's authenticate message binds to TLS (MsvAvChannelBindings that is not zero); absent where it
-    /// cannot be known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub channel_bindings: Option<bool>,
-    /// Bytes of what follows the scheme.
-    pub length: usize,
 }
 
 /// What an HTTP request at a gateway is for.
@@ -236,23 +211,6 @@ pub enum Role {
     /// Anything else.
     #[default]
     Other,
-}
-
-/// How the body of an HTTP message ends (RFC 9112 6.3).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Framing {
-    /// There is none.
-    #[default]
-    None,
-    /// After so many bytes.
-    Length(u64),
-    /// With its last chunk.
-    Chunked,
-    /// When the connection ends.
-    UntilClose,
-    /// The connection is no longer HTTP.
-    Upgraded,
 }
 
 /// How a box on the way put a body into another frame.

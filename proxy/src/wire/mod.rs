@@ -8,6 +8,7 @@ pub mod credssp;
 pub mod early_user_authorization;
 pub mod gcc;
 pub mod greeting;
+pub mod http;
 pub mod mcs;
 pub mod named;
 pub mod preconnection;
@@ -20,6 +21,7 @@ pub mod reader;
 pub mod tls;
 pub mod tpkt;
 pub mod tsgu;
+pub mod websocket;
 pub mod x224;
 
 pub use reader::Reader;

@@ -56,7 +56,8 @@ impl Arms {
     }
 
     fn route(&self) -> crate::relay::session::Route {
-        proxy::settings(self.given.clone()).route
+        let settings = proxy::settings(self.given.clone());
+        settings.gateway.map_or(settings.route, |gateway| gateway.route)
     }
 
     /// The settings of the listener before the first attempt.
@@ -156,7 +157,7 @@ impl Arms {
         given.nla = self.given.interception.nla;
         let address = self.given.address();
         let settings =
-            given.settings(&self.given.target, address.as_ref(), self.given.listen, self.given.udp)?;
+            given.settings(self.given.far_side(), address.as_ref(), self.given.listen(), self.given.udp)?;
         let settings = settings.ok_or_else(|| Failure::usage("this arm does not end TLS in rdpscope"))?;
         self.interception = Some(settings.clone());
         Ok(settings)

@@ -4,6 +4,12 @@
 //! Fed is what is inside TLS of each connection, in the order in which it came, in any pieces. The RDP inside the
 //! tunnel goes to the same observer as a direct connection.
 
+mod outer;
+mod udp;
+
+pub use outer::OuterTls;
+pub use udp::GatewayUdpObserver;
+
 use super::session::SessionObserver;
 use crate::trace::{Event, How, Micros, Side, Transport};
 

@@ -2,12 +2,22 @@
 //!
 //! What authenticates somebody is never kept: cookies, tokens and statements of health are lengths.
 
+pub mod header;
+mod packet;
+pub mod packets;
+pub mod status;
+
+pub use packets::{Found, Packets};
+
 use super::named::{Code, Flags};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// HTTP_CAPABILITY_UDP_TRANSPORT (MS-TSGU 2.2.5.3.9).
 pub const UDP_TRANSPORT: u32 = 0x20;
+
+/// Bytes of a data packet before its data: the header, and the length of the data (MS-TSGU 2.2.10.6).
+pub const DATA_HEAD: usize = 10;
 
 /// A packet of the tunnel. The name in JSON is the specification's in snake case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -182,3 +192,6 @@ impl Packet {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
