@@ -2,6 +2,7 @@
 //! place. Only what is no secret is kept of them: of the rest, lengths.
 
 mod der;
+pub mod kdc_proxy;
 pub mod kerberos;
 pub mod ntlm;
 pub mod spnego;

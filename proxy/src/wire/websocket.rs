@@ -138,6 +138,11 @@ impl Frames {
         self.frame.is_none() && self.held_length == 0
     }
 
+    /// Whether a control frame is under way.
+    pub fn is_in_control(&self) -> bool {
+        self.frame.is_some_and(|frame| frame.is_control())
+    }
+
     /// Takes the next piece from the front of `input`; `None` when all of it is used. After an error nothing more is
     /// told.
     pub fn next<'a>(&mut self, input: &mut &'a [u8]) -> Option<Result<Piece<'a>, Malformed>> {

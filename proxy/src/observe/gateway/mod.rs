@@ -4,61 +4,101 @@
 //! Fed is what is inside TLS of each connection, in the order in which it came, in any pieces. The RDP inside the
 //! tunnel goes to the same observer as a direct connection.
 
+mod attempt;
+mod connection;
+mod heads;
 mod outer;
+mod tunnel;
 mod udp;
 
 pub use outer::OuterTls;
 pub use udp::GatewayUdpObserver;
 
+use super::rdp::follow::event;
 use super::session::SessionObserver;
-use crate::trace::{Event, How, Micros, Side, Transport};
+use crate::trace::{Detail, Event, How, Micros, Phase, Side, Transport};
+use attempt::Attempt;
+use connection::Connection;
+use std::collections::BTreeMap;
 
 /// Follows the connections of one attempt.
 #[derive(Debug, Default)]
 pub struct GatewayObserver {
-    inner: SessionObserver,
+    connections: BTreeMap<u32, Connection>,
+    attempt: Attempt,
 }
 
 impl GatewayObserver {
+    /// An observer that gives the RDP inside the tunnel to `inner`.
+    pub fn with_inner(inner: SessionObserver) -> GatewayObserver {
+        GatewayObserver { connections: BTreeMap::new(), attempt: Attempt::new(inner) }
+    }
+
     /// What `from` sent on `connection`, inside TLS; what it tells is added to `out`.
-    pub fn data(
-        &mut self,
-        _t_us: Micros,
-        _connection: u32,
-        _from: Side,
-        _bytes: &[u8],
-        _out: &mut Vec<Event>,
-    ) {
+    pub fn data(&mut self, t_us: Micros, connection: u32, from: Side, bytes: &[u8], out: &mut Vec<Event>) {
+        let at = At { t_us, connection, from };
+        self.connections.entry(connection).or_default().data(at, bytes, &mut self.attempt, out);
     }
 
     /// `from` ended its direction of `connection`.
-    pub fn ended(&mut self, _t_us: Micros, _connection: u32, _from: Side, _how: How, _out: &mut Vec<Event>) {}
+    pub fn ended(&mut self, t_us: Micros, connection: u32, from: Side, how: How, out: &mut Vec<Event>) {
+        let at = At { t_us, connection, from };
+        self.connections.entry(connection).or_default().ended(at, how, &mut self.attempt, out);
+        at.tell(Phase::Closed, Detail::StreamEnded { how }, out);
+    }
 
     /// Bytes of `from` on `connection` went by unseen.
-    pub fn lost(&mut self, _connection: u32, _from: Side) {}
+    pub fn lost(&mut self, connection: u32, from: Side) {
+        self.connections.entry(connection).or_default().lost(from, &mut self.attempt);
+    }
 
     /// Whether nothing more can be learnt from what `from` sends on `connection`.
-    pub fn is_opaque(&self, _connection: u32, _from: Side) -> bool {
-        true
+    pub fn is_opaque(&self, connection: u32, from: Side) -> bool {
+        self.connections.get(&connection).is_some_and(|connection| connection.is_over(from))
     }
 
     /// RDG-Connection-Id of this connection, once the head of its first request has come.
-    pub fn connection_id(&self, _connection: u32) -> Option<&str> {
-        None
+    pub fn connection_id(&self, connection: u32) -> Option<&str> {
+        self.connections.get(&connection)?.id()
     }
 
     /// Whether the head of the first request has come, or what came is no HTTP.
-    pub fn has_spoken(&self, _connection: u32) -> bool {
-        false
+    pub fn has_spoken(&self, connection: u32) -> bool {
+        self.connections.get(&connection).is_some_and(Connection::has_spoken)
     }
 
-    /// What carries the tunnel, once that is known.
+    /// What carries the tunnel, once that is known: of several that were tried the last that began.
     pub fn transport(&self) -> Option<Transport> {
-        None
+        self.attempt.transport()
     }
 
     /// The session of RDP inside the tunnel.
     pub fn inner(&mut self) -> &mut SessionObserver {
-        &mut self.inner
+        self.attempt.inner()
     }
 }
+
+/// What every event of some bytes has in common.
+#[derive(Debug, Clone, Copy)]
+struct At {
+    t_us: Micros,
+    connection: u32,
+    from: Side,
+}
+
+impl At {
+    fn tell(self, phase: Phase, detail: impl Into<Detail>, out: &mut Vec<Event>) {
+        let connection = Some(self.connection);
+        out.push(Event { connection, ..event(self.t_us, self.from, phase, detail.into()) });
+    }
+
+    /// The same moment of the same connection, from the other side.
+    fn opposite(self) -> At {
+        At { from: self.from.opposite(), ..self }
+    }
+}
+
+#[cfg(test)]
+mod captures;
+#[cfg(test)]
+mod tests;

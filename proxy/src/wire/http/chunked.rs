@@ -52,6 +52,34 @@ struct Size {
     extension: bool,
 }
 
+/// Whether bytes begin with the line of a chunk's size, and one that has data; `None` while that is open.
+pub fn begins_with_a_size(bytes: &[u8]) -> Option<bool> {
+    // Enough for every size that a body can have, and for an extension.
+    const MOST_SIZE_DIGITS: usize = 8;
+    const MOST_EXTENSION: usize = 64;
+    let digits = bytes.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let has_data = bytes[..digits].iter().any(|digit| *digit != b'0');
+    if digits > MOST_SIZE_DIGITS {
+        return Some(false);
+    }
+    match &bytes[digits..] {
+        [] => None,
+        _ if digits == 0 || !has_data => Some(false),
+        [b'\r'] => None,
+        [b'\r', next, ..] => Some(*next == b'\n'),
+        [b';' | b' ', extension @ ..] => {
+            let is_text = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
+            let text = extension.iter().take_while(|byte| is_text(byte)).count();
+            match &extension[text..] {
+                _ if text > MOST_EXTENSION => Some(false),
+                [] | [b'\r'] => None,
+                rest => Some(rest.starts_with(b"\r\n")),
+            }
+        }
+        _ => Some(false),
+    }
+}
+
 impl Chunks {
     /// Whether no chunk has begun.
     pub fn is_untouched(&self) -> bool {
@@ -187,6 +215,25 @@ mod tests {
         assert_eq!(read(body, 99).2, Some("no chunk's size where one is due"), "a space before the size");
         let body = b"4;a=\"b\"\r\nwiki\r\n5 \r\npedia\n0\r\nX: y\r\n\r\nrest".as_slice();
         assert_eq!(read(body, 99), (b"wikipedia".to_vec(), true, None, 4));
+    }
+
+    #[test]
+    fn a_size_is_told_from_other_bytes_by_its_line() {
+        for (bytes, told) in [
+            (&b""[..], None),
+            (b"a", None),
+            (b"a\r", None),
+            (b"a\r\n", Some(true)),
+            (b"1F;x=y\r", None),
+            (b"1F;x=y\r\n\x02", Some(true)),
+            (b"0\r\n", Some(false)),
+            (b"\x02\0\0\0", Some(false)),
+            (b"AB\xcd", Some(false)),
+            (b"a\rb", Some(false)),
+            (b"123456789", Some(false)),
+        ] {
+            assert_eq!(begins_with_a_size(bytes), told, "{bytes:?}");
+        }
     }
 
     #[test]
