@@ -9,9 +9,11 @@ use crate::support::peers::{ClientRun, FreeRdp, Xfreerdp, Xrdp};
 use std::net::SocketAddr;
 
 mod faults;
+mod middleboxes;
 
 /// FreeRDP's exit codes.
 const ACCESS_DENIED: Option<i32> = Some(155);
+const NEGOTIATION_FAILED: Option<i32> = Some(133);
 
 const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.canary";
 
