@@ -193,11 +193,20 @@ impl<'a> Gateway<'a> {
             {
                 self.udp = Some(Seen { t_us, what: (*what, *datagrams, *since_first_us) });
             }
+            GatewayMessage::ConnectionMoved { .. } => self.forget(connection),
             GatewayMessage::TransportRefused { transport, status } => {
                 self.refused.push(Seen { t_us, what: (*transport, *status) });
             }
             _ => {}
         }
+    }
+
+    /// What was told of a connection that belongs to another attempt says nothing of this one.
+    fn forget(&mut self, connection: u32) {
+        self.exchanges.retain(|exchange| exchange.connection != connection);
+        self.tunnels.retain(|tunnel| tunnel.what.1 != connection);
+        self.tls.remove(&connection);
+        self.ends.remove(&connection);
     }
 
     /// Joins a response to the oldest request of its connection that has none.

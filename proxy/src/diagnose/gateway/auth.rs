@@ -1,6 +1,6 @@
 //! The logon at the gateway: by HTTP, by extended authentication inside the tunnel, or by a cookie.
 
-use super::super::facts::{Exchange, Facts, Gateway, Seen};
+use super::super::facts::{Author, Exchange, Facts, Gateway, Seen};
 use super::super::inspection::inspector;
 use super::super::rule::{Conclusion, Remedy, Rule};
 use super::reach::with_answers;
@@ -224,6 +224,16 @@ fn by_http(facts: &Facts<'_>, gateway: &Gateway<'_>) -> Option<Conclusion> {
         scheme_words(refused.authorization)
     );
     let mut conclusion = Conclusion::confirmed(Phase::GatewayAuth, summary);
+    let author = Author::of(refused.response.what);
+    if refused.authorization.token.is_some() && !matches!(author, Author::Windows(_)) {
+        let summary = format!(
+            "{} Or {} goes to the gateway on another connection for each request, which no logon by NTLM survives.",
+            conclusion.summary,
+            author.words()
+        );
+        conclusion = Conclusion { summary, confidence: Confidence::Likely, ..conclusion };
+        conclusion = conclusion.or_possibly(&[VerdictId::GatewayResponseMalformed]);
+    }
     if let Some(request) = refused.exchange.request {
         let what = refused.authorization.token.as_deref().unwrap_or("credentials");
         let text = format!("the client sends {what} ({})", refused.authorization.scheme);

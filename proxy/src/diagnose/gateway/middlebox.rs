@@ -1,7 +1,7 @@
 //! What a box on the way makes of the gateway's responses: other frames, held bytes, other spelling, another version of
 //! HTTP.
 
-use super::super::facts::{Author, Facts, Gateway, Seen};
+use super::super::facts::{Author, Exchange, Facts, Gateway, Seen, header};
 use super::super::rule::{Conclusion, Remedy, Rule};
 use super::super::words::span;
 use super::reach::{answer_words, with_answers};
@@ -46,6 +46,7 @@ fn malformed(facts: &Facts<'_>) -> Option<Conclusion> {
         .or_else(|| other_http(facts, gateway))
         .or_else(|| withheld(facts, gateway))
         .or_else(|| endless(facts, gateway))
+        .or_else(|| broken_logon(gateway))
         .or_else(|| respelled(facts, gateway))?;
     Some(with_answers(conclusion, gateway))
 }
@@ -174,6 +175,31 @@ fn endless(facts: &Facts<'_>, gateway: &Gateway<'_>) -> Option<Conclusion> {
     );
     let conclusion = Conclusion::likely(Phase::GatewayHttp, summary);
     Some(conclusion.seen(response.t_us, answer_words(exchange)))
+}
+
+/// NTLM logs on a connection and not a request (MS-NTHT 3.1.5): one that ends between its messages makes it impossible.
+fn broken_logon(gateway: &Gateway<'_>) -> Option<Conclusion> {
+    let in_a_round = |exchange: &&Exchange<'_>| {
+        let asks = |response: &HttpResponse| response.challenges.iter().any(|it| it.token.is_some());
+        exchange.response.is_some_and(|response| response.what.status == 401 && asks(response.what))
+    };
+    let exchange = gateway.tunnel_exchanges().next_back().filter(in_a_round)?;
+    let response = exchange.response?;
+    let says_so =
+        header(&response.what.headers, "Connection").is_some_and(|it| it.eq_ignore_ascii_case("close"));
+    let end = gateway.ends.get(&exchange.connection).filter(|end| end.what.0 == Side::Server);
+    if !says_so && end.is_none() {
+        return None;
+    }
+    let summary = format!(
+        "The connection was closed in the middle of a logon by NTLM, which is bound to its connection: a box on the way \
+         ends each connection after one response{}.",
+        culprit(gateway)
+    );
+    let conclusion = Conclusion::likely(Phase::GatewayAuth, summary);
+    let conclusion =
+        conclusion.seen(response.t_us, "the response with NTLM's challenge announces or brings the end");
+    Some(conclusion.or_possibly(&[VerdictId::GatewayAuthFailed]))
 }
 
 /// Names of headers are the same in any case, and HTTP/1 servers write them with capitals: one that writes none has

@@ -126,7 +126,8 @@ fn heads_are_those_of_the_truth() {
 fn the_session_inside_and_the_connection_for_kerberos_are_seen() {
     for (name, truth, streams) in captures() {
         let (events, _) = observe(&streams[0]);
-        let inner = truth["conversations"][0]["derived"]["inner_x224"].as_array().filter(|inner| !inner.is_empty());
+        let inner =
+            truth["conversations"][0]["derived"]["inner_x224"].as_array().filter(|inner| !inner.is_empty());
         let request = events.iter().find_map(|event| match &event.detail {
             Detail::ConnectionRequest(request) => Some(request.cookie.clone()),
             _ => None,

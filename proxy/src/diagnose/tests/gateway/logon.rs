@@ -44,6 +44,24 @@ fn a_401_after_the_last_message_of_ntlm_is_the_end() {
 }
 
 #[test]
+fn a_box_that_changes_connections_breaks_ntlm() {
+    let script = authenticate(negotiated(connected(), Role::Websocket), Role::Websocket, true);
+    let again = unauthorized(Role::Websocket, vec![scheme("NTLM", None, None)], NGINX);
+    let diagnosis = ends(answer(script, again), Side::Client, How::Fin).diagnose();
+    assert_verdict(&diagnosis, VerdictId::GatewayAuthFailed, Confidence::Likely);
+    assert!(may_also_be(&diagnosis, VerdictId::GatewayResponseMalformed));
+    assert!(diagnosis.verdict.summary.contains("another connection"), "{}", diagnosis.verdict.summary);
+
+    let script = ask(connected(), Role::Websocket, Some(scheme("NTLM", Some("NTLM negotiate"), None)));
+    let mut challenge =
+        unauthorized(Role::Websocket, vec![scheme("NTLM", Some("NTLM challenge"), None)], NGINX);
+    challenge.headers.push(header("Connection", "close"));
+    let diagnosis = ends(answer(script, challenge), Side::Server, How::Fin).diagnose();
+    assert_verdict(&diagnosis, VerdictId::GatewayResponseMalformed, Confidence::Likely);
+    assert_eq!(diagnosis.verdict.phase, Phase::GatewayAuth);
+}
+
+#[test]
 fn rounds_of_a_logon_are_no_refusal() {
     let diagnosis = ends(negotiated(connected(), Role::Websocket), Side::Client, How::Fin).diagnose();
     assert_ne!(diagnosis.verdict.confidence, Confidence::Confirmed, "{:#?}", diagnosis.verdict);
