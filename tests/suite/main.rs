@@ -19,6 +19,8 @@ mod fault_lab;
 #[cfg(test)]
 mod fuzz_regression;
 #[cfg(all(test, target_os = "linux"))]
+mod gateway;
+#[cfg(all(test, target_os = "linux"))]
 mod gateway_peers;
 #[cfg(test)]
 mod harness;

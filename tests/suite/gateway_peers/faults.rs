@@ -3,7 +3,7 @@
 use super::{Gives, TWO_CONNECTIONS, WEBSOCKET, packets, parts, through, told};
 use crate::support::gateway::tunnel::E_PROXY_TS_CONNECTFAILED;
 use crate::support::gateway::{
-    Channel, Client, Gateway, Http, InChannel, Logon, PASSWORD, Setup, Tunnel, USER, Upgrade, What, packet,
+    Client, Gateway, Http, InChannel, Logon, PASSWORD, Setup, Tunnel, USER, Upgrade, What, packet,
 };
 use crate::support::peers::{ClientRun, FreeRdp, free_port};
 use base64::prelude::{BASE64_STANDARD, Engine};
@@ -43,7 +43,7 @@ fn with_tunnel(change: impl FnOnce(&mut Tunnel)) -> Option<(ClientRun, Gateway)>
 }
 
 /// A scripted client at a gateway that lets everybody in.
-fn scripted(change: impl FnOnce(&mut Setup<'_>)) -> (Client, Gateway) {
+pub(super) fn scripted(change: impl FnOnce(&mut Setup<'_>)) -> (Client, Gateway) {
     let mut setup = Setup { logon: Logon { schemes: Vec::new(), ..Logon::default() }, ..Setup::default() };
     change(&mut setup);
     let gateway = Gateway::start(setup);
@@ -245,20 +245,4 @@ fn a_channel_is_closed_with_a_code() {
     let Some((run, gateway)) = with_tunnel(|tunnel| tunnel.close = close) else { return };
     assert!(!run.active);
     assert_eq!(error_in(&gateway, packet::CLOSE_CHANNEL, 0), Some(E_PROXY_CONNECTIONABORTED));
-}
-
-#[test]
-fn a_udp_channel_is_announced_where_both_can() {
-    let listener = crate::support::scripted::listener();
-    let target = listener.local_addr().expect("a listener has an address");
-    let cookie = vec![0x30; 1433];
-    for (capabilities, announced) in [(0x3F, Some((3391, cookie.clone()))), (0x1F, None)] {
-        let (mut client, _gateway) = scripted(|setup| {
-            setup.tunnel.capabilities = capabilities;
-            setup.tunnel.udp = Some((3391, cookie.clone()));
-        });
-        client.upgrade(None).expect("a head");
-        let channel = client.open(&target.ip().to_string(), target.port());
-        assert_eq!(channel, Ok(Channel { error: 0, udp: announced }));
-    }
 }

@@ -2,11 +2,14 @@
 
 use super::packet::{self, Packet, Packets, counted, utf16};
 use super::websocket;
+use crate::support::scripted::read_once;
 use crate::support::scripted::tls::{Trust, client_config};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 /// How long a gateway may take to answer, where a test does not say otherwise.
@@ -21,6 +24,7 @@ const CAPABILITIES: u32 = 0x3F;
 #[derive(Debug)]
 pub(crate) struct Client {
     stream: StreamOwned<ClientConnection, TcpStream>,
+    received: Vec<u8>,
     packets: Packets,
 }
 
@@ -40,7 +44,8 @@ impl Client {
         let name = ServerName::try_from("localhost").expect("a valid name");
         let config = client_config(&rustls::version::TLS12, Trust::Anything);
         let connection = ClientConnection::new(config, name).expect("a client is made");
-        Client { stream: StreamOwned::new(connection, stream), packets: Packets::default() }
+        let stream = StreamOwned::new(connection, stream);
+        Client { stream, received: Vec::new(), packets: Packets::default() }
     }
 
     /// How long it waits for an answer from now on.
@@ -132,30 +137,77 @@ impl Client {
     /// The next packet; `Err` where the gateway says nothing for so long as the client waits, or is gone.
     pub(crate) fn next_packet(&mut self) -> io::Result<Packet> {
         loop {
-            if let Some(packet) = self.packets.next().map_err(io::Error::other)? {
+            if let Some(packet) = self.waiting_packet()? {
                 return Ok(packet);
             }
-            let payload = self.next_frame()?;
-            self.packets.push(&payload);
+            self.fill()?;
         }
     }
 
-    fn next_frame(&mut self) -> io::Result<Vec<u8>> {
-        let mut header = [0; 2];
-        self.stream.read_exact(&mut header)?;
-        let mut length = u64::from(header[1]);
-        let extended = match header[1] {
-            126 => 2,
-            127 => 8,
-            _ => 0,
-        };
-        if extended > 0 {
-            let mut bytes = [0; 8];
-            self.stream.read_exact(&mut bytes[8 - extended..])?;
-            length = u64::from_be_bytes(bytes);
+    /// A packet that is here already.
+    fn waiting_packet(&mut self) -> io::Result<Option<Packet>> {
+        while let Some(payload) = websocket::cut_frame(&mut self.received) {
+            self.packets.push(&payload);
         }
-        let mut payload = Vec::new();
-        (&mut self.stream).take(length).read_to_end(&mut payload)?;
-        Ok(payload)
+        self.packets.next().map_err(io::Error::other)
     }
+
+    fn fill(&mut self) -> io::Result<()> {
+        let mut piece = [0; 16 * 1024];
+        match read_once(&mut self.stream, &mut piece)? {
+            0 => Err(ErrorKind::UnexpectedEof.into()),
+            count => {
+                self.received.extend(&piece[..count]);
+                Ok(())
+            }
+        }
+    }
+
+    /// Carries a session between `local` and the channel until one side ends it.
+    pub(crate) fn carry(&mut self, mut local: TcpStream) -> io::Result<()> {
+        let mut piece = [0; 16 * 1024];
+        loop {
+            let [from_local, from_gateway] = readable([local.as_fd(), self.stream.sock.as_fd()])?;
+            if from_local {
+                match read_once(&mut local, &mut piece)? {
+                    0 => return Ok(()),
+                    count => self.send(&Packet::new(packet::DATA, &counted(&piece[..count]))),
+                }
+            }
+            if from_gateway && !self.pass_on(&mut local)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Gives `local` what has come; false when the gateway has closed the channel.
+    fn pass_on(&mut self, local: &mut TcpStream) -> io::Result<bool> {
+        self.stream.sock.set_nonblocking(true)?;
+        let end = loop {
+            if let Err(end) = self.fill() {
+                break end;
+            }
+        };
+        self.stream.sock.set_nonblocking(false)?;
+        while let Some(packet) = self.waiting_packet()? {
+            match packet.kind() {
+                packet::DATA => local.write_all(packet.counted_at(0))?,
+                packet::CLOSE_CHANNEL => return Ok(false),
+                _ => {}
+            }
+        }
+        Ok(end.kind() == ErrorKind::WouldBlock)
+    }
+}
+
+/// Waits until one of the two has something to read, and tells which.
+fn readable(ends: [BorrowedFd<'_>; 2]) -> io::Result<[bool; 2]> {
+    let mut ends = ends.map(|end| PollFd::from_borrowed_fd(end, PollFlags::IN));
+    match poll(&mut ends, None) {
+        Err(rustix::io::Errno::INTR) => {}
+        polled => {
+            polled?;
+        }
+    }
+    Ok(ends.map(|end| !end.revents().is_empty()))
 }

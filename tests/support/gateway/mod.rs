@@ -10,7 +10,8 @@ pub(crate) mod packet;
 mod setup;
 pub(crate) mod tunnel;
 mod two_connections;
-pub(crate) mod websocket;
+pub(crate) mod udp;
+mod websocket;
 
 pub(crate) use client::{Channel, Client};
 pub(crate) use log::{Seen, What};

@@ -118,6 +118,18 @@ pub(super) fn masked(opcode: u8, payload: &[u8], mask: [u8; 4]) -> Vec<u8> {
     frame
 }
 
+/// Takes the next frame of a server from the start of `received`, if it is whole; the answer is its payload.
+pub(super) fn cut_frame(received: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let (start, length) = match *received.get(1)? {
+        126 => (4, usize::from(u16::from_be_bytes(received.get(2..4)?.try_into().ok()?))),
+        127 => (10, usize::try_from(u64::from_be_bytes(received.get(2..10)?.try_into().ok()?)).ok()?),
+        short => (2, usize::from(short)),
+    };
+    let payload = received.get(start..start + length)?.to_vec();
+    received.drain(..start + length);
+    Some(payload)
+}
+
 fn header(opcode: u8, length: usize) -> Vec<u8> {
     let mut header = vec![FINAL | opcode];
     match (u8::try_from(length), u16::try_from(length)) {

@@ -2,7 +2,7 @@
 
 use crate::observe::terminated::TerminatedObserver;
 use crate::observe::tls::{Seen, TlsObserver};
-use crate::trace::{Detail, Event, How, Micros, Phase, Side};
+use crate::trace::{Detail, Event, Micros, Phase, Side};
 use crate::wire::tls::Alert;
 
 /// Follows the TLS of one connection, where it passes through or where rdpscope terminates it.
@@ -58,11 +58,6 @@ impl OuterTls {
             terminated.alert(t_us, from, alert.clone(), out);
         }
         rename(&mut out[before..]);
-    }
-
-    /// `from` ended its direction.
-    pub fn ended(&mut self, t_us: Micros, from: Side, how: How, out: &mut Vec<Event>) {
-        out.push(event(t_us, from, Phase::Closed, Detail::StreamEnded { how }));
     }
 
     /// Bytes of `from` went by unseen.

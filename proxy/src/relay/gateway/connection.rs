@@ -190,7 +190,6 @@ impl Teller for GatewayConnection {
         };
         let mut place = self.lock();
         place.inside_ended(at, from, how);
-        place.observe(at, |outer, events| outer.ended(0, from, how, events));
         place.note_end(from, ending, false);
     }
 
