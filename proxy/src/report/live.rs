@@ -4,8 +4,8 @@ use super::layout::{Look, Page};
 use super::verdict::Conclusion;
 use super::{Style, time, words};
 use crate::trace::{
-    Altered, ClosedBy, Detail, End, Event, Finding, Header, How, Leg, Line, Micros, Outcome, Phase,
-    PhaseRecord, Side, Verdict,
+    Altered, ClosedBy, Detail, End, Event, Finding, GatewayMessage, Header, How, Leg, Line, Micros, Outcome,
+    Phase, PhaseRecord, Side, Verdict,
 };
 use std::collections::VecDeque;
 
@@ -174,8 +174,13 @@ impl LiveText {
         if self.style.verbose > 0 {
             self.single(event, page);
         }
-        if let Detail::Udp(message) = &event.detail {
-            return self.udp(event, message, page);
+        let side_channel = match &event.detail {
+            Detail::Udp(message) => Some(words::udp(message)),
+            Detail::Gateway(message @ GatewayMessage::GatewayUdp { .. }) => Some(words::gateway_udp(message)),
+            _ => None,
+        };
+        if let Some(told) = side_channel {
+            return self.udp(event, told, page);
         }
         if let Detail::StreamEnded { .. } | Detail::ProxyClosed { .. } = event.detail {
             self.first_end.get_or_insert(event.t_us);
@@ -260,8 +265,9 @@ impl LiveText {
         }
     }
 
-    fn udp(&mut self, event: &Event, message: &crate::trace::UdpMessage, page: &mut Page<'_>) {
-        let Some((good, text)) = words::udp(message) else { return };
+    /// The side channel, told at once: whether it went well, and the words.
+    fn udp(&mut self, event: &Event, told: Option<(bool, String)>, page: &mut Page<'_>) {
+        let Some((good, text)) = told else { return };
         let outcome = if good { Outcome::Ok } else { Outcome::Failed };
         let columns = Columns { mark: mark(event.inferred), name: "udp", outcome: Some(outcome), us: None };
         self.row(&columns, "", &text, page);

@@ -4,6 +4,7 @@
 
 mod captured;
 mod catalogue;
+mod gateways;
 mod on_the_way;
 mod probed;
 mod rows;
