@@ -6,8 +6,8 @@ use super::credentials::Credentials;
 use super::error::{CredsspError, Step};
 use super::ntlm::{self, Fault, Names};
 use super::seal::Session;
-use super::service::{Denial, Established, Refused, Unreadable};
-use super::spnego::{self, Init, NTLMSSP, State};
+use super::service::{Denial, Established, Refused, Service, Unreadable};
+use super::spnego::{self, Init, NTLMSSP, Response, State};
 use super::ts_credentials::{self, Delegation};
 use super::ts_request::Message;
 use super::{CredsspTap, Mechanism, wrap};
@@ -97,6 +97,20 @@ struct Proven {
     request: Message,
 }
 
+impl Proven {
+    fn of(established: Established, token: Option<Vec<u8>>, request: Message) -> Self {
+        let Established { client, service, context, .. } = established;
+        Proven {
+            context: Context::Kerberos(Box::new(context)),
+            mechanism: Mechanism::Kerberos,
+            names: Names { user: client.name, domain: client.realm },
+            how: format!("by Kerberos, with its ticket for {service}"),
+            token,
+            request,
+        }
+    }
+}
+
 enum Context {
     Ntlm(Box<Session>),
     Kerberos(Box<wrap::Context>),
@@ -136,39 +150,100 @@ where
         return Err(client.unexpected("its first token is neither NTLM nor SPNEGO"));
     }
     let init = Init::decode(&first).map_err(|source| of_fault(client, source.into()))?;
-    let unreadable = match (init.kerberos, init.token) {
-        (Some(mechanism), Some(ticket)) => match by_kerberos(client, mechanism, ticket, credentials).await? {
-            Ok(proven) => return Ok(proven),
-            Err(unreadable) => unreadable,
-        },
+    let unreadable = match (init.kerberos, init.token, credentials.service()) {
+        (Some(mechanism), Some(ticket), Ok(service)) if init.prefers_kerberos => {
+            match established(client, service, credentials, mechanism, ticket).await? {
+                Ok(established) => return Ok(by_kerberos(established, mechanism)),
+                Err(unreadable) => unreadable,
+            }
+        }
+        (Some(mechanism), _, Ok(service)) if !init.prefers_kerberos && !init.prefers_ntlm => {
+            return by_kerberos_in_spnego(client, service, credentials, mechanism, &init.mechanism_list)
+                .await;
+        }
         _ => no_ticket,
     };
     if !init.offers_ntlm {
-        client.send(&with_token(spnego::response(State::Reject, None, None, None))).await?;
-        return Err(match init.token {
-            Some(_) => CredsspError::TicketUnreadable { reason: unreadable.to_string() },
-            None => CredsspError::NoNtlm { side: Side::Client },
-        });
+        return Err(rejected(client, init.token.map(|_| (unreadable, "the client offers none"))).await?);
     }
     let (negotiate, envelope) = ntlm_in_spnego(client, &init).await?;
     by_ntlm(client, negotiate, envelope, credentials, &unreadable).await
 }
 
-/// Kerberos ends with AP-REP. Inside is why it is not possible, which the client is not told yet.
-async fn by_kerberos<S, T>(
+/// Tells the client that there is no mechanism; the answer is the error for that, of which `why` says more where it
+/// brought a token for one.
+async fn rejected<S, T>(
     client: &mut Conversation<'_, S, T>,
-    mechanism: &[u8],
-    ticket: &[u8],
-    credentials: &Credentials,
-) -> Result<Result<Proven, Unreadable>, CredsspError>
+    why: Option<(Unreadable, &'static str)>,
+) -> Result<CredsspError, CredsspError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     T: CredsspTap,
 {
-    let service = match credentials.service() {
-        Ok(service) => service,
-        Err(no_keytab) => return Ok(Err(no_keytab)),
+    client.send(&with_token(spnego::response(State::Reject, None, None, None))).await?;
+    Ok(match why {
+        Some((unreadable, no_ntlm)) => {
+            CredsspError::TicketUnreadable { reason: unreadable.to_string(), no_ntlm }
+        }
+        None => CredsspError::NoNtlm { side: Side::Client },
+    })
+}
+
+/// Kerberos with the ticket that came with the client's first choice: it ends with AP-REP.
+fn by_kerberos(established: Established, mechanism: &[u8]) -> Proven {
+    let response = spnego::response(State::AcceptCompleted, Some(mechanism), Some(&established.ap_rep), None);
+    Proven::of(established, Some(response), Message::new())
+}
+
+/// Kerberos as we chose it from the client's list, whose signatures show that nobody changed the list on the way.
+async fn by_kerberos_in_spnego<S, T>(
+    client: &mut Conversation<'_, S, T>,
+    service: &Service,
+    credentials: &Credentials,
+    mechanism: &[u8],
+    mechanism_list: &[u8],
+) -> Result<Proven, CredsspError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: CredsspTap,
+{
+    client.send(&with_token(spnego::response(State::RequestMic, Some(mechanism), None, None))).await?;
+    let second = token(client).await?;
+    let response = Response::decode(&second).map_err(|source| of_fault(client, source.into()))?;
+    let ticket = response.token.ok_or_else(|| client.unexpected(NO_TOKEN))?;
+    let mut established = match established(client, service, credentials, mechanism, ticket).await? {
+        Ok(established) => established,
+        Err(unreadable) => {
+            let no_ntlm = "the client's list put another kind of Kerberos first, and it shows the ticket only after the choice";
+            return Err(rejected(client, Some((unreadable, no_ntlm))).await?);
+        }
     };
+    client.step = Step::Authentication;
+    let mic = established.context.sign(mechanism_list).map_err(|fault| of_fault(client, fault))?;
+    let response = spnego::response(State::AcceptIncomplete, None, Some(&established.ap_rep), Some(&mic));
+    client.send(&with_token(response)).await?;
+    let mut request = client.receive().await?;
+    let last = request.nego_token.take().ok_or_else(|| client.unexpected(NO_TOKEN))?;
+    let response = Response::decode(&last).map_err(|source| of_fault(client, source.into()))?;
+    if !response.mic.is_some_and(|mic| established.context.verifies(mechanism_list, mic)) {
+        return Err(client.unexpected("its mechListMIC does not fit its list of mechanisms"));
+    }
+    Ok(Proven::of(established, None, request))
+}
+
+/// Takes the client's ticket, and looks who it is. Inside is why the ticket cannot be read, which the client is not told
+/// yet.
+async fn established<S, T>(
+    client: &mut Conversation<'_, S, T>,
+    service: &Service,
+    credentials: &Credentials,
+    mechanism: &[u8],
+    ticket: &[u8],
+) -> Result<Result<Established, Unreadable>, CredsspError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: CredsspTap,
+{
     let established = match service.accept(ticket, jiff::Timestamp::now().as_second()) {
         Ok(established) => established,
         Err(Denial::Unreadable(unreadable)) => return Ok(Err(unreadable)),
@@ -179,19 +254,12 @@ where
             return Err(CredsspError::TicketRefused { code, what });
         }
     };
-    let Established { client: principal, service, ap_rep, context } = established;
-    if !credentials.is_principal(&principal, &service.realm) {
-        let expected = credentials.principal(&service.realm);
-        return Err(CredsspError::OtherUser { user: principal.to_string(), expected });
+    let realm = &established.service.realm;
+    if !credentials.is_principal(&established.client, realm) {
+        let (user, expected) = (established.client.to_string(), credentials.principal(realm));
+        return Err(CredsspError::OtherUser { user, expected });
     }
-    Ok(Ok(Proven {
-        context: Context::Kerberos(Box::new(context)),
-        mechanism: Mechanism::Kerberos,
-        names: Names { user: principal.name, domain: principal.realm },
-        how: format!("by Kerberos, with its ticket for {service}"),
-        token: Some(spnego::response(State::AcceptCompleted, Some(mechanism), Some(&ap_rep), None)),
-        request: Message::new(),
-    }))
+    Ok(Ok(established))
 }
 
 /// NTLM from its first message on.
@@ -263,7 +331,7 @@ impl Envelope {
         match self {
             Envelope::Bare => Ok((token, None)),
             Envelope::Spnego { .. } => {
-                let response = spnego::Response::decode(token)?;
+                let response = Response::decode(token)?;
                 Ok((response.token.unwrap_or_default(), response.mic))
             }
         }
@@ -303,7 +371,7 @@ where
     let state = if needs_mic { State::RequestMic } else { State::AcceptIncomplete };
     client.send(&with_token(spnego::response(state, Some(&NTLMSSP), None, None))).await?;
     let second = token(client).await?;
-    let response = spnego::Response::decode(&second).map_err(|source| of_fault(client, source.into()))?;
+    let response = Response::decode(&second).map_err(|source| of_fault(client, source.into()))?;
     let negotiate = response.token.ok_or_else(|| client.unexpected(NO_TOKEN))?;
     Ok((negotiate.to_vec(), Envelope::Spnego { mechanism_list, needs_mic, is_named: true }))
 }

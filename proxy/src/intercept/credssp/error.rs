@@ -182,13 +182,15 @@ pub enum CredsspError {
         /// error-code (RFC 4120 7.5.9).
         code: u32,
     },
-    /// The client's ticket cannot be read, and it offers nothing else.
+    /// The client's ticket cannot be read, and there is nothing in its place.
     #[error(
-        "CredSSP with the client: it offers no NTLM, and Kerberos is not possible, as {reason}; or keep the server's own key with --renew-with, so that NLA passes through"
+        "CredSSP with the client: Kerberos is not possible, as {reason}; nor is NTLM in its place, as {no_ntlm}; with --renew-with NLA passes through as it is"
     )]
     TicketUnreadable {
         /// Why.
         reason: String,
+        /// Why there is no NTLM either.
+        no_ntlm: &'static str,
     },
     /// The client's ticket was read and is refused.
     #[error("CredSSP with the client: its Kerberos ticket is refused with {}: {what}", refusal::name(*.code))]

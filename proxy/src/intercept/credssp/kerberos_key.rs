@@ -45,6 +45,12 @@ impl Key {
         quietly(|| Ok(self.suite.cipher().decrypt(&self.bytes, usage, sealed)?)).map(Zeroizing::new).ok()
     }
 
+    /// The checksum of `message`.
+    pub(super) fn checksum(&self, usage: i32, message: &[u8]) -> Result<Vec<u8>, Fault> {
+        let hasher = self.suite.cipher().checksum_type().hasher();
+        quietly(|| Ok(hasher.checksum(&self.bytes, usage, message)?))
+    }
+
     /// `message`, sealed.
     pub(super) fn seal(&self, usage: i32, message: &[u8]) -> Result<Vec<u8>, Fault> {
         quietly(|| Ok(self.suite.cipher().encrypt(&self.bytes, usage, message)?))

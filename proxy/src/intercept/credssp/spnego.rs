@@ -38,8 +38,10 @@ pub(super) struct Init<'a> {
     pub(super) offers_ntlm: bool,
     /// Whether NTLM is its first choice, whose token may come along.
     pub(super) prefers_ntlm: bool,
-    /// Kerberos by the name that the client has for it, where it is the first choice.
+    /// Kerberos by the first name that the client has for it.
     pub(super) kerberos: Option<&'a [u8]>,
+    /// Whether Kerberos is its first choice, whose token may come along.
+    pub(super) prefers_kerberos: bool,
     /// mechToken: the first token of the first mechanism.
     pub(super) token: Option<&'a [u8]>,
 }
@@ -78,7 +80,7 @@ impl<'a> Init<'a> {
         let list = fields.optional_explicit(context(0), SEQUENCE)?;
         let list = list.ok_or_else(|| fields.malformed("there is no list of mechanisms"))?;
         let mut mechanisms = Elements::new("MechTypeList", list);
-        let (mut ntlm_at, mut kerberos) = (None, None);
+        let (mut ntlm_at, mut kerberos_at, mut kerberos) = (None, None, None);
         for position in 0.. {
             if mechanisms.is_empty() {
                 break;
@@ -90,8 +92,8 @@ impl<'a> Init<'a> {
             if mechanism == NTLMSSP && ntlm_at.is_none() {
                 ntlm_at = Some(position);
             }
-            if position == 0 && [&MS_KERBEROS[..], &KERBEROS].contains(&mechanism) {
-                kerberos = Some(mechanism);
+            if [&MS_KERBEROS[..], &KERBEROS].contains(&mechanism) && kerberos.is_none() {
+                (kerberos_at, kerberos) = (Some(position), Some(mechanism));
             }
         }
         // reqFlags, which RFC 4178 tells acceptors to ignore.
@@ -102,6 +104,7 @@ impl<'a> Init<'a> {
             offers_ntlm: ntlm_at.is_some(),
             prefers_ntlm: ntlm_at == Some(0),
             kerberos,
+            prefers_kerberos: kerberos_at == Some(0),
             token,
         })
     }

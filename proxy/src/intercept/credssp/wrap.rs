@@ -1,13 +1,15 @@
-//! What a service seals for its client, and what the client seals for it (RFC 4121 4.2.6.2).
+//! What a service seals and signs for its client, and what the client does for it (RFC 4121 4.2.6).
 
 use super::kerberos_key::Key;
 use super::kerberos_shape::WRAP_HEADER;
 use super::ntlm::Fault;
-use picky_krb::constants::key_usages::{ACCEPTOR_SEAL, INITIATOR_SEAL};
+use picky_krb::constants::key_usages::{ACCEPTOR_SEAL, ACCEPTOR_SIGN, INITIATOR_SEAL, INITIATOR_SIGN};
 use zeroize::Zeroizing;
 
 /// TOK_ID of a Wrap token.
 const TOKEN: [u8; 2] = [5, 4];
+/// TOK_ID of a MIC token.
+const MIC: [u8; 2] = [4, 4];
 const FROM_ACCEPTOR: u8 = 0x01;
 const SEALED: u8 = 0x02;
 const WITH_ACCEPTORS_KEY: u8 = 0x04;
@@ -32,7 +34,7 @@ impl Context {
         let flags = FROM_ACCEPTOR | SEALED | WITH_ACCEPTORS_KEY;
         let mut token =
             [&TOKEN[..], &[flags, FILLER, 0, 0, 0, 0], &self.sequence_number.to_be_bytes()].concat();
-        self.sequence_number += 1;
+        self.sequence_number = self.sequence_number.wrapping_add(1);
         let mut body = self.key.seal(ACCEPTOR_SEAL, &Zeroizing::new([message, &token].concat()))?;
         body.rotate_right(usize::from(TURNED_BY));
         token[6..8].copy_from_slice(&TURNED_BY.to_be_bytes());
@@ -66,5 +68,23 @@ impl Context {
         }
         message.truncate(end);
         Some(message)
+    }
+
+    /// The MIC token of `message`, which is not in it.
+    pub(super) fn sign(&mut self, message: &[u8]) -> Result<Vec<u8>, Fault> {
+        let mut token = [&MIC[..], &[FROM_ACCEPTOR | WITH_ACCEPTORS_KEY], &[FILLER; 5]].concat();
+        token.extend(self.sequence_number.to_be_bytes());
+        self.sequence_number = self.sequence_number.wrapping_add(1);
+        let checksum = self.key.checksum(ACCEPTOR_SIGN, &[message, &token].concat())?;
+        token.extend(checksum);
+        Ok(token)
+    }
+
+    /// Whether `token` is the client's MIC token of `message`.
+    pub(super) fn verifies(&self, message: &[u8], token: &[u8]) -> bool {
+        let Some((header, checksum)) = token.split_first_chunk::<WRAP_HEADER>() else { return false };
+        let is_clients = header[..2] == MIC && header[2] & (FROM_ACCEPTOR | SEALED) == 0;
+        let expected = self.key.checksum(INITIATOR_SIGN, &[message, header].concat());
+        is_clients && expected.is_ok_and(|expected| expected == checksum)
     }
 }
