@@ -194,7 +194,7 @@ fn time(fields: &Elements<'_>, bytes: &[u8]) -> Result<i64, Malformed> {
     let digits = bytes.strip_suffix(b"Z").filter(|digits| digits.len() == 14);
     let digits = digits.filter(|digits| digits.iter().all(u8::is_ascii_digit)).unwrap_or_default();
     let mut pairs = digits.chunks_exact(2).map(|pair| (pair[0] - b'0') * 10 + (pair[1] - b'0'));
-    let mut pair = || pairs.next().map(|pair| i16::from(pair)).unwrap_or_default();
+    let mut pair = || pairs.next().map(i16::from).unwrap_or_default();
     let year = pair() * 100 + pair();
     let [month, day, hour, minute, second] = [(); 5].map(|()| pair() as i8);
     let time = jiff::civil::DateTime::new(year, month, day, hour, minute, second, 0);

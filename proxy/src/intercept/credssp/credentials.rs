@@ -206,16 +206,17 @@ impl Credentials {
     /// # Errors
     /// The file cannot be read, may be read by others (on Unix), or is not such a file, or so is the keytab it names.
     pub fn from_file(path: &Path) -> Result<Credentials, CredentialsError> {
-        let path = || path.to_owned();
-        let bytes = secret(&path(), LONGEST_FILE).map_err(|failure| match failure {
-            Unread::Failed(source) => CredentialsError::Read { path: path(), source },
-            Unread::Shared(mode) => CredentialsError::Shared { path: path(), mode },
-        })?;
+        let file = path.to_owned();
+        let bytes = match secret(path, LONGEST_FILE) {
+            Ok(bytes) => bytes,
+            Err(Unread::Failed(source)) => return Err(CredentialsError::Read { path: file, source }),
+            Err(Unread::Shared(mode)) => return Err(CredentialsError::Shared { path: file, mode }),
+        };
         let parsed = Self::parse_lines(&bytes);
         let (mut credentials, keytab) =
-            parsed.map_err(|problem| CredentialsError::Content { path: path(), problem })?;
+            parsed.map_err(|problem| CredentialsError::Content { path: file, problem })?;
         if let Some(keytab) = keytab {
-            let keytab = path().with_file_name(keytab);
+            let keytab = path.with_file_name(keytab);
             let service = read_keytab(&keytab);
             let service = service.map_err(|problem| CredentialsError::Keytab { path: keytab, problem })?;
             credentials.service = Some(Arc::new(service));

@@ -1,18 +1,23 @@
 //! Kerberos towards the client: the keytab, the ticket, what comes after it, whole and broken.
 
 use super::super::ap_req::{ApReq, Authenticator, Principal, Ticket};
+use super::super::binding::Binding;
+use super::super::conversation::Conversation;
 use super::super::credentials::{Credentials, CredentialsError, KeytabProblem, Problem};
 use super::super::der::{Elements, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, context, element, explicit};
 use super::super::error::CredsspError;
 use super::super::kerberos_key::Key;
+use super::super::kerberos_shape::GENERALIZED_TIME;
 use super::super::keytab::Keytab;
 use super::super::service::{Denial, Established, Service};
-use super::super::spnego::{KERBEROS, NTLMSSP, Response, State};
+use super::super::spnego::{KERBEROS, NTLMSSP, Response, State, continuation};
+use super::super::ts_credentials;
 use super::super::ts_request::Message;
 use super::super::wrap::Context;
 use super::secrets::logged;
 use super::tickets::*;
-use super::{KEY, PASSWORD, Seen, accept, accepting, narrow};
+use super::{KEY, Mechanism, PASSWORD, Seen, accept, accepting, narrow};
+use crate::trace::Side;
 use crate::wire::credssp::kerberos::KerberosToken;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -158,8 +163,8 @@ fn a_proof_counts_once_on_all_connections() {
 }
 
 /// The context that AP-REP gives the client: its key as the client reads it.
-fn clients_key(established: &Established) -> Key {
-    let mut framed = Elements::new("AP-REP", &established.ap_rep);
+fn clients_key(ap_rep: &[u8]) -> Key {
+    let mut framed = Elements::new("AP-REP", ap_rep);
     let mut framed = Elements::new("AP-REP", &framed.take(0x60).unwrap()[13..]);
     let mut fields = Elements::new("AP-REP", framed.take(0x6F).unwrap());
     let mut fields = Elements::new("AP-REP", fields.take(SEQUENCE).unwrap());
@@ -173,7 +178,7 @@ fn clients_key(established: &Established) -> Key {
     let mut fields = Elements::new("EncAPRepPart", &part);
     let mut fields = Elements::new("EncAPRepPart", fields.take(0x7B).unwrap());
     let mut fields = Elements::new("EncAPRepPart", fields.take(SEQUENCE).unwrap());
-    assert_eq!(fields.optional_explicit(context(0), 0x18).unwrap(), Some(&b"20261121120000Z"[..]));
+    assert_eq!(fields.optional_explicit(context(0), GENERALIZED_TIME).unwrap().unwrap().len(), 15);
     assert_eq!(fields.optional_explicit(context(1), 2).unwrap(), Some(&[1, 2][..]));
     let mut key =
         Elements::new("EncAPRepPart", fields.optional_explicit(context(2), SEQUENCE).unwrap().unwrap());
@@ -196,7 +201,7 @@ fn wrapped(key: &Key, message: &[u8], rotation: u16, extra: u16) -> Vec<u8> {
 #[test]
 fn what_a_client_seals_is_opened_however_it_is_turned() {
     let Ok(mut established) = accepted(&Request::good()) else { panic!("it is good") };
-    let key = clients_key(&established);
+    let key = clients_key(&established.ap_rep);
     for (rotation, extra) in [(0, 0), (28, 0), (12, 16), (28, 16), (1000, 3)] {
         let sealed = wrapped(&key, b"message", rotation, extra);
         assert_eq!(**established.context.open(&sealed).unwrap(), *b"message", "{rotation} {extra}");
@@ -215,15 +220,19 @@ fn what_a_client_seals_is_opened_however_it_is_turned() {
 #[test]
 fn a_clients_signature_is_checked() {
     let Ok(mut established) = accepted(&Request::good()) else { panic!("it is good") };
-    let key = clients_key(&established);
-    let header = [4, 4, 4, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0, 0, 0, 0, 9];
-    let checksum = key.checksum(25, &[b"list", &header[..]].concat()).unwrap();
-    let signature = [&header[..], &checksum].concat();
+    let key = clients_key(&established.ap_rep);
+    let signature = signed(&key, b"list");
     assert!(established.context.verifies(b"list", &signature));
     assert!(!established.context.verifies(b"another list", &signature));
     let ours = established.context.sign(b"list").unwrap();
     assert!(!established.context.verifies(b"list", &ours), "what is ours is no client's");
     assert_eq!(ours[16..], key.checksum(23, &[b"list", &ours[..16]].concat()).unwrap());
+}
+
+/// The MIC token of `message` as a client makes it.
+fn signed(key: &Key, message: &[u8]) -> Vec<u8> {
+    let header = [4, 4, 4, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0, 0, 0, 0, 9];
+    [&header[..], &key.checksum(25, &[message, &header].concat()).unwrap()].concat()
 }
 
 /// SPNEGO's first token with these mechanisms.
@@ -308,6 +317,67 @@ async fn a_client_without_ntlm_is_told_why_kerberos_is_not_possible() {
     let (_, answer) = accepting(KEY, &credentials(), async |stream| told(stream, &message).await).await;
     let response = Response::decode(&answer).unwrap();
     assert!(response.chooses_ntlm && response.state == Some(State::RequestMic), "{response:?}");
+}
+
+/// 1.2.840.113554.1.2.2.3, which FreeRDP's client puts before Kerberos.
+const USER_TO_USER: [u8; 10] = [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x12, 0x01, 0x02, 0x02, 0x03];
+
+/// As FreeRDP's client: another kind of Kerberos is its first choice. `None` when the server refuses it.
+async fn prefers_another_kind(stream: &mut DuplexStream, signs: bool) -> Option<()> {
+    let mechanisms = [&USER_TO_USER[..], &KERBEROS, &NTLMSSP];
+    let list: Vec<u8> = mechanisms.iter().flat_map(|name| element(OBJECT_IDENTIFIER, name)).collect();
+    let list = element(SEQUENCE, &list);
+    let mut tap = Seen::default();
+    let mut server = Conversation::new(Side::Server, stream, &mut tap);
+
+    server.send(&init(&mechanisms, b"a token of another kind")).await.unwrap();
+    let asked = server.receive().await.unwrap().nego_token.unwrap();
+    // request-mic and Kerberos.
+    assert_eq!(hex::encode(&asked), "a1143012a0030a0103a10b06092a864886f712010202");
+    server.send(&with_token(continuation(&now().token(), None))).await.unwrap();
+    let answer = server.receive().await.unwrap().nego_token.unwrap();
+    let answer = Response::decode(&answer).unwrap();
+    let key = clients_key(answer.token.unwrap());
+    let ours = answer.mic.unwrap();
+    assert_eq!(ours[16..], key.checksum(23, &[&list, &ours[..16]].concat()).unwrap());
+
+    let mic = signed(&key, if signs { &list } else { b"another list" });
+    let token = explicit(context(1), SEQUENCE, &explicit(context(3), OCTET_STRING, &mic));
+    let nonce = Some([7; 32]);
+    let binding = Binding::new(6, KEY, nonce).unwrap();
+    let pub_key_auth = Some(wrapped(&key, &binding.of_client(), 28, 0));
+    let message = Message { pub_key_auth, client_nonce: nonce, ..with_token(token) };
+    server.send(&message).await.unwrap();
+    let sealed = server.receive().await.ok()?.pub_key_auth.unwrap();
+    let mut body = sealed[16..].to_vec();
+    body.rotate_left(28);
+    assert_eq!(key.open(22, &body).unwrap()[..32], *binding.of_server());
+    let auth_info = Some(wrapped(&key, &ts_credentials::encode(&credentials()), 28, 0));
+    server.send(&Message { auth_info, ..Message::new() }).await.unwrap();
+    Some(())
+}
+
+fn with_token(token: Vec<u8>) -> Message {
+    Message { nego_token: Some(token), ..Message::new() }
+}
+
+#[tokio::test]
+async fn a_client_that_prefers_another_kind_of_kerberos_must_sign_its_list() {
+    for signs in [true, false] {
+        let (accepted, ()) = accepting(KEY, &credentials(), async |mut stream: DuplexStream| {
+            assert_eq!(prefers_another_kind(&mut stream, signs).await.is_some(), signs);
+        })
+        .await;
+        match accepted {
+            Ok(accepted) => {
+                assert!(signs && accepted.mechanism == Mechanism::Kerberos);
+                assert_eq!(accepted.how, "by Kerberos, with its ticket for TERMSRV/server.test@CORP.TEST");
+            }
+            Err(error) => {
+                assert!(!signs && error.to_string().contains("mechListMIC does not fit"), "{error}")
+            }
+        }
+    }
 }
 
 #[test]
@@ -426,6 +496,22 @@ proptest! {
             let _ = Authenticator::decode(bytes);
             let _ = ApReq::decode(bytes);
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn a_client_that_sends_anything_ends_in_an_error(changes in change()) {
+        let message = changed(&init(&[&KERBEROS, &NTLMSSP], &now().token()).encode(), &changes);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let client = async |mut stream: DuplexStream| {
+            let _ = stream.write_all(&message).await;
+        };
+        let (accepted, ()) = runtime.block_on(accepting(KEY, &credentials(), client));
+        let error = accepted.unwrap_err().to_string();
+        prop_assert!(!error.contains("panicked"), "{}", error);
     }
 }
 
