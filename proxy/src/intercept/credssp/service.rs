@@ -87,7 +87,7 @@ pub(super) enum Unreadable {
     #[error("the client brought no Kerberos ticket")]
     NoTicket,
     /// It is not sealed with a service's key.
-    #[error("the client's Kerberos is user-to-user or of another kind that no keytab helps with")]
+    #[error("the client's Kerberos is user-to-user, as mstsc's, for which the key of the service is not enough")]
     OtherKind,
     /// Another service's.
     #[error(
