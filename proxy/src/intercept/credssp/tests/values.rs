@@ -112,7 +112,7 @@ fn the_first_token_of_mstsc_is_read() {
     token.extend(&list);
     let init = spnego::Init::decode(&token).unwrap();
     assert_eq!(
-        (init.mechanism_list, init.offers_ntlm, init.prefers_ntlm, init.token),
-        (list, true, false, None)
+        (init.mechanism_list, init.offers_ntlm, init.prefers_ntlm, init.prefers_kerberos, init.token),
+        (list, true, false, true, None)
     );
 }
