@@ -241,6 +241,9 @@ pub struct TlsCheck {
     pub server_order: BTreeMap<String, bool>,
     /// The groups that it takes, in the order in which it chose them.
     pub groups: Vec<CodePoint>,
+    /// The signature schemes that TLS 1.2 and 1.3 take: of TLS 1.2 in the order in which the server chose them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub signature_schemes: BTreeMap<String, Vec<CodePoint>>,
     /// Suites and groups that clients offer and that it did not take.
     pub refused: Vec<CodePoint>,
     /// Bits of the prime of DHE, where it takes such a suite.

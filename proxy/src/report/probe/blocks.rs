@@ -108,6 +108,10 @@ impl Blocks<'_> {
         if !check.groups.is_empty() {
             self.item("", &format!("groups: {}", names(&check.groups)));
         }
+        let is_verbose = self.is_verbose();
+        for (version, schemes) in check.signature_schemes.iter().filter(|_| is_verbose) {
+            self.item("", &format!("signatures of {}: {}", words::version(version), names(schemes)));
+        }
         if self.is_verbose() && !check.refused.is_empty() {
             self.item("", &format!("not taken: {}", names(&check.refused)));
         }
