@@ -32,8 +32,9 @@ fn connect(file: &str) -> Result<(&str, String), String> {
     let address = text.split("\r\n").find_map(|line| line.strip_prefix("full address:s:"));
     let address = address.ok_or_else(|| format!("no address in {text:?}"))?;
     let mut server = TcpStream::connect(address).map_err(|error| format!("{address}: {error}"))?;
-    let mut answer = Vec::new();
     server.write_all(&REQUEST).map_err(|error| error.to_string())?;
-    server.read_to_end(&mut answer).map_err(|error| error.to_string())?;
-    if answer.is_empty() { Err("no answer".to_owned()) } else { Ok((file, text)) }
+    match server.read(&mut [0; 64]) {
+        Ok(1..) => Ok((file, text)),
+        _ => Err("no answer".to_owned()),
+    }
 }
