@@ -4,7 +4,7 @@
 use super::super::answer::Until;
 use super::super::catalogue::{SIGNATURE_SCHEMES, has_server_key_exchange};
 use super::super::elimination::{Choice, Eliminated, eliminate};
-use super::{Ask, Version, choice, chosen_suite, offer};
+use super::{Ask, SHARES, Version, choice, chosen_suite, offer};
 use crate::trace::HelloAnswer;
 use crate::wire::tls::HelloOffer;
 use crate::wire::tls::names::{TLS_1_2, TLS_1_3};
@@ -73,10 +73,16 @@ async fn by_kind(server: &impl Ask, version: &Version) -> Eliminated {
     found
 }
 
-/// Whether the server takes one of `schemes`, told as its first.
+/// Whether the server takes one of `schemes`, told as its first. It is given a share of the group that it likes best, as it
+/// would otherwise ask for that first.
 async fn takes(server: &impl Ask, version: &Version, schemes: &[u16]) -> Choice {
-    let offer =
-        HelloOffer { signature_schemes: schemes.to_vec(), ..offer(version.number, version.suites.clone()) };
+    let groups = liked_group(version).map_or_else(|| SHARES.to_vec(), |group| vec![group]);
+    let offer = HelloOffer {
+        signature_schemes: schemes.to_vec(),
+        key_shares: groups.clone(),
+        groups,
+        ..offer(version.number, version.suites.clone())
+    };
     let answer = server.ask(offer, Until::Hello).await.answer;
     match &answer {
         HelloAnswer::Accepted(hello) if hello.is_hello_retry_request => {
@@ -84,6 +90,11 @@ async fn takes(server: &impl Ask, version: &Version, schemes: &[u16]) -> Choice 
         }
         answer => choice(answer, schemes.first().copied().filter(|_| is_accepted(answer, version))),
     }
+}
+
+fn liked_group(version: &Version) -> Option<u16> {
+    let HelloAnswer::Accepted(hello) = &version.answer else { return None };
+    hello.key_share_group.as_ref().map(|group| group.id)
 }
 
 fn is_accepted(answer: &HelloAnswer, version: &Version) -> bool {

@@ -44,6 +44,9 @@ impl Simulated {
         let Some(suite) = self.choose(&usable, &offer.suites) else {
             return HelloAnswer::Alert { description: 40, name: "handshake_failure".to_owned() }.into();
         };
+        if version == TLS_1_3 && group.is_some_and(|group| !offer.key_shares.contains(&group)) {
+            return asked_again(suite, group);
+        }
         let signs = version == TLS_1_3 || version == TLS_1_2 && catalogue::has_server_key_exchange(suite);
         let schemes = &self.schemes[usize::from(version == TLS_1_2)];
         let scheme = self.choose(schemes, &offer.signature_schemes);
@@ -81,6 +84,14 @@ fn answered(version: u16, suite: u16, group: Option<u16>, scheme: Option<u16>) -
         signature_scheme: scheme.filter(|_| version == TLS_1_2).map(names::signature_scheme),
     });
     Answered { answer: HelloAnswer::Accepted(Box::new(ServerHello::decode(&body).unwrap())), key_exchange }
+}
+
+/// A HelloRetryRequest for a share of `group`; nothing else of the hello was looked at.
+fn asked_again(suite: u16, group: Option<u16>) -> Answered {
+    let answered = answered(TLS_1_3, suite, group, None);
+    let HelloAnswer::Accepted(hello) = answered.answer else { panic!("it is a hello") };
+    let hello = ServerHello { is_hello_retry_request: true, ..*hello };
+    HelloAnswer::Accepted(Box::new(hello)).into()
 }
 
 fn run(server: &Simulated) -> (TlsCheck, Vec<LeftOut>) {
@@ -211,6 +222,15 @@ fn a_usual_server_in_full() {
     // Versions; suites; a refusal for each family, of which TLS 1.3 has two; orders; groups with a refusal, twice; kinds of
     // keys and the schemes of one; schemes with a refusal.
     assert_eq!(server.asked.get(), 5 + 6 + 5 + 2 + 6 + 5 + 3 + 3);
+}
+
+#[test]
+fn a_server_that_likes_a_group_best_of_which_clients_send_no_share() {
+    let groups = vec![group::X25519MLKEM768, group::X25519];
+    let (check, left_out) = run(&Simulated { groups, ..usual_server() });
+    assert_eq!(left_out, []);
+    assert_eq!(ids(&check.groups), [group::X25519MLKEM768, group::X25519]);
+    assert_eq!(ids(&check.signature_schemes["TLS1.3"]), [0x0804, 0x0805]);
 }
 
 #[test]
