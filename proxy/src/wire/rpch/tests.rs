@@ -31,14 +31,14 @@ fn rts_pdus_are_named_by_their_flags_and_commands() {
     let gateway = |flags, commands: &[Vec<u8>]| named(flags, commands)[1];
     assert_eq!(Rts::decode(&conn_a1(1)).expect("A1").name_from_client(), Some("CONN/A1"));
     assert_eq!(Rts::decode(&conn_b1(1)).expect("B1").name_from_client(), Some("CONN/B1"));
-    assert_eq!(gateway(0, &[timeout.clone()]), Some("CONN/A3"));
+    assert_eq!(gateway(0, std::slice::from_ref(&timeout)), Some("CONN/A3"));
     assert_eq!(gateway(0, &[version(), window.clone(), timeout.clone()]), Some("CONN/C2"));
     let cookies = [version(), cookie(1), cookie(2), cookie(3)];
     assert_eq!(client(4, &cookies), Some("IN_R1/A1 or IN_R2/A1"));
-    let replaced = [&cookies[..], &[window.clone()]].concat();
+    let replaced = [&cookies[..], std::slice::from_ref(&window)].concat();
     assert_eq!(client(4, &replaced), Some("OUT_R1/A3 or OUT_R2/A3"));
-    assert_eq!(gateway(4, &[destination.clone()]), Some("OUT_R1/A2 or OUT_R2/A2"));
-    assert_eq!(gateway(0, &[destination.clone()]), Some("IN_R2/A4"));
+    assert_eq!(gateway(4, std::slice::from_ref(&destination)), Some("OUT_R1/A2 or OUT_R2/A2"));
+    assert_eq!(gateway(0, std::slice::from_ref(&destination)), Some("IN_R2/A4"));
     assert_eq!(gateway(16, &[destination.clone(), version(), timeout.clone()]), Some("OUT_R1/A6"));
     assert_eq!(client(16, &[destination.clone(), cookie(3)]), Some("OUT_R1/A7"));
     assert_eq!(client(16, &[destination.clone(), cookie(3), version()]), Some("OUT_R2/A7"));
