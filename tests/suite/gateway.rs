@@ -18,7 +18,7 @@ mod desktop;
 mod flags;
 mod grouping;
 mod relaying;
-mod side_channel;
+pub(crate) mod side_channel;
 
 /// Transports, as FreeRDP is told of them.
 const WEBSOCKET: &str = "http";
