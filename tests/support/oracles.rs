@@ -2,6 +2,9 @@
 //!
 //! Each fails by a panic, its own or that of the code under test.
 
+#[path = "oracles_gateway.rs"]
+mod gateway;
+
 use rdpscope::alter::{Alterations, Gate, Note};
 use rdpscope::observe::{InsideObserver, SessionObserver, Timeline, UdpObserver};
 use rdpscope::trace::{Event, How, Line, Micros, Side, UdpMessage};
@@ -23,7 +26,7 @@ use std::fmt::Debug;
 pub(crate) type Oracle = fn(&[u8]);
 
 /// Every oracle by the name of its fuzz target and of its folder in the corpus.
-pub(crate) const ORACLES: [(&str, Oracle); 13] = [
+pub(crate) const ORACLES: [(&str, Oracle); 17] = [
     ("x224", x224_negotiation),
     ("preconnection", preconnection_pdu),
     ("tls_records", tls_records),
@@ -37,6 +40,10 @@ pub(crate) const ORACLES: [(&str, Oracle); 13] = [
     ("inside_observer", inside_observer),
     ("udp_observer", udp_observer),
     ("alter_gate", alter_gate),
+    ("http", gateway::http),
+    ("websocket", gateway::websocket),
+    ("tsgu", gateway::tsgu),
+    ("gateway_observer", gateway::gateway_observer),
 ];
 
 /// JSON that any input may make, besides what grows with its length: keys, names and hashes of one structure.

@@ -7,7 +7,10 @@ mod connection;
 mod http;
 mod log;
 pub(crate) mod packet;
+mod rpc;
+mod rpc_pdu;
 mod setup;
+mod ts_proxy;
 pub(crate) mod tunnel;
 mod two_connections;
 pub(crate) mod udp;
@@ -16,7 +19,8 @@ mod websocket;
 pub(crate) use client::{Channel, Client};
 pub(crate) use log::{Seen, What};
 pub(crate) use setup::{
-    ChannelBindings, Http, InChannel, Logon, PASSWORD, Setup, Tunnel, USER, Upgrade, address_with_port_443,
+    ChannelBindings, GATEWAY_PATH, Http, InChannel, Logon, PASSWORD, RPC_PATH, Setup, Tunnel, USER, Upgrade,
+    address_with_port_443,
 };
 
 use connection::Shared;
@@ -24,14 +28,13 @@ use log::Log;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::LocalSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -71,7 +74,8 @@ impl Gateway {
                 tunnel,
                 certificate: der,
                 log: for_connections,
-                waiting: RefCell::new(HashMap::new()),
+                waiting: RefCell::default(),
+                waits: Notify::new(),
             });
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let serving = async {

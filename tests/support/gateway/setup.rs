@@ -6,6 +6,11 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+/// Where RDG_OUT_DATA and RDG_IN_DATA go.
+pub(crate) const GATEWAY_PATH: &str = "/remoteDesktopGateway";
+/// Where RPC_OUT_DATA and RPC_IN_DATA go.
+pub(crate) const RPC_PATH: &str = "/rpc/rpcproxy.dll";
+
 /// The account of the usual set-up.
 pub(crate) const USER: &str = "gwuser";
 /// Its password.
@@ -127,6 +132,8 @@ pub(crate) struct Http {
     pub(crate) version: &'static str,
     /// Fields of every response, as `Server` and `Via`.
     pub(crate) fields: Vec<(String, String)>,
+    /// What the paths that it serves begin with; the rest is 404.
+    pub(crate) paths: Vec<&'static str>,
     /// Methods that it refuses, with a status.
     pub(crate) refused_methods: Vec<(&'static str, u16)>,
     /// Closes each connection on which something is asked.
@@ -146,6 +153,7 @@ impl Default for Http {
         Http {
             version: "HTTP/1.1",
             fields: vec![("Server".to_owned(), "Microsoft-HTTPAPI/2.0".to_owned())],
+            paths: vec![GATEWAY_PATH, RPC_PATH],
             refused_methods: Vec::new(),
             silent: false,
             upgrade: Upgrade::Served,

@@ -552,8 +552,9 @@ fn ended_body(at: At, how: How, body: Body, carries: Carries, attempt: &mut Atte
 /// Whether bytes of `from` can be the beginning of a message of HTTP.
 fn may_be_message(from: Side, bytes: &[u8]) -> bool {
     let first = &bytes[..bytes.len().min(TELLING_LENGTH)];
+    let greets = greeting::recognise(first).is_some_and(|protocol| !protocol.contains("HTTP"));
     match from {
-        Side::Client => http::may_be_request(first),
+        Side::Client => http::may_be_request(first) && !greets,
         Side::Server => http::may_be_response(first),
     }
 }

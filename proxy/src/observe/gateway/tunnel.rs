@@ -102,12 +102,14 @@ impl Tunnel {
             return;
         }
         let come = direction.packets.come();
-        let is_cut = !direction.packets.is_at_boundary() && direction.packets.preamble().is_some();
+        let is_cut = come > 0 && !direction.packets.is_at_boundary();
         let has_begun = direction.has_begun;
-        if at.from == Side::Server && !is_closed && !client_is_over && has_begun {
+        // A client that is gone has no use for the rest.
+        let is_wanted = at.from == Side::Client || !client_is_over;
+        if at.from == Side::Server && !is_closed && is_wanted && has_begun {
             let how = Reframing::Truncated;
             at.tell(phase, GatewayMessage::BodyReframed { how, offset: come }, out);
-        } else if is_cut {
+        } else if is_cut && is_wanted {
             let malformed = crate::wire::Malformed::new("HTTP_PACKET", 0, "ends too early");
             at.tell(phase, malformed_detail(&malformed, &[]), out);
         }
