@@ -179,3 +179,18 @@ fn a_client_falls_back_from_a_transport_that_is_refused() {
     let refused = finished.session().events_named("transport_refused");
     assert!(!refused.is_empty(), "{}", finished.session());
 }
+
+#[test]
+fn over_a_slow_line_that_is_cut_behind_the_channel() {
+    if left_out(FreeRdp::Two) {
+        return;
+    }
+    let flags = ["--impair", "latency=20ms", "--impair", "reset-after=gateway-channel"];
+    let (run, finished) = attempt(Setup::default(), &flags, TWO_CONNECTIONS);
+    assert!(!run.active);
+    let session = finished.session();
+    session.assert_reached(&["gateway-tcp", "gateway-tls", "gateway-tunnel", "gateway-channel"]);
+    session.assert_end("proxy", "reset");
+    let shaped = session.events_named("impaired");
+    assert_eq!(shaped.iter().filter(|event| event["effect"] == "shaped").count(), 1, "{session}");
+}

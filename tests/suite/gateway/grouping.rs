@@ -3,7 +3,7 @@
 use super::{connection, connections, relay, scripted};
 use crate::support::gateway::{Client, Gateway, Logon, Setup, Tunnel};
 use crate::support::rdpscope::Session;
-use crate::support::scripted::terminated::TlsEnd;
+use crate::support::scripted::terminated::{Received, TlsEnd};
 use rustls::version::TLS12;
 use std::net::TcpListener;
 
@@ -89,6 +89,7 @@ fn a_second_connection_that_never_comes() {
     say(&mut server, &mut client, b"HTTP/1.1 200 OK\r\nContent-Length: 4294967295\r\n\r\n0123456789");
     server.close_notify();
     server.finish();
+    assert_eq!(client.next(), Received::CloseNotify);
     drop((client, server));
     let finished = relay.finish();
     finished.session().assert_end("server", "fin");

@@ -3,9 +3,9 @@
 use super::{connection, relay, scripted};
 use crate::support::certificates::certificates;
 use crate::support::gateway::{Gateway, Setup};
-use crate::support::scripted::Ends;
 use crate::support::scripted::terminated::{Received, TlsEnd};
 use crate::support::scripted::tls::{Trust, client_config};
+use crate::support::scripted::{Ends, Next, next};
 use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
@@ -140,9 +140,10 @@ fn the_gateway_selects_the_protocol_and_nothing_is_invented() {
 #[test]
 fn a_client_that_leaves_in_the_handshake_is_one_attempt() {
     let (relay, listener) = scripted(1, &[]);
-    let (mut client, server) = Ends::connect(relay.address, &listener).into_streams();
+    let (mut client, mut server) = Ends::connect(relay.address, &listener).into_streams();
     client.write_all(&[0x16, 3, 1]).expect("what is sent is taken");
     drop(client);
+    assert_eq!(next(&mut server), Next::End);
     drop(server);
     relay.finish().session().assert_end("client", "fin");
 }

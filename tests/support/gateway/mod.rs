@@ -5,6 +5,7 @@ mod authentication;
 mod client;
 mod connection;
 mod http;
+mod key_log;
 mod log;
 pub(crate) mod packet;
 mod rpc;
@@ -51,7 +52,7 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts it; it listens when this returns.
     pub(crate) fn start(setup: Setup<'_>) -> Gateway {
-        let Setup { address, certificate, tls_versions, logon, http, tunnel } = setup;
+        let Setup { address, certificate, tls_versions, key_log, logon, http, tunnel } = setup;
         let (chain, key) = certificate.for_rustls();
         let der = chain[0].to_vec();
         let mut tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -62,6 +63,9 @@ impl Gateway {
             .expect("key and certificate belong together");
         // As Windows' HTTP service, which also offers h2, and a client that may choose.
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        if let Some(path) = key_log {
+            tls.key_log = Arc::new(key_log::KeyLogFile::create(path));
+        }
         let tls = TlsAcceptor::from(Arc::new(tls));
         let log = Arc::new(Log::default());
         let (stop, stopped) = oneshot::channel();

@@ -3,6 +3,7 @@
 use crate::support::certificates::{Certificate, certificates};
 use rustls::SupportedProtocolVersion;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) certificate: &'a Certificate,
     /// The versions of TLS that it speaks.
     pub(crate) tls_versions: &'static [&'static SupportedProtocolVersion],
+    /// A file for the secrets of TLS, in the form that Wireshark reads.
+    pub(crate) key_log: Option<&'a Path>,
     pub(crate) logon: Logon,
     pub(crate) http: Http,
     pub(crate) tunnel: Tunnel,
@@ -52,6 +55,7 @@ impl Default for Setup<'_> {
             address: (Ipv4Addr::LOCALHOST, 0).into(),
             certificate: &certificates().signed,
             tls_versions: rustls::ALL_VERSIONS,
+            key_log: None,
             logon: Logon::default(),
             http: Http::default(),
             tunnel: Tunnel::default(),
