@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 
 mod faults;
 mod middleboxes;
-mod udp;
+pub(crate) mod udp;
 
 /// FreeRDP's exit codes.
 const ACCESS_DENIED: Option<i32> = Some(155);

@@ -1,12 +1,22 @@
 //! Events into the facts of a summary.
 
-use crate::trace::{CertificateSummary, ConnectError, CredsspSummary, Detail, Event, Leg, Side, Summary};
+mod gateway;
+
+use crate::trace::{
+    CertificateSummary, ConnectError, CredsspSummary, Detail, Event, Leg, Phase, Side, Summary,
+};
 use crate::wire::credssp::TsRequest;
 use crate::wire::x224::ConnectionRequest;
 use rdpscope_certs::inspect::Certificate;
 
 /// Adds what `event` tells to `summary`.
 pub(super) fn note(summary: &mut Summary, event: &Event) {
+    if (Phase::GatewayTcp..=Phase::GatewayChannel).contains(&event.phase) {
+        summary.gateway.get_or_insert_default();
+    }
+    if is_of_another_tls(summary, event) {
+        return;
+    }
     match &event.detail {
         Detail::Accepted { peer, .. } => summary.client = Some(peer.clone()),
         Detail::Connected { address, .. } => summary.server = Some(address.clone()),
@@ -37,6 +47,7 @@ pub(super) fn note(summary: &mut Summary, event: &Event) {
             summary.certificate = chain.first().map(|first| certificate(first))
         }
         Detail::TsRequest(request) if event.from.is_some() => note_credssp(summary, request),
+        Detail::Gateway(message) => gateway::note(summary, message),
         Detail::Rdp(message) => {
             if let Some(code) = message.error_info() {
                 summary.error_info = Some(format!("{code:#010x}"));
@@ -44,6 +55,18 @@ pub(super) fn note(summary: &mut Summary, event: &Event) {
         }
         _ => {}
     }
+}
+
+/// With a gateway there are several handshakes of TLS: the summary's is the first with the gateway. Those inside the tunnel
+/// and on further connections stay in the events.
+fn is_of_another_tls(summary: &Summary, event: &Event) -> bool {
+    let is_known = match &event.detail {
+        Detail::ClientHello(_) => summary.ja3.is_some(),
+        Detail::ServerHello(_) => summary.cipher_id.is_some(),
+        Detail::Certificate { .. } => summary.certificate.is_some(),
+        _ => return false,
+    };
+    summary.gateway.is_some() && (is_known || event.phase != Phase::GatewayTls)
 }
 
 fn note_request(summary: &mut Summary, request: &ConnectionRequest) {

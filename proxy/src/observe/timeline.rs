@@ -4,6 +4,7 @@ use super::summary;
 use crate::trace::{
     Detail, Event, Leg, Line, Micros, Outcome, Phase, PhaseRecord, Side, Summary, UdpMessage,
 };
+use std::collections::BTreeMap;
 
 /// Follows a session's events through the phases.
 #[derive(Debug, Default)]
@@ -12,11 +13,16 @@ pub struct Timeline {
     reaching: Lane,
     /// The conversation of client and server.
     conversation: Lane,
-    /// TLS between rdpscope and the server, where rdpscope terminates it: beside the client's own handshake.
-    server_tls: ServerTls,
+    /// TLS between rdpscope and the server, where rdpscope terminates it: beside the client's own handshake. With a
+    /// gateway there are two of them, one inside the other.
+    server_tls: BTreeMap<Phase, ServerTls>,
     /// The RDP-UDP side channel, which runs beside the conversation and takes the session no further.
     udp: Option<PhaseRecord>,
+    /// The client's first connection was there.
+    is_accepted: bool,
     first_end: Option<Micros>,
+    /// The same of one of several connections; what is inside a tunnel has an end of its own.
+    last_connection_end: Option<Micros>,
     summary: Summary,
 }
 
@@ -35,7 +41,7 @@ impl Progress {
     /// Whether `phase` is over or a later one has begun. The phase active lasts as long as the session: of it the
     /// beginning counts.
     pub fn is_past(self, phase: Phase) -> bool {
-        if phase <= Phase::Tcp {
+        if phase <= Phase::GatewayTcp {
             return self.reaching_over >= Some(phase);
         }
         let has_begun = phase == Phase::Active && self.begun == Some(Phase::Active);
@@ -44,11 +50,8 @@ impl Progress {
 }
 
 /// TLS between rdpscope and the server.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum ServerTls {
-    /// TLS passes through, or has not begun.
-    #[default]
-    None,
     Open(OpenPhase),
     Closed,
 }
@@ -147,19 +150,23 @@ impl Timeline {
                 if open.phase == Phase::Active { self.first_end.unwrap_or(t_us) } else { open.last_us };
             self.close(open, end_us, outcome, &mut ended);
         }
-        if let ServerTls::Open(open) = std::mem::take(&mut self.server_tls) {
+        for server_tls in std::mem::take(&mut self.server_tls).into_values() {
+            let ServerTls::Open(open) = server_tls else { continue };
             let outcome = if open.failed { Outcome::Failed } else { Outcome::Unfinished };
-            ended.push(plain(Phase::Tls, open.leg, open.start_us, open.last_us, outcome));
+            ended.push(plain(open.phase, open.leg, open.start_us, open.last_us, outcome));
         }
         ended.extend(self.udp.take());
-        let start_us = self.first_end.unwrap_or(t_us);
+        let start_us = self.first_end.or(self.last_connection_end).unwrap_or(t_us);
         ended.push(plain(Phase::Closed, None, start_us, t_us, Outcome::Ok));
         out.extend(ended.into_iter().map(Line::Phase));
     }
 
     fn advance(&mut self, event: &Event, ended: &mut Vec<PhaseRecord>) {
         if let Detail::StreamEnded { .. } | Detail::ProxyClosed { .. } = event.detail {
-            self.first_end.get_or_insert(event.t_us);
+            match event.connection {
+                Some(_) => self.last_connection_end = Some(event.t_us),
+                None => self.first_end = self.first_end.or(Some(event.t_us)),
+            }
             return;
         }
         if let Detail::Udp(message) = &event.detail {
@@ -168,7 +175,14 @@ impl Timeline {
         if let Detail::TcpInfo(_) | Detail::Impaired { .. } = event.detail {
             return;
         }
+        if matches!(&event.detail, Detail::Gateway(message) if message.is_aside()) {
+            return;
+        }
         if let Detail::Accepted { .. } = event.detail {
+            if self.is_accepted {
+                return;
+            }
+            self.is_accepted = true;
             ended.push(plain(Phase::Tcp, Some(Leg::Client), event.t_us, event.t_us, Outcome::Ok));
             return;
         }
@@ -197,23 +211,23 @@ impl Timeline {
     /// Whether the event belongs to a handshake of TLS that rdpscope has with the server; it begins with our hello.
     fn is_server_tls(&self, event: &Event) -> bool {
         let our_hello = event.from.is_none() && matches!(event.detail, Detail::ClientHello(_));
-        let begun = our_hello || !matches!(self.server_tls, ServerTls::None);
-        event.phase == Phase::Tls && event.leg == Leg::Server && begun
+        let begun = our_hello || self.server_tls.contains_key(&event.phase);
+        matches!(event.phase, Phase::Tls | Phase::GatewayTls) && event.leg == Leg::Server && begun
     }
 
     fn note_server_tls(&mut self, event: &Event, ended: &mut Vec<PhaseRecord>) {
-        if let ServerTls::None = self.server_tls {
-            self.server_tls = ServerTls::Open(OpenPhase::begin(event, Some(Leg::Server)));
-            if let Some(open) = &mut self.conversation.open {
+        let server_tls = self.server_tls.entry(event.phase).or_insert_with(|| {
+            if let Some(open) = self.conversation.open.as_mut().filter(|open| open.phase == event.phase) {
                 open.leg = Some(Leg::Client);
             }
-        }
-        let ServerTls::Open(open) = &mut self.server_tls else { return };
+            ServerTls::Open(OpenPhase::begin(event, Some(Leg::Server)))
+        });
+        let ServerTls::Open(open) = server_tls else { return };
         open.last_us = event.t_us;
         open.failed |= event.detail.is_failure();
         if event.detail.completes() {
-            ended.push(plain(Phase::Tls, open.leg, open.start_us, event.t_us, Outcome::Ok));
-            self.server_tls = ServerTls::Closed;
+            ended.push(plain(event.phase, open.leg, open.start_us, event.t_us, Outcome::Ok));
+            *server_tls = ServerTls::Closed;
         }
     }
 
@@ -242,14 +256,14 @@ impl Timeline {
         }
         let leg = match event.phase {
             Phase::Dns => Some(Leg::Proxy),
-            Phase::Tcp => Some(Leg::Server),
+            Phase::Tcp | Phase::GatewayTcp => Some(Leg::Server),
             _ => None,
         };
         self.lane(event.phase).open = Some(OpenPhase::begin(event, leg));
     }
 
     fn lane(&mut self, phase: Phase) -> &mut Lane {
-        if phase <= Phase::Tcp { &mut self.reaching } else { &mut self.conversation }
+        if phase <= Phase::GatewayTcp { &mut self.reaching } else { &mut self.conversation }
     }
 
     fn close(&mut self, open: OpenPhase, end_us: Micros, outcome: Outcome, ended: &mut Vec<PhaseRecord>) {
@@ -272,11 +286,12 @@ impl Timeline {
         });
     }
 
-    /// What the selected protocol leaves out.
+    /// What the selected protocol, or a gateway that asks for no authentication, leaves out.
     fn skip_after(&mut self, event: &Event, ended: &mut Vec<PhaseRecord>) {
-        let skipped: &[Phase] = match (&event.detail, self.summary.selected_protocol.as_deref()) {
-            (Detail::ConnectionConfirm(_), Some("RDP")) => &[Phase::Tls, Phase::Credssp],
-            (Detail::HandshakeComplete, Some("SSL")) => &[Phase::Credssp],
+        let skipped: &[Phase] = match (event.phase, self.summary.selected_protocol.as_deref()) {
+            (Phase::GatewayHttp, _) => &[Phase::GatewayAuth],
+            (Phase::X224, Some("RDP")) => &[Phase::Tls, Phase::Credssp],
+            (Phase::Tls, Some("SSL")) => &[Phase::Credssp],
             _ => &[],
         };
         for phase in skipped {

@@ -447,6 +447,7 @@ impl Detail {
             | Detail::Rdstls(RdstlsPdu::Response { result })
             | Detail::RdsAad(RdsAadPdu::AuthenticationResult { result }) => result.value == 0,
             Detail::Rdp(message) => message.completes_phase(),
+            Detail::Gateway(message) => message.completes_phase(),
             _ => false,
         }
     }
@@ -466,6 +467,7 @@ impl Detail {
             | Detail::Rdstls(RdstlsPdu::Response { result })
             | Detail::RdsAad(RdsAadPdu::AuthenticationResult { result }) => result.value != 0,
             Detail::CredsspTerminated { succeeded, .. } => !succeeded,
+            Detail::Gateway(message) => message.is_failure(),
             _ => false,
         }
     }

@@ -4,6 +4,7 @@
 use super::{Micros, Transport};
 pub use crate::wire::http::{Authentication, Framing, HttpHeader};
 use crate::wire::named::Code;
+use crate::wire::rpch::rpc::Security;
 use crate::wire::tsgu::Packet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -73,6 +74,9 @@ pub enum GatewayMessage {
         /// The return value or the fault's status.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         status: Option<Code>,
+        /// By whom and how far it is authenticated.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        security: Option<Security>,
         /// Bytes of the PDU.
         length: usize,
     },
@@ -110,6 +114,70 @@ pub enum GatewayMessage {
         /// The status that the client was answered.
         status: u16,
     },
+}
+
+impl GatewayMessage {
+    /// Whether this is the message that brings its phase to a good end.
+    pub fn completes_phase(&self) -> bool {
+        match self {
+            GatewayMessage::HttpResponse(response) => response.opens_tunnel(),
+            GatewayMessage::TunnelPacket(
+                Packet::TunnelAuthResponse { status, .. } | Packet::ChannelResponse { status, .. },
+            ) => status.value == 0,
+            _ => false,
+        }
+    }
+
+    /// Whether it runs beside the way to the desktop and takes the attempt no further.
+    pub fn is_aside(&self) -> bool {
+        match self {
+            GatewayMessage::HttpRequest(request) => request.role == Role::KdcProxy,
+            GatewayMessage::HttpResponse(response) => response.role == Role::KdcProxy,
+            GatewayMessage::KdcProxy { .. }
+            | GatewayMessage::Http2 { .. }
+            | GatewayMessage::GatewayUdp { .. }
+            | GatewayMessage::TunnelTraffic { .. }
+            | GatewayMessage::ConnectionMoved { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether this is a side's word that its phase failed.
+    pub fn is_failure(&self) -> bool {
+        match self {
+            GatewayMessage::HttpResponse(response) => response.is_failure(),
+            GatewayMessage::TunnelPacket(
+                Packet::CloseChannel { .. } | Packet::CloseChannelResponse { .. },
+            ) => false,
+            // Its steps have codes of their own that are no failure.
+            GatewayMessage::TunnelPacket(Packet::ExtendedAuthMsg { status, .. }) => status.value >> 31 != 0,
+            GatewayMessage::TunnelPacket(packet) => packet.status().is_some_and(|status| status.value != 0),
+            GatewayMessage::Rpc { pdu, .. } => pdu == "fault" || pdu == "bind_nak",
+            _ => false,
+        }
+    }
+}
+
+impl HttpResponse {
+    /// Whether the gateway grants what carries a tunnel.
+    pub fn opens_tunnel(&self) -> bool {
+        match self.role {
+            Role::Websocket => self.status == 101 || self.is_success(),
+            Role::OutChannel | Role::InChannel | Role::RpcOut | Role::RpcIn => self.is_success(),
+            Role::KdcProxy | Role::Other => false,
+        }
+    }
+
+    /// Whether it refuses what carries a tunnel. A 401 that has a further step does not.
+    pub fn is_failure(&self) -> bool {
+        let is_for_tunnel = !matches!(self.role, Role::KdcProxy | Role::Other) || self.method.is_none();
+        let goes_on = matches!(self.status, 401 | 407) && !self.refused;
+        is_for_tunnel && self.status >= 400 && !goes_on
+    }
+
+    fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
 }
 
 /// What is made of the side channel over UDP.

@@ -110,7 +110,7 @@ pub struct CredsspSummary {
 }
 
 /// A gateway's tunnel in a summary.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GatewaySummary {
     /// How many packets of each kind, by the MS-TSGU name in snake case.
     pub packets: BTreeMap<String, u64>,

@@ -18,6 +18,7 @@ pub mod rdpeudp2;
 pub mod rdsaad;
 pub mod rdstls;
 pub mod reader;
+pub mod rpch;
 pub mod tls;
 pub mod tpkt;
 pub mod tsgu;

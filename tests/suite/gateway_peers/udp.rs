@@ -14,8 +14,8 @@ use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Makes this test program a client of the gateway on this port of this machine.
-const PORT_VARIABLE: &str = "RDPSCOPE_SCRIPTED_GATEWAY_CLIENT";
+/// Makes this test program a client of the gateway at this address.
+const ADDRESS_VARIABLE: &str = "RDPSCOPE_SCRIPTED_GATEWAY_CLIENT";
 /// Its test that is the client.
 const PROGRAM: &str = "gateway_peers::udp::the_scripted_client_as_a_program";
 /// How long the client waits for an answer over UDP.
@@ -31,8 +31,7 @@ const GAVE_UP: &str = "it gave up";
 
 /// Opens a WebSocket and a channel, then UDP where the gateway announces it, and then a desktop: that of FreeRDP, whose
 /// bytes it carries. The answer is what it came to.
-fn run_client(port: u16) -> &'static str {
-    let gateway = SocketAddr::from(([127, 0, 0, 1], port));
+fn run_client(gateway: SocketAddr) -> &'static str {
     let mut client = Client::connect(gateway);
     let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("{USER}:{PASSWORD}")));
     let head = client.upgrade(Some(&basic)).expect("a head");
@@ -64,26 +63,31 @@ pub(crate) fn scripted_client(folder: &Path) -> String {
     let program = std::env::current_exe().expect("a program knows its file");
     let script = folder.join("gateway-client.sh");
     let text = format!(
-        "exec env {PORT_VARIABLE}=$1 {} --exact {PROGRAM} --nocapture --test-threads 1\n",
+        "exec env {ADDRESS_VARIABLE}=$1:$2 {} --exact {PROGRAM} --nocapture --test-threads 1\n",
         program.display()
     );
     std::fs::write(&script, text).expect("the script is written");
-    format!("sh {} {{port}}", script.display())
+    format!("sh {} {{host}} {{port}}", script.display())
 }
 
 #[test]
 fn the_scripted_client_as_a_program() {
-    if let Ok(port) = std::env::var(PORT_VARIABLE) {
-        println!("{}", run_client(port.parse().expect("a port")));
+    if let Ok(address) = std::env::var(ADDRESS_VARIABLE) {
+        println!("{}", run_client(address.parse().expect("an address")));
     }
 }
 
 /// A gateway with one account that carries everybody to `target`, and announces a UDP port.
 fn gateway(target: SocketAddr, udp: Option<u16>) -> Gateway {
+    Gateway::start(carrying(target, udp))
+}
+
+/// How such a gateway is set up.
+pub(crate) fn carrying(target: SocketAddr, udp: Option<u16>) -> Setup<'static> {
     let logon = Logon { schemes: vec!["Basic"], ..Logon::default() };
     let udp = udp.map(|port| (port, b"cookie-canary".repeat(100)));
     let tunnel = Tunnel { target: Some(target), udp, ..Tunnel::default() };
-    Gateway::start(Setup { logon, tunnel, ..Setup::default() })
+    Setup { logon, tunnel, ..Setup::default() }
 }
 
 #[test]
@@ -100,6 +104,7 @@ fn the_scripted_client_reaches_its_desktop_only_where_udp_does_not_fail() {
     for (port, ending) in ports {
         let gateway = gateway(xrdp.address, port);
         let client = scripted_client(folder.path());
+        let client = client.replace("{host}", "127.0.0.1");
         let client = client.replace("{port}", &gateway.address.port().to_string());
         let mut words = client.split(' ');
         let mut command = Command::new(words.next().expect("a command has a word"));

@@ -38,7 +38,12 @@ pub(crate) struct UdpSide {
 impl UdpSide {
     /// One that answers each client, or none at all.
     pub(crate) fn start(answers: bool) -> UdpSide {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port is free");
+        UdpSide::start_at((Ipv4Addr::LOCALHOST, 0).into(), answers)
+    }
+
+    /// The same at an address that nobody else has.
+    pub(crate) fn start_at(address: SocketAddr, answers: bool) -> UdpSide {
+        let socket = UdpSocket::bind(address).expect("the address is free");
         let address = socket.local_addr().expect("it is bound");
         let (tell, received) = mpsc::channel();
         let listening = socket.try_clone().expect("a socket is cloned");

@@ -2,9 +2,9 @@
 
 use super::change::{self, Change};
 use super::packet::{self, Next, SideChannel, Walk};
-use super::stretch::{self, Part, Stretch, Stretches};
+use super::stretch::{self, Part, Stretches};
 use crate::trace::{Framing, Side};
-use crate::wire::Malformed;
+use crate::wire::{Malformed, websocket};
 use std::ops::Range;
 
 /// Bytes of a packet that are waited for at most, with everything that cuts it into pieces: the longest channel response,
@@ -38,52 +38,43 @@ pub(super) enum Step {
 /// A body under way.
 #[derive(Debug)]
 pub(super) struct Body {
+    form: Framing,
     stretches: Stretches,
     /// Absent where nothing is to be found.
     walk: Option<Walk>,
     /// Bytes of `raw` that are understood.
     parsed: usize,
-    /// The header of a stretch whose content is next.
-    begun: Option<Header>,
-    /// The mask of the stretch that is open, and where in it the next byte is.
-    mask: Option<Mask>,
+    /// Where in `raw` that begins which frames the next content.
+    framing: usize,
     /// Content that waits, unmasked.
     content: Vec<u8>,
     /// Where it stands in `raw`.
     spans: Vec<Span>,
 }
 
-#[derive(Debug, Clone)]
-struct Header {
-    at: Range<usize>,
-    stretch: Stretch,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Mask {
-    key: [u8; 4],
-    next: usize,
-}
-
 /// Content that stands together.
 #[derive(Debug, Clone)]
 struct Span {
     at: Range<usize>,
-    mask: Option<Mask>,
-    /// The header before it, where it is the beginning of a stretch.
-    header: Option<Header>,
+    /// What it is masked with, the first of it for the first byte.
+    mask: Option<[u8; 4]>,
+    /// What frames it, where it is the beginning of a stretch.
+    framing: Option<Range<usize>>,
 }
+
+/// Where something stood that says how long a stretch is, and what stands there then.
+type Resized = (Range<usize>, Vec<u8>);
 
 impl Body {
     /// A body that is framed like `form`; `tunnel` says whose packets are in it, if any.
     pub(super) fn new(form: Framing, tunnel: Option<Side>) -> Body {
         let has_preamble = |from| from == Side::Server && form != Framing::Upgraded;
         Body {
+            form,
             stretches: Stretches::new(form),
             walk: tunnel.map(|from| Walk::new(from, has_preamble(from))),
             parsed: 0,
-            begun: None,
-            mask: None,
+            framing: 0,
             content: Vec::new(),
             spans: Vec::new(),
         }
@@ -98,15 +89,19 @@ impl Body {
                 Ok(Some(step)) => return step,
                 Err(malformed) => return Step::NoTunnel(malformed),
             }
-            match self.stretches.next(&raw[self.parsed..]) {
-                Ok(Some(Part::End)) => {
+            let mut rest = &raw[self.parsed..];
+            let part = self.stretches.next(&mut rest);
+            self.parsed = raw.len() - rest.len();
+            match part {
+                Some(Ok(Part::Content { bytes, mask })) => self.take(bytes, mask),
+                Some(Ok(Part::Boundary)) => self.framing = self.parsed,
+                Some(Ok(Part::End)) => {
                     going.extend(raw.drain(..self.parsed));
                     return Step::Ended;
                 }
-                Ok(Some(part)) => self.take(&part, raw),
-                Ok(None) => break,
-                Err(malformed) if self.walk.is_none() => return Step::NoBody(malformed),
-                Err(malformed) => return Step::NoTunnel(malformed),
+                Some(Err(malformed)) if self.walk.is_none() => return Step::NoBody(malformed),
+                Some(Err(malformed)) => return Step::NoTunnel(malformed),
+                None => break,
             }
         }
         self.release(raw, going);
@@ -117,48 +112,33 @@ impl Body {
     }
 
     fn carrier(&self) -> Carrier {
-        if self.stretches.form == Framing::Upgraded { Carrier::Websocket } else { Carrier::OneWay }
+        if self.form == Framing::Upgraded { Carrier::Websocket } else { Carrier::OneWay }
     }
 
-    fn take(&mut self, part: &Part, raw: &[u8]) {
-        let start = self.parsed;
-        match part {
-            Part::Framing(length) => self.parsed += length,
-            Part::Header(length, stretch) => {
-                self.parsed += length;
-                self.mask = stretch.mask.map(|key| Mask { key, next: 0 });
-                self.begun = Some(Header { at: start..self.parsed, stretch: *stretch });
-            }
-            Part::Content(length) => {
-                self.parsed += length;
-                if self.walk.is_some() {
-                    self.content(start..self.parsed, raw);
-                }
-            }
-            Part::End => {}
+    /// Content that ends where what is understood ends.
+    fn take(&mut self, bytes: &[u8], mask: Option<[u8; 4]>) {
+        let at = self.parsed - bytes.len()..self.parsed;
+        let framing = Some(self.framing..at.start).filter(|framing| !framing.is_empty());
+        self.framing = self.parsed;
+        if self.walk.is_none() {
+            return;
         }
-    }
-
-    fn content(&mut self, at: Range<usize>, raw: &[u8]) {
-        let header = self.begun.take();
-        let mask = self.mask;
-        let key = |index: usize| mask.map_or(0, |mask| mask.key[(mask.next + index) % 4]);
-        self.content.extend(raw[at.clone()].iter().enumerate().map(|(index, byte)| byte ^ key(index)));
-        if let Some(mask) = &mut self.mask {
-            mask.next = (mask.next + at.len()) % 4;
-        }
+        let start = self.content.len();
+        self.content.resize(start + bytes.len(), 0);
+        websocket::unmask(bytes, mask, &mut self.content[start..]);
         match self.spans.last_mut() {
-            Some(last) if last.at.end == at.start && header.is_none() => last.at.end = at.end,
-            _ => self.spans.push(Span { at, mask, header }),
+            Some(last) if last.at.end == at.start => last.at.end = at.end,
+            _ => self.spans.push(Span { at, mask, framing }),
         }
     }
 
     /// The first byte of `raw` that may still be changed.
     fn waits_from(&self) -> usize {
-        let start = |header: &Option<Header>| header.as_ref().map(|header| header.at.start);
         match self.spans.first() {
-            Some(span) => start(&span.header).unwrap_or(span.at.start),
-            None => start(&self.begun).filter(|_| self.walk.is_some()).unwrap_or(self.parsed),
+            Some(Span { framing: Some(framing), .. }) => framing.start,
+            Some(span) => span.at.start,
+            None if self.walk.is_some() => self.framing,
+            None => self.parsed,
         }
     }
 
@@ -167,13 +147,11 @@ impl Body {
         let count = self.waits_from();
         going.extend(raw.drain(..count));
         self.parsed -= count;
-        let back = |at: &mut Range<usize>| *at = at.start - count..at.end - count;
-        let headers = self.spans.iter_mut().filter_map(|span| span.header.as_mut());
-        headers.for_each(|header| back(&mut header.at));
-        self.spans.iter_mut().for_each(|span| back(&mut span.at));
-        self.begun = self.begun.take().filter(|header| header.at.start >= count);
-        if let Some(header) = &mut self.begun {
-            back(&mut header.at);
+        self.framing = self.framing.saturating_sub(count);
+        for span in &mut self.spans {
+            for at in std::iter::once(&mut span.at).chain(&mut span.framing) {
+                *at = at.start - count..at.end - count;
+            }
         }
     }
 
@@ -214,9 +192,9 @@ impl Body {
             let taken = left.min(span.at.len());
             left -= taken;
             span.at.start += taken;
-            span.header = None;
+            span.framing = None;
             if let Some(mask) = &mut span.mask {
-                mask.next += taken;
+                mask.rotate_left(taken % 4);
             }
             if span.at.is_empty() {
                 self.spans.remove(0);
@@ -244,7 +222,7 @@ impl Body {
             for (index, place) in raw[span.at.clone()].iter_mut().enumerate() {
                 let byte = (before + index).checked_sub(at).and_then(|index| bytes.get(index));
                 if let Some(byte) = byte {
-                    *place = byte ^ span.mask.map_or(0, |mask| mask.key[(mask.next + index) % 4]);
+                    *place = byte ^ span.mask.map_or(0, |mask| mask[index % 4]);
                 }
             }
             before += span.at.len();
@@ -259,33 +237,32 @@ impl Body {
     ) -> Result<(), Malformed> {
         let packet = &self.content[..length];
         let Some(found) = SideChannel::of(packet)? else { return Ok(()) };
-        let Some((at, header)) = self.stands_alone(length) else {
-            changes.extend(change::channel_response(packet, &found, false));
-            self.patch(raw, 0, &change::without(packet, &found, false));
+        let taken_out = self.stands_alone(raw, length, found.range().len());
+        let changed = change::without(packet, &found, taken_out.is_some());
+        changes.extend(change::channel_response(packet, &found, taken_out.is_some()));
+        let Some((at, framing)) = taken_out else {
+            self.patch(raw, 0, &changed);
             return Ok(());
         };
-        changes.extend(change::channel_response(packet, &found, true));
-        raw.splice(at..at + length, change::without(packet, &found, true));
-        if let Some(header) = header {
-            let form = self.stretches.form;
-            let before = raw[header.at.clone()].to_vec();
-            let after = stretch::resized(form, &before, header.stretch.length - found.range().len() as u64);
-            changes.push(change::stretch(form == Framing::Chunked, &before, &after));
-            raw.splice(header.at, after);
+        raw.splice(at..at + length, changed);
+        if let Some((at, resized)) = framing {
+            changes.push(change::framing(self.form, &raw[at.clone()], &resized));
+            raw.splice(at, resized);
         }
         Ok(())
     }
 
-    /// Where a packet of so many bytes at the front can become shorter, and what says how long it is. Another length
-    /// would shift what stands under a mask.
-    fn stands_alone(&self, length: usize) -> Option<(usize, Option<Header>)> {
-        let span = self.spans.first()?;
-        match self.stretches.form {
+    /// Where a packet of so many bytes at the front can become `less` bytes shorter, and what becomes of that which says
+    /// how long it is. Another length would shift what stands under a mask.
+    fn stands_alone(&self, raw: &[u8], length: usize, less: usize) -> Option<(usize, Option<Resized>)> {
+        let span = self.spans.first().filter(|span| span.at.len() >= length && span.mask.is_none())?;
+        match self.form {
             Framing::UntilClose => Some((span.at.start, None)),
             Framing::Chunked | Framing::Upgraded => {
-                let header = span.header.clone()?;
-                let fits = header.stretch.length >= length as u64 && span.mask.is_none();
-                fits.then_some((span.at.start, Some(header)))
+                let framing = span.framing.clone()?;
+                let (at, resized) = stretch::resized(self.form, &raw[framing.clone()], less)?;
+                let at = framing.start + at.start..framing.start + at.end;
+                Some((span.at.start, Some((at, resized))))
             }
             Framing::None | Framing::Length(_) => None,
         }

@@ -25,7 +25,7 @@ pub use transport::{Refusal, TransportChoice, UnknownTransport};
 use super::{NotAltered, Note};
 use crate::trace::{Framing, GATEWAY_UDP_OFF, Micros, Phase, Role, Side};
 use body::{Body, Carrier, Step};
-use head::{LONGEST_HEAD, Request, Response};
+use head::{Front, Request, Response};
 use std::collections::VecDeque;
 use transport::Judgement;
 
@@ -67,6 +67,23 @@ struct Direction {
     raw: Vec<u8>,
     /// So many of these bytes have gone on: those of a head in which nothing is to be changed.
     sent: usize,
+    /// So many of these bytes hold no end of a head.
+    searched: usize,
+}
+
+impl Direction {
+    /// A head is not whole.
+    fn wait(&mut self) -> bool {
+        self.searched = self.raw.len();
+        false
+    }
+
+    /// So many bytes at the front are dealt with.
+    fn leave(&mut self, count: usize) {
+        self.raw.drain(..count);
+        self.sent = 0;
+        self.searched = 0;
+    }
 }
 
 /// Stands in the byte streams of one connection to a gateway: bytes in, bytes that may go on out.
@@ -87,7 +104,7 @@ impl GatewayGate {
     pub fn new(alterations: GatewayAlterations, connection: u32) -> GatewayGate {
         let direction = || {
             let state = if alterations.is_nothing() { State::Open } else { State::Head };
-            Direction { state, raw: Vec::new(), sent: 0 }
+            Direction { state, raw: Vec::new(), sent: 0, searched: 0 }
         };
         GatewayGate {
             alterations,
@@ -200,17 +217,14 @@ impl GatewayGate {
 
     fn request(&mut self, t_us: Micros, going: &mut Vec<u8>, notes: &mut Vec<Note>) -> bool {
         let client = &mut self.directions[Side::Client.index()];
-        let read = head::request(&client.raw);
-        let (request, length) = match read {
-            Ok(Some((request, length))) if length <= LONGEST_HEAD => (request, length),
-            Ok(None) if client.raw.len() <= LONGEST_HEAD => return false,
-            Ok(_) => return self.not_http(t_us, Side::Client, "its head is too long".to_owned(), notes),
-            // What speaks HTTP/2 is no tunnel: the methods and the upgrade exist in HTTP/1.1 only.
-            Err(_) if client.raw.starts_with(head::HTTP_2) => {
+        let (request, length) = match head::request(&client.raw, client.searched) {
+            Front::Head(request, length) => (request, length),
+            Front::NeedMore => return client.wait(),
+            Front::Http2 => {
                 self.open_both();
                 return true;
             }
-            Err(malformed) => return self.not_http(t_us, Side::Client, malformed.to_string(), notes),
+            Front::Other(what) => return self.not_http(t_us, Side::Client, what, notes),
         };
         let head = &client.raw[..length];
         match transport::judge(self.alterations.transport, &request, head) {
@@ -226,8 +240,7 @@ impl GatewayGate {
                 return true;
             }
         }
-        client.raw.drain(..length);
-        client.sent = 0;
+        client.leave(length);
         self.asked(t_us, &request, notes);
         true
     }
@@ -269,15 +282,14 @@ impl GatewayGate {
     fn response(&mut self, t_us: Micros, going: &mut Vec<u8>, notes: &mut Vec<Note>) -> bool {
         let server = &mut self.directions[Side::Server.index()];
         let role = self.pending.front().copied().unwrap_or_default();
-        let (response, length) = match head::response(&server.raw) {
-            Ok(Some((response, length))) if length <= LONGEST_HEAD => (response, length),
-            Ok(None) if server.raw.len() <= LONGEST_HEAD => return false,
-            Ok(_) => return self.not_http(t_us, Side::Server, "its head is too long".to_owned(), notes),
-            Err(malformed) => return self.not_http(t_us, Side::Server, malformed.to_string(), notes),
+        let (response, length) = match head::response(&server.raw, server.searched) {
+            Front::Head(response, length) => (response, length),
+            Front::NeedMore => return server.wait(),
+            Front::Http2 => return false,
+            Front::Other(what) => return self.not_http(t_us, Side::Server, what, notes),
         };
         going.extend_from_slice(&server.raw[server.sent..length]);
-        server.raw.drain(..length);
-        server.sent = 0;
+        server.leave(length);
         if !response.is_interim() {
             self.pending.pop_front();
             self.answered(role, response);
@@ -291,8 +303,7 @@ impl GatewayGate {
         let state = match (response.status, role) {
             (101, Role::Websocket) if udp_off => {
                 let client = &mut self.directions[Side::Client.index()];
-                client.raw.drain(..client.sent);
-                client.sent = 0;
+                client.leave(client.sent);
                 client.state = State::Body(Body::new(Framing::Upgraded, Some(Side::Client)));
                 State::Body(Body::new(Framing::Upgraded, Some(Side::Server)))
             }

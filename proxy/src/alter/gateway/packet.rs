@@ -2,16 +2,10 @@
 
 use crate::trace::Side;
 use crate::wire::Malformed;
+use crate::wire::tsgu::header::{self, Header, LENGTH};
+use crate::wire::tsgu::packets::LONGEST_HUNT;
 use std::ops::Range;
 
-/// Bytes of HTTP_PACKET_HEADER.
-const HEADER: usize = 8;
-/// HTTP_PACKET_TYPE (2.2.5.3.3).
-const TUNNEL_CREATE: u16 = 4;
-const TUNNEL_RESPONSE: u16 = 5;
-const CHANNEL_RESPONSE: u16 = 9;
-const DATA: u16 = 0xA;
-const LAST_TYPE: u16 = 0x11;
 /// HTTP_TUNNEL_RESPONSE.fieldsPresent (2.2.5.3.7).
 const TUNNEL_ID: u16 = 1;
 const CAPABILITIES: u16 = 2;
@@ -20,14 +14,8 @@ const CHANNEL_ID: u16 = 1;
 const AUTHN_COOKIE: u16 = 2;
 const UDP_PORT: u16 = 4;
 
-/// Longer than any packet before the data can be: four fields whose lengths have 16 bits.
-const LONGEST_PACKET: u32 = 4 * 65_537 + 64;
 /// All fields of a channel response, the cookie at its longest.
-const LONGEST_CHANNEL_RESPONSE: u32 = 8 + 8 + 4 + 2 + 2 + 65_535;
-/// More bytes before the first packet of an OUT channel than any gateway sends; the specification has 100.
-const LONGEST_PREAMBLE: usize = 4096;
-/// How the gateway's first packet begins: HTTP_HANDSHAKE_RESPONSE_PACKET with its one length.
-const HANDSHAKE_RESPONSE: [u8; HEADER] = [2, 0, 0, 0, 18, 0, 0, 0];
+const LONGEST_CHANNEL_RESPONSE: usize = 8 + 8 + 4 + 2 + 2 + 65_535;
 
 /// What is to be done with content of a tunnel.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,16 +52,17 @@ impl Walk {
             return self.hunt(passed, content);
         }
         if self.skip == 0 {
-            let Some((kind, length)) = header(content)? else { return Ok(Next::Wait) };
-            let next = match (self.from, kind) {
-                (_, DATA) => return Err(malformed("data comes before the channel is open")),
-                (Side::Client, TUNNEL_CREATE) => capabilities(HEADER, length, content),
-                (Side::Server, TUNNEL_RESPONSE) => tunnel_response(length, content),
-                (Side::Server, CHANNEL_RESPONSE) if length > LONGEST_CHANNEL_RESPONSE as usize => {
+            let Some(header) = header_at_front(content)? else { return Ok(Next::Wait) };
+            let length = header.length as usize;
+            let next = match (self.from, header.packet_type) {
+                (_, header::DATA) => return Err(malformed("data comes before the channel is open")),
+                (Side::Client, header::TUNNEL_CREATE) => capabilities(LENGTH, length, content),
+                (Side::Server, header::TUNNEL_RESPONSE) => tunnel_response(length, content),
+                (Side::Server, header::CHANNEL_RESPONSE) if length > LONGEST_CHANNEL_RESPONSE => {
                     Err(malformed("the channel response is too long"))
                 }
-                (Side::Server, CHANNEL_RESPONSE) if content.len() < length => Ok(Some(Next::Wait)),
-                (Side::Server, CHANNEL_RESPONSE) => Ok(Some(Next::ChannelResponse(length))),
+                (Side::Server, header::CHANNEL_RESPONSE) if content.len() < length => Ok(Some(Next::Wait)),
+                (Side::Server, header::CHANNEL_RESPONSE) => Ok(Some(Next::ChannelResponse(length))),
                 _ => Ok(None),
             };
             if let Some(next) = next? {
@@ -88,17 +77,18 @@ impl Walk {
 
     /// The packet at the front is dealt with and goes on.
     pub(super) fn leave(&mut self, content: &[u8]) -> Result<(), Malformed> {
-        if let Some((_, length)) = header(content)? {
-            self.skip = length;
+        if let Some(header) = header_at_front(content)? {
+            self.skip = header.length as usize;
         }
         Ok(())
     }
 
     fn hunt(&mut self, passed: usize, content: &[u8]) -> Result<Next, Malformed> {
-        let found = content.windows(HEADER).position(|window| window == HANDSHAKE_RESPONSE);
-        let count = found.unwrap_or(content.len().saturating_sub(HEADER - 1));
-        if passed + count > LONGEST_PREAMBLE {
-            return Err(malformed("no handshake response comes"));
+        let mut windows = content.windows(LENGTH).filter_map(|window| window.first_chunk());
+        let found = windows.position(|window| Header::decode(*window).is_convincing());
+        let count = found.unwrap_or(content.len().saturating_sub(LENGTH - 1));
+        if (passed + count) as u64 > LONGEST_HUNT {
+            return Err(malformed("no packet comes"));
         }
         self.preamble = found.is_none().then_some(passed + count);
         match (count, found) {
@@ -109,28 +99,23 @@ impl Walk {
     }
 }
 
-/// Type and length of the packet at the front, once they are there.
-fn header(content: &[u8]) -> Result<Option<(u16, usize)>, Malformed> {
-    let (Some(kind), Some(reserved), Some(length)) = (word(content, 0), word(content, 2), number(content, 4))
-    else {
-        return Ok(None);
-    };
-    if !(1..=LAST_TYPE).contains(&kind) || reserved != 0 || length < HEADER as u32 {
+/// The header of the packet at the front, once it is there.
+fn header_at_front(content: &[u8]) -> Result<Option<Header>, Malformed> {
+    let Some(header) = content.first_chunk().map(|header| Header::decode(*header)) else { return Ok(None) };
+    let can_be_one = header.is_known() || header.reserved == 0;
+    if !can_be_one || !header.can_be_walked() {
         return Err(malformed("there is no packet where one is due"));
     }
-    if length > LONGEST_PACKET && kind != DATA {
-        return Err(malformed("a packet is too long"));
-    }
-    Ok(Some((kind, length as usize)))
+    Ok(Some(header))
 }
 
 fn tunnel_response(length: usize, content: &[u8]) -> Result<Option<Next>, Malformed> {
     // serverVersion, statusCode, fieldsPresent and reserved.
-    const FIXED: usize = HEADER + 10;
+    const FIXED: usize = LENGTH + 10;
     if length < FIXED {
         return Err(malformed("the tunnel response is too short"));
     }
-    let Some(fields) = word(content, HEADER + 6) else { return Ok(Some(Next::Wait)) };
+    let Some(fields) = word(content, LENGTH + 6) else { return Ok(Some(Next::Wait)) };
     if fields & CAPABILITIES == 0 {
         return Ok(None);
     }
@@ -157,13 +142,13 @@ pub(super) struct SideChannel {
 
 impl SideChannel {
     /// Where fieldsPresent stands in a channel response.
-    pub(super) const FIELDS_PRESENT: Range<usize> = HEADER + 4..HEADER + 6;
+    pub(super) const FIELDS_PRESENT: Range<usize> = LENGTH + 4..LENGTH + 6;
 
     /// What is in a whole packet; none where it says nothing of a side channel.
     pub(super) fn of(packet: &[u8]) -> Result<Option<SideChannel>, Malformed> {
         let too_short = || malformed("the channel response ends before its fields");
         let fields = word(packet, Self::FIELDS_PRESENT.start).ok_or_else(too_short)?;
-        let mut at = HEADER + 8 + if fields & CHANNEL_ID == 0 { 0 } else { 4 };
+        let mut at = LENGTH + 8 + if fields & CHANNEL_ID == 0 { 0 } else { 4 };
         let mut field = |length: usize| {
             let range = at..at + length;
             at = range.end;

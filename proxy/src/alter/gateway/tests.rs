@@ -267,7 +267,7 @@ fn a_chunk_around_the_channel_response_is_made_to_fit() {
         [handshake_response(), tunnel_response(0x1F), packet(7, &[0; 16]), channel_response(None, &[])];
     assert_eq!(String::from_utf8_lossy(&run.output[1]), String::from_utf8_lossy(&chunked(&changed)));
     let [.., size] = run.altered()[..] else { panic!("{:?}", run.notes) };
-    assert_eq!((size.field.as_str(), size.after.as_str()), ("chunk-size", &*hex::encode(b"14;box=1\r\n")));
+    assert_eq!((size.field.as_str(), size.after.as_str()), ("chunk-size", &*hex::encode("14")));
 }
 
 #[test]
@@ -379,14 +379,14 @@ fn what_asks_for_websocket_is_taken_out_and_nothing_else() {
     let round = [
         format!("connection {} {}", hex::encode("Upgrade"), hex::encode("Keep-Alive")),
         format!("Upgrade {} ", hex::encode("websocket")),
-        format!("Sec-WebSocket-Version {} ", hex::encode("13")),
+        "Sec-WebSocket-Version  ".to_owned(),
         "Sec-WebSocket-Key  ".to_owned(),
     ];
     let rounds = [&round[..], &round[..], &["Sec-WebSocket-Protocol  ".to_owned()]].concat();
     let rounds: Vec<_> = rounds.iter().map(|change| format!("RDG_OUT_DATA request {change}")).collect();
     assert_eq!(run.changes(), rounds);
     assert!(run.altered().iter().all(|change| change.why == "--gateway-transport http"));
-    assert_eq!((run.altered()[0].offset, run.altered()[0].phase), (96, Phase::GatewayHttp));
+    assert_eq!((run.altered()[0].offset, run.altered()[0].phase), (84, Phase::GatewayHttp));
     let records = serde_json::to_string(&run.altered()).unwrap();
     assert!(!records.contains(&hex::encode(TOKEN)), "{records}");
     assert_eq!((run.refusal, run.open), (None, [true, true]));
@@ -483,8 +483,7 @@ fn what_cannot_be_read_goes_on_as_it_came_and_is_said() {
         ("a length of zero", served(frame(&[5, 0, 0, 0, 0, 0, 0, 0], false))),
         ("a length of 4 GiB", served(frame(&huge, false))),
         ("a channel response of 128 KiB", served(frame(&[9, 0, 0, 0, 0, 0, 2, 0], false))),
-        ("a type that is none", asked(frame(&packet(0x77, &[]), true))),
-        ("a reserved field that is used", asked(frame(&[4, 0, 1, 0, 16, 0, 0, 0], true))),
+        ("no packet at all", asked(frame(b"GET / HTTP/1.1", true))),
         ("an extension of WebSocket", served(vec![0xC2, 1, 1])),
         ("a tunnel request without capsFlags", asked(frame(&packet(4, &[0; 3]), true))),
         ("a tunnel response without statusCode", served(frame(&packet(5, &[0; 3]), false))),
@@ -495,7 +494,7 @@ fn what_cannot_be_read_goes_on_as_it_came_and_is_said() {
         ("a channel response without its port", served(frame(&packet(9, &[0, 0, 0, 0, 4, 0, 0, 0]), false))),
         ("a cookie past the end", served(frame(&packet(9, &[0, 0, 0, 0, 2, 0, 0, 0, 9, 0, 1]), false))),
         ("data before the channel", asked(frame(&packet(0xA, &[0, 0]), true))),
-        ("nothing but a preamble", out(&[1; 5000])),
+        ("nothing but a preamble", out(&[1; 70_000])),
         (
             "a chunk without a size",
             two_connections(&[&out_answer("Transfer-Encoding: chunked\r\n"), &b"xyz\r\n"[..]].concat(), &[])

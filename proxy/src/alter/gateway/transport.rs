@@ -1,7 +1,7 @@
 //! Which transports the client may have, and what becomes of a request for another.
 
 use super::change::Change;
-use super::head::{Request, header_lines, names_websocket};
+use super::head::Request;
 use crate::trace::{Phase, Role, Transport};
 use std::fmt;
 use std::str::FromStr;
@@ -193,4 +193,37 @@ fn kept(name: &[u8], value: &[u8]) -> Kept {
 
 fn has_prefix(name: &[u8], prefix: &[u8]) -> bool {
     name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+/// Whether a value of Upgrade asks for WebSocket.
+fn names_websocket(value: &[u8]) -> bool {
+    let value = String::from_utf8_lossy(value);
+    value.split(',').any(|protocol| protocol.trim().eq_ignore_ascii_case("websocket"))
+}
+
+/// A line of a head; without a name where it is no header.
+struct HeaderLine<'a> {
+    /// With its line end.
+    bytes: &'a [u8],
+    name: &'a [u8],
+    value: &'a [u8],
+    /// Where the value stands in the line.
+    value_at: usize,
+}
+
+/// The lines of a head, the first and the empty one among them.
+fn header_lines(head: &[u8]) -> impl Iterator<Item = HeaderLine<'_>> {
+    let mut is_first = true;
+    head.split_inclusive(|byte| *byte == b'\n').map(move |bytes| {
+        // Empty lines may stand before the first.
+        let is_header = !is_first;
+        is_first &= bytes.trim_ascii().is_empty();
+        let colon = bytes.iter().position(|byte| *byte == b':').filter(|_| is_header);
+        let Some(colon) = colon else {
+            return HeaderLine { bytes, name: &[], value: &[], value_at: 0 };
+        };
+        let after = &bytes[colon + 1..];
+        let value_at = colon + 1 + after.len() - after.trim_ascii_start().len();
+        HeaderLine { bytes, name: bytes[..colon].trim_ascii(), value: after.trim_ascii(), value_at }
+    })
 }

@@ -9,6 +9,7 @@ use crate::experiment::{Arm, ArmSettings, Attempt};
 use crate::intercept::settings::{Interception, InterceptionSettings, Nla, NlaMode};
 use crate::relay::listener::Settings;
 use crate::relay::udp::UdpMode;
+use clap::ValueEnum;
 use rdpscope_certs::authority::Authority;
 use rdpscope_certs::mode::{CertificateMode, Recipe};
 use serde_json::json;
@@ -102,6 +103,12 @@ impl Arms {
         }
         if let Some(versions) = changes.tls {
             arguments.interception.tls = Some(versions.parse().map_err(Failure::usage)?);
+        }
+        if let Some(transport) = changes.gateway_transport {
+            arguments.gateway.gateway_transport = Some(transport.parse().map_err(Failure::usage)?);
+        }
+        if let Some(mode) = changes.gateway_udp {
+            arguments.gateway.gateway_udp = Some(UdpMode::from_str(mode, false).map_err(Failure::usage)?);
         }
         for impairment in &changes.impair {
             arguments.impair.push(impairment.parse().map_err(Failure::usage)?);

@@ -1,13 +1,15 @@
 //! What the connections of an attempt share: its tunnels, and the session of RDP in one of them.
 
 use super::At;
+use super::rpc::RpcObserver;
 use super::tunnel::Tunnel;
 use crate::observe::SessionObserver;
 use crate::observe::tls::malformed_detail;
-use crate::trace::{Detail, Event, How, Micros, Phase, Reframing, Role, Side, Transport};
+use crate::trace::{Detail, Event, GatewayMessage, How, Micros, Phase, Reframing, Role, Side, Transport};
 use crate::wire::Malformed;
 use crate::wire::tsgu::{DATA_HEAD, Found, Packet, Packets};
 use crate::wire::websocket::unmask;
+use std::collections::BTreeSet;
 
 /// Tunnels of one attempt that are followed. A client begins a few: one for each transport that it tries, and one each
 /// time it authenticates again.
@@ -23,6 +25,9 @@ pub(super) struct Attempt {
     /// The tunnel that carries it: the first that carried data.
     inner_of: Option<usize>,
     tunnels: Vec<Tunnel>,
+    rpc: RpcObserver,
+    /// The sides that send into channels of RPC, and on which connections.
+    rpc_channels: BTreeSet<(Side, u32)>,
     transport: Option<Transport>,
     /// Room for bytes without their mask.
     unmasked: Vec<u8>,
@@ -257,6 +262,46 @@ impl Attempt {
         let was_over = self.tunnels[index].direction(at.from).is_over;
         self.tunnels[index].direction_over(at, out);
         if self.inner_of == Some(index) && !was_over {
+            self.inner.ended(at.t_us, at.from, how, out);
+        }
+    }
+
+    /// `at.from` begins to send into a channel of RPC whose head ended at `head_us`.
+    pub(super) fn rpc_began(&mut self, at: At, head_us: Micros, out: &mut Vec<Event>) {
+        self.rpc_channels.insert((at.from, at.connection));
+        let took_us = at.t_us.saturating_sub(head_us);
+        let transport = Transport::GatewayRpc;
+        let began = GatewayMessage::TunnelBegan { transport, preamble: 0, took_us };
+        at.tell(Phase::GatewayTunnel, began, out);
+    }
+
+    /// Bytes in a body of RPC over HTTP.
+    pub(super) fn rpc(&mut self, at: At, bytes: &[u8], out: &mut Vec<Event>) {
+        self.rpc.data(at.t_us, at.connection, at.from, bytes, out, &mut self.inner);
+    }
+
+    /// Bytes of RPC over HTTP went by unseen.
+    pub(super) fn rpc_lost(&mut self, connection: u32, from: Side) {
+        self.rpc.lost(connection, from);
+        if self.rpc.traffic(from).0 > 0 {
+            self.inner.lost(from);
+        }
+    }
+
+    /// A body of RPC over HTTP is over. Channels are replaced now and then: the session ends with the last.
+    pub(super) fn rpc_over(&mut self, at: At, how: How, out: &mut Vec<Event>) {
+        self.rpc.ended(at.t_us, at.connection, at.from, out);
+        let was_open = self.rpc_channels.remove(&(at.from, at.connection));
+        let is_last = !self.rpc_channels.iter().any(|(side, _)| *side == at.from);
+        let (data_packets, data_bytes) = self.rpc.traffic(at.from);
+        if was_open && is_last && data_packets > 0 {
+            let traffic = GatewayMessage::TunnelTraffic {
+                data_packets,
+                data_bytes,
+                keepalives: 0,
+                longest_keepalive_gap_us: None,
+            };
+            at.tell(Phase::GatewayChannel, traffic, out);
             self.inner.ended(at.t_us, at.from, how, out);
         }
     }

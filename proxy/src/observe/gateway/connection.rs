@@ -66,6 +66,8 @@ enum Carries {
     Beginning(usize, Vec<u8>),
     /// An IN channel, whose tunnel is looked for when its first bytes come; since when.
     InChannel(Micros),
+    /// Channels of RPC over HTTP; until its first bytes come, since when.
+    Rpc(Option<Micros>),
     /// A message of the KDC proxy protocol, its beginning, and its length.
     KdcProxy(Vec<u8>, usize),
 }
@@ -129,8 +131,9 @@ impl Connection {
     }
 
     /// Bytes of this side went by unseen.
-    pub(super) fn lost(&mut self, from: Side, attempt: &mut Attempt) {
+    pub(super) fn lost(&mut self, number: u32, from: Side, attempt: &mut Attempt) {
         let tunnel = match std::mem::replace(&mut self.direction(from).stage, Stage::Over) {
+            Stage::Body(_, Carries::Rpc(_)) => return attempt.rpc_lost(number, from),
             Stage::Body(_, Carries::Tunnel(tunnel) | Carries::Beginning(tunnel, _)) => Some(tunnel),
             Stage::Websocket(websocket) => websocket.tunnel,
             _ => None,
@@ -215,6 +218,9 @@ impl Connection {
         self.direction(at.from).stage = match (exchange.role, framing) {
             (_, Framing::None) => Stage::Head,
             (Role::InChannel, framing) => Stage::Body(Body::new(framing), Carries::InChannel(at.t_us)),
+            // An OUT channel begins with a few bytes of the client, too.
+            (Role::RpcIn, framing) => Stage::Body(Body::new(framing), Carries::Rpc(Some(at.t_us))),
+            (Role::RpcOut, framing) => Stage::Body(Body::new(framing), Carries::Rpc(None)),
             (Role::KdcProxy, framing) => Stage::Body(Body::new(framing), Carries::KdcProxy(Vec::new(), 0)),
             (_, framing) => Stage::Body(Body::new(framing), Carries::Nothing),
         };
@@ -275,6 +281,9 @@ impl Connection {
             }
             (200..300, Role::OutChannel | Role::Websocket) => {
                 self.out_channel(at, phase, framing, attempt, out)
+            }
+            (200..300, Role::RpcOut) => {
+                self.direction(at.from).stage = Stage::Body(Body::new(framing), Carries::Rpc(Some(at.t_us)));
             }
             _ if framing == Framing::None => self.direction(at.from).stage = Stage::Head,
             _ => self.direction(at.from).stage = Stage::Body(Body::new(framing), Carries::Nothing),
@@ -395,6 +404,13 @@ impl Connection {
                 }
                 None => Carries::Nothing,
             },
+            Carries::Rpc(head_us) => {
+                if let Some(head_us) = head_us {
+                    attempt.rpc_began(at, head_us, out);
+                }
+                attempt.rpc(at, data, out);
+                Carries::Rpc(None)
+            }
             Carries::KdcProxy(mut message, length) => {
                 let room = LONGEST_KDC_PROXY_MESSAGE - message.len();
                 message.extend_from_slice(&data[..data.len().min(room)]);
@@ -510,6 +526,7 @@ fn content_over(at: At, carries: Carries, attempt: &mut Attempt, out: &mut Vec<E
             let realm = kdc_proxy::target_domain(&message);
             at.tell(Phase::GatewayHttp, GatewayMessage::KdcProxy { realm, length }, out);
         }
+        Carries::Rpc(_) => attempt.rpc_over(at, How::Fin, out),
         Carries::Nothing | Carries::InChannel(_) => {}
     }
 }
@@ -523,6 +540,7 @@ fn ended_body(at: At, how: How, body: Body, carries: Carries, attempt: &mut Atte
             attempt.data(at, tunnel, &held, None, out);
             attempt.direction_over(at, tunnel, how, out);
         }
+        Carries::Rpc(_) => attempt.rpc_over(at, how, out),
         Carries::KdcProxy(..) if is_whole => content_over(at, carries, attempt, out),
         _ if is_whole => {}
         // A client that was refused need not send what it had announced.

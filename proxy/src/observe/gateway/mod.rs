@@ -8,6 +8,7 @@ mod attempt;
 mod connection;
 mod heads;
 mod outer;
+pub mod rpc;
 mod tunnel;
 mod udp;
 
@@ -49,7 +50,7 @@ impl GatewayObserver {
 
     /// Bytes of `from` on `connection` went by unseen.
     pub fn lost(&mut self, connection: u32, from: Side) {
-        self.connections.entry(connection).or_default().lost(from, &mut self.attempt);
+        self.connections.entry(connection).or_default().lost(connection, from, &mut self.attempt);
     }
 
     /// Whether nothing more can be learnt from what `from` sends on `connection`.

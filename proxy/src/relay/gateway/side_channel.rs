@@ -31,6 +31,8 @@ pub(in crate::relay) async fn relay(
         udp::relay(socket, SocketAddr::new(ip, port), gateway.udp, UdpChannel::Gateway, sessions.clone())
     };
     relays.spawn(relay(first, server.ip(), listening.port()));
+    // A port that was named in an attempt before is named no more.
+    ports.mark_changed();
     while ports.changed().await.is_ok() {
         let port = *ports.borrow_and_update();
         if known.len() < MOST_PORTS
