@@ -68,7 +68,7 @@ fn with_target(target: SocketAddr, gateway: SocketAddr, by: By, brings: Brings, 
 
 fn judged(rdpscope: Rdpscope) -> Judged {
     let finished = rdpscope.finish();
-    println!("{}", finished.session());
+    println!("{}\n{}", finished.stderr, finished.session());
     Judged::of_session(&finished)
 }
 

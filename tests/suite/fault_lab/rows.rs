@@ -483,7 +483,7 @@ rows! {
     ),
     a_gateways_expired_certificate: watched_only(
         "gateway's certificate expired, client leaves", "xfreerdp, the tests' gateway, TLS 1.2",
-        "certificate-expired, likely", gateways::expired_certificate,
+        "certificate-expired, possible", gateways::expired_certificate,
     ),
     a_connection_policy: watched_only(
         "connection policy (CAP)", "xfreerdp, the tests' gateway", "gateway-policy-denied, confirmed",

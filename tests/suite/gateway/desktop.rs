@@ -158,7 +158,12 @@ fn over_tcp_alone() {
     }
     for transport in [WEBSOCKET, TWO_CONNECTIONS] {
         let tunnel = Tunnel { udp: Some((3391, b"cookie".to_vec())), ..Tunnel::default() };
-        let (run, finished) = attempt(Setup { tunnel, ..Setup::default() }, &["--tcp-only", "--for", "15s"], transport);println!("{}", finished.stderr); for l in finished.session().lines() { println!("{l}"); }
+        let (run, finished) =
+            attempt(Setup { tunnel, ..Setup::default() }, &["--tcp-only", "--for", "15s"], transport);
+        println!("{}", finished.stderr);
+        for l in finished.session().lines() {
+            println!("{l}");
+        }
         assert!(run.active, "{}\n{}", run.tail(), finished.stderr);
         let altered = altered(&finished);
         assert!(altered.iter().any(|why| why.contains("--gateway-udp off")), "{altered:?}");

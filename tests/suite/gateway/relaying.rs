@@ -3,9 +3,9 @@
 use super::{connection, relay, scripted};
 use crate::support::certificates::certificates;
 use crate::support::gateway::{Gateway, Setup};
-use crate::support::scripted::{Ends, Next, next};
 use crate::support::scripted::terminated::{Received, TlsEnd};
 use crate::support::scripted::tls::{Trust, client_config};
+use crate::support::scripted::{Ends, Next, next};
 use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
