@@ -33,6 +33,9 @@ pub(super) fn all(facts: &Facts<'_>, verdict: VerdictId) -> Vec<Finding> {
         self::certificate(certificate, &mut findings);
     }
     judged(facts, &mut findings);
+    if facts.at_gateway {
+        gateway::name_in_findings(&mut findings.found);
+    }
     logon(facts, &mut findings);
     udp(facts, &mut findings);
     let confounders = confounders::worth_a_note(facts, verdict);

@@ -309,10 +309,10 @@ impl LiveText {
     /// Takes the events that belong to `phase`, or came too late for an earlier one. What the system says of TCP at
     /// the end waits for the last line.
     fn take(&mut self, phase: &PhaseRecord) -> Vec<Event> {
-        let server_tls = |event: &Event| event.phase == Phase::Tls && event.leg == Leg::Server;
+        let server_tls = |event: &Event| event.phase == phase.phase && event.leg == Leg::Server;
         let belongs = |event: &Event| match (phase.phase, phase.leg) {
-            (Phase::Tls, Some(Leg::Server)) => server_tls(event),
-            (Phase::Tls, Some(Leg::Client)) if server_tls(event) => false,
+            (Phase::Tls | Phase::GatewayTls, Some(Leg::Server)) => server_tls(event),
+            (Phase::Tls | Phase::GatewayTls, Some(Leg::Client)) if server_tls(event) => false,
             _ => event.phase <= phase.phase && !matches!(event.detail, Detail::TcpInfo(_)),
         };
         let (taken, left) = std::mem::take(&mut self.waiting).into_iter().partition(belongs);
@@ -327,7 +327,11 @@ impl LiveText {
             _ => clauses.extend(words::by_size(events)),
         }
         if phase.outcome == Outcome::Skipped {
-            clauses.push("not part of what was negotiated".to_owned());
+            let why = match phase.phase {
+                Phase::GatewayAuth => "the gateway asked for no more by HTTP",
+                _ => "not part of what was negotiated",
+            };
+            clauses.push(why.to_owned());
         }
         let waits = [("client", phase.waiting_for_client_us), ("server", phase.waiting_for_server_us)];
         for (who, waited) in waits {
@@ -440,6 +444,8 @@ fn phase_name(phase: &PhaseRecord) -> &'static str {
     match (phase.phase, phase.leg) {
         (Phase::Tls, Some(Leg::Client)) => "tls client",
         (Phase::Tls, Some(Leg::Server)) => "tls server",
+        (Phase::GatewayTls, Some(Leg::Client)) => "gateway-tls client",
+        (Phase::GatewayTls, Some(Leg::Server)) => "gateway-tls server",
         (phase, _) => phase.id(),
     }
 }

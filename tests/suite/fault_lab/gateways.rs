@@ -9,6 +9,7 @@ use crate::support::gateway::{
 use crate::support::left_out::left_out_without;
 use crate::support::peers::{FreeRdp, Haproxy, Middlebox, Nginx, Xfreerdp, Xrdp, free_port};
 use crate::support::rdpscope::Rdpscope;
+use base64::prelude::{BASE64_STANDARD, Engine};
 use rustls::SupportedProtocolVersion;
 use rustls::version::TLS12;
 use std::net::SocketAddr;
@@ -62,7 +63,13 @@ fn with_target(target: SocketAddr, gateway: SocketAddr, by: By, brings: Brings, 
     let arguments: Vec<&str> = arguments.split(' ').collect();
     let run = Xfreerdp::new(CLIENT, &arguments).run(target.port());
     println!("{}", run.summary());
-    Judged::of_session(&rdpscope.finish())
+    judged(rdpscope)
+}
+
+fn judged(rdpscope: Rdpscope) -> Judged {
+    let finished = rdpscope.finish();
+    println!("{}\n{}", finished.stderr, finished.session());
+    Judged::of_session(&finished)
 }
 
 /// A gateway with nothing in front of it.
@@ -137,7 +144,8 @@ pub(super) fn ntlm_over_changing_connections() -> Option<Judged> {
     }
     let gateway = Gateway::start(Setup::default());
     let nginx = Nginx::default().start(gateway.address);
-    Some(between(nginx.address, By::TwoConnections, Brings::Password(PASSWORD), &[]))
+    let password = Brings::Password(PASSWORD);
+    Some(with_its_own_certificate(|options| between(nginx.address, By::TwoConnections, password, options)))
 }
 
 /// haproxy in front, which ends the client's connection after each response.
@@ -186,7 +194,8 @@ pub(super) fn wrong_password() -> Option<Judged> {
         return None;
     }
     let gateway = Gateway::start(Setup::default());
-    Some(between(gateway.address, By::WebSocket, Brings::Password("Wrong-5678"), &[]))
+    let wrong = Brings::Password("Wrong-5678");
+    Some(with_its_own_certificate(|options| between(gateway.address, By::WebSocket, wrong, options)))
 }
 
 fn bound() -> Setup<'static> {
@@ -199,14 +208,19 @@ pub(super) fn bound_to_another_certificate() -> Option<Judged> {
     plain(bound(), By::WebSocket, &[])
 }
 
-/// The same with the gateway's own certificate and key in rdpscope's hands.
-pub(super) fn bound_to_the_gateways_own() -> Option<Judged> {
+/// `--cert file:` with the gateway's own certificate and key, so that nothing is bound to another one.
+fn with_its_own_certificate<T>(run: impl FnOnce(&[&str]) -> T) -> T {
     let own: &Certificate = &certificates().signed;
     let file = tempfile::NamedTempFile::new().expect("a temporary file is made");
     let read = |path| std::fs::read(path).expect("a certificate is read");
-    std::fs::write(&file, [read(&own.certificate_file), read(&own.key_file)].concat()).expect("it is written");
-    let mode = format!("file:{}", file.path().display());
-    plain(bound(), By::WebSocket, &["--cert", &mode])
+    let both = [read(&own.certificate_file), read(&own.key_file)].concat();
+    std::fs::write(&file, both).expect("it is written");
+    run(&["--cert", &format!("file:{}", file.path().display())])
+}
+
+/// The same where rdpscope shows the client the gateway's own.
+pub(super) fn bound_to_the_gateways_own() -> Option<Judged> {
+    with_its_own_certificate(|options| plain(bound(), By::WebSocket, options))
 }
 
 /// A client that refuses the gateway's expired certificate, with which rdpscope does not meddle.
@@ -220,11 +234,12 @@ pub(super) fn expired_certificate() -> Option<Judged> {
     let target = nobody();
     let options = ["--gateway", &address, "--cert", "passthrough"];
     let rdpscope = Rdpscope::start(target, 1, &options);
-    let arguments = format!("/g:{} /gu:{USER} /gp:{PASSWORD} /gt:http /cert:deny", rdpscope.address);
+    let arguments = format!("/g:{} /gu:{USER} /gp:{PASSWORD} /gt:http /u:a /p:b", rdpscope.address);
     let arguments: Vec<&str> = arguments.split(' ').collect();
-    let run = Xfreerdp::new(CLIENT, &arguments).run(target.port());
+    let client = Xfreerdp::new(CLIENT, &arguments).trusting_only(&certificates().authority_file);
+    let run = client.run(target.port());
     println!("{}", run.summary());
-    Some(Judged::of_session(&rdpscope.finish()))
+    Some(judged(rdpscope))
 }
 
 /// A gateway that answers so inside its tunnel.
@@ -239,19 +254,81 @@ pub(super) fn target_is_not_there() -> Option<Judged> {
     in_the_tunnel(|tunnel| tunnel.target = Some(nobody()))
 }
 
+/// A scripted client through rdpscope to what stands before `gateway`.
+fn scripted(gateway: SocketAddr, play: impl FnOnce(SocketAddr)) -> Judged {
+    let rdpscope = Rdpscope::start(nobody(), 1, &["--gateway", &gateway.to_string()]);
+    play(rdpscope.address);
+    judged(rdpscope)
+}
+
 /// A client that stays, at a gateway whose WebSocket does this.
 pub(super) fn websocket_that_hangs(upgrade: Upgrade) -> Option<Judged> {
     let logon = Logon { schemes: Vec::new(), ..Logon::default() };
     let http = Http { upgrade, ..Http::default() };
     let gateway = Gateway::start(Setup { logon, http, ..Setup::default() });
-    let address = gateway.address.to_string();
-    let rdpscope = Rdpscope::start(nobody(), 1, &["--gateway", &address]);
-    let mut client = Client::connect(rdpscope.address).patient_for(SILENCE);
-    if client.upgrade(None).is_ok() {
-        client.send(&packet::Packet::new(packet::HANDSHAKE_REQUEST, &[1, 0, 0, 0, 0, 0]));
-        let silence = client.next_packet();
-        assert!(silence.is_err(), "{silence:?}");
+    Some(scripted(gateway.address, |address| {
+        let mut client = Client::connect(address).patient_for(SILENCE);
+        if client.upgrade(None).is_ok() {
+            client.send(&packet::Packet::new(packet::HANDSHAKE_REQUEST, &[1, 0, 0, 0, 0, 0]));
+            let silence = client.next_packet();
+            assert!(silence.is_err(), "{silence:?}");
+        }
+    }))
+}
+
+const PATH: &str = "/remoteDesktopGateway/";
+
+/// An OUT channel that is asked for with name and password, behind nginx as it is by itself: it holds back what it does
+/// not see the end of.
+pub(super) fn out_channel_is_buffered() -> Option<Judged> {
+    if left_out_without(&["nginx"]) {
+        return None;
     }
-    drop(client);
-    Some(Judged::of_session(&rdpscope.finish()))
+    let logon = Logon { schemes: vec!["Basic"], ..Logon::default() };
+    let gateway = Gateway::start(Setup { logon, ..Setup::default() });
+    let nginx =
+        Nginx { location: &[Nginx::UPGRADE, Nginx::PATIENT], ..Nginx::default() }.start(gateway.address);
+    Some(scripted(nginx.address, |address| {
+        let mut client = Client::connect(address).patient_for(SILENCE);
+        let asked =
+            client.request("RDG_OUT_DATA", PATH, &[("RDG-Connection-Id", "{1}"), ("Content-Length", "0")]);
+        assert!(asked.is_ok_and(|head| head.starts_with("HTTP/1.1 401")));
+        let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("{USER}:{PASSWORD}")));
+        let fields =
+            [("RDG-Connection-Id", "{1}"), ("Content-Length", "0"), ("Authorization", basic.as_str())];
+        let silence = client.request("RDG_OUT_DATA", PATH, &fields);
+        assert!(silence.is_err(), "{silence:?}");
+    }))
+}
+
+/// An IN channel whose first packet a box keeps to itself.
+fn in_channel_is_buffered(middlebox: &Middlebox) -> Judged {
+    scripted(middlebox.address, |address| {
+        let mut out_channel = Client::connect(address);
+        out_channel.request("RDG_OUT_DATA", PATH, &[("RDG-Connection-Id", "{1}")]).expect("it is served");
+        let mut in_channel = Client::connect(address).patient_for(SILENCE);
+        let fields = [("RDG-Connection-Id", "{1}"), ("Transfer-Encoding", "chunked")];
+        let silence = in_channel.request("RDG_IN_DATA", PATH, &fields);
+        assert!(silence.is_err(), "{silence:?}");
+    })
+}
+
+/// By nginx.
+pub(super) fn in_channel_is_buffered_by_nginx() -> Option<Judged> {
+    if left_out_without(&["nginx"]) {
+        return None;
+    }
+    let gateway = open_gateway();
+    let location = &[Nginx::UPGRADE, Nginx::DIRECT_RESPONSES, Nginx::NO_CHUNKS, Nginx::PATIENT];
+    Some(in_channel_is_buffered(&Nginx { location, ..Nginx::default() }.start(gateway.address)))
+}
+
+/// By haproxy.
+pub(super) fn in_channel_is_buffered_by_haproxy() -> Option<Judged> {
+    if left_out_without(&["haproxy"]) {
+        return None;
+    }
+    let gateway = open_gateway();
+    let frontend = &[Haproxy::BUFFERED_REQUESTS];
+    Some(in_channel_is_buffered(&Haproxy { frontend, ..Haproxy::default() }.start(gateway.address)))
 }

@@ -2,8 +2,8 @@
 
 use super::gateways::{self, By};
 use super::{Cell, Row, captured, on_the_way, probed, watched};
-use crate::support::gateway::Upgrade;
 use crate::support::certificates::certificates;
+use crate::support::gateway::Upgrade;
 use crate::support::peers::{Haproxy, Nginx, ShadowSecurity};
 use rustls::version::TLS13;
 
@@ -402,10 +402,6 @@ rows! {
         "none: a gateway behind nginx that buffers nothing", "xfreerdp, nginx",
         "healthy, likely", || gateways::behind_nginx(Nginx::default().location, By::WebSocket),
     ),
-    an_upgrade_that_is_not_forwarded: watched_only(
-        "none: WebSocket not forwarded, the client falls back", "xfreerdp, haproxy",
-        "healthy, likely", || gateways::behind_haproxy(Haproxy::NO_UPGRADE, By::WebSocket),
-    ),
     a_gateways_own_certificate: watched_only(
         "none: NTLM bound to TLS, --cert file: with the gateway's own", "xfreerdp, the tests' gateway",
         "healthy, likely", gateways::bound_to_the_gateways_own,
@@ -437,6 +433,10 @@ rows! {
         "a box refuses WebSocket for the client's odd key", "xfreerdp, haproxy",
         "gateway-transport-blocked, likely", gateways::haproxy_refuses_the_key,
     ),
+    an_upgrade_that_is_not_forwarded: watched_only(
+        "WebSocket not forwarded, the client does not fall back", "xfreerdp, haproxy",
+        "gateway-transport-blocked, likely", || gateways::behind_haproxy(Haproxy::NO_UPGRADE, By::WebSocket),
+    ),
     an_upgrade_without_an_answer: watched_only(
         "WebSocket swallowed on the way", "scripted client", "gateway-transport-blocked, likely",
         || gateways::websocket_that_hangs(Upgrade::Unanswered),
@@ -449,19 +449,20 @@ rows! {
         "a box that speaks HTTP/2 alone", "xfreerdp, haproxy", "gateway-transport-blocked, possible", gateways::only_http_2,
     ),
     an_out_channel_that_nginx_buffers: watched_only(
-        "responses buffered", "xfreerdp, nginx", "gateway-response-malformed, likely",
-        || gateways::behind_nginx(&[Nginx::UPGRADE, Nginx::DIRECT_REQUESTS], By::TwoConnections),
+        "responses buffered", "scripted client, nginx",
+        "gateway-response-malformed, likely", gateways::out_channel_is_buffered,
     ),
     an_in_channel_that_nginx_buffers: watched_only(
-        "requests buffered", "xfreerdp, nginx", "gateway-response-malformed, likely",
-        || gateways::behind_nginx(&[Nginx::UPGRADE, Nginx::DIRECT_RESPONSES], By::TwoConnections),
+        "requests buffered", "scripted client, nginx",
+        "gateway-response-malformed, likely", gateways::in_channel_is_buffered_by_nginx,
     ),
     an_in_channel_that_haproxy_buffers: watched_only(
-        "requests buffered, without a name", "xfreerdp, haproxy", "gateway-response-malformed, likely",
-        || gateways::behind_haproxy(Haproxy::BUFFERED_REQUESTS, By::TwoConnections),
+        "requests buffered, without a name", "scripted client, haproxy",
+        "gateway-response-malformed, likely", gateways::in_channel_is_buffered_by_haproxy,
     ),
     an_out_channel_in_chunks: watched_only(
-        "chunks put into the OUT channel", "xfreerdp, nginx", "gateway-response-malformed, likely",
+        "chunks put into the OUT channel, the client takes them", "xfreerdp, nginx",
+        "healthy, likely; finding gateway-response-malformed",
         || gateways::behind_nginx(&[Nginx::DIRECT_RESPONSES, Nginx::DIRECT_REQUESTS], By::TwoConnections),
     ),
     ntlm_over_changing_connections: watched_only(
@@ -482,7 +483,7 @@ rows! {
     ),
     a_gateways_expired_certificate: watched_only(
         "gateway's certificate expired, client leaves", "xfreerdp, the tests' gateway, TLS 1.2",
-        "certificate-expired, likely", gateways::expired_certificate,
+        "certificate-expired, possible", gateways::expired_certificate,
     ),
     a_connection_policy: watched_only(
         "connection policy (CAP)", "xfreerdp, the tests' gateway", "gateway-policy-denied, confirmed",

@@ -2,8 +2,8 @@
 
 use super::{Facts, Seen, Tls, split};
 use crate::trace::{
-    Detail, Event, GatewayMessage, GatewayUdp, Header, How, HttpHeader, HttpRequest, HttpResponse, Micros,
-    Phase, Reframing, Role, Side, Transport,
+    Detail, Event, Framing, GatewayMessage, GatewayUdp, Header, How, HttpHeader, HttpRequest, HttpResponse,
+    Micros, Phase, Reframing, Role, Side, Transport,
 };
 use crate::wire::named::Code;
 use crate::wire::tsgu::Packet;
@@ -96,6 +96,12 @@ impl<'a> Exchange<'a> {
 pub(in crate::diagnose) fn header<'h>(headers: &'h [HttpHeader], name: &str) -> Option<&'h str> {
     let mut found = headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
     found.next()?.value.as_deref()
+}
+
+/// Whether a response is for people to read.
+fn is_page(response: &HttpResponse) -> bool {
+    header(&response.headers, "Content-Type")
+        .is_some_and(|kind| kind.to_ascii_lowercase().starts_with("text/"))
 }
 
 /// Who wrote a response, as far as it says.
@@ -284,7 +290,16 @@ impl<'a> Gateway<'a> {
                 response.what.status == 401 && schemes.iter().any(|it| is_of_gateway(&it.scheme))
             })
         };
-        self.speaks() || !self.tunnels.is_empty() || self.tunnel_exchanges().any(|it| asks_for_logon(&it))
+        let granted = |exchange: &&Exchange<'_>| {
+            let has_body =
+                |response: &HttpResponse| !matches!(response.framing, Framing::Length(_) | Framing::None);
+            let granted =
+                |response: &HttpResponse| response.status == 200 && has_body(response) && !is_page(response);
+            exchange.role() == Role::OutChannel && exchange.response.is_some_and(|it| granted(it.what))
+        };
+        self.speaks()
+            || !self.tunnels.is_empty()
+            || self.tunnel_exchanges().any(|it| asks_for_logon(&it) || granted(&it))
     }
 
     /// TLS of the last connection.
@@ -387,6 +402,11 @@ impl<'a> Facts<'a> {
             || self.negotiation.confirm.is_some()
             || self.inside.furthest.is_some()
             || self.inside.active.is_some()
+    }
+
+    /// TLS with the gateway is complete and passes through: what follows in it is unseen.
+    pub(in crate::diagnose) fn gateway_is_opaque(&self) -> bool {
+        self.at_gateway && self.tls.complete.is_some() && !self.tls.terminated
     }
 
     /// The phase of the gateway that was under way at the end, where RDP had not begun.

@@ -37,6 +37,11 @@ pub(in super::super) fn add(facts: &Facts<'_>, findings: &mut Findings) {
                 "The issuer of the gateway's certificate, {issuer}, is one of those that take TLS apart on the way."
             );
             findings.add_unless_verdict(VerdictId::TlsInspected, Phase::GatewayTls, text);
+        } else {
+            let mut beside = Findings::beside(VerdictId::Healthy);
+            super::super::findings::certificate(certificate, &mut beside);
+            super::name_in_findings(&mut beside.found);
+            findings.found.append(&mut beside.found);
         }
     }
 }

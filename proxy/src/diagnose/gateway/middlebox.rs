@@ -8,7 +8,7 @@ use super::reach::{answer_words, with_answers};
 use super::transport::{HUNG_US, request_words, transport_words};
 use super::{VARY_TRANSPORT, rule, unless};
 use crate::trace::{
-    Framing, HttpHeader, HttpResponse, Micros, Phase, Reframing, Role, Side, Transport, VerdictId, Where,
+    Framing, How, HttpHeader, HttpResponse, Micros, Phase, Reframing, Role, Side, Transport, VerdictId, Where,
 };
 
 pub(super) const RULES: &[Rule] = &[unless(
@@ -139,14 +139,23 @@ fn withheld(facts: &Facts<'_>, gateway: &Gateway<'_>) -> Option<Conclusion> {
     }
     let last = gateway.tunnel_exchanges().next_back().filter(|last| last.response.is_none())?;
     let request = last.request.filter(|request| facts.left_after(request.t_us) >= patience)?;
-    let summary = format!(
-        "{} was not answered within {}, although what came before it was: a box on the way holds the response back \
-         until it has enough of it{}.",
-        last.asked(),
-        span(facts.left_after(request.t_us)),
-        culprit(gateway)
-    );
-    let conclusion = Conclusion::likely(Phase::GatewayHttp, summary);
+    let asked = last.asked();
+    let waited = span(facts.left_after(request.t_us));
+    let conclusion = if gateway.last_answered().is_some() {
+        let summary = format!(
+            "{asked} was not answered within {waited}, although what came before it was: a box on the way holds the \
+             response back until it has enough of it{}.",
+            culprit(gateway)
+        );
+        Conclusion::likely(Phase::GatewayHttp, summary)
+    } else {
+        let summary = format!(
+            "{asked} to {} was not answered within {waited}: a box on the way swallows it, or holds the response back \
+             until it has enough of it.",
+            gateway.name
+        );
+        Conclusion::possible(Phase::GatewayHttp, summary)
+    };
     Some(
         conclusion.or_possibly(&[VerdictId::GatewayTransportBlocked]).seen(request.t_us, request_words(last)),
     )
@@ -179,16 +188,18 @@ fn endless(facts: &Facts<'_>, gateway: &Gateway<'_>) -> Option<Conclusion> {
 
 /// NTLM logs on a connection and not a request (MS-NTHT 3.1.5): one that ends between its messages makes it impossible.
 fn broken_logon(gateway: &Gateway<'_>) -> Option<Conclusion> {
-    let in_a_round = |exchange: &&Exchange<'_>| {
+    let in_a_round = |exchange: &Exchange<'_>| {
         let asks = |response: &HttpResponse| response.challenges.iter().any(|it| it.token.is_some());
         exchange.response.is_some_and(|response| response.what.status == 401 && asks(response.what))
     };
-    let exchange = gateway.tunnel_exchanges().next_back().filter(in_a_round)?;
-    let response = exchange.response?;
+    let (exchange, response) = gateway.last_answered().filter(|(exchange, _)| in_a_round(exchange))?;
     let says_so =
         header(&response.what.headers, "Connection").is_some_and(|it| it.eq_ignore_ascii_case("close"));
+    let next = gateway.tunnel_exchanges().find_map(|it| it.request.filter(|next| next.t_us > response.t_us));
+    // After the client's next message the end may be the answer to that.
+    let ended_before = |end: &&Seen<(Side, How)>| next.is_none_or(|next| end.t_us <= next.t_us);
     let end = gateway.ends.get(&exchange.connection).filter(|end| end.what.0 == Side::Server);
-    if !says_so && end.is_none() {
+    if !says_so && end.filter(ended_before).is_none() {
         return None;
     }
     let summary = format!(

@@ -13,7 +13,7 @@ mod words;
 
 pub(super) use exclusions::EXCLUSIONS;
 pub(super) use findings::add as add_findings;
-pub(super) use words::at_the_gateway;
+pub(super) use words::{at_the_gateway, name_in_findings};
 
 use super::facts::Facts;
 use super::rule::{Conclusion, Remedy, Rule};

@@ -178,7 +178,9 @@ fn hung(facts: &Facts<'_>, gateway: &Gateway<'_>) -> Option<Conclusion> {
     let request = last.request.filter(|_| last.response.is_none())?;
     let waited = facts.left_after(request.t_us);
     let was_answered = gateway.last_answered().is_some();
-    if waited < patience || was_answered && last.role() != Role::Websocket {
+    if waited < patience
+        || last.role() != Role::Websocket && (was_answered || last.role() == Role::OutChannel)
+    {
         return None;
     }
     let summary = format!(

@@ -3,7 +3,7 @@
 use super::super::facts::Facts;
 use super::super::rule::{Conclusion, Remedy, Rule};
 use super::LOG;
-use crate::trace::{Evidence, Phase, VerdictId, Where};
+use crate::trace::{Evidence, Finding, Phase, VerdictId, Where};
 
 const CERTIFICATE: Remedy = Remedy::command(
     Where::Gateway,
@@ -27,12 +27,7 @@ pub(in super::super) fn at_the_gateway(facts: &Facts<'_>, rule: &Rule, conclusio
     let Some(gateway) = facts.gateway.as_ref().filter(|_| facts.gateway_without_channel().is_some()) else {
         return conclusion;
     };
-    let phase = match conclusion.phase {
-        Phase::Tcp => Phase::GatewayTcp,
-        Phase::Tls => Phase::GatewayTls,
-        phase => phase,
-    };
-    let name = |text: &str| text.replace("the server", "the gateway").replace("The server", "The gateway");
+    let phase = of_gateway(conclusion.phase);
     let summary = name(&conclusion.summary);
     let summary = if summary.contains(&gateway.name) {
         summary
@@ -47,6 +42,26 @@ pub(in super::super) fn at_the_gateway(facts: &Facts<'_>, rule: &Rule, conclusio
     let evidence = evidence.map(|it| Evidence { t_us: it.t_us, text: name(&it.text) }).collect();
     let fix = if facts.at_gateway { fix(rule.id, conclusion.fix) } else { conclusion.fix };
     Conclusion { phase, summary, evidence, fix, ..conclusion }
+}
+
+/// Findings about TLS and the certificate as they read for the gateway.
+pub(in super::super) fn name_in_findings(findings: &mut [Finding]) {
+    for finding in findings.iter_mut().filter(|finding| matches!(finding.phase, Phase::Tcp | Phase::Tls)) {
+        finding.phase = of_gateway(finding.phase);
+        finding.text = name(&finding.text);
+    }
+}
+
+fn of_gateway(phase: Phase) -> Phase {
+    match phase {
+        Phase::Tcp => Phase::GatewayTcp,
+        Phase::Tls => Phase::GatewayTls,
+        phase => phase,
+    }
+}
+
+fn name(text: &str) -> String {
+    text.replace("the server", "the gateway").replace("The server", "The gateway")
 }
 
 /// What mends it at the gateway, where the rule would send an administrator to the target.

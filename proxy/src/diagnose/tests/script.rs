@@ -172,6 +172,15 @@ impl Script {
         self
     }
 
+    /// What an observer of several connections told, at its own times.
+    pub(super) fn told(mut self, events: Vec<Event>) -> Script {
+        for event in events {
+            self.now = self.now.max(event.t_us);
+            self.timeline.push(event, &mut self.lines);
+        }
+        self
+    }
+
     /// The client connected again and got further.
     pub(super) fn and_came_back(mut self) -> Script {
         self.came_back = true;

@@ -65,6 +65,22 @@ fn a_client_that_refuses_the_gateways_certificate() {
 }
 
 #[test]
+fn a_handshake_that_passes_through_and_is_complete_hides_what_the_client_minds() {
+    let complete = |der: &[u8]| {
+        let script = tls_with_gateway(connected(), GATEWAY, der);
+        script.says(Leg::Server, Some(Side::Server), Phase::GatewayTls, Detail::HandshakeComplete)
+    };
+    let expired = Made { name: GATEWAY, days: (-300, -10), ..Made::GOOD }.der();
+    let diagnosis = ends(complete(&expired), Side::Client, How::Fin).diagnose();
+    assert_verdict(&diagnosis, VerdictId::CertificateExpired, Confidence::Possible);
+    let used = ends(complete(&expired).wait(60_000_000), Side::Client, How::Fin).diagnose();
+    assert_verdict(&used, VerdictId::ClientClosed, Confidence::Likely);
+    let good = Made { name: GATEWAY, ..Made::GOOD }.der();
+    let diagnosis = ends(complete(&good), Side::Client, How::Fin).diagnose();
+    assert_verdict(&diagnosis, VerdictId::ClientClosed, Confidence::Likely);
+}
+
+#[test]
 fn a_web_server_is_no_gateway() {
     for (status, reason) in [(404, "Not Found"), (405, "Not Allowed"), (200, "OK"), (302, "Found")] {
         let script = ask(connected(), Role::Websocket, None);

@@ -94,11 +94,8 @@ impl Group<'_> {
         };
         let place = self.place(several);
         let Some(last) = self.responses.last() else {
-            // Of an IN channel nothing has to come back.
-            return match self.role {
-                Role::InChannel | Role::RpcIn => format!("{place}{what}"),
-                _ => format!("{place}{what}, no answer"),
-            };
+            // The answer may belong to the next phase, and an IN channel has none.
+            return format!("{place}{what}");
         };
         let before = &self.responses[..self.responses.len() - 1];
         let mut statuses: Vec<String> = before.iter().map(|response| response.status.to_string()).collect();
@@ -128,13 +125,19 @@ impl Group<'_> {
             }
             return Some(format!("{place}a logon is asked for: {}", schemes.join(", ")));
         };
+        // Where the answers belong to the next phase, that tells of the logon.
+        if self.responses.is_empty() {
+            return None;
+        }
+        let steps =
+            self.responses.iter().filter(|it| it.challenges.iter().any(|it| it.token.is_some())).count();
         let scheme = safe::name(&last.scheme);
         let mechanism = last.token.as_deref().and_then(|token| token.split(' ').next());
         let by = match mechanism.filter(|mechanism| !mechanism.eq_ignore_ascii_case(&last.scheme)) {
             Some(mechanism) => format!("{} over {scheme}", safe::name(mechanism)),
             None => scheme,
         };
-        let rounds = match sent.len() {
+        let rounds = match sent.len().max(steps + 1) {
             1 => "one round".to_owned(),
             2 => "two rounds".to_owned(),
             count => format!("{count} rounds"),
