@@ -311,13 +311,18 @@ impl Credentials {
         &self.domain
     }
 
+    /// Where tickets are to be had.
+    pub(super) fn kdc(&self) -> Result<Kdc, Refusal> {
+        match &self.kdc {
+            KdcSetting::Forbidden => Err(Refusal::Forbidden),
+            KdcSetting::Given(address) => Ok(Kdc::Given(address.clone())),
+            KdcSetting::Unset => Ok(Kdc::OfSystem),
+        }
+    }
+
     /// Who the user is in Kerberos.
     pub(super) fn account(&self) -> Result<Account, Refusal> {
-        let kdc = match &self.kdc {
-            KdcSetting::Forbidden => return Err(Refusal::Forbidden),
-            KdcSetting::Given(address) => Kdc::Given(address.clone()),
-            KdcSetting::Unset => Kdc::OfSystem,
-        };
+        let kdc = self.kdc()?;
         let suffix = self.user.rsplit_once('@').map(|(_, suffix)| suffix);
         let of_name = Some(self.domain.as_str()).filter(|domain| !domain.is_empty()).or(suffix);
         let realm = self.realm.clone().or_else(|| of_name.map(str::to_uppercase));

@@ -39,6 +39,7 @@ mod service;
 mod spnego;
 mod ts_credentials;
 mod ts_request;
+mod user_to_user;
 mod wrap;
 
 #[cfg(test)]
