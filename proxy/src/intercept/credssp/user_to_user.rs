@@ -36,7 +36,7 @@ pub(super) struct Granting {
     pub(super) key: Key,
 }
 
-/// The service that TGT-REQ names, with its own length; `None` where the token is another one.
+/// The service that TGT-REQ names, empty where it names none; `None` where the token is another one.
 pub(super) fn asked_for(token: &[u8]) -> Result<Option<String>, Malformed> {
     let Some((mechanism, id, message)) = ap_req::unframed("TGT-REQ", token)? else { return Ok(None) };
     if mechanism != USER_TO_USER || id != TGT_REQ_TOKEN {
@@ -106,7 +106,7 @@ fn principal(kind: u8, parts: &[&str]) -> Vec<u8> {
 }
 
 /// AS-REP (RFC 4120 5.4.2); `None` where it is sealed with another key or answers to another question.
-fn as_rep(answer: &[u8], key: &Key, nonce: &[u8]) -> Result<Option<Granting>, Malformed> {
+pub(super) fn as_rep(answer: &[u8], key: &Key, nonce: &[u8]) -> Result<Option<Granting>, Malformed> {
     let name = "AS-REP";
     let mut message = fields(name, answer, AS_REP)?;
     message.take(context(0))?;

@@ -10,10 +10,12 @@ use super::super::kerberos_key::Key;
 use super::super::kerberos_shape::GENERALIZED_TIME;
 use super::super::keytab::Keytab;
 use super::super::service::{Denial, Established, Service};
-use super::super::spnego::{KERBEROS, NTLMSSP, Response, State, USER_TO_USER, continuation};
+use super::super::spnego::{KERBEROS, MS_KERBEROS, NTLMSSP, Response, State, USER_TO_USER, continuation};
 use super::super::ts_credentials;
 use super::super::ts_request::Message;
+use super::super::user_to_user::{as_rep, asked_for};
 use super::super::wrap::Context;
+use super::recorded::AS_REP;
 use super::secrets::logged;
 use super::tickets::*;
 use super::{KEY, Mechanism, PASSWORD, Seen, accept, accepting, narrow};
@@ -324,6 +326,44 @@ async fn a_client_without_ntlm_is_told_why_kerberos_is_not_possible() {
     assert!(response.chooses_ntlm && response.state == Some(State::RequestMic), "{response:?}");
 }
 
+/// As mstsc, whose first choice is called Kerberos and whose token is user-to-user's.
+#[tokio::test]
+async fn user_to_user_without_a_kdc_leaves_ntlm() {
+    let lines = format!("username = jane\npassword = {PASSWORD}\nrealm = {REALM}\nkdc = none");
+    let given = Credentials::parse(lines.as_bytes()).unwrap().with_keytab(&of_service());
+    let message = init(&[&MS_KERBEROS, &KERBEROS, &NTLMSSP], &tgt_req(&SERVICE));
+    let (_, answer) = accepting(KEY, &given, async |stream| told(stream, &message).await).await;
+    let response = Response::decode(&answer).unwrap();
+    assert!(response.chooses_ntlm && response.state == Some(State::RequestMic), "{response:?}");
+
+    let message = init(&[&MS_KERBEROS], &tgt_req(&SERVICE));
+    let (accepted, _) = accepting(KEY, &given, async |stream| told(stream, &message).await).await;
+    let error = accepted.unwrap_err().to_string();
+    let expected = "the client's Kerberos is user-to-user, for which TERMSRV/server.test@CORP.TEST needs a \
+                    ticket-granting ticket, and the credentials say 'kdc = none'";
+    assert!(error.contains(expected), "{error}");
+}
+
+#[test]
+fn the_account_of_a_machine_asks_for_the_service() {
+    let machine = entry(REALM, &["SERVER$"], 2, 18, SERVICE_KEY);
+    let older = entry(REALM, &["SERVER$"], 1, 17, &[1; 16]);
+    let both = keytab(&[entry(REALM, &SERVICE, 3, 18, SERVICE_KEY), older, machine]);
+    let both = Service::new(Keytab::parse(&both).unwrap());
+    let account = |service: &Service, name: &str| {
+        service
+            .account(name)
+            .map(|(entry, _)| format!("{entry:?}"))
+            .map_err(|unreadable| unreadable.to_string())
+    };
+    assert_eq!(account(&both, "TERMSRV/server.test").unwrap(), "SERVER$@CORP.TEST (version 2, type 18)");
+    assert!(account(&service(), "termsrv/Server.test").unwrap().starts_with("TERMSRV/server.test@CORP.TEST"));
+    let error = account(&service(), "TERMSRV/other.test").unwrap_err();
+    assert!(error.contains("no key of TERMSRV/other.test,"), "{error}");
+    assert_eq!(asked_for(&tgt_req(&SERVICE)).unwrap().as_deref(), Some("TERMSRV/server.test"));
+    assert_eq!(asked_for(&Request::good().token()).unwrap(), None);
+}
+
 /// As FreeRDP's client: another kind of Kerberos is its first choice. `None` when the server refuses it.
 async fn prefers_another_kind(stream: &mut DuplexStream, signs: bool) -> Option<()> {
     let mechanisms = [&USER_TO_USER[..], &KERBEROS, &NTLMSSP];
@@ -497,7 +537,12 @@ proptest! {
             let _ = Ticket::decode(bytes);
             let _ = Authenticator::decode(bytes);
             let _ = ApReq::decode(bytes);
+            let _ = asked_for(bytes);
         }
+        let _ = asked_for(&changed(&tgt_req(&SERVICE), &changes));
+        let answer = changed(&hex::decode(AS_REP).unwrap(), &changes);
+        // It is sealed with another key.
+        prop_assert!(!matches!(as_rep(&answer, &Key::new(18, SERVICE_KEY).unwrap(), &[1; 4]), Ok(Some(_))));
     }
 }
 
