@@ -77,7 +77,9 @@ impl<'a> ApReq<'a> {
     /// From a token with the header of GSS-API; `None` where it is another message of Kerberos.
     pub(super) fn decode(token: &'a [u8]) -> Result<Option<Self>, Malformed> {
         let name = "AP-REQ";
-        let Some((mechanism, TOKEN, message)) = unframed(name, token)? else { return Ok(None) };
+        let Some(Framed { mechanism, kind: TOKEN, message }) = unframed(name, token)? else {
+            return Ok(None);
+        };
         let mut fields = fields(name, message, AP_REQ)?;
         // pvno and msg-type.
         fields.take(context(0))?;
@@ -133,12 +135,16 @@ impl<'a> Authenticator<'a> {
     }
 }
 
-/// What the header of GSS-API (RFC 4121 4.1) holds: mechanism, TOK_ID, message; `None` where the mechanism is not
-/// Kerberos.
-pub(super) fn unframed<'a>(
-    name: &'static str,
-    token: &'a [u8],
-) -> Result<Option<(&'a [u8], [u8; 2], &'a [u8])>, Malformed> {
+/// What the header of GSS-API (RFC 4121 4.1) holds.
+pub(super) struct Framed<'a> {
+    pub(super) mechanism: &'a [u8],
+    /// TOK_ID.
+    pub(super) kind: [u8; 2],
+    pub(super) message: &'a [u8],
+}
+
+/// A token with that header; `None` where its mechanism is not Kerberos.
+pub(super) fn unframed<'a>(name: &'static str, token: &'a [u8]) -> Result<Option<Framed<'a>>, Malformed> {
     let mut outer = Elements::new(name, token);
     let framed = outer.take(INITIAL_TOKEN)?;
     outer.end()?;
@@ -151,7 +157,7 @@ pub(super) fn unframed<'a>(
     if ![&KERBEROS[..], &MS_KERBEROS, &USER_TO_USER].contains(&mechanism) {
         return Ok(None);
     }
-    Ok(Some((mechanism, reader.array()?, reader.rest())))
+    Ok(Some(Framed { mechanism, kind: reader.array()?, message: reader.rest() }))
 }
 
 /// The fields of a message with this tag.

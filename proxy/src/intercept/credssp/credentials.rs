@@ -15,11 +15,11 @@
 //! controllers. `kdc` is `host` or `host:port`, or `none` for a logon to the server by NTLM alone.
 //!
 //! `keytab` is for Kerberos towards the client: a file of MIT's format (0x0502, as `ktutil`, `kadmin` and `ktpass` write
-//! it) with the key of `TERMSRV/host@REALM`, `host` being the name that the client connects to. `mstsc` begins
-//! with user-to-user: for that the key must be one that the KDC knows an account by, as the machine's own (`HOST$`), which
-//! then is in the keytab as well. A path that is not
-//! absolute begins at the credentials file. It, too, only its owner may read. A client with a ticket is then let in if it
-//! is the same user, of `realm`, without that line of the realm of the key; without `keytab` clients log on by NTLM.
+//! it) with the key of `TERMSRV/host@REALM`, `host` being the name that the client connects to. `mstsc` begins with
+//! user-to-user: for that the KDC must know an account by one of the keys, in Active Directory the machine's own
+//! (`HOST$`), which then is in the keytab as well. A path that is not absolute begins at the credentials file. It, too,
+//! only its owner may read. A client with a ticket is then let in if it is the same user, of `realm`, or without that
+//! line of the realm of the key; without `keytab` clients log on by NTLM.
 //!
 //! The user name is `user`, `DOMAIN\user` or `user@domain`. Of the password's line, everything after `=` and one blank
 //! belongs to the password, up to the end of the line.

@@ -3,7 +3,7 @@
 //! one in place of the service's. Only who has the service's key can be given one, for which its KDC is asked here.
 
 use super::ap_rep::{framed, head};
-use super::ap_req::{self, fields, required, sealed, unsigned};
+use super::ap_req::{self, Framed, fields, required, sealed, unsigned};
 use super::credentials::Kdc;
 use super::der::{Elements, INTEGER, OCTET_STRING, SEQUENCE, context, element, explicit};
 use super::kerberos::ask_kdc;
@@ -38,10 +38,9 @@ pub(super) struct Granting {
 
 /// The service that TGT-REQ names, empty where it names none; `None` where the token is another one.
 pub(super) fn asked_for(token: &[u8]) -> Result<Option<String>, Malformed> {
-    let Some((mechanism, id, message)) = ap_req::unframed("TGT-REQ", token)? else { return Ok(None) };
-    if mechanism != USER_TO_USER || id != TGT_REQ_TOKEN {
-        return Ok(None);
-    }
+    let framed = ap_req::unframed("TGT-REQ", token)?;
+    let is_asking = |framed: &Framed<'_>| framed.mechanism == USER_TO_USER && framed.kind == TGT_REQ_TOKEN;
+    let Some(Framed { message, .. }) = framed.filter(is_asking) else { return Ok(None) };
     let mut outer = Elements::new("TGT-REQ", message);
     let mut fields = Elements::new("TGT-REQ", outer.take(SEQUENCE)?);
     fields.take(context(0))?;
