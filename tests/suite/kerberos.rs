@@ -199,28 +199,47 @@ fn key_in(keytab: &Path) -> String {
     hex::encode(&bytes[at..at + 32])
 }
 
+/// A client with a ticket reaches the desktop by Kerberos on both legs, on the client's with these words.
+fn both_legs_by_kerberos(realm: &Realm, of_client: &str) {
+    let server = Shadow::start_in(realm);
+    let lines = format!("{}\nkeytab = {}", lines(realm), realm.keytab().display());
+    let (run, finished) = run_client(&member(realm), &server, PASSWORD, &lines);
+    assert!(run.active, "{}\n{}", run.tail(), finished.stderr);
+    let session = finished.session();
+    let ends = session.events_named("credssp_terminated");
+    let reasons: Vec<_> = ends.iter().map(|end| end["reason"].as_str().unwrap_or_default()).collect();
+    assert_eq!(reasons, [&format!("by Kerberos, with a ticket for {SERVICE}"), of_client], "{session}");
+    for tokens in [mechanisms(&finished), mechanisms_of_client(&finished)] {
+        assert!(tokens.contains("ap_req") && tokens.contains("ap_rep"), "{tokens}");
+        assert!(!tokens.contains(r#""mechanism":"ntlm""#), "{tokens}");
+    }
+    let on_screen = finished.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(on_screen.contains(of_client), "{on_screen}");
+    finished.assert_nowhere(&key_in(&realm.keytab()));
+}
+
 #[test]
 fn a_ticket_lets_the_client_in_and_another_lets_rdpscope_log_on() {
     if left_out() {
         return;
     }
     let realm = Realm::start(USER, PASSWORD, true);
-    let server = Shadow::start_in(&realm);
-    let lines = format!("{}\nkeytab = {}", lines(&realm), realm.keytab().display());
-    let (run, finished) = run_client(&member(&realm), &server, PASSWORD, &lines);
-    assert!(run.active, "{}\n{}", run.tail(), finished.stderr);
-    let session = finished.session();
-    let ends = session.events_named("credssp_terminated");
-    let reasons: Vec<_> = ends.iter().map(|end| end["reason"].as_str().unwrap_or_default()).collect();
-    let of_client = format!("by Kerberos, with its ticket for {SERVICE}@{REALM}");
-    assert_eq!(reasons, [&format!("by Kerberos, with a ticket for {SERVICE}"), &of_client], "{session}");
-    for tokens in [mechanisms(&finished), mechanisms_of_client(&finished)] {
-        assert!(tokens.contains("ap_req") && tokens.contains("ap_rep"), "{tokens}");
-        assert!(!tokens.contains(r#""mechanism":"ntlm""#), "{tokens}");
+    both_legs_by_kerberos(
+        &realm,
+        &format!("by Kerberos, with its ticket for {SERVICE}@{REALM}, user-to-user"),
+    );
+}
+
+/// The service's account may not log on itself, so that user-to-user, which FreeRDP's client begins with, is not possible.
+#[test]
+fn a_service_without_a_ticket_of_its_own_takes_the_clients_as_well() {
+    if left_out() {
+        return;
     }
-    let on_screen = finished.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(on_screen.contains(&of_client), "{on_screen}");
-    finished.assert_nowhere(&key_in(&realm.keytab()));
+    let realm = Realm::start(USER, PASSWORD, true);
+    realm.administer(&format!("modprinc +needchange {SERVICE}"));
+    both_legs_by_kerberos(&realm, &format!("by Kerberos, with its ticket for {SERVICE}@{REALM}"));
+    assert!(realm.log().contains("REQUIRED PWCHANGE"), "{}", realm.log());
 }
 
 #[test]

@@ -4,18 +4,21 @@ use super::binding::Binding;
 use super::conversation::Conversation;
 use super::credentials::Credentials;
 use super::error::{CredsspError, Step};
+use super::kerberos_key::Key;
 use super::ntlm::{self, Fault, Names};
 use super::seal::Session;
 use super::service::{Denial, Established, Refused, Service, Unreadable};
-use super::spnego::{self, Init, NTLMSSP, Response, State};
+use super::spnego::{self, Init, NTLMSSP, Response, State, USER_TO_USER};
 use super::ts_credentials::{self, Delegation};
 use super::ts_request::Message;
+use super::user_to_user::{self, Granting};
 use super::{CredsspTap, Mechanism, wrap};
 use crate::trace::Side;
 use tokio::io::{AsyncRead, AsyncWrite};
 use zeroize::Zeroizing;
 
 const NO_TOKEN: &str = "it sent no token";
+const WRONG_MIC: &str = "its mechListMIC does not fit its list of mechanisms";
 
 /// A client that has logged on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,18 +153,12 @@ where
         return Err(client.unexpected("its first token is neither NTLM nor SPNEGO"));
     }
     let init = Init::decode(&first).map_err(|source| of_fault(client, source.into()))?;
-    let unreadable = match (init.kerberos, init.token, credentials.service()) {
-        (Some(mechanism), Some(ticket), Ok(service)) if init.prefers_kerberos => {
-            match established(client, service, credentials, mechanism, ticket).await? {
-                Ok(established) => return Ok(by_kerberos(established, mechanism)),
-                Err(unreadable) => unreadable,
-            }
-        }
-        (Some(mechanism), _, Ok(service)) if !init.prefers_kerberos && !init.prefers_ntlm => {
-            return by_kerberos_in_spnego(client, service, credentials, mechanism, &init.mechanism_list)
-                .await;
-        }
-        _ => no_ticket,
+    let unreadable = match credentials.service() {
+        Ok(service) => match by_any_kerberos(client, service, credentials, &init).await? {
+            Ok(proven) => return Ok(proven),
+            Err(unreadable) => unreadable,
+        },
+        Err(no_keytab) => no_keytab,
     };
     if !init.offers_ntlm {
         return Err(rejected(client, init.token.map(|_| (unreadable, "the client offers none"))).await?);
@@ -189,6 +186,94 @@ where
     })
 }
 
+/// Kerberos of the kind that the client puts first, or that it lists after. Inside is why none is possible, which the
+/// client is not told yet.
+async fn by_any_kerberos<S, T>(
+    client: &mut Conversation<'_, S, T>,
+    service: &Service,
+    credentials: &Credentials,
+    init: &Init<'_>,
+) -> Result<Result<Proven, Unreadable>, CredsspError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: CredsspTap,
+{
+    let mut unreadable = Unreadable::NoTicket;
+    if let Some(token) = init.token.filter(|_| init.prefers_kerberos || init.first == USER_TO_USER) {
+        let asked_for = user_to_user::asked_for(token).map_err(|source| of_fault(client, source.into()))?;
+        unreadable = match asked_for {
+            Some(name) => match granted(service, credentials, &name).await {
+                Ok(granting) => {
+                    return by_user_to_user(client, service, credentials, init, &granting).await.map(Ok);
+                }
+                Err(unreadable) => unreadable,
+            },
+            None => match established(client, service, None, credentials, init.first, token).await? {
+                Ok(established) => return Ok(Ok(by_kerberos(established, init.first))),
+                Err(unreadable) => unreadable,
+            },
+        };
+    }
+    match init.kerberos {
+        Some(mechanism) if !init.prefers_kerberos && !init.prefers_ntlm => {
+            by_kerberos_in_spnego(client, service, credentials, mechanism, &init.mechanism_list).await.map(Ok)
+        }
+        _ => Ok(Err(unreadable)),
+    }
+}
+
+/// The ticket-granting ticket of the account that has the service.
+async fn granted(service: &Service, credentials: &Credentials, name: &str) -> Result<Granting, Unreadable> {
+    let (account, key) = service.account(name)?;
+    let refused = |refusal| Unreadable::NoGranting { account: account.principal(), refusal };
+    let kdc = credentials.kdc().map_err(refused)?;
+    user_to_user::granting(account, &key, kdc, jiff::Timestamp::now().as_second()).await.map_err(refused)
+}
+
+/// User-to-user: the client's ticket is sealed with the key of the ticket-granting ticket that it is told of.
+async fn by_user_to_user<S, T>(
+    client: &mut Conversation<'_, S, T>,
+    service: &Service,
+    credentials: &Credentials,
+    init: &Init<'_>,
+    granting: &Granting,
+) -> Result<Proven, CredsspError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: CredsspTap,
+{
+    let told = spnego::response(State::AcceptIncomplete, Some(init.first), Some(&granting.tgt_rep), None);
+    client.send(&with_token(told)).await?;
+    let second = token(client).await?;
+    let response = Response::decode(&second).map_err(|source| of_fault(client, source.into()))?;
+    let ticket = response.token.ok_or_else(|| client.unexpected(NO_TOKEN))?;
+    let established =
+        established(client, service, Some(&granting.key), credentials, init.first, ticket).await?;
+    let mut established = match established {
+        Ok(established) => established,
+        Err(unreadable) => {
+            let no_ntlm = "the client has begun with user-to-user";
+            return Err(rejected(client, Some((unreadable, no_ntlm))).await?);
+        }
+    };
+    client.step = Step::Authentication;
+    // Windows signs the list here though it need not, and its client then does the same.
+    let list = &init.mechanism_list;
+    let mic = established.context.sign(list).map_err(|fault| of_fault(client, fault))?;
+    let response = spnego::response(State::AcceptCompleted, None, Some(&established.ap_rep), Some(&mic));
+    client.send(&with_token(response)).await?;
+    let mut request = client.receive().await?;
+    if let Some(last) = request.nego_token.take() {
+        let response = Response::decode(&last).map_err(|source| of_fault(client, source.into()))?;
+        if response.mic.is_some_and(|mic| !established.context.verifies(list, mic)) {
+            return Err(client.unexpected(WRONG_MIC));
+        }
+    }
+    let mut proven = Proven::of(established, None, request);
+    proven.how.push_str(", user-to-user");
+    Ok(proven)
+}
+
 /// Kerberos with the ticket that came with the client's first choice: it ends with AP-REP.
 fn by_kerberos(established: Established, mechanism: &[u8]) -> Proven {
     let response = spnego::response(State::AcceptCompleted, Some(mechanism), Some(&established.ap_rep), None);
@@ -211,7 +296,7 @@ where
     let second = token(client).await?;
     let response = Response::decode(&second).map_err(|source| of_fault(client, source.into()))?;
     let ticket = response.token.ok_or_else(|| client.unexpected(NO_TOKEN))?;
-    let mut established = match established(client, service, credentials, mechanism, ticket).await? {
+    let mut established = match established(client, service, None, credentials, mechanism, ticket).await? {
         Ok(established) => established,
         Err(unreadable) => {
             let no_ntlm = "the client's list put another kind of Kerberos first, and it shows the ticket only after the choice";
@@ -226,7 +311,7 @@ where
     let last = request.nego_token.take().ok_or_else(|| client.unexpected(NO_TOKEN))?;
     let response = Response::decode(&last).map_err(|source| of_fault(client, source.into()))?;
     if !response.mic.is_some_and(|mic| established.context.verifies(mechanism_list, mic)) {
-        return Err(client.unexpected("its mechListMIC does not fit its list of mechanisms"));
+        return Err(client.unexpected(WRONG_MIC));
     }
     Ok(Proven::of(established, None, request))
 }
@@ -236,6 +321,7 @@ where
 async fn established<S, T>(
     client: &mut Conversation<'_, S, T>,
     service: &Service,
+    granting: Option<&Key>,
     credentials: &Credentials,
     mechanism: &[u8],
     ticket: &[u8],
@@ -244,7 +330,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     T: CredsspTap,
 {
-    let established = match service.accept(ticket, jiff::Timestamp::now().as_second()) {
+    let established = match service.accept(ticket, granting, jiff::Timestamp::now().as_second()) {
         Ok(established) => established,
         Err(Denial::Unreadable(unreadable)) => return Ok(Err(unreadable)),
         Err(Denial::Fault(fault)) => return Err(of_fault(client, fault)),
@@ -344,7 +430,7 @@ impl Envelope {
             Some(mic) if session.verifies_mechanism_list(mechanism_list, mic) => {
                 Some(session.sign_mechanism_list(mechanism_list))
             }
-            Some(_) => return Err("its mechListMIC does not fit its list of mechanisms"),
+            Some(_) => return Err(WRONG_MIC),
             None if *needs_mic => return Err("it sent no mechListMIC, though NTLM is not its first choice"),
             None => None,
         };

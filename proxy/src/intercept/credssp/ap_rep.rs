@@ -5,7 +5,7 @@ use super::der::{INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, context, el
 use super::kerberos_key::Key;
 use super::kerberos_shape::{AP_REP, AP_REP_TOKEN, GENERAL_STRING, GENERALIZED_TIME, KRB_ERROR, application};
 use super::ntlm::Fault;
-use super::spnego::{INITIAL_TOKEN, KERBEROS};
+use super::spnego::INITIAL_TOKEN;
 use picky_krb::constants::key_usages::AP_REP_ENC;
 use zeroize::Zeroizing;
 
@@ -21,6 +21,7 @@ const KRB_ERROR_TYPE: u8 = 30;
 /// AP-REP: the client's time proves that we could read it; with it go our own key, and the number of our first message,
 /// which has no more and no less than 30 bits.
 pub(super) fn ap_rep(
+    request: &ApReq<'_>,
     session_key: &Key,
     authenticator: &Authenticator<'_>,
     own_key: &Key,
@@ -46,7 +47,8 @@ pub(super) fn ap_rep(
         explicit(context(2), OCTET_STRING, &cipher),
     ];
     let encrypted = explicit(context(2), SEQUENCE, &encrypted.concat());
-    Ok(framed(AP_REP_TOKEN, AP_REP, &[head(AP_REP_TYPE), encrypted].concat()))
+    let message = explicit(AP_REP, SEQUENCE, &[head(AP_REP_TYPE), encrypted].concat());
+    Ok(framed(request.mechanism, AP_REP_TOKEN, &message))
 }
 
 /// KRB-ERROR with the time that it is here, `now` in seconds since 1970.
@@ -60,15 +62,15 @@ pub(super) fn krb_error(request: &ApReq<'_>, code: u8, now: i64) -> Vec<u8> {
         explicit(context(9), GENERAL_STRING, request.realm),
         explicit(context(10), SEQUENCE, request.service),
     ];
-    framed(KRB_ERROR_TOKEN, KRB_ERROR, &fields.concat())
+    framed(request.mechanism, KRB_ERROR_TOKEN, &explicit(KRB_ERROR, SEQUENCE, &fields.concat()))
 }
 
 /// pvno and msg-type.
-fn head(kind: u8) -> Vec<u8> {
+pub(super) fn head(kind: u8) -> Vec<u8> {
     [explicit(context(0), INTEGER, &[VERSION]), explicit(context(1), INTEGER, &[kind])].concat()
 }
 
-fn framed(token: [u8; 2], tag: u8, fields: &[u8]) -> Vec<u8> {
-    let message = explicit(tag, SEQUENCE, fields);
-    element(INITIAL_TOKEN, &[&element(OBJECT_IDENTIFIER, &KERBEROS), &token[..], &message].concat())
+/// A message with the header of GSS-API (RFC 4121 4.1).
+pub(super) fn framed(mechanism: &[u8], token: [u8; 2], message: &[u8]) -> Vec<u8> {
+    element(INITIAL_TOKEN, &[&element(OBJECT_IDENTIFIER, mechanism), &token[..], message].concat())
 }

@@ -2,7 +2,7 @@
 
 use super::der::{self, Elements, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, context};
 use super::kerberos_shape::{BIT_STRING, GENERAL_STRING, GENERALIZED_TIME, application};
-use super::spnego::{INITIAL_TOKEN, KERBEROS, MS_KERBEROS};
+use super::spnego::{INITIAL_TOKEN, KERBEROS, MS_KERBEROS, USER_TO_USER};
 use crate::wire::Malformed;
 use crate::wire::reader::Reader;
 use zeroize::Zeroizing;
@@ -22,7 +22,9 @@ const INVALID: u8 = 0x01;
 /// AP-REQ, as far as it is in clear.
 #[derive(Clone, Copy)]
 pub(super) struct ApReq<'a> {
-    /// Whether the ticket is for two users, and not sealed with a service's key.
+    /// The mechanism that its framing names, which the answer's names too.
+    pub(super) mechanism: &'a [u8],
+    /// Whether the ticket is sealed with the key of another ticket, and not with a service's.
     pub(super) is_user_to_user: bool,
     /// The ticket's realm, as it is in the message.
     pub(super) realm: &'a [u8],
@@ -75,19 +77,10 @@ impl<'a> ApReq<'a> {
     /// From a token with the header of GSS-API; `None` where it is another message of Kerberos.
     pub(super) fn decode(token: &'a [u8]) -> Result<Option<Self>, Malformed> {
         let name = "AP-REQ";
-        let mut outer = Elements::new(name, token);
-        let framed = outer.take(INITIAL_TOKEN)?;
-        outer.end()?;
-        let mut reader = Reader::new(name, framed);
-        if reader.u8()? != OBJECT_IDENTIFIER {
-            return Err(reader.malformed("it names no mechanism"));
-        }
-        let length = der::length(&mut reader)?;
-        let mechanism = reader.take(length)?;
-        if ![&KERBEROS[..], &MS_KERBEROS].contains(&mechanism) || reader.array()? != TOKEN {
+        let Some(Framed { mechanism, kind: TOKEN, message }) = unframed(name, token)? else {
             return Ok(None);
-        }
-        let mut fields = fields(name, reader.rest(), AP_REQ)?;
+        };
+        let mut fields = fields(name, message, AP_REQ)?;
         // pvno and msg-type.
         fields.take(context(0))?;
         fields.take(context(1))?;
@@ -102,7 +95,7 @@ impl<'a> ApReq<'a> {
         let ticket = sealed(&mut fields, 3)?;
         // The first byte counts the bits that do not count.
         let is_user_to_user = options.get(1).is_some_and(|options| options & USE_SESSION_KEY != 0);
-        Ok(Some(ApReq { is_user_to_user, realm, service, ticket, authenticator }))
+        Ok(Some(ApReq { mechanism, is_user_to_user, realm, service, ticket, authenticator }))
     }
 }
 
@@ -142,8 +135,33 @@ impl<'a> Authenticator<'a> {
     }
 }
 
+/// What the header of GSS-API (RFC 4121 4.1) holds.
+pub(super) struct Framed<'a> {
+    pub(super) mechanism: &'a [u8],
+    /// TOK_ID.
+    pub(super) kind: [u8; 2],
+    pub(super) message: &'a [u8],
+}
+
+/// A token with that header; `None` where its mechanism is not Kerberos.
+pub(super) fn unframed<'a>(name: &'static str, token: &'a [u8]) -> Result<Option<Framed<'a>>, Malformed> {
+    let mut outer = Elements::new(name, token);
+    let framed = outer.take(INITIAL_TOKEN)?;
+    outer.end()?;
+    let mut reader = Reader::new(name, framed);
+    if reader.u8()? != OBJECT_IDENTIFIER {
+        return Err(reader.malformed("it names no mechanism"));
+    }
+    let length = der::length(&mut reader)?;
+    let mechanism = reader.take(length)?;
+    if ![&KERBEROS[..], &MS_KERBEROS, &USER_TO_USER].contains(&mechanism) {
+        return Ok(None);
+    }
+    Ok(Some(Framed { mechanism, kind: reader.array()?, message: reader.rest() }))
+}
+
 /// The fields of a message with this tag.
-fn fields<'a>(name: &'static str, bytes: &'a [u8], tag: u8) -> Result<Elements<'a>, Malformed> {
+pub(super) fn fields<'a>(name: &'static str, bytes: &'a [u8], tag: u8) -> Result<Elements<'a>, Malformed> {
     let mut outer = Elements::new(name, bytes);
     let mut message = Elements::new(name, outer.take(tag)?);
     outer.end()?;
@@ -153,12 +171,12 @@ fn fields<'a>(name: &'static str, bytes: &'a [u8], tag: u8) -> Result<Elements<'
 }
 
 /// The content of the next field, which must be there.
-fn required<'a>(fields: &mut Elements<'a>, number: u8, tag: u8) -> Result<&'a [u8], Malformed> {
+pub(super) fn required<'a>(fields: &mut Elements<'a>, number: u8, tag: u8) -> Result<&'a [u8], Malformed> {
     let field = fields.optional_explicit(context(number), tag)?;
     field.ok_or_else(|| fields.malformed("a field is missing"))
 }
 
-fn sealed<'a>(fields: &mut Elements<'a>, number: u8) -> Result<Sealed<'a>, Malformed> {
+pub(super) fn sealed<'a>(fields: &mut Elements<'a>, number: u8) -> Result<Sealed<'a>, Malformed> {
     let mut fields = Elements::new("EncryptedData", required(fields, number, SEQUENCE)?);
     let encryption = unsigned(required(&mut fields, 0, INTEGER)?);
     let version = fields.optional_explicit(context(1), INTEGER)?.map(unsigned);
@@ -203,6 +221,6 @@ fn time(fields: &Elements<'_>, bytes: &[u8]) -> Result<i64, Malformed> {
 }
 
 /// Numbers of 32 bits, of which some write the higher ones as negative.
-fn unsigned(integer: &[u8]) -> u32 {
+pub(super) fn unsigned(integer: &[u8]) -> u32 {
     integer.iter().fold(0, |number, &byte| number << 8 | u32::from(byte))
 }

@@ -15,9 +15,11 @@
 //! controllers. `kdc` is `host` or `host:port`, or `none` for a logon to the server by NTLM alone.
 //!
 //! `keytab` is for Kerberos towards the client: a file of MIT's format (0x0502, as `ktutil`, `kadmin` and `ktpass` write
-//! it) with the key of `TERMSRV/host@REALM`, `host` being the name that the client connects to. A path that is not
-//! absolute begins at the credentials file. It, too, only its owner may read. A client with a ticket is then let in if it
-//! is the same user, of `realm`, without that line of the realm of the key; without `keytab` clients log on by NTLM.
+//! it) with the key of `TERMSRV/host@REALM`, `host` being the name that the client connects to. `mstsc` begins with
+//! user-to-user: for that the KDC must know an account by one of the keys, in Active Directory the machine's own
+//! (`HOST$`), which then is in the keytab as well. A path that is not absolute begins at the credentials file. It, too,
+//! only its owner may read. A client with a ticket is then let in if it is the same user, of `realm`, or without that
+//! line of the realm of the key; without `keytab` clients log on by NTLM.
 //!
 //! The user name is `user`, `DOMAIN\user` or `user@domain`. Of the password's line, everything after `=` and one blank
 //! belongs to the password, up to the end of the line.
@@ -311,13 +313,18 @@ impl Credentials {
         &self.domain
     }
 
+    /// Where tickets are to be had.
+    pub(super) fn kdc(&self) -> Result<Kdc, Refusal> {
+        match &self.kdc {
+            KdcSetting::Forbidden => Err(Refusal::Forbidden),
+            KdcSetting::Given(address) => Ok(Kdc::Given(address.clone())),
+            KdcSetting::Unset => Ok(Kdc::OfSystem),
+        }
+    }
+
     /// Who the user is in Kerberos.
     pub(super) fn account(&self) -> Result<Account, Refusal> {
-        let kdc = match &self.kdc {
-            KdcSetting::Forbidden => return Err(Refusal::Forbidden),
-            KdcSetting::Given(address) => Kdc::Given(address.clone()),
-            KdcSetting::Unset => Kdc::OfSystem,
-        };
+        let kdc = self.kdc()?;
         let suffix = self.user.rsplit_once('@').map(|(_, suffix)| suffix);
         let of_name = Some(self.domain.as_str()).filter(|domain| !domain.is_empty()).or(suffix);
         let realm = self.realm.clone().or_else(|| of_name.map(str::to_uppercase));

@@ -71,6 +71,11 @@ impl Keytab {
         Ok(Keytab { entries })
     }
 
+    /// All keys.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
     /// The keys of a service: its name and realm, whatever their case, in which Active Directory does not tell names
     /// apart.
     pub(super) fn of_service<'a>(

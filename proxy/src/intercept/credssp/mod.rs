@@ -8,9 +8,11 @@
 //! What is offered: versions 2 to 6. Towards the server Kerberos, where the user's realm gives a ticket for the server's
 //! name, and NTLM otherwise: in SPNEGO where the server takes the ticket for none, else bare, as `mstsc` sends it where
 //! Kerberos is not possible. Towards the client Kerberos, where it brings a ticket and rdpscope was given the server's
-//! own service key, without which the ticket cannot be read (`service`), and NTLM otherwise, bare or in SPNEGO. A client
-//! that allows Kerberos only is told why it is not possible. With Kerberos the client proves who it is by its ticket, and
-//! need not know the password that rdpscope was given; it must be the same user, of the same realm.
+//! own service key, without which the ticket cannot be read (`service`), and NTLM otherwise, bare or in SPNEGO. Where the
+//! client begins with user-to-user, as `mstsc` does, the key is used to ask the KDC for what that needs
+//! (`user_to_user`), and where the KDC gives none, it is Kerberos without it if the client lists that, too. A client that
+//! allows Kerberos only is told why it is not possible. With Kerberos the client proves who it is by its ticket, and need
+//! not know the password that rdpscope was given; it must be the same user, of the same realm.
 //!
 //! The `sspi` crate makes and checks the messages of NTLM, and of Kerberos towards the server, after `ntlm` and
 //! `kerberos_shape` have found their shape sound; everything else that comes from the wire is read by the modules here,
@@ -39,6 +41,7 @@ mod service;
 mod spnego;
 mod ts_credentials;
 mod ts_request;
+mod user_to_user;
 mod wrap;
 
 #[cfg(test)]

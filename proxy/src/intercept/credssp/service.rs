@@ -9,7 +9,7 @@ use super::ap_req::{self, ApReq, Authenticator, Principal, Ticket};
 use super::kerberos_key::Key;
 use super::keytab::{Entry, Keytab};
 use super::ntlm::Fault;
-use super::refusal;
+use super::refusal::{self, Refusal};
 use super::wrap::Context;
 use crate::wire::Malformed;
 use crate::wire::credssp::kerberos::ENCRYPTION_TYPES;
@@ -86,9 +86,24 @@ pub(super) enum Unreadable {
     /// There is no ticket.
     #[error("the client brought no Kerberos ticket")]
     NoTicket,
-    /// It is not sealed with a service's key.
-    #[error("the client's Kerberos is user-to-user, as mstsc's, for which the key of the service is not enough")]
+    /// It is of a kind that we do not have.
+    #[error("the client's Kerberos is of a kind that rdpscope does not have")]
     OtherKind,
+    /// There is no ticket-granting ticket for user-to-user.
+    #[error(
+        "the client's Kerberos is user-to-user, for which {account} needs a ticket-granting ticket, and {refusal}"
+    )]
+    NoGranting {
+        /// `SERVICE@REALM`.
+        account: String,
+        /// Why there is none.
+        refusal: Refusal,
+    },
+    /// The client's ticket is not sealed with the key of that.
+    #[error(
+        "the client's ticket is not sealed with the key of the ticket-granting ticket that it was told of"
+    )]
+    OtherGranting,
     /// Another service's.
     #[error(
         "the keytab has no key of {wanted}, which the client's ticket is for, but of {has}; connect by a name whose key it has, or add that key"
@@ -143,13 +158,38 @@ impl Service {
         Service { keytab, seen: Mutex::default() }
     }
 
-    /// Takes the client's AP-REQ, `now` in seconds since 1970.
-    pub(super) fn accept(&self, token: &[u8], now: i64) -> Result<Established, Denial> {
-        let Some(request) = ApReq::decode(token)?.filter(|request| !request.is_user_to_user) else {
+    /// Whose ticket-granting ticket user-to-user needs where the client asks for `service`, and the key to be given it:
+    /// the account of a machine, whose name ends in `$`, where the keytab has it; else the service itself.
+    pub(super) fn account(&self, service: &str) -> Result<(&Entry, Key), Unreadable> {
+        let is_machine = |entry: &Entry| entry.service.ends_with('$');
+        let is_service = |entry: &Entry| entry.service.eq_ignore_ascii_case(service);
+        let entries = self.keytab.entries().filter(|entry| is_machine(entry) || is_service(entry));
+        let with_keys = entries.filter_map(|entry| entry.key().map(|key| (entry, key)));
+        let best = with_keys.max_by_key(|(entry, key)| (is_machine(entry), entry.version, key.encryption()));
+        best.ok_or_else(|| {
+            let (wanted, has) = (service.to_owned(), names(self.keytab.principals()));
+            Unreadable::NoName { wanted, has }
+        })
+    }
+
+    /// Takes the client's AP-REQ, `now` in seconds since 1970; `granting` is the key of the ticket-granting ticket that it
+    /// was told of, for user-to-user.
+    pub(super) fn accept(
+        &self,
+        token: &[u8],
+        granting: Option<&Key>,
+        now: i64,
+    ) -> Result<Established, Denial> {
+        let Some(request) = ApReq::decode(token)? else {
             return Err(Denial::Unreadable(Unreadable::OtherKind));
         };
         let service = Principal { name: ap_req::name(request.service)?, realm: ap_req::text(request.realm) };
-        let ticket = self.open(&request, &service).map_err(Denial::Unreadable)?;
+        let ticket = match (request.is_user_to_user, granting) {
+            (false, _) => self.open(&request, &service),
+            (true, Some(key)) => key.open(TICKET_REP, request.ticket.cipher).ok_or(Unreadable::OtherGranting),
+            (true, None) => Err(Unreadable::OtherKind),
+        };
+        let ticket = ticket.map_err(Denial::Unreadable)?;
         let ticket = Ticket::decode(&ticket)?;
         let session_key = Key::new(ticket.encryption, &ticket.key)
             .ok_or_else(|| Denial::Unreadable(Unreadable::SessionKey(encryption(ticket.encryption))))?;
@@ -169,7 +209,7 @@ impl Service {
             return Err(refuse(code::REPEAT, what).into());
         }
         let (own_key, number) = (session_key.another()?, sequence_number()?);
-        let ap_rep = ap_rep(&session_key, &authenticator, &own_key, number)?;
+        let ap_rep = ap_rep(&request, &session_key, &authenticator, &own_key, number)?;
         let context = Context::new(own_key, number);
         Ok(Established { client: ticket.client, service, ap_rep, context })
     }

@@ -14,6 +14,8 @@ const SPNEGO: [u8; 6] = [0x2B, 0x06, 0x01, 0x05, 0x05, 0x02];
 pub(super) const KERBEROS: [u8; 9] = [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x12, 0x01, 0x02, 0x02];
 /// 1.2.840.48018.1.2.2, which Windows 2000 made of it and every Windows since puts first.
 pub(super) const MS_KERBEROS: [u8; 9] = [0x2A, 0x86, 0x48, 0x82, 0xF7, 0x12, 0x01, 0x02, 0x02];
+/// 1.2.840.113554.1.2.2.3, user-to-user.
+pub(super) const USER_TO_USER: [u8; 10] = [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x12, 0x01, 0x02, 0x02, 0x03];
 /// 1.3.6.1.4.1.311.2.2.10
 pub(super) const NTLMSSP: [u8; 10] = [0x2B, 0x06, 0x01, 0x04, 0x01, 0x82, 0x37, 0x02, 0x02, 0x0A];
 
@@ -38,6 +40,8 @@ pub(super) struct Init<'a> {
     pub(super) offers_ntlm: bool,
     /// Whether NTLM is its first choice, whose token may come along.
     pub(super) prefers_ntlm: bool,
+    /// Its first choice.
+    pub(super) first: &'a [u8],
     /// Kerberos by the first name that the client has for it.
     pub(super) kerberos: Option<&'a [u8]>,
     /// Whether Kerberos is its first choice, whose token may come along.
@@ -80,7 +84,7 @@ impl<'a> Init<'a> {
         let list = fields.optional_explicit(context(0), SEQUENCE)?;
         let list = list.ok_or_else(|| fields.malformed("there is no list of mechanisms"))?;
         let mut mechanisms = Elements::new("MechTypeList", list);
-        let (mut ntlm_at, mut kerberos_at, mut kerberos) = (None, None, None);
+        let (mut ntlm_at, mut kerberos_at, mut kerberos, mut first) = (None, None, None, &[][..]);
         for position in 0.. {
             if mechanisms.is_empty() {
                 break;
@@ -89,6 +93,9 @@ impl<'a> Init<'a> {
                 return Err(mechanisms.malformed("too many mechanisms"));
             }
             let mechanism = mechanisms.take(OBJECT_IDENTIFIER)?;
+            if position == 0 {
+                first = mechanism;
+            }
             if mechanism == NTLMSSP && ntlm_at.is_none() {
                 ntlm_at = Some(position);
             }
@@ -103,6 +110,7 @@ impl<'a> Init<'a> {
             mechanism_list: element(SEQUENCE, list),
             offers_ntlm: ntlm_at.is_some(),
             prefers_ntlm: ntlm_at == Some(0),
+            first,
             kerberos,
             prefers_kerberos: kerberos_at == Some(0),
             token,

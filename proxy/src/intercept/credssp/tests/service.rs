@@ -10,10 +10,12 @@ use super::super::kerberos_key::Key;
 use super::super::kerberos_shape::GENERALIZED_TIME;
 use super::super::keytab::Keytab;
 use super::super::service::{Denial, Established, Service};
-use super::super::spnego::{KERBEROS, NTLMSSP, Response, State, continuation};
+use super::super::spnego::{KERBEROS, MS_KERBEROS, NTLMSSP, Response, State, USER_TO_USER, continuation};
 use super::super::ts_credentials;
 use super::super::ts_request::Message;
+use super::super::user_to_user::{as_rep, asked_for};
 use super::super::wrap::Context;
+use super::recorded::AS_REP;
 use super::secrets::logged;
 use super::tickets::*;
 use super::{KEY, Mechanism, PASSWORD, Seen, accept, accepting, narrow};
@@ -27,7 +29,7 @@ fn service() -> Service {
 }
 
 fn accepted(request: &Request) -> Result<Established, Denial> {
-    service().accept(&request.token(), NOW)
+    service().accept(&request.token(), None, NOW)
 }
 
 fn credentials() -> Credentials {
@@ -45,7 +47,7 @@ fn unreadable(request: &Request) -> String {
 
 /// With which error-code, and in which words, the ticket is refused.
 fn refused(request: &Request, now: i64) -> (u32, String) {
-    match service().accept(&request.token(), now) {
+    match service().accept(&request.token(), None, now) {
         Err(Denial::Refused(refused)) => {
             let told = KerberosToken::decode(&refused.answer).unwrap();
             assert!(matches!(told, KerberosToken::Error { code } if code.value == refused.code));
@@ -128,7 +130,10 @@ fn a_ticket_that_cannot_be_read_is_said_with_what_the_keytab_has() {
 
     let reason = unreadable(&Request { session_type: 20, ..Request::good() });
     assert!(reason.contains("of type aes256-cts-hmac-sha384-192 (20)"), "{reason}");
-    assert!(unreadable(&Request { options: 0x40, ..Request::good() }).contains("user-to-user"));
+    assert!(
+        unreadable(&Request { options: 0x40, ..Request::good() })
+            .contains("of a kind that rdpscope does not have")
+    );
 }
 
 #[test]
@@ -156,10 +161,12 @@ fn a_ticket_that_is_refused_is_said_with_its_error_code() {
 fn a_proof_counts_once_on_all_connections() {
     let service = service();
     let token = Request::good().token();
-    assert!(service.accept(&token, NOW).is_ok());
-    let Err(Denial::Refused(refused)) = service.accept(&token, NOW + 299) else { panic!("it is a replay") };
+    assert!(service.accept(&token, None, NOW).is_ok());
+    let Err(Denial::Refused(refused)) = service.accept(&token, None, NOW + 299) else {
+        panic!("it is a replay")
+    };
     assert_eq!(refused.code, 34);
-    assert!(service.accept(&Request::good().token(), NOW).is_ok(), "another proof of the same second");
+    assert!(service.accept(&Request::good().token(), None, NOW).is_ok(), "another proof of the same second");
 }
 
 /// The context that AP-REP gives the client: its key as the client reads it.
@@ -319,8 +326,43 @@ async fn a_client_without_ntlm_is_told_why_kerberos_is_not_possible() {
     assert!(response.chooses_ntlm && response.state == Some(State::RequestMic), "{response:?}");
 }
 
-/// 1.2.840.113554.1.2.2.3, which FreeRDP's client puts before Kerberos.
-const USER_TO_USER: [u8; 10] = [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x12, 0x01, 0x02, 0x02, 0x03];
+/// As mstsc, whose first choice is called Kerberos and whose token is user-to-user's.
+#[tokio::test]
+async fn user_to_user_without_a_kdc_leaves_ntlm() {
+    let lines = format!("username = jane\npassword = {PASSWORD}\nrealm = {REALM}\nkdc = none");
+    let given = Credentials::parse(lines.as_bytes()).unwrap().with_keytab(&of_service());
+    let message = init(&[&MS_KERBEROS, &KERBEROS, &NTLMSSP], &tgt_req(&SERVICE));
+    let (_, answer) = accepting(KEY, &given, async |stream| told(stream, &message).await).await;
+    let response = Response::decode(&answer).unwrap();
+    assert!(response.chooses_ntlm && response.state == Some(State::RequestMic), "{response:?}");
+
+    let message = init(&[&MS_KERBEROS], &tgt_req(&SERVICE));
+    let (accepted, _) = accepting(KEY, &given, async |stream| told(stream, &message).await).await;
+    let error = accepted.unwrap_err().to_string();
+    let expected = "the client's Kerberos is user-to-user, for which TERMSRV/server.test@CORP.TEST needs a \
+                    ticket-granting ticket, and the credentials say 'kdc = none'";
+    assert!(error.contains(expected), "{error}");
+}
+
+#[test]
+fn the_account_of_a_machine_asks_for_the_service() {
+    let machine = entry(REALM, &["SERVER$"], 2, 18, SERVICE_KEY);
+    let older = entry(REALM, &["SERVER$"], 1, 17, &[1; 16]);
+    let both = keytab(&[entry(REALM, &SERVICE, 3, 18, SERVICE_KEY), older, machine]);
+    let both = Service::new(Keytab::parse(&both).unwrap());
+    let account = |service: &Service, name: &str| {
+        service
+            .account(name)
+            .map(|(entry, _)| format!("{entry:?}"))
+            .map_err(|unreadable| unreadable.to_string())
+    };
+    assert_eq!(account(&both, "TERMSRV/server.test").unwrap(), "SERVER$@CORP.TEST (version 2, type 18)");
+    assert!(account(&service(), "termsrv/Server.test").unwrap().starts_with("TERMSRV/server.test@CORP.TEST"));
+    let error = account(&service(), "TERMSRV/other.test").unwrap_err();
+    assert!(error.contains("no key of TERMSRV/other.test,"), "{error}");
+    assert_eq!(asked_for(&tgt_req(&SERVICE)).unwrap().as_deref(), Some("TERMSRV/server.test"));
+    assert_eq!(asked_for(&Request::good().token()).unwrap(), None);
+}
 
 /// As FreeRDP's client: another kind of Kerberos is its first choice. `None` when the server refuses it.
 async fn prefers_another_kind(stream: &mut DuplexStream, signs: bool) -> Option<()> {
@@ -330,7 +372,7 @@ async fn prefers_another_kind(stream: &mut DuplexStream, signs: bool) -> Option<
     let mut tap = Seen::default();
     let mut server = Conversation::new(Side::Server, stream, &mut tap);
 
-    server.send(&init(&mechanisms, b"a token of another kind")).await.unwrap();
+    server.send(&init(&mechanisms, &tgt_req(&SERVICE))).await.unwrap();
     let asked = server.receive().await.unwrap().nego_token.unwrap();
     // request-mic and Kerberos.
     assert_eq!(hex::encode(&asked), "a1143012a0030a0103a10b06092a864886f712010202");
@@ -495,7 +537,12 @@ proptest! {
             let _ = Ticket::decode(bytes);
             let _ = Authenticator::decode(bytes);
             let _ = ApReq::decode(bytes);
+            let _ = asked_for(bytes);
         }
+        let _ = asked_for(&changed(&tgt_req(&SERVICE), &changes));
+        let answer = changed(&hex::decode(AS_REP).unwrap(), &changes);
+        // It is sealed with another key.
+        prop_assert!(!matches!(as_rep(&answer, &Key::new(18, SERVICE_KEY).unwrap(), &[1; 4]), Ok(Some(_))));
     }
 }
 
@@ -528,7 +575,7 @@ proptest! {
             1 => request.token_of(&ticket, &changed(&authenticator, &changes)),
             _ => changed(&request.token(), &changes),
         };
-        let outcome = said(service().accept(&token, NOW));
+        let outcome = said(service().accept(&token, None, NOW));
         prop_assert!(!outcome.contains("panicked"), "{}", outcome);
     }
 

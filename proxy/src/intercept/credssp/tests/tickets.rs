@@ -1,10 +1,11 @@
 //! Tickets made here, as a KDC that knows the service's key makes them, and what a client does with them.
 
+use super::super::ap_rep::framed;
 use super::super::ap_req::Principal;
 use super::super::der::{INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, context, element, explicit};
 use super::super::kerberos_key::Key;
 use super::super::kerberos_shape::{BIT_STRING, GENERAL_STRING, GENERALIZED_TIME, application};
-use super::super::spnego::{INITIAL_TOKEN, KERBEROS};
+use super::super::spnego::{INITIAL_TOKEN, KERBEROS, USER_TO_USER};
 use jiff::Timestamp;
 
 /// Both long enough for AES-256, and easy to find where they must not be.
@@ -137,6 +138,16 @@ impl Request {
         let message = explicit(application(14), SEQUENCE, &fields.concat());
         element(INITIAL_TOKEN, &[&element(OBJECT_IDENTIFIER, &KERBEROS)[..], &[1, 0], &message].concat())
     }
+}
+
+/// TGT-REQ for this service.
+pub(super) fn tgt_req(service: &[&str]) -> Vec<u8> {
+    let fields = [
+        explicit(context(0), INTEGER, &[5]),
+        explicit(context(1), INTEGER, &[16]),
+        element(context(2), &name(service)),
+    ];
+    framed(&USER_TO_USER, [4, 0], &element(SEQUENCE, &fields.concat()))
 }
 
 /// PrincipalName of these parts.
