@@ -20,6 +20,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 mod factors;
+mod gateway;
 mod network;
 
 /// The one account of the servers here that have any.

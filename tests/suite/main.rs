@@ -18,6 +18,10 @@ mod cli;
 mod fault_lab;
 #[cfg(test)]
 mod fuzz_regression;
+#[cfg(all(test, target_os = "linux"))]
+mod gateway;
+#[cfg(all(test, target_os = "linux"))]
+mod gateway_peers;
 #[cfg(test)]
 mod harness;
 #[cfg(all(test, unix))]
@@ -46,6 +50,8 @@ mod peers;
 mod probe;
 #[cfg(test)]
 mod probe_cli;
+#[cfg(all(test, target_os = "linux"))]
+mod probe_issues;
 #[cfg(all(test, target_os = "linux"))]
 mod probe_network;
 #[cfg(all(test, target_os = "linux"))]

@@ -2,6 +2,8 @@
 
 pub(crate) mod captures;
 pub(crate) mod certificates;
+#[cfg(target_os = "linux")]
+pub(crate) mod gateway;
 pub(crate) mod left_out;
 #[cfg(target_os = "linux")]
 pub(crate) mod netns;

@@ -9,6 +9,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 /// Where iproute2 keeps the names of namespaces.
 const NAMES: &str = "/run/netns";
@@ -27,7 +28,12 @@ const CLIENT: Machine = Machine { link: "02:00:00:00:00:01", v4: "10.99.0.1/24",
 /// Where the server is.
 const SERVER: Machine = Machine { link: "02:00:00:00:00:02", v4: "10.99.0.2/24", v6: "fd99::2/64" };
 
+const CLIENT_V4: &str = "10.99.0.1";
 const CLIENT_V6: &str = "fd99::1";
+/// How long the system may take to find that a wire has both its ends.
+const UP_WITHIN: Duration = Duration::from_secs(20);
+/// How often it is asked: it tells nobody who could wait for it across namespaces.
+const ASKED_EVERY: Duration = Duration::from_millis(5);
 /// The server's IPv4 address.
 pub(crate) const SERVER_V4: &str = "10.99.0.2";
 /// The server's IPv6 address.
@@ -76,10 +82,14 @@ impl Network {
             ip(&["-n", name, "link", "set", "wire", "up"])?;
         }
         // Neighbours know each other: a new wire loses the first question of IPv6, and the second comes a second later.
-        for ((name, _), (neighbour, link)) in
-            machines.into_iter().zip([(SERVER_V6, SERVER.link), (CLIENT_V6, CLIENT.link)])
-        {
-            ip(&["-n", name, "neighbour", "add", neighbour, "lladdr", link, "dev", "wire"])?;
+        let neighbours = [(SERVER_V4, SERVER_V6, SERVER.link), (CLIENT_V4, CLIENT_V6, CLIENT.link)];
+        for ((name, _), (v4, v6, link)) in machines.into_iter().zip(neighbours) {
+            for neighbour in [v4, v6] {
+                ip(&["-n", name, "neighbour", "replace", neighbour, "lladdr", link, "dev", "wire"])?;
+            }
+        }
+        for (name, _) in machines {
+            until_up(name)?;
         }
         self.write_names().map_err(|error| format!("{}: {error}", self.files().display()))
     }
@@ -165,6 +175,22 @@ fn inside<T: Send>(machine: &str, action: impl FnOnce() -> T + Send) -> T {
         });
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
+}
+
+/// Waits until the machine sends on its wire: before that the system throws packets away.
+fn until_up(machine: &str) -> Result<(), String> {
+    let deadline = Instant::now() + UP_WITHIN;
+    loop {
+        let shown = Command::new("ip").args(["-n", machine, "-o", "link", "show", "wire"]).output();
+        let shown = shown.map_err(|error| error.to_string())?;
+        if String::from_utf8_lossy(&shown.stdout).contains(" state UP ") {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(format!("the wire of {machine} does not come up"));
+        }
+        std::thread::sleep(ASKED_EVERY);
+    }
 }
 
 fn ip(arguments: &[&str]) -> Result<(), String> {

@@ -78,6 +78,12 @@ impl Rdpscope {
         Self::start_command(command, "ab", target, &arguments)
     }
 
+    /// Runs `ab` or `proxy` with nothing but `arguments` beside the target, a folder for traces and JSON.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn start_bare(name: &str, target: &str, arguments: &[&str]) -> Self {
+        Self::start_command(program(), name, target, arguments)
+    }
+
     fn start_command(mut command: Command, name: &str, target: &str, arguments: &[&str]) -> Self {
         let traces = TempDir::new().expect("a temporary folder is made");
         command.args([name, target, "--json", "--trace"]).arg(traces.path()).args(arguments);

@@ -46,6 +46,7 @@ impl Patch {
         Altered {
             t_us,
             leg: from.opposite().into(),
+            connection: None,
             phase: self.phase,
             message: self.message.to_owned(),
             structure: self.structure.to_owned(),

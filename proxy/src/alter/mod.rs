@@ -16,6 +16,7 @@
 
 mod change;
 mod framing;
+pub mod gateway;
 pub mod impair;
 #[cfg(test)]
 mod tests;
@@ -57,6 +58,8 @@ pub struct NotAltered {
     pub t_us: Micros,
     /// Who sent what was to be changed.
     pub from: Side,
+    /// On which connection of the attempt, where an attempt can have several.
+    pub connection: Option<u32>,
     /// The phase it belongs to.
     pub phase: Phase,
     /// The setting that asked for the change.
@@ -283,5 +286,5 @@ impl Gate {
 }
 
 fn not_altered(t_us: Micros, from: Side, phase: Phase, setting: &'static str, reason: String) -> Note {
-    Note::NotAltered(NotAltered { t_us, from, phase, setting, reason })
+    Note::NotAltered(NotAltered { t_us, from, connection: None, phase, setting, reason })
 }

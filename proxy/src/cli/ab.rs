@@ -8,7 +8,7 @@ use super::console::Console;
 use super::output::Output;
 use super::proxy::{announce, interrupted, refuse_strangers, runtime, settings, trace_folder};
 use super::{Exit, Failure};
-use crate::experiment::{Attempt, Depth, Experiment, Factor, Finished, furthest};
+use crate::experiment::{Attempt, Depth, Experiment, Factor, FactorError, Finished, furthest};
 use crate::recorder::{Recorder, TraceFolder};
 use crate::relay::client_command::ClientCommand;
 use crate::relay::listener::Listener;
@@ -46,6 +46,7 @@ const MOST_BARREN: usize = 2;
 pub(super) fn run(arguments: AbArguments, output: &Output) -> Result<Exit, Failure> {
     let AbArguments { vary, runs, mut proxy } = arguments;
     refuse_strangers(&proxy)?;
+    proxy.settle()?;
     refuse_contradictions(vary, &proxy)?;
     let is_person = proxy.client.is_none();
     proxy.client = proxy.client.or_else(usual_client);
@@ -103,7 +104,18 @@ pub(super) fn run(arguments: AbArguments, output: &Output) -> Result<Exit, Failu
 
 /// Flags that say themselves what the experiment is to vary, or how long it is to last.
 fn refuse_contradictions(factor: Factor, proxy: &ProxyArguments) -> Result<(), Failure> {
+    if factor.needs_gateway() && proxy.gateway.gateway.is_none() {
+        return Err(Failure::usage(FactorError::NoGateway(factor)));
+    }
+    let is_direct = matches!(factor, Factor::Nla | Factor::Udp | Factor::Mss | Factor::Latency);
+    if is_direct && proxy.gateway.gateway.is_some() {
+        return Err(Failure::usage(format!(
+            "--vary {factor} is for a server that is reached directly: leave --gateway out, or vary gateway-udp or \
+             gateway-transport"
+        )));
+    }
     let interception = &proxy.interception;
+    let gateway = &proxy.gateway;
     let given = [
         (proxy.sessions.is_some(), "--sessions", "--runs says how many attempts there are"),
         (
@@ -120,6 +132,26 @@ fn refuse_contradictions(factor: Factor, proxy: &ProxyArguments) -> Result<(), F
             factor == Factor::Tls && interception.tls.is_some(),
             "--tls",
             "--vary tls tries one version after the other",
+        ),
+        (
+            factor.needs_gateway() && interception.mode() == CertificateMode::Passthrough,
+            "--cert passthrough",
+            "what this experiment changes is inside TLS with the gateway",
+        ),
+        (
+            factor == Factor::GatewayTransport && gateway.gateway_transport.is_some(),
+            "--gateway-transport",
+            "--vary gateway-transport tries one transport after the other",
+        ),
+        (
+            factor == Factor::GatewayUdp && gateway.gateway_udp.is_some() && !gateway.tcp_only,
+            "--gateway-udp",
+            "--vary gateway-udp takes the side channel away in every other attempt",
+        ),
+        (
+            factor == Factor::GatewayUdp && gateway.tcp_only,
+            "--tcp-only",
+            "--vary gateway-udp takes the side channel away in every other attempt",
         ),
         (
             matches!(interception.cert, Some(CertificateMode::File(_))),
@@ -141,20 +173,21 @@ fn usual_client() -> Option<ClientCommand> {
 fn patience(factor: Factor, is_person: bool) -> Patience {
     let patience = if is_person { PERSON } else { PROGRAM };
     match factor {
-        Factor::Udp => Patience { desktop: UDP_DESKTOP, ..patience },
+        Factor::Udp | Factor::GatewayUdp => Patience { desktop: UDP_DESKTOP, ..patience },
         _ => patience,
     }
 }
 
 /// What the target's name resolves to; nothing where it is no name.
 async fn addresses(proxy: &ProxyArguments) -> Result<Vec<String>, Failure> {
-    if proxy.target.ip().is_some() {
+    let far_side = proxy.far_side();
+    if far_side.ip().is_some() {
         return Ok(Vec::new());
     }
-    let found = resolve(&proxy.target).await.map_err(|error| {
+    let found = resolve(far_side).await.map_err(|error| {
         Failure::not_done(format!(
             "cannot resolve {}: {error}; without an address there is nothing to compare its name with",
-            proxy.target.host
+            far_side.host
         ))
     })?;
     Ok(found.iter().map(ToString::to_string).collect())

@@ -2,6 +2,7 @@
 
 use super::ab::arguments::AbArguments;
 use super::cert::arguments::CertArguments;
+use super::gateway::GatewayArguments;
 use super::interception::InterceptionArguments;
 use super::probe::arguments::ProbeArguments;
 use crate::alter::impair::{self, Impairment, ImpairmentError};
@@ -100,13 +101,13 @@ pub(super) struct ProxyArguments {
     /// The server: HOST[:PORT] or [IPv6]:PORT
     #[arg(value_parser = target)]
     pub(super) target: Target,
-    /// Where to listen; port 0 picks one
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:13389", value_parser = listen)]
-    pub(super) listen: SocketAddr,
+    /// Where to listen; port 0 picks one [default: 127.0.0.1:13389, with --gateway 127.0.0.1:13443]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = listen)]
+    pub(super) listen: Option<SocketAddr>,
     /// Allow --listen on an address that other machines can reach
     #[arg(long)]
     pub(super) allow_remote: bool,
-    /// Connect here instead of resolving the target, on its port unless another is named
+    /// Connect here instead of resolving the target or the gateway, on its port unless another is named
     #[arg(long, value_name = "NAME|IP", value_parser = address)]
     pub(super) address: Option<String>,
     /// RDP-UDP on the same port number
@@ -134,7 +135,9 @@ pub(super) struct ProxyArguments {
     /// stall-after=PHASE, reset-after=PHASE, close-after=PHASE|BYTES; up: or down: before it for one direction only
     #[arg(long, value_name = "SPEC", value_parser = impairment)]
     pub(super) impair: Vec<Impairment>,
-    // Its heading holds for all that follows.
+    // Their headings hold for all that follows.
+    #[command(flatten)]
+    pub(super) gateway: GatewayArguments,
     #[command(flatten)]
     pub(super) interception: InterceptionArguments,
 }
@@ -150,7 +153,11 @@ Examples:
   rdpscope proxy srv10 --cert fresh --ca-out ca.pem
                                                show the client another certificate: is it the cause?
   rdpscope proxy srv10 --renew-with srv10.pfx --password-file pw
-                                               the same with the server's own key, which NLA needs";
+                                               the same with the server's own key, which NLA needs
+  rdpscope proxy srv10 --gateway gw.corp.example --ca-out ca.pem
+                                               through an RD Gateway: give the client 127.0.0.1:13443 as its gateway
+  rdpscope proxy srv10 --gateway gw.corp.example --tcp-only
+                                               is the gateway's UDP the cause?";
 
 #[derive(Debug, Args)]
 pub(super) struct DemoArguments {
@@ -220,7 +227,7 @@ impl ProxyArguments {
     /// Where to connect instead of resolving the target.
     pub(super) fn address(&self) -> Option<Target> {
         // Its form was checked when it was read.
-        Target::parse(self.address.as_deref()?, self.target.port).ok()
+        Target::parse(self.address.as_deref()?, self.far_side().port).ok()
     }
 }
 

@@ -102,6 +102,8 @@ fn settings(server: SocketAddr) -> Settings {
         duration: None,
         client: None,
         udp: UdpMode::Off,
+        gateway: None,
+        as_http_proxy: false,
         interception: None,
         impairments: Impairments::default(),
         is_experiment: false,

@@ -7,6 +7,7 @@ mod cert;
 mod console;
 mod demo;
 mod explain;
+mod gateway;
 mod interception;
 mod output;
 mod probe;

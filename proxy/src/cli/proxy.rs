@@ -16,12 +16,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub(super) fn run(arguments: ProxyArguments, output: &Output) -> Result<Exit, Failure> {
+pub(super) fn run(mut arguments: ProxyArguments, output: &Output) -> Result<Exit, Failure> {
     refuse_strangers(&arguments)?;
+    arguments.settle()?;
     let intercepting = arguments.interception.settings(
-        &arguments.target,
+        arguments.far_side(),
         arguments.address().as_ref(),
-        arguments.listen,
+        arguments.listen(),
         arguments.udp,
     )?;
     let impairments = Impairments::new(arguments.impair.clone()).map_err(Failure::usage)?;
@@ -33,8 +34,8 @@ pub(super) fn run(arguments: ProxyArguments, output: &Output) -> Result<Exit, Fa
         let interrupted =
             interrupted().map_err(|error| Failure::not_done(format!("cannot wait for signals: {error}")))?;
         if let Some(intercepting) = intercepting {
-            let ready =
-                interception::make_ready(intercepting, &settings.route, ca_out.as_deref(), output).await?;
+            let route = settings.gateway.as_ref().map_or(&settings.route, |gateway| &gateway.route);
+            let ready = interception::make_ready(intercepting, route, ca_out.as_deref(), output).await?;
             settings.interception = Some(Arc::new(ready));
         }
         relay_between(settings, folder, output, interrupted, |_| std::future::ready(())).await
@@ -43,12 +44,12 @@ pub(super) fn run(arguments: ProxyArguments, output: &Output) -> Result<Exit, Fa
 
 /// An address that other machines can reach has to be allowed.
 pub(super) fn refuse_strangers(arguments: &ProxyArguments) -> Result<(), Failure> {
-    if arguments.listen.ip().is_loopback() || arguments.allow_remote {
+    if arguments.listen().ip().is_loopback() || arguments.allow_remote {
         return Ok(());
     }
     Err(Failure::usage(format!(
         "{} can be reached by other machines; add --allow-remote if they shall use this relay",
-        arguments.listen
+        arguments.listen()
     )))
 }
 
@@ -125,12 +126,15 @@ pub(super) fn settings(arguments: ProxyArguments) -> Settings {
     Settings {
         knows_command: arguments::accepts,
         shown: shown(&arguments),
+        gateway: arguments.gateway(),
+        as_http_proxy: arguments.gateway.as_http_proxy,
+        listen: arguments.listen(),
         route: Route {
-            address: arguments.address(),
+            // With a gateway it is the gateway that is connected there.
+            address: arguments.address().filter(|_| arguments.gateway.gateway.is_none()),
             target: arguments.target,
             upstream_proxy: arguments.upstream_proxy,
         },
-        listen: arguments.listen,
         sessions: arguments.sessions,
         duration: arguments.duration,
         client: arguments.client,
@@ -144,6 +148,7 @@ pub(super) fn settings(arguments: ProxyArguments) -> Settings {
 /// What shapes a session, as the trace shows it. The client's command may hold a password and is not among it.
 fn shown(arguments: &ProxyArguments) -> Map<String, Value> {
     let mut shown = Map::new();
+    arguments.gateway.show(&mut shown);
     arguments.interception.show(&mut shown);
     shown.insert("udp".to_owned(), json!(format!("{:?}", arguments.udp).to_lowercase()));
     if !arguments.impair.is_empty() {

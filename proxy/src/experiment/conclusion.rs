@@ -2,11 +2,11 @@
 
 use super::bisection::{self, Answer};
 use super::confounding::{Confounders, DIALLED_NAME};
-use super::factor::{Factor, Role};
+use super::factor::{Arm, Factor, Role};
 use super::progress::Depth;
 use super::schedule::{ArmState, Experiment, letter};
 use super::statistics::{Tally, fisher_exact};
-use super::{untried, verdict};
+use super::{transport, untried, verdict};
 use crate::diagnose::Confounder;
 use crate::trace::ExperimentEffect;
 use rdpscope_certs::mode::Repair;
@@ -41,7 +41,7 @@ pub(super) struct Conclusion {
 }
 
 impl Conclusion {
-    fn new(effect: ExperimentEffect, because: String) -> Conclusion {
+    pub(super) fn new(effect: ExperimentEffect, because: String) -> Conclusion {
         Conclusion {
             effect,
             repairs: BTreeSet::new(),
@@ -53,22 +53,22 @@ impl Conclusion {
         }
     }
 
-    fn inconclusive(because: String) -> Conclusion {
+    pub(super) fn inconclusive(because: String) -> Conclusion {
         Conclusion::new(ExperimentEffect::Inconclusive, because)
     }
 
-    fn with_p(mut self, p_value: f64) -> Conclusion {
+    pub(super) fn with_p(mut self, p_value: f64) -> Conclusion {
         self.p_value = Some(p_value);
         self
     }
 
-    fn and(mut self, sentence: impl Into<String>) -> Conclusion {
+    pub(super) fn and(mut self, sentence: impl Into<String>) -> Conclusion {
         self.because.push(sentence.into());
         self
     }
 
     /// The same attempts, of which nothing may be concluded.
-    fn refused(self, confounder: &Confounder) -> Conclusion {
+    pub(super) fn refused(self, confounder: &Confounder) -> Conclusion {
         let mut refused = Conclusion { effect: ExperimentEffect::Inconclusive, guilty: None, ..self };
         refused.repairs = BTreeSet::new();
         refused.decided_by = Some(confounder.id);
@@ -81,6 +81,15 @@ pub(super) fn conclude(experiment: &Experiment, confounders: &Confounders) -> Co
     let compared = &experiment.arms[..experiment.compared];
     if compared.iter().any(|state| state.observed.is_empty()) {
         return Conclusion::inconclusive("Not every arm had an attempt.".to_owned());
+    }
+    if experiment.factor == Factor::GatewayTransport {
+        return transport::conclude(experiment, compared, confounders);
+    }
+    let unused =
+        if experiment.factor == Factor::GatewayUdp { untried::side_channel(experiment) } else { None };
+    if let Some(why) = unused {
+        let sums = compared.iter().enumerate().map(|(place, state)| worked(place, state)).collect::<Vec<_>>();
+        return Conclusion::inconclusive(format!("{}.", sums.join("; "))).and(why);
     }
     if experiment.factor.provokes() {
         return provoked(experiment, compared);
@@ -191,7 +200,24 @@ fn caused(experiment: &Experiment, found: Conclusion, bar: Depth, confounders: &
         Factor::Nla if bar <= Depth::Tls => Conclusion { effect: ExperimentEffect::Inconclusive, guilty: None, ..found }
             .and("But the session fails before NLA, and without NLA the client is shown another certificate: run --vary cert."),
         Factor::Cert => certificate(experiment, found, confounders),
+        Factor::GatewayUdp => side_channel(experiment, found),
         _ => found,
+    }
+}
+
+/// The second stage of `gateway-udp`: whether the client gets over a side channel that nobody answers.
+fn side_channel(experiment: &Experiment, found: Conclusion) -> Conclusion {
+    let Some(state) = experiment.arm(&Arm::unanswered().name) else { return found };
+    let place = letter(experiment.arms.len() - 1);
+    let tally = experiment.tally(state);
+    let what =
+        format!("{place} ({}) got past it {} of {}", state.arm.description, tally.passed, tally.total());
+    if tally.all_passed() {
+        found.and(format!(
+            "{what}: what harms is not silence from the start, but a side channel that opens and fails."
+        ))
+    } else {
+        found.and(format!("{what}: the client does not get over a side channel that stays silent."))
     }
 }
 
@@ -285,7 +311,7 @@ fn guilty(experiment: &Experiment, changed: &[(usize, &ArmState)]) -> Option<Str
 }
 
 /// Each further comparison is a further chance for an accident (Bonferroni).
-fn corrected(p_value: f64, comparisons: usize) -> f64 {
+pub(super) fn corrected(p_value: f64, comparisons: usize) -> f64 {
     let comparisons = u32::try_from(comparisons).unwrap_or(u32::MAX);
     (p_value * f64::from(comparisons)).min(1.0)
 }
@@ -326,7 +352,7 @@ fn place(state: &ArmState, bar: Depth) -> &'static str {
 }
 
 /// What the number says.
-fn chance(p_value: f64, one: Tally, other: Tally) -> String {
+pub(super) fn chance(p_value: f64, one: Tally, other: Tally) -> String {
     let clean = one.all_failed() && other.all_passed();
     let least = if clean {
         format!(", the smallest that {} attempts against {} can give", one.total(), other.total())
@@ -342,7 +368,7 @@ pub(super) fn number(p_value: f64) -> String {
 }
 
 /// Why the session fails, where the factor does not decide.
-fn shows_instead(baseline: &ArmState) -> String {
+pub(super) fn shows_instead(baseline: &ArmState) -> String {
     match verdict::last(baseline) {
         Some(verdict) => {
             format!("What the sessions show by themselves: {} ({}).", verdict.id, verdict.confidence)
@@ -351,7 +377,7 @@ fn shows_instead(baseline: &ArmState) -> String {
     }
 }
 
-fn worked(place: usize, state: &ArmState) -> String {
+pub(super) fn worked(place: usize, state: &ArmState) -> String {
     let tally: Tally = state.observed.iter().map(|it| it.depth == Depth::Works).collect();
     format!("{} ({}) worked {} of {}", letter(place), state.arm.description, tally.passed, tally.total())
 }

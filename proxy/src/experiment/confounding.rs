@@ -3,9 +3,9 @@
 
 use super::factor::{Factor, Role};
 use super::progress::Depth;
-use super::schedule::{ArmState, Experiment};
+use super::schedule::{ArmState, Experiment, Observed};
 use crate::diagnose::{self, Confounder, Context};
-use crate::trace::{Confidence, ExperimentConfounder};
+use crate::trace::{Confidence, ExperimentConfounder, Phase};
 use rdpscope_certs::mode::{CertificateMode, Recipe};
 
 /// The client dialled rdpscope by a name that no server has.
@@ -101,6 +101,13 @@ impl Confounders {
 /// Whether the client took a certificate of the session CA in some attempt, so that it may refuse others only for what
 /// is in them.
 fn trusts_session_ca(experiment: &Experiment) -> bool {
+    if experiment.factor.needs_gateway() {
+        // What asks a gateway for something has taken its certificate.
+        let reached =
+            |observed: &Observed| observed.record.summary.as_ref().and_then(|summary| summary.reached);
+        let mut all = experiment.arms.iter().flat_map(|state| &state.observed);
+        return all.any(|observed| reached(observed) >= Some(Phase::GatewayHttp));
+    }
     let shown = experiment.arms.iter().filter(|state| {
         let settings = &state.arm.settings;
         settings.ends_tls || settings.cert == Some(CertificateMode::Mint(Recipe::Fresh))
@@ -117,7 +124,7 @@ fn of_arm(state: &ArmState) -> Vec<Confounder> {
 /// Which conclusion a confounder in an arm of this role forbids. `is_proved`: the session as it is tells on the wire why
 /// it fails, so that no comparison is needed to acquit the factor.
 fn bar(factor: Factor, id: &str, role: Role, is_proved: bool) -> Option<Bar> {
-    let is_changed = role == Role::Changed;
+    let is_changed = matches!(role, Role::Changed | Role::Alternative);
     match id {
         // Without rdpscope TLS would fail whatever the certificate is.
         "confounder-masked-mismatch" => {

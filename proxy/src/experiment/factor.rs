@@ -9,6 +9,8 @@ use std::str::FromStr;
 /// The largest TCP segment that every path carries: 1280 bytes of IPv6 (RFC 8200 section 5) less headers, and room for
 /// a tunnel.
 const SMALL_SEGMENTS: &str = "up:mss=1200";
+/// The transport that only the oldest clients prefer, and that many gateways do not have.
+pub(super) const RPC: &str = "rpc";
 /// The line that goes with the longest delay: a bad mobile link.
 const SLOW_LINE: &str = "rate=64kbit";
 
@@ -93,7 +95,9 @@ impl Factor {
             Factor::Tls => Some(VerdictId::TlsVersionMismatch),
             Factor::Mss => Some(VerdictId::TlsStalled),
             Factor::Latency => Some(VerdictId::LinkSlow),
-            Factor::Nla | Factor::GatewayTransport | Factor::GatewayUdp => None,
+            Factor::GatewayTransport => Some(VerdictId::GatewayTransportBlocked),
+            Factor::GatewayUdp => Some(VerdictId::UdpBlocked),
+            Factor::Nla => None,
         }
     }
 
@@ -129,9 +133,22 @@ impl Factor {
                     &["latency=300ms", SLOW_LINE],
                 ),
             ],
-            Factor::GatewayTransport | Factor::GatewayUdp => return Err(FactorError::NoGateway(self)),
+            Factor::GatewayTransport => vec![
+                Arm::transport("websocket", "over WebSocket"),
+                Arm::transport("http", "over two HTTP connections"),
+                Arm::transport(RPC, "over RPC over HTTP"),
+            ],
+            Factor::GatewayUdp => vec![
+                Arm::as_it_is("relay", "with the gateway's UDP"),
+                Arm::side_channel("off", "without the gateway's UDP"),
+            ],
         };
         Ok(arms)
+    }
+
+    /// Whether there is something to vary only where the way leads through an RD Gateway.
+    pub fn needs_gateway(self) -> bool {
+        matches!(self, Factor::GatewayTransport | Factor::GatewayUdp)
     }
 }
 
@@ -148,7 +165,7 @@ pub enum FactorError {
     #[error("{0:?} is nothing that can be varied; choose one of {words}", words = words())]
     Unknown(String),
     /// It is about a gateway.
-    #[error("{0} can only be varied where rdpscope speaks with an RD Gateway, which this build does not")]
+    #[error("{0} can only be varied on the way through an RD Gateway: add --gateway HOST")]
     NoGateway(Factor),
     /// Nothing to compare.
     #[error(
@@ -179,6 +196,8 @@ pub enum Role {
     Changed,
     /// Only what comes along with the change is another.
     Control,
+    /// One of several ways of which none is the session as it is.
+    Alternative,
 }
 
 /// One way to run the session.
@@ -211,6 +230,10 @@ pub struct ArmSettings {
     pub tls: Option<&'static str>,
     /// `--impair`, one specification each.
     pub impair: Vec<&'static str>,
+    /// `--gateway-transport`.
+    pub gateway_transport: Option<&'static str>,
+    /// `--gateway-udp`.
+    pub gateway_udp: Option<&'static str>,
 }
 
 impl Arm {
@@ -229,6 +252,21 @@ impl Arm {
 
     fn impaired(name: &str, description: &str, impair: &[&'static str]) -> Arm {
         Arm::changed(name, description, ArmSettings { impair: impair.to_vec(), ..ArmSettings::default() })
+    }
+
+    fn transport(word: &'static str, description: &str) -> Arm {
+        let settings = ArmSettings { gateway_transport: Some(word), ..ArmSettings::default() };
+        Arm { role: Role::Alternative, ..Arm::changed(word, description, settings) }
+    }
+
+    fn side_channel(word: &'static str, description: &str) -> Arm {
+        let settings = ArmSettings { gateway_udp: Some(word), ..ArmSettings::default() };
+        Arm::changed(word, description, settings)
+    }
+
+    /// The gateway's UDP is offered, and never answered.
+    pub(super) fn unanswered() -> Arm {
+        Arm::side_channel("drop", "with the gateway's UDP, and no answer to it")
     }
 
     /// The client is shown a certificate that is right in everything.
@@ -332,10 +370,11 @@ mod tests {
     fn every_factor_begins_with_the_session_as_it_is() {
         let addresses = ["10.0.0.5".to_owned(), "10.0.0.6".to_owned()];
         for factor in Factor::ALL {
-            let Ok(arms) = factor.arms(&addresses) else {
-                assert!(matches!(factor, Factor::GatewayTransport | Factor::GatewayUdp), "{factor}");
+            let arms = factor.arms(&addresses).unwrap();
+            if factor == Factor::GatewayTransport {
+                assert!(arms.iter().all(|arm| arm.role == Role::Alternative), "none is the session as it is");
                 continue;
-            };
+            }
             assert_eq!(arms[0].role, Role::Baseline, "{factor}");
             assert!(arms[1..].iter().all(|arm| arm.role != Role::Baseline), "{factor}");
             assert!(arms.iter().any(|arm| arm.role == Role::Changed), "{factor}");
@@ -345,8 +384,11 @@ mod tests {
     #[test]
     fn what_cannot_be_varied_is_said_in_a_sentence() {
         assert_eq!(Factor::Address.arms(&[]), Err(FactorError::NoName));
-        let error = Factor::GatewayUdp.arms(&[]).unwrap_err().to_string();
-        assert!(error.starts_with("gateway-udp can only be varied"), "{error}");
+        let error = FactorError::NoGateway(Factor::GatewayUdp).to_string();
+        assert!(
+            error.starts_with("gateway-udp can only be varied") && error.contains("--gateway"),
+            "{error}"
+        );
     }
 
     #[test]

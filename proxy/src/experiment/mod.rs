@@ -13,6 +13,7 @@ mod schedule;
 mod statistics;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod untried;
 mod verdict;
 
@@ -74,8 +75,10 @@ impl Experiment {
 fn shown(state: &schedule::ArmState) -> ExperimentArm {
     let run = |observed: &schedule::Observed| {
         let record = &observed.record;
+        let reached = record.summary.as_ref().and_then(|summary| summary.reached);
         ExperimentRun {
-            reached: record.summary.as_ref().and_then(|summary| summary.reached),
+            reached,
+            reached_us: reached.and_then(|phase| progress::came_through_us(record, phase)),
             began: progress::began(record),
             verdict: record.verdict.as_ref().map_or(VerdictId::ClientClosed, |verdict| verdict.id),
             session: record.header.as_ref().map(|header| header.session.clone()).unwrap_or_default(),

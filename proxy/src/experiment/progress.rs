@@ -1,12 +1,14 @@
 //! How far a session got, in steps that can be told apart whether or not rdpscope reads what is inside TLS.
 
-use crate::trace::{Outcome, Phase, Record, VerdictId};
+use crate::trace::{Micros, Outcome, Phase, Record, VerdictId};
 
 /// How far a session got. Where TLS passes through, the phases inside it are only inferred, so that they are one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
     /// The server was not reached, or did not speak.
     Network,
+    /// It ended on the way through the gateway.
+    Gateway,
     /// It ended in the X.224 negotiation.
     Negotiation,
     /// It ended in TLS, or right after it: at the certificate.
@@ -36,6 +38,7 @@ impl Depth {
                     Depth::Works
                 }
             }
+            Some(phase) if phase > Phase::Tcp && phase < Phase::X224 => Depth::Gateway,
             Some(Phase::X224) => Depth::Negotiation,
             Some(Phase::Tls) => Depth::Tls,
             Some(Phase::Credssp) => Depth::Credssp,
@@ -48,6 +51,7 @@ impl Depth {
     pub fn place(self) -> &'static str {
         match self {
             Depth::Network => "before the server spoke",
+            Depth::Gateway => "on the way through the gateway",
             Depth::Negotiation => "in the X.224 negotiation",
             Depth::Tls => "in TLS",
             Depth::Credssp => "in network level authentication",
@@ -62,6 +66,12 @@ impl Depth {
 pub(super) fn began(record: &Record) -> Option<Phase> {
     let begun = record.phases.iter().filter(|it| it.outcome != Outcome::Skipped && it.phase <= Phase::Active);
     begun.map(|it| it.phase).max()
+}
+
+/// When the session came through a phase that came to a good end, µs since it began.
+pub(super) fn came_through_us(record: &Record, phase: Phase) -> Option<Micros> {
+    let ended = record.phases.iter().filter(|it| it.phase == phase && it.outcome == Outcome::Ok);
+    ended.map(|it| it.end_us).max()
 }
 
 /// Whether a session counts as an attempt: one that the client cut to ask its user something does not.

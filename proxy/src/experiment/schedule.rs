@@ -96,9 +96,22 @@ impl Experiment {
         if first.iter().any(|state| state.observed.len() < runs) {
             return first.iter().map(|state| (state.arm.clone(), runs)).collect();
         }
+        if self.factor == Factor::GatewayUdp && self.helps() {
+            return vec![(Arm::unanswered(), self.runs.min(CLEAR_RUNS))];
+        }
         match self.bisection() {
             Some(Step::Need(arms)) => arms,
             Some(Step::Answer(_)) | None => Vec::new(),
+        }
+    }
+
+    /// Whether the session always fails as it is and never with the change.
+    fn helps(&self) -> bool {
+        match self.arms.get(..self.compared) {
+            Some([baseline, changed]) => {
+                self.tally(baseline).all_failed() && self.tally(changed).all_passed()
+            }
+            _ => false,
         }
     }
 
@@ -118,10 +131,8 @@ impl Experiment {
         if self.factor != Factor::Cert {
             return None;
         }
-        let [server, fresh] = self.arms.get(..self.compared)? else { return None };
-        let helps = self.tally(server).all_failed() && self.tally(fresh).all_passed();
         let tally = |name: &str| self.arm(name).map(|state| self.tally(state)).unwrap_or_default();
-        helps.then(|| bisection::next(&Look { tally: &tally, runs: self.runs.min(CLEAR_RUNS) }))
+        self.helps().then(|| bisection::next(&Look { tally: &tally, runs: self.runs.min(CLEAR_RUNS) }))
     }
 
     /// What the second stage came to.
@@ -146,7 +157,7 @@ impl Experiment {
     /// Attempts of an arm that got past the place where the session as it is fails, and those that did not.
     pub(super) fn tally(&self, state: &ArmState) -> Tally {
         let bar = match state.arm.role {
-            Role::Baseline => Depth::Desktop,
+            Role::Baseline | Role::Alternative => Depth::Desktop,
             Role::Changed | Role::Control => self.bar().unwrap_or(Depth::Desktop),
         };
         state.observed.iter().map(|it| it.depth > bar).collect()

@@ -1,3 +1,5 @@
+mod gateway;
+
 use super::*;
 use crate::trace::{
     ClosedBy, Confidence, Detail, Event, ExperimentEffect, Header, Leg, Outcome, Phase, PhaseRecord, Record,

@@ -3,7 +3,8 @@
 use super::factor::Factor;
 use super::progress::Depth;
 use super::schedule::{ArmState, Experiment};
-use crate::trace::{Record, VerdictId};
+use crate::trace::{Detail, GatewayMessage, GatewayUdp, Record, VerdictId};
+use crate::wire::tsgu::Packet;
 
 /// Why sessions that fail with the change as well do not show that the factor is innocent; absent where they do.
 /// `bar` is the place where `baseline` fails.
@@ -36,6 +37,48 @@ pub(super) fn without_factor(
     }
 }
 
+/// Why nothing can be said of the gateway's UDP, whatever became of the sessions; absent where somebody used it, or where
+/// none of them came so far that it could be.
+pub(super) fn side_channel(experiment: &Experiment) -> Option<String> {
+    let baseline = &experiment.arms[0];
+    let is_used =
+        experiment.arms.iter().flat_map(records).any(|record| side_channel_events(record).next().is_some());
+    let ends_before = experiment.bar().is_some_and(|bar| bar <= Depth::Gateway) && !passes_tls(baseline);
+    if is_used || ends_before && !opens_channel(baseline) {
+        return None;
+    }
+    let answers = || records(baseline).flat_map(channel_responses);
+    let offers_none = answers().next().is_some() && answers().all(|udp_port| udp_port.is_none());
+    Some(if offers_none {
+        "Nobody used UDP: the gateway names no port for it, so that there is nothing to take away.".to_owned()
+    } else {
+        "Nobody used UDP: in no arm did the client send a datagram to the gateway, so that nothing is learnt about it."
+            .to_owned()
+    })
+}
+
+/// What was seen of the gateway's side channel.
+pub(super) fn side_channel_events(record: &Record) -> impl Iterator<Item = GatewayUdp> {
+    record.events.iter().filter_map(|event| match &event.detail {
+        Detail::Gateway(GatewayMessage::GatewayUdp { what, .. }) => Some(*what),
+        _ => None,
+    })
+}
+
+fn opens_channel(state: &ArmState) -> bool {
+    records(state).any(|record| channel_responses(record).next().is_some())
+}
+
+/// The ports for UDP in the answers to the request for a channel.
+fn channel_responses(record: &Record) -> impl Iterator<Item = Option<u16>> {
+    record.events.iter().filter_map(|event| match &event.detail {
+        Detail::Gateway(GatewayMessage::TunnelPacket(Packet::ChannelResponse { udp_port, .. })) => {
+            Some(*udp_port)
+        }
+        _ => None,
+    })
+}
+
 /// Whether a datagram of RDP-UDP was seen in an arm.
 pub(super) fn saw_datagrams(state: &ArmState) -> bool {
     records(state).any(|record| record.summary.as_ref().is_some_and(|summary| summary.udp.is_some()))
@@ -53,6 +96,6 @@ fn passes_tls(state: &ArmState) -> bool {
     })
 }
 
-fn records(state: &ArmState) -> impl Iterator<Item = &Record> {
+pub(super) fn records(state: &ArmState) -> impl Iterator<Item = &Record> {
     state.observed.iter().map(|it| &it.record)
 }

@@ -1,12 +1,12 @@
 //! The verdict that a finished experiment proves; what mends it is that of the catalogue.
 
 use super::conclusion::{Conclusion, property_words};
-use super::factor::Factor;
+use super::factor::{Arm, Factor, Role};
 use super::progress::Depth;
 use super::schedule::{ArmState, Experiment};
-use super::untried;
+use super::{transport, untried};
 use crate::diagnose::{self, Proof};
-use crate::trace::{Evidence, ExperimentEffect, Phase, Record, Verdict, VerdictId, Where};
+use crate::trace::{Evidence, ExperimentEffect, GatewayUdp, Phase, Record, Verdict, VerdictId, Where};
 use rdpscope_certs::mode::Repair;
 
 /// The verdict where the factor is the cause.
@@ -20,10 +20,12 @@ pub(super) fn proven(experiment: &Experiment, found: &Conclusion) -> Option<Verd
     // Where TLS ends in rdpscope the server's certificate is readable, which what mends it may name.
     let records = experiment.arms.iter().flat_map(|state| &state.observed).map(|it| &it.record);
     let record = records.clone().find(|record| shows_certificate(record)).or(records.clone().next())?;
-    let evidence = std::iter::once(baseline)
-        .chain(found.telling.as_deref().and_then(|name| experiment.arm(name)))
-        .map(|state| evidence(experiment, state))
-        .collect();
+    let telling: Vec<_> = match experiment.factor {
+        Factor::GatewayTransport => experiment.arms.iter().collect(),
+        _ => found.telling.as_deref().and_then(|name| experiment.arm(name)).into_iter().collect(),
+    };
+    let first = std::iter::once(baseline).filter(|_| experiment.factor != Factor::GatewayTransport);
+    let evidence = first.chain(telling).map(|state| evidence(experiment, state)).collect();
     let proof = Proof { phase: phase(experiment.factor), summary: summary(experiment, found), evidence };
     let mut verdict = diagnose::proven(*id, others, record, proof);
     if experiment.factor == Factor::Udp && !untried::saw_datagrams(baseline) {
@@ -39,7 +41,8 @@ pub(super) fn observed(experiment: &Experiment) -> Option<&Verdict> {
     if experiment.bar().is_some() {
         return last(&experiment.arms[0]);
     }
-    let addresses = experiment.arms.iter().filter(|_| experiment.factor == Factor::Address);
+    let is_told = matches!(experiment.factor, Factor::Address | Factor::GatewayTransport);
+    let addresses = experiment.arms.iter().filter(|_| is_told);
     addresses.filter(|state| experiment.tally(state).failed > 0).find_map(last)
 }
 
@@ -82,16 +85,31 @@ fn causes(experiment: &Experiment, found: &Conclusion) -> Vec<VerdictId> {
         // NLA has no cause of its own: what is wrong with it is what the failing sessions say.
         Factor::Nla => true,
         Factor::Udp => id.as_str().starts_with("udp-"),
+        Factor::GatewayUdp => matches!(id, VerdictId::UdpBlocked | VerdictId::UdpHalfOpen),
         Factor::Tls => id.as_str().starts_with("tls-"),
         _ => false,
     };
-    own.filter(|id| fits(*id)).or(experiment.factor.verdict()).into_iter().collect()
+    let usual = match experiment.factor {
+        Factor::GatewayUdp if opens_and_fails(experiment) => Some(VerdictId::UdpHalfOpen),
+        factor => factor.verdict(),
+    };
+    own.filter(|id| fits(*id)).or(usual).into_iter().collect()
+}
+
+/// Whether the gateway's side channel is answered and then does harm.
+fn opens_and_fails(experiment: &Experiment) -> bool {
+    let is_answered = |what| matches!(what, GatewayUdp::Established | GatewayUdp::Silence);
+    let baseline = untried::records(&experiment.arms[0]);
+    let answered = baseline.flat_map(untried::side_channel_events).any(is_answered);
+    let silent = experiment.arm(&Arm::unanswered().name);
+    answered || silent.is_some_and(|state| experiment.tally(state).all_passed())
 }
 
 fn phase(factor: Factor) -> Phase {
     match factor {
         Factor::Nla => Phase::Credssp,
-        Factor::Udp => Phase::Udp,
+        Factor::Udp | Factor::GatewayUdp => Phase::Udp,
+        Factor::GatewayTransport => Phase::GatewayHttp,
         Factor::Address => Phase::Dns,
         Factor::Latency => Phase::Active,
         _ => Phase::Tls,
@@ -113,6 +131,7 @@ fn summary(experiment: &Experiment, found: &Conclusion) -> String {
         Factor::Udp if !untried::saw_datagrams(&experiment.arms[0]) => format!(
             "The session fails because RDP-UDP is offered, though not one datagram of it was sent: {with} it works."
         ),
+        Factor::GatewayTransport => transport::summary(experiment, found),
         factor => format!(
             "The session fails because of {}: {with} it works.",
             factor.subject(),
@@ -131,8 +150,12 @@ fn through(factor: Factor, with: &str) -> String {
 
 fn evidence(experiment: &Experiment, state: &ArmState) -> Evidence {
     let tally = experiment.tally(state);
+    let what = match state.arm.role {
+        Role::Alternative => "worked",
+        _ => "got past the place",
+    };
     let text = format!(
-        "arm {} ({}): {} of {} attempts got past the place",
+        "arm {} ({}): {} of {} attempts {what}",
         state.arm.name,
         state.arm.description,
         tally.passed,

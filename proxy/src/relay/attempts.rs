@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 
 /// How long a client has to dial again. One that showed its question while the connection was open comes back within
 /// milliseconds of the answer; longer waits would only keep the verdict from a user who clicked "No".
-const RETURN_WINDOW: Duration = Duration::from_secs(5);
+pub(super) const RETURN_WINDOW: Duration = Duration::from_secs(5);
 /// How long a connection of a client that did come back has to get further: a logon with a dialog takes less.
 const PROGRESS_WINDOW: Duration = Duration::from_secs(60);
 /// Connections of one client whose verdict may wait at once. A person has one or two; a program that dials by the
@@ -26,6 +26,8 @@ pub struct Attempts {
     state: Mutex<State>,
     /// How many desktops there have been.
     desktops: watch::Sender<u64>,
+    /// Whether nobody will connect any more.
+    closed: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -105,6 +107,11 @@ impl Attempts {
         self.desktops.subscribe()
     }
 
+    /// Whether nobody will connect any more, now and from here on.
+    pub(super) fn closed(&self) -> watch::Receiver<bool> {
+        self.closed.subscribe()
+    }
+
     /// A connection of this client has ended on the wire.
     pub fn ended(&self, client: IpAddr, number: Number) {
         let mut state = self.lock();
@@ -120,12 +127,14 @@ impl Attempts {
     pub fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
+        self.closed.send_replace(true);
         state.clients.values_mut().for_each(|client| client.give_up(true));
     }
 
     /// Clients may connect again.
     pub fn reopen(&self) {
         self.lock().closed = false;
+        self.closed.send_replace(false);
     }
 
     /// Waits whether `client`, whose connection `number` has just ended after `reached`, comes back and gets further.

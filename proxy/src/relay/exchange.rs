@@ -80,6 +80,42 @@ pub(super) trait ExchangeTap {
     fn ended(&mut self, at: Instant, from: Side, end: &StreamEnd);
 }
 
+/// Stands in both directions of an exchange, and may hold back and change what passes.
+pub(super) trait Gatekeeper {
+    /// Of `from` nothing is held and nothing more will be held or changed: its bytes pass as they come.
+    fn is_open(&self, from: Side) -> bool;
+    /// Takes what `from` sent at `t_us`. What may go on is appended to `out`, to be written one entry with one write; what
+    /// was changed, or could not be, to `notes`.
+    fn pass(&mut self, t_us: Micros, from: Side, bytes: &[u8], out: &mut Vec<Vec<u8>>, notes: &mut Vec<Note>);
+    /// What is still held of `from`, whose stream has ended, goes on as it is.
+    fn flush(&mut self, from: Side, out: &mut Vec<Vec<u8>>);
+    /// The answer to a client that is refused what it asks for, once; with it both connections end in good order.
+    fn take_refusal(&mut self) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+impl Gatekeeper for Gate {
+    fn is_open(&self, from: Side) -> bool {
+        Gate::is_open(self, from)
+    }
+
+    fn pass(
+        &mut self,
+        t_us: Micros,
+        from: Side,
+        bytes: &[u8],
+        out: &mut Vec<Vec<u8>>,
+        notes: &mut Vec<Note>,
+    ) {
+        Gate::pass(self, t_us, from, bytes, out, notes);
+    }
+
+    fn flush(&mut self, from: Side, out: &mut Vec<Vec<u8>>) {
+        Gate::flush(self, from, out);
+    }
+}
+
 /// What an exchange came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ExchangeEnd {
@@ -95,7 +131,7 @@ pub(super) async fn exchange<C: Channel, S: Channel>(
     client: &mut C,
     server: &mut S,
     first: Vec<u8>,
-    gate: &mut Gate,
+    gate: &mut impl Gatekeeper,
     tap: &mut impl ExchangeTap,
 ) -> ExchangeEnd {
     let mut up = Flow::new(Side::Client);
@@ -107,8 +143,17 @@ pub(super) async fn exchange<C: Channel, S: Channel>(
     tokio::pin!(silence);
     let mut reads = None;
     poll_fn(|cx| {
-        let ends = (up.poll(cx, client, server, gate, tap), down.poll(cx, server, client, gate, tap));
-        match ends {
+        let up_end = up.poll(cx, client, server, gate, tap);
+        let up_end = match gate.take_refusal() {
+            Some(answer) => {
+                down.waiting.push_back(answer);
+                down.ending = Some(StreamEnd::CloseNotify);
+                up.ending = Some(StreamEnd::CloseNotify);
+                up.poll(cx, client, server, gate, tap)
+            }
+            None => up_end,
+        };
+        match (up_end, down.poll(cx, server, client, gate, tap)) {
             (Poll::Ready(FlowEnd::Reset), _) | (_, Poll::Ready(FlowEnd::Reset)) => {
                 Poll::Ready(ExchangeEnd::Reset)
             }
@@ -164,7 +209,7 @@ impl Flow {
         cx: &mut Context<'_>,
         source: &mut impl Channel,
         sink: &mut impl Channel,
-        gate: &mut Gate,
+        gate: &mut impl Gatekeeper,
         tap: &mut impl ExchangeTap,
     ) -> Poll<FlowEnd> {
         if let Some(end) = self.end {
@@ -215,7 +260,7 @@ impl Flow {
         cx: &mut Context<'_>,
         source: &mut C,
         sink: &mut impl Channel,
-        gate: &mut Gate,
+        gate: &mut impl Gatekeeper,
         tap: &mut impl ExchangeTap,
     ) -> Poll<()> {
         SCRATCH.with_borrow_mut(|scratch| {
@@ -241,7 +286,7 @@ impl Flow {
     }
 
     /// What the gate lets through waits for the sink.
-    fn pass(&mut self, at: Instant, bytes: &[u8], gate: &mut Gate, tap: &mut impl ExchangeTap) {
+    fn pass(&mut self, at: Instant, bytes: &[u8], gate: &mut impl Gatekeeper, tap: &mut impl ExchangeTap) {
         let (mut out, mut notes) = (Vec::new(), Vec::new());
         gate.pass(tap.micros(at), self.from, bytes, &mut out, &mut notes);
         self.waiting.extend(out);
@@ -265,7 +310,13 @@ impl Flow {
         }
     }
 
-    fn source_ended(&mut self, at: Instant, end: StreamEnd, gate: &mut Gate, tap: &mut impl ExchangeTap) {
+    fn source_ended(
+        &mut self,
+        at: Instant,
+        end: StreamEnd,
+        gate: &mut impl Gatekeeper,
+        tap: &mut impl ExchangeTap,
+    ) {
         let mut held = Vec::new();
         gate.flush(self.from, &mut held);
         self.waiting.extend(held);

@@ -2,22 +2,24 @@
 
 #[cfg(feature = "nla")]
 mod authentication;
-mod legs;
+pub(super) mod legs;
 mod negotiation;
 mod watching;
 
 use super::exchange::{ExchangeEnd, ExchangeTap, exchange};
-use super::impaired::Impaired;
+use super::impaired::{self, Impaired};
 use super::pump::{Ending, PumpEnd, Tap, pump, reset};
 use super::session::{Route, SessionTap};
+use super::teller::Teller;
 use crate::alter::Note;
 use crate::intercept::settings::Interception;
 use crate::intercept::tls::StreamEnd;
-use crate::trace::{Detail, Event, Line, Micros, Side};
+use crate::trace::{Detail, Event, Leg, Line, Micros, Phase, Side};
 use crate::wire::tls::Alert;
 use std::time::Instant;
 use tokio::net::TcpStream;
 
+use legs::{Beginning, Caller, Legs, Stopped, Terminated};
 use negotiation::Negotiated;
 
 /// What one session needs.
@@ -43,7 +45,7 @@ pub(super) async fn serve(
     // Each on the heap, so that a session that runs for hours keeps only the memory of what it is at.
     let negotiated = Box::pin(negotiation.run(client, &mut server, tap)).await;
     let end = match negotiated {
-        Negotiated::Tls => Box::pin(legs::terminate(client, server, negotiation, tap, context)).await,
+        Negotiated::Tls => Box::pin(terminate(client, server, negotiation, tap, context)).await,
         Negotiated::Clear => {
             let mut gate = negotiation.into_gate();
             if gate.is_open(Side::Client) && gate.is_open(Side::Server) {
@@ -67,6 +69,73 @@ pub(super) async fn serve(
     None
 }
 
+/// Runs TLS on both legs until the session is over.
+async fn terminate(
+    client: &mut TcpStream,
+    server: TcpStream,
+    negotiation: negotiation::Negotiation,
+    tap: &mut SessionTap<'_>,
+    context: Intercepted<'_>,
+) -> ExchangeEnd {
+    match relay_inside(client, server, negotiation, tap, context).await {
+        Ok(end) => end,
+        Err(Stopped::Closed) => ExchangeEnd::Finished,
+        Err(Stopped::Reset) => ExchangeEnd::Reset,
+    }
+}
+
+async fn relay_inside(
+    client: &mut TcpStream,
+    server: TcpStream,
+    negotiation: negotiation::Negotiation,
+    tap: &mut SessionTap<'_>,
+    context: Intercepted<'_>,
+) -> Result<ExchangeEnd, Stopped> {
+    let protocol = tap.session().lock().selected_protocol();
+    let beginning = Beginning { selected_protocol: protocol, sent_to_server: negotiation.sent_to_server() };
+    let legs = Legs { teller: tap.session().clone(), context, beginning };
+    let caller = Caller { early: held(tap, Side::Client), stream: client };
+    let server_early = held(tap, Side::Server);
+    let terminated = Box::pin(legs.handshakes(caller, server, server_early)).await?;
+    drop(legs);
+    let Terminated { client: mut client_leg, server: mut server_leg, server_words, .. } = terminated;
+    impaired::mark(context.impaired).await;
+    #[cfg(feature = "nla")]
+    let protocol = authentication::log_on(
+        &mut client_leg,
+        &mut server_leg,
+        &terminated.presented,
+        protocol,
+        tap,
+        context,
+    )
+    .await?;
+    client_leg.tee_mut().quiet();
+    server_leg.stream.tee_mut().quiet();
+    let mut gate = negotiation.gate().inside_tls(protocol);
+    let end =
+        exchange(&mut client_leg, &mut server_leg.stream, server_words, &mut gate, &mut InsideTap { tap })
+            .await;
+    let server = server_leg.stream.tee().get_ref();
+    if let Some(info) = impaired::info(context.impaired, Side::Server, server) {
+        tap.session().say(Leg::Server, None, Phase::Tcp, Detail::TcpInfo(info));
+    }
+    if end == ExchangeEnd::Reset {
+        reset(server);
+    }
+    Ok(end)
+}
+
+/// What `side` sent right behind the negotiation, shown as part of its leg.
+fn held(tap: &SessionTap<'_>, side: Side) -> Vec<u8> {
+    let mut session = tap.session().lock();
+    let held = session.take_held(side);
+    if !held.is_empty() {
+        session.show_wire(Instant::now(), side, false, &held);
+    }
+    held
+}
+
 /// There is nothing to change: the bytes go on as without interception.
 async fn pass_through(
     client: &mut TcpStream,
@@ -86,19 +155,23 @@ fn note_changes(tap: &SessionTap<'_>, notes: Vec<Note>) {
     if notes.is_empty() {
         return;
     }
-    let line = |note| match note {
+    tap.session().lock().trace.lines(notes.into_iter().map(note_line).collect());
+}
+
+/// The same as a line of the trace.
+pub(super) fn note_line(note: Note) -> Line {
+    match note {
         Note::Altered(altered) => Line::Altered(altered),
         Note::NotAltered(not) => Line::Event(Event {
             t_us: not.t_us,
             leg: not.from.into(),
             from: None,
-            connection: None,
+            connection: not.connection,
             phase: not.phase,
             inferred: false,
             detail: Detail::NotAltered { setting: not.setting.to_owned(), reason: not.reason },
         }),
-    };
-    tap.session().lock().trace.lines(notes.into_iter().map(line).collect());
+    }
 }
 
 /// What is inside two connections of TLS.
@@ -120,23 +193,23 @@ impl ExchangeTap for InsideTap<'_, '_> {
     }
 
     fn ended(&mut self, at: Instant, from: Side, end: &StreamEnd) {
-        note_farewell(self.tap, at, from, end);
+        note_farewell(self.tap.session(), at, from, end);
         self.tap.ended(at, from, ending(end));
     }
 }
 
 /// Says in the trace with which alert of TLS a side has left.
-fn note_farewell(tap: &SessionTap<'_>, at: Instant, from: Side, end: &StreamEnd) {
+pub(super) fn note_farewell(teller: &impl Teller, at: Instant, from: Side, end: &StreamEnd) {
     const WARNING: u8 = 1;
     const CLOSE_NOTIFY: u8 = 0;
     match end {
-        StreamEnd::Alert(alert) => tap.session().lock().alert(at, from, alert),
+        StreamEnd::Alert(alert) => teller.alert(at, from, alert),
         StreamEnd::CloseNotify => {
             if let Ok(alert) = Alert::decode(&[WARNING, CLOSE_NOTIFY]) {
-                tap.session().lock().alert(at, from, &alert);
+                teller.alert(at, from, &alert);
             }
         }
-        StreamEnd::Broken(reason) => tap.session().lock().broken_tls(at, from, reason),
+        StreamEnd::Broken(reason) => teller.broken_tls(at, from, reason),
         StreamEnd::Fin | StreamEnd::Reset => {}
     }
 }
@@ -165,6 +238,6 @@ impl ExchangeTap for ClearTap<'_, '_> {
 }
 
 /// The end of TLS as the end of TCP that comes with it.
-fn ending(end: &StreamEnd) -> Ending {
+pub(super) fn ending(end: &StreamEnd) -> Ending {
     if *end == StreamEnd::Reset { Ending::Reset } else { Ending::Fin }
 }

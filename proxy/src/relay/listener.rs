@@ -3,20 +3,22 @@
 use super::attempts::Attempts;
 use super::client_command::{ClientCommand, ClientRun};
 use super::connect::plain_reason;
+use super::gateway::attempts::GatewayAttempts;
+use super::gateway::{self, Gateway, side_channel};
 use super::impaired::set_mss;
 use super::session::Route;
-use super::udp::{self, UdpMode, UdpSessions};
+use super::udp::{self, UdpChannel, UdpMode, UdpSessions};
 use super::workers::{self, Report};
 use crate::alter::impair::Impairments;
 use crate::intercept::settings::Interception;
-use crate::recorder::RecorderHandle;
+use crate::recorder::{RecorderHandle, SessionId, SessionTrace, TraceStart};
 use crate::trace::{Direction, Record};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
@@ -29,6 +31,9 @@ const NO_ARM: &str = "-";
 const BACKLOG: u32 = 4096;
 /// How long sessions have to write their verdicts once they were told to stop.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// Listeners that this process has bound so far.
+static LISTENERS: AtomicU64 = AtomicU64::new(0);
 
 /// What to do.
 #[derive(Debug, Clone)]
@@ -45,7 +50,11 @@ pub struct Settings {
     pub client: Option<ClientCommand>,
     /// What becomes of RDP-UDP.
     pub udp: UdpMode,
-    /// How TLS is terminated, where it is.
+    /// The far side is a gateway.
+    pub gateway: Option<Gateway>,
+    /// Clients say by an HTTP CONNECT where they want to go.
+    pub as_http_proxy: bool,
+    /// How TLS is terminated, where it is; with a gateway, TLS with that.
     pub interception: Option<Arc<Interception>>,
     /// What makes each connection worse on purpose.
     pub impairments: Impairments,
@@ -58,6 +67,19 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether it shows only later which session a connection belongs to.
+    fn sorts_connections(&self) -> bool {
+        self.gateway.is_some() || self.as_http_proxy
+    }
+
+    /// What becomes of datagrams, and where they arrive, where TCP is listened for at `address`.
+    fn udp_port(&self, address: SocketAddr) -> (UdpMode, SocketAddr) {
+        match &self.gateway {
+            Some(gateway) => (gateway.udp, SocketAddr::new(address.ip(), gateway::UDP_PORT)),
+            None => (self.udp, address),
+        }
+    }
+
     /// Whether somebody has to know how many sessions there were.
     fn counts_sessions(&self) -> bool {
         self.is_experiment || self.sessions.is_some() || self.client.is_some()
@@ -124,8 +146,8 @@ impl Listener {
         let tcp = listen_tcp(settings.listen, mss).map_err(bind_error)?;
         let address = tcp.local_addr().map_err(bind_error)?;
         let udp = listen_udp(&settings, address).await;
-        let now = jiff::Timestamp::now();
-        let run_id = format!("{}-{:04x}", now.strftime("%Y%m%d-%H%M%S"), std::process::id() & 0xffff);
+        let earlier = LISTENERS.fetch_add(1, Ordering::Relaxed);
+        let run_id = run_id(jiff::Timestamp::now(), std::process::id(), earlier);
         Ok(Listener { settings, tcp, udp, address, run_id })
     }
 
@@ -141,11 +163,15 @@ impl Listener {
 
     /// Why RDP-UDP is not handled as the settings ask.
     pub fn udp_trouble(&self) -> Option<&'static str> {
-        match (&self.udp, self.settings.udp) {
+        match (&self.udp, self.settings.udp_port(self.address).0) {
             (Some(_), _) | (None, UdpMode::Off | UdpMode::Refuse) => None,
             (None, UdpMode::Relay) if self.settings.route.upstream_proxy.is_some() => {
                 Some("no UDP goes through the upstream proxy: sessions will run over TCP alone")
             }
+            (None, _) if self.settings.gateway.is_some() => Some(
+                "UDP port 3391 belongs to another program: the side channel to the gateway is not relayed, and sessions \
+                 will run over TCP alone",
+            ),
             (None, _) => {
                 Some("UDP on that port belongs to another program: sessions will run over TCP alone")
             }
@@ -241,7 +267,17 @@ impl Running {
 
     fn relay_udp(&mut self, socket: UdpSocket) {
         let settings = self.shared.present().settings;
-        self.background.spawn(relay_udp(socket, settings, self.shared.udp.clone()));
+        let sessions = self.shared.udp.clone();
+        match &settings.gateway {
+            None => {
+                self.background.spawn(relay_udp(socket, settings, sessions));
+            }
+            Some(gateway) => {
+                let ports = self.shared.gateway_udp_port.subscribe();
+                let side_channel = side_channel::relay(socket, gateway.clone(), ports, sessions);
+                self.background.spawn(side_channel);
+            }
+        }
     }
 
     /// Ends every session and waits for their verdicts.
@@ -270,7 +306,10 @@ fn go_on(
         return Ok(true);
     }
     if count.open() > 0 {
-        shared.attempts.close();
+        // The last attempt may still be one connection short where it has several.
+        if client.is_over() || !shared.sorts_connections {
+            shared.attempts.close();
+        }
         return Ok(true);
     }
     let goes_on = !enough && client.restart(settings, address, count.began)?;
@@ -304,6 +343,11 @@ impl Count {
 /// What every session needs.
 pub(super) struct Shared {
     pub(super) attempts: Attempts,
+    pub(super) gateway_attempts: GatewayAttempts,
+    /// The port of the gateway's side channel over UDP, as last named.
+    pub(super) gateway_udp_port: watch::Sender<u16>,
+    /// Whether it shows only later which session a connection belongs to.
+    pub(super) sorts_connections: bool,
     pub(super) udp: Arc<UdpSessions>,
     pub(super) recorder: RecorderHandle,
     /// Whether somebody counts sessions.
@@ -339,6 +383,9 @@ impl Shared {
         let remaining = settings.sessions.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
         Shared {
             attempts: Attempts::default(),
+            gateway_attempts: GatewayAttempts::default(),
+            gateway_udp_port: watch::Sender::new(gateway::UDP_PORT),
+            sorts_connections: settings.sorts_connections(),
             udp: Arc::new(UdpSessions::default()),
             recorder,
             counts_sessions: settings.counts_sessions(),
@@ -360,15 +407,34 @@ impl Shared {
         *self.present.write().unwrap_or_else(PoisonError::into_inner) = present;
     }
 
+    /// The trace of a new session, which began at `began`.
+    pub(super) fn begin_trace(&self, settings: &Settings, began: Instant) -> SessionTrace {
+        let start = TraceStart {
+            id: SessionId::from(self.next_session_id()),
+            target: settings.route.target.to_string(),
+            settings: settings.shown.clone(),
+            started: jiff::Timestamp::now() - began.elapsed(),
+            began,
+        };
+        SessionTrace::begin(start, Some(self.recorder.clone()))
+    }
+
     /// A new session's id: when the program began, its process, and the session's number.
-    pub(super) fn next_session_id(&self) -> String {
+    fn next_session_id(&self) -> String {
         format!("{}-{:04}", self.run_id, self.numbers.fetch_add(1, Ordering::Relaxed))
     }
 }
 
-/// The UDP port of the same number, where datagrams are relayed or swallowed.
+/// When a listener was bound, its process, and which of several listeners of one process it is.
+fn run_id(now: jiff::Timestamp, process: u32, earlier: u64) -> String {
+    let id = format!("{}-{:04x}", now.strftime("%Y%m%d-%H%M%S"), process & 0xffff);
+    if earlier == 0 { id } else { format!("{id}.{}", earlier + 1) }
+}
+
+/// The UDP port of the same number, or that of a gateway's side channel, where datagrams are relayed or swallowed.
 async fn listen_udp(settings: &Settings, address: SocketAddr) -> Option<UdpSocket> {
-    match settings.udp {
+    let (mode, address) = settings.udp_port(address);
+    match mode {
         // A proxy that carries TCP carries no datagrams, and past it they would take a way that was not asked for.
         UdpMode::Relay if settings.route.upstream_proxy.is_some() => None,
         // Another program may own the UDP port; sessions then run over TCP alone, as behind a firewall.
@@ -383,7 +449,7 @@ async fn relay_udp(socket: UdpSocket, settings: Arc<Settings>, sessions: Arc<Udp
     // Without an address the sessions say why; there is nowhere to send a datagram to.
     let Ok(addresses) = super::resolve::resolve(target).await else { return };
     let Some(server) = addresses.first() else { return };
-    udp::relay(socket, *server, settings.udp, sessions).await;
+    udp::relay(socket, *server, settings.udp, UdpChannel::Rdp, sessions).await;
 }
 
 fn listen_tcp(address: SocketAddr, mss: Option<u32>) -> io::Result<TcpListener> {
@@ -405,5 +471,17 @@ pub(super) async fn until(deadline: Option<tokio::time::Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_of_one_process_and_second_are_told_apart() {
+        let now = jiff::Timestamp::from_second(1_763_755_200).unwrap();
+        let ids = [0, 1, 2].map(|earlier| run_id(now, 0x5_2b0a, earlier));
+        assert_eq!(ids, ["20251121-200000-2b0a", "20251121-200000-2b0a.2", "20251121-200000-2b0a.3"]);
     }
 }

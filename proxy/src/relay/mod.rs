@@ -5,8 +5,10 @@
 
 pub mod attempts;
 pub mod client_command;
+mod conclude;
 pub mod connect;
 mod exchange;
+pub mod gateway;
 mod impaired;
 mod intercepted;
 pub mod listener;
@@ -17,6 +19,7 @@ pub mod session;
 mod splice;
 pub mod target;
 pub(crate) mod tcp_info;
+mod teller;
 pub mod udp;
 pub mod upstream_proxy;
 mod workers;

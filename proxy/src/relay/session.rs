@@ -1,19 +1,22 @@
 //! One client's connection from accept to verdict.
 
 use super::attempts::{Attempts, Number};
+use super::conclude::{conclude, udp_events};
+use super::gateway::seen::GatewaySeen;
 use super::impaired::{self, Impaired};
 use super::intercepted::{self, Intercepted};
 use super::pump::{Ending, PumpEnd, Tap, linger, pump, reset};
 use super::resolve::resolve;
 use super::target::Target;
+use super::teller::Teller;
 use super::upstream_proxy::{self, UpstreamProxy};
 use super::{connect, udp::UdpSessions};
 use crate::alter::impair::Impairments;
-use crate::diagnose::{self, Context};
+use crate::diagnose;
 use crate::intercept::settings::Interception;
 use crate::observe::{SessionObserver, UdpObserver};
 use crate::recorder::SessionTrace;
-use crate::trace::{ClosedBy, Detail, End, Event, How, Leg, Line, Micros, Phase, Record, Side, UdpMessage};
+use crate::trace::{Detail, Event, How, Leg, Micros, Phase, Record, Side};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -78,14 +81,16 @@ pub struct Observed {
     /// Its trace.
     pub trace: SessionTrace,
     pub(super) observer: SessionObserver,
-    udp: Option<UdpObserver>,
+    pub(super) udp: Option<UdpObserver>,
+    /// Of an attempt to reach a desktop through a gateway: what is known of its connections.
+    gateway: Option<Box<GatewaySeen>>,
     /// Bytes that came from either side.
     pub(super) bytes: [u64; 2],
-    first_end: Option<(Micros, Side, Ending)>,
-    last_end: Option<Micros>,
-    proxy_closed: bool,
+    pub(super) first_end: Option<(Micros, Side, Ending)>,
+    pub(super) last_end: Option<Micros>,
+    pub(super) proxy_closed: bool,
     /// rdpscope ended it by a reset, as it was asked to.
-    proxy_reset: bool,
+    pub(super) proxy_reset: bool,
 }
 
 impl SharedSession {
@@ -95,9 +100,23 @@ impl SharedSession {
     pub fn new(trace: SessionTrace, terminates_tls: bool) -> SharedSession {
         let observer =
             if terminates_tls { SessionObserver::terminating_tls() } else { SessionObserver::default() };
+        SharedSession::of(trace, observer, None)
+    }
+
+    /// An attempt to reach a desktop through a gateway, with nothing seen yet.
+    pub(super) fn of_gateway(trace: SessionTrace) -> SharedSession {
+        SharedSession::of(trace, SessionObserver::default(), Some(Box::default()))
+    }
+
+    fn of(
+        trace: SessionTrace,
+        observer: SessionObserver,
+        gateway: Option<Box<GatewaySeen>>,
+    ) -> SharedSession {
         let observed = Observed {
             trace,
             observer,
+            gateway,
             udp: None,
             bytes: [0, 0],
             first_end: None,
@@ -118,6 +137,14 @@ impl SharedSession {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What is known of the session, once nobody else has it.
+    pub(super) fn into_observed(self) -> Result<Observed, SharedSession> {
+        match Arc::try_unwrap(self.inner) {
+            Ok(mutex) => Ok(mutex.into_inner().unwrap_or_else(PoisonError::into_inner)),
+            Err(inner) => Err(SharedSession { inner }),
+        }
+    }
+
     /// Whether both are the same session.
     pub fn is_same(&self, other: &SharedSession) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
@@ -135,6 +162,17 @@ impl SharedSession {
         let mut messages = Vec::new();
         observed.udp.get_or_insert_default().datagram(t_us, from, bytes, &mut messages);
         observed.trace.events(udp_events(t_us, Some(from), messages));
+    }
+
+    /// A datagram of the side channel to a gateway.
+    pub(super) fn gateway_datagram(&self, at: Instant, from: Side, bytes: &[u8]) {
+        let mut observed = self.lock();
+        let t_us = observed.trace.at(at);
+        let mut events = Vec::new();
+        if let Some(gateway) = observed.gateway() {
+            gateway.datagram(t_us, from, bytes, &mut events);
+        }
+        observed.trace.events(events);
     }
 }
 
@@ -201,13 +239,28 @@ impl Tap for SessionTap<'_> {
     }
 
     fn ended(&mut self, at: Instant, from: Side, ending: Ending) {
-        let mut observed = self.session.lock();
-        let t_us = observed.trace.at(at);
-        observed.ended(t_us, from, ending);
+        self.session.lock().ended_at(at, from, ending);
     }
 }
 
 impl Observed {
+    /// Of an attempt to reach a desktop through a gateway: what is known of its connections.
+    pub(super) fn gateway(&mut self) -> Option<&mut GatewaySeen> {
+        self.gateway.as_deref_mut()
+    }
+
+    /// rdpscope ends the session, said once.
+    pub(super) fn stop(&mut self, reason: &str) {
+        if !self.proxy_closed {
+            self.close_by_proxy(reason);
+        }
+    }
+
+    /// A connection of the session ended.
+    pub(super) fn note_last_end(&mut self, t_us: Micros) {
+        self.last_end = Some(t_us);
+    }
+
     /// rdpscope ends the session.
     pub(super) fn close_by_proxy(&mut self, reason: &str) {
         self.proxy_closed = true;
@@ -223,7 +276,9 @@ impl Observed {
         }
     }
 
-    fn ended(&mut self, t_us: Micros, from: Side, ending: Ending) {
+    /// A side ended its direction.
+    pub(super) fn ended_at(&mut self, at: Instant, from: Side, ending: Ending) {
+        let t_us = self.trace.at(at);
         let how = match ending {
             Ending::Fin => How::Fin,
             Ending::Reset => How::Reset,
@@ -233,22 +288,6 @@ impl Observed {
         self.trace.events(events);
         self.first_end.get_or_insert((t_us, from, ending));
         self.last_end = Some(t_us);
-    }
-
-    /// Who ended the session and how, from what was seen.
-    fn ending(&self) -> (ClosedBy, How) {
-        if self.proxy_closed {
-            return (ClosedBy::Proxy, if self.proxy_reset { How::Reset } else { How::Fin });
-        }
-        if let Some(side) = self.observer.announced_end() {
-            return (side.into(), How::McsUltimatum);
-        }
-        match self.first_end {
-            Some((_, side, _)) if self.observer.alerted(side) => (side.into(), How::Alert),
-            Some((_, side, Ending::Fin)) => (side.into(), How::Fin),
-            Some((_, side, Ending::Reset)) => (side.into(), How::Reset),
-            None => (ClosedBy::Proxy, How::Reset),
-        }
     }
 }
 
@@ -272,7 +311,7 @@ pub async fn run(
     }
     let tap =
         SessionTap { session: &session, attempts, client: peer, number, reached: None, has_desktop: false };
-    match Impaired::begin(impairments, &session) {
+    match Impaired::begin(impairments, &session, true) {
         None => drop(relay(client, surroundings, None, tap, stop).await),
         Some(impaired) => Box::pin(relay_impaired(client, surroundings, impaired, tap, stop)).await,
     }
@@ -304,7 +343,7 @@ async fn relay_impaired(
     }
 }
 
-fn not_impaired(error: &io::Error) -> String {
+pub(super) fn not_impaired(error: &io::Error) -> String {
     format!(
         "--impair needs a connection within this machine, and the system gives none: {}",
         connect::plain_reason(error)
@@ -349,7 +388,7 @@ async fn serve(
     let Surroundings { route, interception, .. } = *surroundings;
     let session = tap.session;
     // On the heap, so that a session that runs for hours does not keep the memory of its first milliseconds.
-    let (connected, first) = match Box::pin(meet(client, route, impaired, &mut tap)).await {
+    let (connected, first) = match Box::pin(meet(client, route, impaired, session, &mut tap)).await {
         Ok(met) => met,
         Err(ending) => {
             client_gave_up(session, ending);
@@ -385,16 +424,16 @@ async fn serve(
 
 /// Reaches the server while the client already speaks: the server, where it could be reached, and what the client has
 /// said so far. The error is how the client went away before.
-async fn meet(
+pub(super) async fn meet(
     client: &mut TcpStream,
     route: &Route,
     impaired: Option<&Impaired>,
-    tap: &mut SessionTap<'_>,
+    teller: &impl Teller,
+    tap: &mut impl Tap,
 ) -> Result<(Option<TcpStream>, Vec<u8>), Ending> {
     let mut first = Vec::with_capacity(USUAL_FIRST_BYTES);
-    let session = tap.session;
     let connected = tokio::select! {
-        connected = reach(route, session, impaired) => connected,
+        connected = reach(route, teller, impaired) => connected,
         ending = listen_ahead(client, &mut first, tap) => return Err(ending),
     };
     Ok((connected, first))
@@ -402,7 +441,7 @@ async fn meet(
 
 /// Reads what the client sends while the server is being connected, so that it is seen at its time. Comes back only
 /// when the client has gone.
-async fn listen_ahead(client: &mut TcpStream, first: &mut Vec<u8>, tap: &mut SessionTap<'_>) -> Ending {
+async fn listen_ahead(client: &mut TcpStream, first: &mut Vec<u8>, tap: &mut impl Tap) -> Ending {
     use tokio::io::AsyncReadExt;
     let (mut reader, _) = client.split();
     loop {
@@ -419,7 +458,7 @@ async fn listen_ahead(client: &mut TcpStream, first: &mut Vec<u8>, tap: &mut Ses
     }
 }
 
-async fn forward_first(server: &mut TcpStream, first: &[u8]) -> io::Result<()> {
+pub(super) async fn forward_first(server: &mut TcpStream, first: &[u8]) -> io::Result<()> {
     use tokio::io::AsyncWriteExt;
     if first.is_empty() { Ok(()) } else { server.write_all(first).await }
 }
@@ -427,16 +466,16 @@ async fn forward_first(server: &mut TcpStream, first: &[u8]) -> io::Result<()> {
 /// Resolves and connects; what happened is in the trace.
 pub(super) async fn reach(
     route: &Route,
-    session: &SharedSession,
+    teller: &impl Teller,
     impaired: Option<&Impaired>,
 ) -> Option<TcpStream> {
-    let server = reach_directly(route, session, impaired.and_then(Impaired::server_mss)).await?;
+    let server = reach_directly(route, teller, impaired.and_then(Impaired::server_mss)).await?;
     let joined = impaired::join(impaired, Side::Server, server).await;
-    joined.inspect_err(|error| session.lock().close_by_proxy(&not_impaired(error))).ok()
+    joined.inspect_err(|error| teller.close_by_proxy(&not_impaired(error))).ok()
 }
 
-async fn reach_directly(route: &Route, session: &SharedSession, mss: Option<u32>) -> Option<TcpStream> {
-    let say = |phase: Phase, leg: Leg, detail: Detail| session.lock().trace.say(leg, None, phase, detail);
+async fn reach_directly(route: &Route, teller: &impl Teller, mss: Option<u32>) -> Option<TcpStream> {
+    let say = |phase: Phase, leg: Leg, detail: Detail| teller.say(leg, None, phase, detail);
     let say_tcp = |detail: Detail| say(Phase::Tcp, Leg::Server, detail);
     let target = route.address.as_ref().unwrap_or(&route.target);
     if let Some(proxy) = &route.upstream_proxy {
@@ -468,13 +507,13 @@ fn client_gave_up(session: &SharedSession, ending: Ending) {
         Detail::Connecting { address } => Some(address.clone()),
         _ => None,
     });
-    let now = observed.trace.at(Instant::now());
+    let now = Instant::now();
     if let Some((event, address)) = waited {
-        let took_us = now.saturating_sub(event.t_us);
+        let took_us = observed.trace.at(now).saturating_sub(event.t_us);
         let detail = Detail::ConnectAbandoned { address, took_us };
         observed.trace.say(Leg::Server, None, Phase::Tcp, detail);
     }
-    observed.ended(now, Side::Client, ending);
+    observed.ended_at(now, Side::Client, ending);
 }
 
 /// A client that cuts the connection to ask its user something comes back; whether it did decides the verdict.
@@ -496,54 +535,4 @@ async fn wait_for_return(
         (diagnose::may_be_a_prompt(observed.trace.record(), observed.trace.timeline().summary()), reached)
     };
     may_be_prompt && attempts.came_back(peer.ip(), number, reached).await
-}
-
-fn udp_events(t_us: Micros, from: Option<Side>, messages: Vec<UdpMessage>) -> Vec<Event> {
-    let leg = from.map_or(Leg::Proxy, Leg::from);
-    let event = |message| Event {
-        t_us,
-        leg,
-        from,
-        connection: None,
-        phase: Phase::Udp,
-        inferred: false,
-        detail: Detail::Udp(message),
-    };
-    messages.into_iter().map(event).collect()
-}
-
-async fn conclude(session: SharedSession, came_back: bool, knows_command: fn(&str) -> bool) -> Record {
-    // The UDP relay holds a session only while it handles a datagram.
-    let mut session = session;
-    let mut observed = loop {
-        match Arc::try_unwrap(session.inner) {
-            Ok(mutex) => break mutex.into_inner().unwrap_or_else(PoisonError::into_inner),
-            Err(shared) => {
-                session = SharedSession { inner: shared };
-                tokio::task::yield_now().await;
-            }
-        }
-    };
-    let now = observed.trace.at(Instant::now());
-    let t_us = observed.last_end.unwrap_or(now);
-    if let Some(mut udp) = observed.udp.take() {
-        let mut messages = Vec::new();
-        udp.finish(t_us, &mut messages);
-        observed.trace.events(udp_events(t_us, None, messages));
-        observed.trace.timeline_mut().summary_mut().udp = Some(udp.summary().clone());
-    }
-    observed.trace.close_phases(t_us);
-    let (closed_by, how) = observed.ending();
-    let [bytes_up, bytes_down] = observed.bytes;
-    let summary = observed.trace.timeline_mut().summary_mut();
-    summary.closed_by = Some(closed_by);
-    summary.how = Some(how);
-    (summary.bytes_up, summary.bytes_down) = (bytes_up, bytes_down);
-    observed.trace.summarise();
-    let mut diagnosis = diagnose::diagnose(observed.trace.record(), &Context { came_back });
-    diagnosis.verdict.next.retain(|command| knows_command(command));
-    let mut lines: Vec<Line> = diagnosis.findings.into_iter().map(Line::Finding).collect();
-    lines.push(Line::Verdict(Box::new(diagnosis.verdict)));
-    lines.push(Line::End(End { t_us, closed_by, how, bytes_up, bytes_down }));
-    observed.trace.conclude(lines).await
 }

@@ -25,6 +25,15 @@ pub enum UdpMode {
     Drop,
 }
 
+/// What the datagrams of a port are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum UdpChannel {
+    /// RDP-UDP with the server.
+    Rdp,
+    /// The side channel to a gateway.
+    Gateway,
+}
+
 /// The largest datagram that UDP has.
 const LARGEST_DATAGRAM: usize = 65_535;
 /// MS-RDPEUDP 3.1.1.9: a peer is taken for dead after 65 s of silence; twice that keeps every flow that still lives.
@@ -69,7 +78,13 @@ impl UdpSessions {
 
 /// Relays datagrams that arrive at `listener` to the server of the client's session, or to `server` where it has none,
 /// until the future is dropped; with [`UdpMode::Drop`] they are only seen.
-pub async fn relay(listener: UdpSocket, server: SocketAddr, mode: UdpMode, sessions: Arc<UdpSessions>) {
+pub(super) async fn relay(
+    listener: UdpSocket,
+    server: SocketAddr,
+    mode: UdpMode,
+    channel: UdpChannel,
+    sessions: Arc<UdpSessions>,
+) {
     let listener = Arc::new(listener);
     let mut flows: HashMap<SocketAddr, mpsc::Sender<Vec<u8>>> = HashMap::new();
     let mut tasks: JoinSet<SocketAddr> = JoinSet::new();
@@ -84,7 +99,7 @@ pub async fn relay(listener: UdpSocket, server: SocketAddr, mode: UdpMode, sessi
             received = listener.recv_from(&mut buffer) => {
                 // An ICMP error for a datagram sent earlier is reported here; it says nothing about this socket.
                 let Ok((length, client)) = received else { continue };
-                observe(&sessions, client, Side::Client, &buffer[..length]);
+                observe(&sessions, channel, client, Side::Client, &buffer[..length]);
                 if mode == UdpMode::Drop {
                     continue;
                 }
@@ -95,8 +110,11 @@ pub async fn relay(listener: UdpSocket, server: SocketAddr, mode: UdpMode, sessi
                         let (sender, receiver) = mpsc::channel(FLOW_QUEUE);
                         // Of a name's addresses the one that TCP was connected to.
                         let session = sessions.newest(client.ip());
-                        let server = session.and_then(|session| session.server()).unwrap_or(server);
-                        tasks.spawn(flow(client, server, listener.clone(), receiver, sessions.clone()));
+                        let connected = session.and_then(|session| session.server());
+                        let ip = connected.map_or(server.ip(), |connected| connected.ip());
+                        let server = SocketAddr::new(ip, server.port());
+                        let ends = (client, server);
+                        tasks.spawn(flow(ends, channel, listener.clone(), receiver, sessions.clone()));
                         flows.entry(client).or_insert(sender)
                     }
                 };
@@ -108,8 +126,8 @@ pub async fn relay(listener: UdpSocket, server: SocketAddr, mode: UdpMode, sessi
 
 /// One client's datagrams, both ways; answers with the client's address when it has been silent for too long.
 async fn flow(
-    client: SocketAddr,
-    server: SocketAddr,
+    (client, server): (SocketAddr, SocketAddr),
+    channel: UdpChannel,
     listener: Arc<UdpSocket>,
     mut from_client: mpsc::Receiver<Vec<u8>>,
     sessions: Arc<UdpSessions>,
@@ -125,7 +143,7 @@ async fn flow(
             }
             received = socket.recv(&mut buffer) => {
                 let Ok(length) = received else { continue };
-                observe(&sessions, client, Side::Server, &buffer[..length]);
+                observe(&sessions, channel, client, Side::Server, &buffer[..length]);
                 let _ = listener.send_to(&buffer[..length], client).await;
             }
             () = tokio::time::sleep(FLOW_IDLE) => return client,
@@ -143,8 +161,10 @@ async fn connected_socket(server: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-fn observe(sessions: &UdpSessions, client: SocketAddr, from: Side, bytes: &[u8]) {
-    if let Some(session) = sessions.newest(client.ip()) {
-        session.datagram(Instant::now(), from, bytes);
+fn observe(sessions: &UdpSessions, channel: UdpChannel, client: SocketAddr, from: Side, bytes: &[u8]) {
+    let Some(session) = sessions.newest(client.ip()) else { return };
+    match channel {
+        UdpChannel::Rdp => session.datagram(Instant::now(), from, bytes),
+        UdpChannel::Gateway => session.gateway_datagram(Instant::now(), from, bytes),
     }
 }

@@ -2,10 +2,11 @@
 //! wakes no other thread.
 
 use super::attempts::Number;
+use super::gateway::host::{Host, Job};
+use super::gateway::serve as gateway;
 use super::listener::{Present, Shared};
 use super::session;
 use super::session::Surroundings;
-use crate::recorder::{SessionId, SessionTrace, TraceStart};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -60,23 +61,38 @@ impl Worker {
         // The listener was made by tokio once before; it can be registered again.
         let Ok(listener) = self.listener.try_clone().and_then(TcpListener::from_std) else { return };
         let mut sessions = JoinSet::new();
+        let mut connections = JoinSet::new();
+        let (jobs, mut due) = mpsc::unbounded_channel();
+        let host = Host { shared: self.shared.clone(), reports: self.reports.clone(), jobs };
         let mut stopped = self.stop.clone();
         loop {
             tokio::select! {
-                (stream, peer, permit) = accept(&listener, &self.shared) => {
+                (stream, peer, room) = accept(&listener, &self.shared) => {
+                    if self.shared.sorts_connections {
+                        connections.spawn(Box::pin(gateway::serve(stream, peer, room, host.clone())));
+                        continue;
+                    }
                     // Before it counts: whoever hears that it was the last takes for gone who is not known by then.
                     let number = self.shared.attempts.began(peer.ip());
                     self.report(Report::Began);
                     // Boxed, because it is large and moved about before it runs.
-                    let session = serve(stream, (peer, number), permit, self.shared.clone());
-                    sessions.spawn(Box::pin(session));
+                    let session: Job = Box::pin(serve(stream, (peer, number), room, self.shared.clone()));
+                    sessions.spawn(session);
                 }
+                Some(session) = due.recv() => drop(sessions.spawn(session)),
+                Some(_) = connections.join_next() => {}
                 Some(_) = sessions.join_next() => self.report(Report::Concluded),
                 _ = stopped.wait_for(|stop| *stop) => break,
             }
         }
-        while sessions.join_next().await.is_some() {
-            self.report(Report::Concluded);
+        drop(host);
+        loop {
+            tokio::select! {
+                Some(session) = due.recv() => drop(sessions.spawn(session)),
+                Some(_) = connections.join_next() => {}
+                Some(_) = sessions.join_next() => self.report(Report::Concluded),
+                else => break,
+            }
         }
     }
 
@@ -92,15 +108,21 @@ impl Worker {
 /// The next client, once there is room for a session.
 async fn accept(listener: &TcpListener, shared: &Shared) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
     loop {
-        let (Ok(remaining), Ok(room)) =
-            (shared.remaining.clone().acquire_owned().await, shared.room.clone().acquire_owned().await)
-        else {
+        let remaining = match shared.sorts_connections {
+            // Which of them begins a session shows later.
+            true => None,
+            false => match shared.remaining.clone().acquire_owned().await {
+                Ok(remaining) => Some(remaining),
+                Err(_) => return std::future::pending().await,
+            },
+        };
+        let Ok(room) = shared.room.clone().acquire_owned().await else {
             return std::future::pending().await;
         };
         match listener.accept().await {
             Ok((stream, peer)) => {
                 // A session that was begun counts for good.
-                remaining.forget();
+                remaining.into_iter().for_each(OwnedSemaphorePermit::forget);
                 return (stream, peer, room);
             }
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
@@ -108,29 +130,23 @@ async fn accept(listener: &TcpListener, shared: &Shared) -> (TcpStream, SocketAd
     }
 }
 
-async fn serve(
+/// Runs one direct session.
+pub(super) async fn serve(
     stream: TcpStream,
     client: (SocketAddr, Number),
     _room: OwnedSemaphorePermit,
     shared: Arc<Shared>,
 ) {
     let Present { settings, stop } = shared.present();
-    let start = TraceStart {
-        id: SessionId::from(shared.next_session_id()),
-        target: settings.route.target.to_string(),
-        settings: settings.shown.clone(),
-        started: jiff::Timestamp::now(),
-        began: Instant::now(),
-    };
-    let session = session::SharedSession::new(
-        SessionTrace::begin(start, Some(shared.recorder.clone())),
-        settings.interception.is_some(),
-    );
+    let trace = shared.begin_trace(&settings, Instant::now());
+    // Behind a CONNECT to the server itself the way to a gateway has no say.
+    let interception = settings.interception.as_deref().filter(|_| settings.gateway.is_none());
+    let session = session::SharedSession::new(trace, interception.is_some());
     let surroundings = Surroundings {
         route: &settings.route,
         attempts: &shared.attempts,
         udp: &shared.udp,
-        interception: settings.interception.as_deref(),
+        interception,
         impairments: &settings.impairments,
         knows_command: settings.knows_command,
     };

@@ -4,10 +4,10 @@ use super::layout::{Look, Page};
 use super::verdict::Conclusion;
 use super::{Style, time, words};
 use crate::trace::{
-    Altered, ClosedBy, Detail, End, Event, Finding, Header, How, Leg, Line, Micros, Outcome, Phase,
-    PhaseRecord, Side, Verdict,
+    Altered, ClosedBy, Detail, End, Event, Finding, GatewayMessage, Header, How, Leg, Line, Micros, Outcome,
+    Phase, PhaseRecord, Side, Verdict,
 };
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// Events kept for the line of their phase. The channels phase of a client with 30 channels has some 70; of a phase
 /// with more, as a long session has, the last ones are told.
@@ -40,6 +40,8 @@ pub struct LiveText {
     client: Option<String>,
     /// Events whose phase has not ended.
     waiting: VecDeque<Event>,
+    /// Certificates that were told, by their row's name and SHA-1.
+    certificates: BTreeSet<(&'static str, String)>,
     /// The last phase that an event belonged to.
     entered: Option<Phase>,
     /// When something was last seen.
@@ -67,6 +69,7 @@ impl LiveText {
             header: None,
             client: None,
             waiting: VecDeque::new(),
+            certificates: BTreeSet::new(),
             entered: None,
             last_us: None,
             moments: [None, None],
@@ -174,8 +177,13 @@ impl LiveText {
         if self.style.verbose > 0 {
             self.single(event, page);
         }
-        if let Detail::Udp(message) = &event.detail {
-            return self.udp(event, message, page);
+        let side_channel = match &event.detail {
+            Detail::Udp(message) => Some(words::udp(message)),
+            Detail::Gateway(message @ GatewayMessage::GatewayUdp { .. }) => Some(words::gateway_udp(message)),
+            _ => None,
+        };
+        if let Some(told) = side_channel {
+            return self.udp(event, told, page);
         }
         if let Detail::StreamEnded { .. } | Detail::ProxyClosed { .. } = event.detail {
             self.first_end.get_or_insert(event.t_us);
@@ -187,6 +195,9 @@ impl LiveText {
         }
         if !matches!(event.detail, Detail::TcpInfo(_)) {
             self.follow(event, page);
+        }
+        if repeats_the_first_connection(event) {
+            return;
         }
         if self.waiting.len() == MOST_WAITING {
             self.waiting.pop_front();
@@ -249,6 +260,8 @@ impl LiveText {
             (None, Leg::Proxy) => "rdpscope".to_owned(),
             (None, leg) => format!("{} leg", if leg == Leg::Client { "client" } else { "server" }),
         };
+        let which = event.connection.filter(|number| *number > 1);
+        let who = which.map_or(who.clone(), |number| format!("{who} {number}"));
         let left = format!("    {:>8} {:<10} ", time::short(event.t_us), who);
         let told = self.told(event).join("; ");
         let name = words::event_name(&event.detail);
@@ -260,8 +273,9 @@ impl LiveText {
         }
     }
 
-    fn udp(&mut self, event: &Event, message: &crate::trace::UdpMessage, page: &mut Page<'_>) {
-        let Some((good, text)) = words::udp(message) else { return };
+    /// The side channel, told at once: whether it went well, and the words.
+    fn udp(&mut self, event: &Event, told: Option<(bool, String)>, page: &mut Page<'_>) {
+        let Some((good, text)) = told else { return };
         let outcome = if good { Outcome::Ok } else { Outcome::Failed };
         let columns = Columns { mark: mark(event.inferred), name: "udp", outcome: Some(outcome), us: None };
         self.row(&columns, "", &text, page);
@@ -295,10 +309,10 @@ impl LiveText {
     /// Takes the events that belong to `phase`, or came too late for an earlier one. What the system says of TCP at
     /// the end waits for the last line.
     fn take(&mut self, phase: &PhaseRecord) -> Vec<Event> {
-        let server_tls = |event: &Event| event.phase == Phase::Tls && event.leg == Leg::Server;
+        let server_tls = |event: &Event| event.phase == phase.phase && event.leg == Leg::Server;
         let belongs = |event: &Event| match (phase.phase, phase.leg) {
-            (Phase::Tls, Some(Leg::Server)) => server_tls(event),
-            (Phase::Tls, Some(Leg::Client)) if server_tls(event) => false,
+            (Phase::Tls | Phase::GatewayTls, Some(Leg::Server)) => server_tls(event),
+            (Phase::Tls | Phase::GatewayTls, Some(Leg::Client)) if server_tls(event) => false,
             _ => event.phase <= phase.phase && !matches!(event.detail, Detail::TcpInfo(_)),
         };
         let (taken, left) = std::mem::take(&mut self.waiting).into_iter().partition(belongs);
@@ -313,7 +327,11 @@ impl LiveText {
             _ => clauses.extend(words::by_size(events)),
         }
         if phase.outcome == Outcome::Skipped {
-            clauses.push("not part of what was negotiated".to_owned());
+            let why = match phase.phase {
+                Phase::GatewayAuth => "the gateway asked for no more by HTTP",
+                _ => "not part of what was negotiated",
+            };
+            clauses.push(why.to_owned());
         }
         let waits = [("client", phase.waiting_for_client_us), ("server", phase.waiting_for_server_us)];
         for (who, waited) in waits {
@@ -324,7 +342,7 @@ impl LiveText {
         clauses
     }
 
-    fn certificates(&self, events: &[Event], page: &mut Page<'_>) {
+    fn certificates(&mut self, events: &[Event], page: &mut Page<'_>) {
         for event in events {
             let (name, chain, unreadable) = match &event.detail {
                 Detail::Certificate { chain, unreadable, .. } => {
@@ -335,6 +353,10 @@ impl LiveText {
             };
             let indent = " ".repeat(DETAIL_INDENT);
             if let Some(certificate) = chain.first() {
+                // Each connection to a gateway shows it again.
+                if !self.certificates.insert((name, certificate.sha1.clone())) {
+                    continue;
+                }
                 let [identity, properties] =
                     words::certificate(certificate, self.started().map(|started| started.as_second()));
                 page.beside(&format!(" {name:<PHASE_COLUMNS$} "), DETAIL_INDENT, &identity);
@@ -422,8 +444,17 @@ fn phase_name(phase: &PhaseRecord) -> &'static str {
     match (phase.phase, phase.leg) {
         (Phase::Tls, Some(Leg::Client)) => "tls client",
         (Phase::Tls, Some(Leg::Server)) => "tls server",
+        (Phase::GatewayTls, Some(Leg::Client)) => "gateway-tls client",
+        (Phase::GatewayTls, Some(Leg::Server)) => "gateway-tls server",
         (phase, _) => phase.id(),
     }
+}
+
+/// Whether a further connection to a gateway tells what the first has told: how it was reached, and its TLS.
+fn repeats_the_first_connection(event: &Event) -> bool {
+    event.connection > Some(1)
+        && matches!(event.phase, Phase::Tcp | Phase::GatewayTcp | Phase::GatewayTls)
+        && !event.detail.is_failure()
 }
 
 /// The columns before the words.

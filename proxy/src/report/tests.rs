@@ -2,6 +2,7 @@
 
 mod credssp;
 mod experiment;
+mod gateway;
 mod probe;
 mod script;
 mod sessions;
@@ -208,6 +209,7 @@ fn what_rdpscope_changed_is_said_with_its_reason() {
     let stripped = Altered {
         t_us: 2_700,
         leg: Leg::Server,
+        connection: None,
         phase: Phase::X224,
         message: "X.224 Connection Request".to_owned(),
         structure: "RDP_NEG_REQ".to_owned(),

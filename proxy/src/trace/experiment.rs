@@ -1,6 +1,6 @@
 //! What an experiment came to: its arms, what each attempt came to, and what follows.
 
-use super::{Phase, VerdictId};
+use super::{Micros, Phase, VerdictId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,9 @@ pub struct ExperimentArm {
 pub struct ExperimentRun {
     /// The last phase that came to a good end.
     pub reached: Option<Phase>,
+    /// When it did, µs since the session began; absent where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached_us: Option<Micros>,
     /// The last phase that began.
     pub began: Option<Phase>,
     /// Why the session ended.

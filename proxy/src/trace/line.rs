@@ -14,6 +14,8 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub const NLA_STRIP: &str = "--nla strip";
 /// The setting that takes UDP out of what both sides offer.
 pub const UDP_OFF: &str = "--udp off";
+/// The setting that takes the side channel over UDP out of what a client and its gateway offer each other.
+pub const GATEWAY_UDP_OFF: &str = "--gateway-udp off";
 
 /// One line of a trace.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -67,6 +69,9 @@ pub struct Altered {
     pub t_us: Micros,
     /// The leg on which the changed bytes were sent.
     pub leg: Leg,
+    /// Which connection of the attempt they were sent on, where an attempt can have several; the first is 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<u32>,
     /// The phase they belong to.
     pub phase: Phase,
     /// The message they are in, for example `MCS Connect Initial`.
@@ -77,9 +82,9 @@ pub struct Altered {
     pub field: String,
     /// Bytes from the start of the message, with its TPKT header, to the changed ones.
     pub offset: usize,
-    /// The bytes as they came, hex.
+    /// The bytes as they came, hex; empty where they may hold a secret.
     pub before: String,
-    /// The bytes as they were sent on, hex.
+    /// The bytes as they were sent on, hex; empty where the field was taken out.
     pub after: String,
     /// The setting that asked for it.
     pub why: String,

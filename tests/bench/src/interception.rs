@@ -106,7 +106,8 @@ fn response() -> Vec<u8> {
     rdp::packet(&rdp::connect_response(0, 0))
 }
 
-fn reach(relay: SocketAddr) -> Result<TcpStream> {
+/// A connection to the relay.
+pub fn reach(relay: SocketAddr) -> Result<TcpStream> {
     let stream = TcpStream::connect(relay).context("cannot connect to the relay")?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -122,12 +123,14 @@ fn read(stream: &mut impl Read, expected: &[u8]) -> Result<()> {
 }
 
 /// Both ends of one intercepted session.
-pub struct Session {
-    client: ClientEnd,
-    server: ServerEnd,
+pub struct Pair {
+    /// The client's.
+    pub client: ClientEnd,
+    /// The server's.
+    pub server: ServerEnd,
 }
 
-impl Session {
+impl Pair {
     /// Goes through both handshakes and the start of RDP until both sides have sent fast-path PDUs.
     pub fn open(running: &Running, ends: &Ends) -> Result<Self> {
         let negotiates = Purpose::negotiates(&running.relay);
@@ -146,20 +149,59 @@ impl Session {
 
     fn pass(&mut self, from: Side, message: &[u8]) -> Result<()> {
         match from {
-            Side::Client => {
-                self.client.write_all(message)?;
-                read(&mut self.server, message).context("client to server")
-            }
-            Side::Server => {
-                self.server.write_all(message)?;
-                read(&mut self.client, message).context("server to client")
-            }
+            Side::Client => self.up(message),
+            Side::Server => self.down(message),
         }
+    }
+
+    /// Sends `message` from client to server and waits until it is there, unchanged.
+    pub fn up(&mut self, message: &[u8]) -> Result<()> {
+        self.client.write_all(message)?;
+        read(&mut self.server, message).context("client to server")
+    }
+
+    /// Sends `message` from server to client and waits until it is there, unchanged.
+    pub fn down(&mut self, message: &[u8]) -> Result<()> {
+        self.server.write_all(message)?;
+        read(&mut self.client, message).context("server to client")
+    }
+
+    /// Sends `pdus` over and over. They are encrypted before the clock runs, and what arrives is discarded by the
+    /// kernel, so that the relay is what is measured.
+    pub fn bulk(self, running: &Running, pdus: &Pdus, direction: Direction) -> Result<Bulk> {
+        let Pair { mut client, mut server } = self;
+        let up = if direction == Direction::Down { Vec::new() } else { records(&mut client, &pdus.up)? };
+        let down = if direction == Direction::Up { Vec::new() } else { records(&mut server, &pdus.down)? };
+        let cpu = || running.process.as_ref().map_or(Duration::ZERO, |process| process.cpu());
+        let (before, start) = (cpu(), Instant::now());
+        let (client, server) = (&client.sock, &server.sock);
+        std::thread::scope(|scope| {
+            let flows = [(client, server, &up), (server, client, &down)].map(|(from, to, records)| {
+                [
+                    scope.spawn(move || send(from, records)),
+                    scope.spawn(move || discard(to, records.is_empty())),
+                ]
+            });
+            flows.into_iter().flatten().try_for_each(|thread| {
+                thread.join().map_err(|_| anyhow!("a thread of the generator failed"))?
+            })
+        })?;
+        let seconds = start.elapsed().as_secs_f64();
+        let bytes = if direction == Direction::Both { 2 * BULK } else { BULK };
+        Ok(Bulk { rate: bytes as f64 / seconds, bytes: bytes as u64, spent: cpu() - before })
     }
 }
 
+/// What bulk data is made of, in each direction.
+pub struct Pdus {
+    /// From the client.
+    pub up: Vec<u8>,
+    /// From the server.
+    pub down: Vec<u8>,
+}
+
 /// The first connection that does not close before a byte: a relay's readiness check may have left some behind.
-fn accept(running: &Running, ends: &Ends, negotiates: bool) -> Result<ServerEnd> {
+pub fn accept(running: &Running, ends: &Ends, negotiates: bool) -> Result<ServerEnd> {
     loop {
         let stream = running.backend.accept().context("the relay did not connect to the server")?;
         if stream.peek(&mut [0]).is_ok_and(|count| count > 0) {
@@ -190,40 +232,22 @@ pub struct Bulk {
     pub spent: Duration,
 }
 
-/// Sends fast-path PDUs through a new session. They are encrypted before the clock runs, and what arrives is discarded by
-/// the kernel, so that the relay is what is measured.
+/// Sends fast-path PDUs through a new session.
 pub fn bulk(running: &Running, ends: &Ends, direction: Direction) -> Result<Bulk> {
-    let Session { mut client, mut server } = Session::open(running, ends)?;
-    let up = if direction == Direction::Down { Vec::new() } else { records(&mut client)? };
-    let down = if direction == Direction::Up { Vec::new() } else { records(&mut server)? };
-    let cpu = || running.process.as_ref().map_or(Duration::ZERO, |process| process.cpu());
-    let (before, start) = (cpu(), Instant::now());
-    let (client, server) = (&client.sock, &server.sock);
-    std::thread::scope(|scope| {
-        let flows = [(client, server, &up), (server, client, &down)].map(|(from, to, records)| {
-            [scope.spawn(move || send(from, records)), scope.spawn(move || discard(to, records.is_empty()))]
-        });
-        flows
-            .into_iter()
-            .flatten()
-            .try_for_each(|thread| thread.join().map_err(|_| anyhow!("a thread of the generator failed"))?)
-    })?;
-    let seconds = start.elapsed().as_secs_f64();
-    let bytes = if direction == Direction::Both { 2 * BULK } else { BULK };
-    Ok(Bulk { rate: bytes as f64 / seconds, bytes: bytes as u64, spent: cpu() - before })
+    let length = (PDU as u16 | 0x8000).to_be_bytes();
+    let pdu = [&[0], &length[..], &vec![0x5a; PDU - 3]].concat();
+    Pair::open(running, ends)?.bulk(running, &Pdus { up: pdu.clone(), down: pdu }, direction)
 }
 
-/// The bulk data as TLS records of one side.
-fn records<C, D>(end: &mut rustls::StreamOwned<C, TcpStream>) -> Result<Vec<u8>>
+/// The bulk data as TLS records of one side: at least [`BULK`] bytes of plaintext.
+fn records<C, D>(end: &mut rustls::StreamOwned<C, TcpStream>, pdu: &[u8]) -> Result<Vec<u8>>
 where
     C: std::ops::DerefMut + std::ops::Deref<Target = rustls::ConnectionCommon<D>>,
     D: rustls::SideData,
 {
-    let length = (PDU as u16 | 0x8000).to_be_bytes();
-    let pdu = [&[0], &length[..], &vec![0x5a; PDU - 3]].concat();
     let mut records = Vec::with_capacity(BULK + BULK / 256);
-    for _ in 0..BULK / PDU {
-        end.conn.writer().write_all(&pdu)?;
+    for _ in 0..BULK.div_ceil(pdu.len()) {
+        end.conn.writer().write_all(pdu)?;
         while end.conn.wants_write() {
             end.conn.write_tls(&mut records)?;
         }
@@ -255,11 +279,11 @@ fn discard(from: &TcpStream, nothing: bool) -> Result<()> {
 pub fn memory(running: &Running, ends: &Ends) -> Result<Memory> {
     let process = running.process.as_ref().context("there is no process to measure")?;
     // One session first: what a relay sets up once is not a session's share.
-    drop(Session::open(running, ends)?);
+    drop(Pair::open(running, ends)?);
     process.settle();
     let empty = process.memory()?;
     let sessions = (0..IDLE)
-        .map(|number| Session::open(running, ends).with_context(|| format!("session {number}")))
+        .map(|number| Pair::open(running, ends).with_context(|| format!("session {number}")))
         .collect::<Result<Vec<_>>>()?;
     process.settle();
     let full = process.memory()?;

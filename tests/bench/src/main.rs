@@ -2,6 +2,7 @@
 
 mod connections;
 mod fleet;
+mod gateway;
 mod interception;
 mod latency;
 mod memory;
@@ -56,6 +57,7 @@ enum Measurement {
     Connections,
     Memory,
     Interception,
+    Gateway,
     Fleet,
     Probe,
 }
@@ -99,6 +101,9 @@ fn compare(arguments: Arguments) -> Result<()> {
     }
     if wanted(Measurement::Interception) {
         rounds.interception()?;
+    }
+    if wanted(Measurement::Gateway) {
+        rounds.gateway()?;
     }
     if wanted(Measurement::Fleet) {
         for note in fleet_notes(&program, open_files)? {

@@ -26,6 +26,8 @@ pub enum Purpose {
     Sessions,
     /// TLS ends in the relay, which shows a certificate for this kind of key and begins TLS anew with the server.
     Interception(LeafKey),
+    /// The server is an RD Gateway, and TLS ends in the relay, which shows an RSA 2048 certificate.
+    Gateway,
 }
 
 impl Purpose {
@@ -196,14 +198,18 @@ fn rdpscope_with(setup: &Setup<'_>, trace: &[String]) -> Result<Vec<String>> {
     if !setup.rdpscope.exists() {
         bail!("there is no program at {}", setup.rdpscope.display());
     }
-    let command = [path(setup.rdpscope), "proxy".into(), setup.target.to_string()];
+    let target = match setup.purpose {
+        Purpose::Gateway => vec!["a".into(), "--gateway".into(), setup.target.to_string()],
+        _ => vec![setup.target.to_string()],
+    };
+    let command = [&[path(setup.rdpscope), "proxy".into()], &target[..]].concat();
     let interception = match setup.purpose {
         Purpose::Interception(LeafKey::Rsa) => vec!["--cert".into(), "fresh".into()],
         Purpose::Interception(LeafKey::P256) => {
             let key = path(&tls::write_key(setup.folder)?);
             vec!["--cert".into(), "fresh".into(), "--renew-with".into(), key]
         }
-        Purpose::Bulk | Purpose::Sessions => Vec::new(),
+        Purpose::Bulk | Purpose::Sessions | Purpose::Gateway => Vec::new(),
     };
     Ok([&command[..], &["--listen".into(), "127.0.0.1:0".into()], trace, &interception].concat())
 }
@@ -214,11 +220,14 @@ fn haproxy(setup: &Setup<'_>) -> Result<Vec<String>> {
     match setup.purpose {
         Purpose::Bulk => haproxy_with(setup, "option splice-request\n    option splice-response", "", ""),
         Purpose::Sessions => haproxy_auto(setup),
-        Purpose::Interception(key) => {
-            let pem = tls::mint(setup.rdpscope, key, setup.folder)?;
-            haproxy_with(setup, "", &format!("ssl crt {}", path(&pem)), "ssl verify none no-ssl-reuse")
-        }
+        Purpose::Interception(key) => haproxy_tls(setup, key),
+        Purpose::Gateway => haproxy_tls(setup, LeafKey::Rsa),
     }
+}
+
+fn haproxy_tls(setup: &Setup<'_>, key: LeafKey) -> Result<Vec<String>> {
+    let pem = tls::mint(setup.rdpscope, key, setup.folder)?;
+    haproxy_with(setup, "", &format!("ssl crt {}", path(&pem)), "ssl verify none no-ssl-reuse")
 }
 
 fn haproxy_auto(setup: &Setup<'_>) -> Result<Vec<String>> {
@@ -265,7 +274,7 @@ fn nginx(setup: &Setup<'_>) -> Result<Vec<String>> {
         .unwrap_or_default();
     let buffer = match setup.purpose {
         Purpose::Bulk => "proxy_buffer_size 256k;",
-        Purpose::Sessions | Purpose::Interception(_) => "",
+        Purpose::Sessions | Purpose::Interception(_) | Purpose::Gateway => "",
     };
     let config = format!(
         "{module}daemon off;

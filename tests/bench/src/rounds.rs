@@ -10,7 +10,7 @@ use crate::session::{Session, Shape};
 use crate::table::{Measure, Results};
 use crate::throughput::{Direction, bulk};
 use crate::tls::{Ends, LeafKey};
-use crate::{connections, interception, latency, memory, throughput};
+use crate::{connections, gateway, interception, latency, memory, throughput};
 
 /// How often and how long to measure.
 #[derive(Debug, Clone, Copy)]
@@ -103,6 +103,23 @@ const INTERCEPTED_FLOWS: &[(Direction, Measure, Measure)] = &[
         Direction::Both,
         measure("intercepted throughput both at once, MB/s", true, 0),
         measure("relay's processor time, intercepted both, ms/GB", false, 0),
+    ),
+];
+const GATEWAY_FLOWS: &[(Direction, Measure, Measure)] = &[
+    (
+        Direction::Up,
+        measure("gateway's WebSocket up, MB/s", true, 0),
+        measure("relay's processor time, WebSocket up, ms/GB", false, 0),
+    ),
+    (
+        Direction::Down,
+        measure("gateway's WebSocket down, MB/s", true, 0),
+        measure("relay's processor time, WebSocket down, ms/GB", false, 0),
+    ),
+    (
+        Direction::Both,
+        measure("gateway's WebSocket both at once, MB/s", true, 0),
+        measure("relay's processor time, WebSocket both, ms/GB", false, 0),
     ),
 ];
 const INTERCEPTED_RSS: Measure = measure("idle intercepted session, RSS, KiB", false, 1);
@@ -242,7 +259,7 @@ impl Rounds {
     }
 
     fn intercepted_sessions(&mut self, ends: &Ends, key: LeafKey, rate: &Measure, cost: &Measure) {
-        let running = self.start_intercepting(key);
+        let running = self.start_intercepting(Purpose::Interception(key));
         let Turns { rounds, each } = self.plan.interception;
         for round in 0..rounds {
             progress("intercepted sessions", round, rounds);
@@ -261,14 +278,36 @@ impl Rounds {
     }
 
     fn intercepted_bulk(&mut self, ends: &Ends) {
-        let running = self.start_intercepting(LeafKey::Rsa);
+        let running = self.start_intercepting(Purpose::Interception(LeafKey::Rsa));
+        self.bulk_flows("intercepted throughput", &running, INTERCEPTED_FLOWS, |relay, direction| {
+            interception::bulk(relay, ends, direction)
+        });
+    }
+
+    /// Bulk data through the WebSocket of an RD Gateway, whose TLS ends in the relay.
+    pub fn gateway(&mut self) -> Result<()> {
+        let ends = Ends::new()?;
+        let running = self.start_intercepting(Purpose::Gateway);
+        self.bulk_flows("gateway", &running, GATEWAY_FLOWS, |relay, direction| {
+            gateway::bulk(relay, &ends, direction)
+        });
+        Ok(())
+    }
+
+    fn bulk_flows(
+        &mut self,
+        what: &str,
+        running: &[Running],
+        flows: &[(Direction, Measure, Measure)],
+        bulk: impl Fn(&Running, Direction) -> Result<interception::Bulk>,
+    ) {
         let rounds = self.plan.interception.rounds;
         for round in 0..rounds {
-            progress("intercepted throughput", round, rounds);
-            for (direction, rate, cost) in INTERCEPTED_FLOWS {
-                for relay in &running {
+            progress(what, round, rounds);
+            for (direction, rate, cost) in flows {
+                for relay in running {
                     let name = relay.relay.name;
-                    let found = self.keep(name, rate, interception::bulk(relay, ends, *direction));
+                    let found = self.keep(name, rate, bulk(relay, *direction));
                     self.results.record(rate, name, found.map(|found| found.rate / 1e6));
                     if let Some(process) = &relay.process {
                         process.settle();
@@ -282,9 +321,9 @@ impl Rounds {
         }
     }
 
-    fn start_intercepting(&mut self, key: LeafKey) -> Vec<Running> {
+    fn start_intercepting(&mut self, purpose: Purpose) -> Vec<Running> {
         let relays: Vec<_> = self.relays.iter().filter(|relay| relay.intercepts).copied().collect();
-        relays.into_iter().filter_map(|relay| self.start(relay, Purpose::Interception(key))).collect()
+        relays.into_iter().filter_map(|relay| self.start(relay, purpose)).collect()
     }
 
     /// Those that start; a note for each that does not.

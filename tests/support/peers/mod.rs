@@ -2,6 +2,7 @@
 
 #[cfg(feature = "nla")]
 mod iron;
+mod middlebox;
 mod rdesktop;
 #[cfg(feature = "nla")]
 mod realm;
@@ -14,6 +15,7 @@ mod xvfb;
 
 #[cfg(feature = "nla")]
 pub(crate) use iron::{Iron, Reached};
+pub(crate) use middlebox::{Haproxy, Middlebox, Nginx};
 pub(crate) use rdesktop::Rdesktop;
 #[cfg(feature = "nla")]
 pub(crate) use realm::{REALM, Realm, SERVICE};

@@ -92,7 +92,7 @@ impl Handshake {
 }
 
 /// A client of one TLS `version` only.
-pub(super) fn client_config(version: &'static SupportedProtocolVersion, trust: Trust) -> Arc<ClientConfig> {
+pub(crate) fn client_config(version: &'static SupportedProtocolVersion, trust: Trust) -> Arc<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let client = ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[version]);
     let client = client.expect("ring has every version");

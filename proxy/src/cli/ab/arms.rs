@@ -9,6 +9,7 @@ use crate::experiment::{Arm, ArmSettings, Attempt};
 use crate::intercept::settings::{Interception, InterceptionSettings, Nla, NlaMode};
 use crate::relay::listener::Settings;
 use crate::relay::udp::UdpMode;
+use clap::ValueEnum;
 use rdpscope_certs::authority::Authority;
 use rdpscope_certs::mode::{CertificateMode, Recipe};
 use serde_json::json;
@@ -56,7 +57,8 @@ impl Arms {
     }
 
     fn route(&self) -> crate::relay::session::Route {
-        proxy::settings(self.given.clone()).route
+        let settings = proxy::settings(self.given.clone());
+        settings.gateway.map_or(settings.route, |gateway| gateway.route)
     }
 
     /// The settings of the listener before the first attempt.
@@ -101,6 +103,12 @@ impl Arms {
         }
         if let Some(versions) = changes.tls {
             arguments.interception.tls = Some(versions.parse().map_err(Failure::usage)?);
+        }
+        if let Some(transport) = changes.gateway_transport {
+            arguments.gateway.gateway_transport = Some(transport.parse().map_err(Failure::usage)?);
+        }
+        if let Some(mode) = changes.gateway_udp {
+            arguments.gateway.gateway_udp = Some(UdpMode::from_str(mode, false).map_err(Failure::usage)?);
         }
         for impairment in &changes.impair {
             arguments.impair.push(impairment.parse().map_err(Failure::usage)?);
@@ -156,7 +164,7 @@ impl Arms {
         given.nla = self.given.interception.nla;
         let address = self.given.address();
         let settings =
-            given.settings(&self.given.target, address.as_ref(), self.given.listen, self.given.udp)?;
+            given.settings(self.given.far_side(), address.as_ref(), self.given.listen(), self.given.udp)?;
         let settings = settings.ok_or_else(|| Failure::usage("this arm does not end TLS in rdpscope"))?;
         self.interception = Some(settings.clone());
         Ok(settings)

@@ -72,6 +72,7 @@ fn stripped(script: Script) -> super::Diagnosis {
     record.push(Line::Altered(Altered {
         t_us: 1,
         leg: Leg::Server,
+        connection: None,
         phase: Phase::X224,
         message: "X.224 Connection Request".to_owned(),
         structure: "RDP_NEG_REQ".to_owned(),

@@ -51,6 +51,13 @@ impl ServerIdentity {
             legacy: super::legacy::server_context(identity),
         })
     }
+
+    /// The same for a connection on which `protocol` is selected (RFC 7301), by the usual TLS stack.
+    pub fn selecting(&self, protocol: &[u8]) -> ServerIdentity {
+        let mut usual = ServerConfig::clone(&self.usual);
+        usual.alpn_protocols = vec![protocol.to_vec()];
+        ServerIdentity { usual: Arc::new(usual), ..self.clone() }
+    }
 }
 
 /// Without resumption, which CredSSP forbids (MS-CSSP 3.1.5), and without asking for a client certificate.

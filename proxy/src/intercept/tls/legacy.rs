@@ -50,6 +50,7 @@ where
                 chain,
                 // OpenSSL goes no further without it.
                 signature_ok: Some(true),
+                protocol: stream.ssl().selected_alpn_protocol().map(<[u8]>::to_vec),
                 stream: TlsStream::from_openssl(stream),
             })
         }
@@ -95,7 +96,16 @@ fn client_session(offer: &Offer) -> Result<Ssl, ErrorStack> {
     if let Some(name) = offer.server_name.as_deref().and_then(dns_name) {
         session.set_hostname(name.as_ref())?;
     }
+    if !offer.protocols.is_empty() {
+        session.set_alpn_protos(&protocol_names(&offer.protocols))?;
+    }
     Ok(session)
+}
+
+/// ProtocolNameList without its length (RFC 7301 3.1). A name too long for it is left out.
+fn protocol_names(names: &[String]) -> Vec<u8> {
+    let entry = |name: &String| Some([&[u8::try_from(name.len()).ok()?], name.as_bytes()].concat());
+    names.iter().filter_map(entry).flatten().collect()
 }
 
 /// What both sides have in common: all versions and suites, no resumption, no renegotiation.

@@ -52,6 +52,9 @@ pub struct Offer {
     pub server_name: Option<String>,
     /// The versions.
     pub versions: VersionRange,
+    /// application_layer_protocol_negotiation (RFC 7301): names of protocols in the order of preference; without any
+    /// the extension is left out.
+    pub protocols: Vec<String>,
 }
 
 /// Who speaks TLS.
@@ -83,6 +86,8 @@ pub struct ServerLeg<S> {
     /// Whether it proved that the key of its certificate is its own; `None` where the proof is of a kind that cannot be
     /// checked here.
     pub signature_ok: Option<bool>,
+    /// The protocol that it selected of those that were offered (RFC 7301).
+    pub protocol: Option<Vec<u8>>,
 }
 
 /// Performs the handshake with the server. A failed one sends its alert and FIN before it is dropped. There is no limit

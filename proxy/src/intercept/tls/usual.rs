@@ -32,12 +32,14 @@ where
     config.dangerous().set_certificate_verifier(Arc::clone(&witness) as Arc<_>);
     let (name, enable_sni) = server_name(offer.server_name.as_deref());
     config.enable_sni = enable_sni;
+    config.alpn_protocols = offer.protocols.iter().map(|name| name.clone().into_bytes()).collect();
 
     let handshake = Box::pin(TlsConnector::from(Arc::new(config)).connect(name, stream).into_fallible());
     match handshake.await {
         Ok(stream) => {
             let seen = witness.seen();
             Ok(ServerLeg {
+                protocol: stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec),
                 stream: TlsStream::from_rustls(stream.into()),
                 public_key: seen.chain.first().and_then(|leaf| subject_public_key(leaf)),
                 chain: seen.chain,

@@ -7,9 +7,14 @@
 mod attempt;
 mod connection;
 mod heads;
+mod outer;
 pub mod rpc;
 mod tunnel;
+mod udp;
 mod websocket;
+
+pub use outer::OuterTls;
+pub use udp::GatewayUdpObserver;
 
 use super::rdp::follow::event;
 use super::session::SessionObserver;

@@ -1,22 +1,18 @@
 //! TLS on both legs: the client's hello is awaited, the server's handshake comes first so that its certificate is known,
 //! then the client is shown ours, and what is inside goes from one to the other.
 
-#[cfg(feature = "nla")]
-use super::authentication;
-use super::negotiation::{self, Negotiation};
-use super::{InsideTap, Intercepted};
+use super::negotiation;
+use super::{Intercepted, note_farewell};
 use crate::intercept::presenter::Presented;
 use crate::intercept::settings::Nla;
 use crate::intercept::tls::{
     self, HandshakeError, HandshakeFailure, Offer, PeekError, ServerLeg, Stack, StreamEnd, Tee, TlsStream,
     VersionRange, WireTap,
 };
-use crate::relay::exchange::{ExchangeEnd, exchange};
-use crate::relay::impaired;
-use crate::relay::pump::{Ending, Tap, reset};
-use crate::relay::session::{SessionTap, SharedSession};
+use crate::relay::pump::{Ending, reset};
+use crate::relay::teller::Teller;
 use crate::trace::{Detail, Leg, Phase, Side};
-use crate::wire::tls::{Alert, ClientHello};
+use crate::wire::tls::ClientHello;
 use socket2::SockRef;
 use std::io;
 use std::sync::Arc;
@@ -34,7 +30,7 @@ const FATAL_ALERT: [u8; 6] = [0x15, 3, 3, 0, 2, 2];
 const MOST_EARLY: usize = 64 * 1024;
 
 /// Why the legs did not come to an exchange; what happened is in the trace, and the connections are to be closed so.
-pub(super) enum Stopped {
+pub(in crate::relay) enum Stopped {
     /// In an orderly way.
     Closed,
     /// By a reset.
@@ -47,60 +43,64 @@ impl From<Ending> for Stopped {
     }
 }
 
-/// Runs TLS on both legs until the session is over.
-pub(super) async fn terminate(
-    client: &mut TcpStream,
-    server: TcpStream,
-    negotiation: Negotiation,
-    tap: &mut SessionTap<'_>,
-    context: Intercepted<'_>,
-) -> ExchangeEnd {
-    let mut legs = Legs { tap, context };
-    match legs.run(client, server, negotiation).await {
-        Ok(end) => end,
-        Err(Stopped::Closed) => ExchangeEnd::Finished,
-        Err(Stopped::Reset) => ExchangeEnd::Reset,
-    }
-}
-
 /// The client before its handshake.
-struct Caller<'s> {
-    stream: &'s mut TcpStream,
+pub(in crate::relay) struct Caller<'s> {
+    pub(in crate::relay) stream: &'s mut TcpStream,
     /// What it has sent: its ClientHello, and whatever it did not wait to say.
-    early: Vec<u8>,
+    pub(in crate::relay) early: Vec<u8>,
 }
 
-struct Legs<'t, 'a, 'c> {
-    tap: &'t mut SessionTap<'a>,
-    context: Intercepted<'c>,
+/// Both legs with their handshakes behind them.
+pub(in crate::relay) struct Terminated<'s> {
+    pub(in crate::relay) client: TlsStream<&'s mut TcpStream>,
+    pub(in crate::relay) server: ServerLeg<TcpStream>,
+    /// What the server has said meanwhile in TLS.
+    pub(in crate::relay) server_words: Vec<u8>,
+    /// What the client was shown.
+    #[cfg_attr(not(feature = "nla"), expect(dead_code, reason = "who logs on by itself binds its key"))]
+    pub(in crate::relay) presented: Arc<Presented>,
+}
+
+/// What stands before TLS.
+#[derive(Clone, Copy, Default)]
+pub(in crate::relay) struct Beginning<'a> {
+    /// RDP_NEG_RSP.selectedProtocol; `None` where TLS begins without an X.224 negotiation.
+    pub(in crate::relay) selected_protocol: Option<u32>,
+    /// What the server was sent in clear, to be said again on a further connection.
+    pub(in crate::relay) sent_to_server: &'a [u8],
+}
+
+/// The handshakes of one connection.
+pub(in crate::relay) struct Legs<'c, T> {
+    pub(in crate::relay) teller: T,
+    pub(in crate::relay) context: Intercepted<'c>,
+    pub(in crate::relay) beginning: Beginning<'c>,
 }
 
 /// Shows the bytes of one leg's TLS to the session's observer.
-struct LegTap {
-    session: SharedSession,
+struct LegTap<T> {
+    teller: T,
     side: Side,
 }
 
-impl WireTap for LegTap {
+impl<T: Teller> WireTap for LegTap<T> {
     fn wire(&mut self, at: Instant, sent_by_us: bool, bytes: &[u8]) {
-        self.session.lock().wire(at, self.side, sent_by_us, bytes);
+        self.teller.wire(at, self.side, sent_by_us, bytes);
     }
 
     fn count(&mut self, received: usize) {
-        self.session.lock().count(self.side, received as u64);
+        self.teller.count(self.side, received as u64);
     }
 }
 
-impl Legs<'_, '_, '_> {
-    async fn run(
-        &mut self,
-        client: &mut TcpStream,
+impl<T: Teller> Legs<'_, T> {
+    /// Both handshakes, the server's first.
+    pub(in crate::relay) async fn handshakes<'s>(
+        &self,
+        mut caller: Caller<'s>,
         server: TcpStream,
-        negotiation: Negotiation,
-    ) -> Result<ExchangeEnd, Stopped> {
-        let protocol = self.tap.session().lock().selected_protocol();
-        let mut caller = Caller { stream: client, early: self.held(Side::Client) };
-        let mut server_early = self.held(Side::Server);
+        mut server_early: Vec<u8>,
+    ) -> Result<Terminated<'s>, Stopped> {
         // Each step on the heap, so that the session does not keep its memory.
         let hello = match Box::pin(self.client_hello(&mut caller, &server, &mut server_early)).await {
             Ok(hello) => hello,
@@ -112,61 +112,19 @@ impl Legs<'_, '_, '_> {
             }
         };
         let server = Tee::new(server, server_early, self.wire(Side::Server));
-        let mut server_leg =
-            Box::pin(self.server_leg(&mut caller, server, &hello, negotiation.sent_to_server())).await?;
-        let presented = Box::pin(self.present(&server_leg, protocol)).await?;
+        let mut server_leg = Box::pin(self.server_leg(&mut caller, server, &hello)).await?;
+        let presented = Box::pin(self.present(&server_leg)).await?;
         let mut server_words = Vec::new();
         let client_leg = self.client_leg(caller, &hello, &presented, &mut server_leg, &mut server_words);
-        let client_leg = Box::pin(client_leg).await;
-        let mut client_leg = match client_leg {
-            Ok(leg) => leg,
-            Err(stopped) => return Err(close_server(server_leg.stream, stopped).await),
-        };
-        impaired::mark(self.context.impaired).await;
-        #[cfg(feature = "nla")]
-        let protocol = authentication::log_on(
-            &mut client_leg,
-            &mut server_leg,
-            &presented,
-            protocol,
-            self.tap,
-            self.context,
-        )
-        .await?;
-        client_leg.tee_mut().quiet();
-        server_leg.stream.tee_mut().quiet();
-        let mut gate = negotiation.gate().inside_tls(protocol);
-        let end = exchange(
-            &mut client_leg,
-            &mut server_leg.stream,
-            server_words,
-            &mut gate,
-            &mut InsideTap { tap: self.tap },
-        )
-        .await;
-        let server = server_leg.stream.tee().get_ref();
-        if let Some(info) = impaired::info(self.context.impaired, Side::Server, server) {
-            self.tap.session().lock().trace.say(Leg::Server, None, Phase::Tcp, Detail::TcpInfo(info));
+        match Box::pin(client_leg).await {
+            Ok(client) => Ok(Terminated { client, server: server_leg, server_words, presented }),
+            Err(stopped) => Err(close_server(server_leg.stream, stopped).await),
         }
-        if end == ExchangeEnd::Reset {
-            reset(server_leg.stream.tee().get_ref());
-        }
-        Ok(end)
-    }
-
-    /// What `side` sent right behind the negotiation, shown as part of its leg.
-    fn held(&self, side: Side) -> Vec<u8> {
-        let mut session = self.tap.session().lock();
-        let held = session.take_held(side);
-        if !held.is_empty() {
-            session.show_wire(Instant::now(), side, false, &held);
-        }
-        held
     }
 
     /// Waits for what the client asks for in TLS. What the server says meanwhile is added to `server_early`.
     async fn client_hello(
-        &mut self,
+        &self,
         caller: &mut Caller<'_>,
         server: &TcpStream,
         server_early: &mut Vec<u8>,
@@ -183,7 +141,7 @@ impl Legs<'_, '_, '_> {
         peeked.map_err(|error| match error {
             PeekError::Fin { .. } => self.left(Side::Client, Ending::Fin),
             PeekError::Reset { .. } | PeekError::Io(_) => self.left(Side::Client, Ending::Reset),
-            PeekError::OtherMessage if self.tap.session().lock().observer.alerted(Side::Client) => {
+            PeekError::OtherMessage if self.teller.alerted(Side::Client) => {
                 self.left(Side::Client, Ending::Fin)
             }
             error => self.broken(Side::Client, &error.to_string()),
@@ -192,16 +150,16 @@ impl Legs<'_, '_, '_> {
 
     /// TLS with the server, by the second stack on a further connection where the first finds nothing in common.
     async fn server_leg(
-        &mut self,
+        &self,
         caller: &mut Caller<'_>,
         server: Tee<TcpStream>,
         hello: &ClientHello,
-        sent_to_server: &[u8],
     ) -> Result<ServerLeg<TcpStream>, Stopped> {
         let interception = self.context.interception;
         let offer = Offer {
             server_name: Some(interception.server_name.clone()),
             versions: interception.versions.unwrap_or_else(|| VersionRange::offered_by(hello)),
+            protocols: protocols(hello),
         };
         if let Some(need) = interception.legacy_need() {
             let legacy = Stack::Legacy { need };
@@ -216,7 +174,7 @@ impl Legs<'_, '_, '_> {
             _ => return Err(self.server_refused(caller, &error).await),
         };
         self.say(Leg::Server, None, Detail::LegacyTls { reason: need.clone() });
-        let server = self.negotiate_again(caller, sent_to_server).await?;
+        let server = self.negotiate_again(caller).await?;
         let server = Tee::new(server, Vec::new(), self.wire(Side::Server));
         let leg = self.handshake(caller, server, &offer, &Stack::Legacy { need: need.clone() }).await?;
         interception.remember_legacy(need);
@@ -225,7 +183,7 @@ impl Legs<'_, '_, '_> {
 
     /// The handshake with the server; a failure is passed on to the client.
     async fn handshake(
-        &mut self,
+        &self,
         caller: &mut Caller<'_>,
         server: Tee<TcpStream>,
         offer: &Offer,
@@ -239,7 +197,7 @@ impl Legs<'_, '_, '_> {
 
     /// The handshake with the server, unless the client leaves before it is done.
     async fn try_handshake(
-        &mut self,
+        &self,
         caller: &mut Caller<'_>,
         server: Tee<TcpStream>,
         offer: &Offer,
@@ -261,13 +219,9 @@ impl Legs<'_, '_, '_> {
     }
 
     /// A further connection on which the server is told what it was told on the first.
-    async fn negotiate_again(
-        &mut self,
-        caller: &mut Caller<'_>,
-        sent_to_server: &[u8],
-    ) -> Result<TcpStream, Stopped> {
+    async fn negotiate_again(&self, caller: &mut Caller<'_>) -> Result<TcpStream, Stopped> {
         let mut wire = self.wire(Side::Client);
-        let again = negotiation::again(self.context, self.tap.session(), sent_to_server);
+        let again = negotiation::again(self.context, &self.teller, self.beginning.sent_to_server);
         let again = tokio::select! {
             again = again => again,
             ending = gone(caller.stream, &mut caller.early, &mut wire) => return Err(self.left(Side::Client, ending)),
@@ -276,9 +230,9 @@ impl Legs<'_, '_, '_> {
     }
 
     /// The server has not come to TLS: the client learns it as it would from the server itself.
-    async fn server_refused(&mut self, caller: &mut Caller<'_>, error: &HandshakeError) -> Stopped {
+    async fn server_refused(&self, caller: &mut Caller<'_>, error: &HandshakeError) -> Stopped {
         if let HandshakeFailure::Ended(StreamEnd::Alert(alert)) = &error.failure {
-            self.alerted(Side::Server, alert);
+            self.teller.alert(Instant::now(), Side::Server, alert);
             let record = [&FATAL_ALERT[..], &[alert.description]].concat();
             // A client that has left needs no alert.
             let _ = caller.stream.write_all(&record).await;
@@ -299,13 +253,9 @@ impl Legs<'_, '_, '_> {
     }
 
     /// What the client will be shown, with what is to be said of the server's certificate.
-    async fn present(
-        &mut self,
-        server_leg: &ServerLeg<TcpStream>,
-        protocol: Option<u32>,
-    ) -> Result<Arc<Presented>, Stopped> {
+    async fn present(&self, server_leg: &ServerLeg<TcpStream>) -> Result<Arc<Presented>, Stopped> {
         let interception = self.context.interception;
-        self.tap.session().lock().server_certificate(Instant::now(), &server_leg.chain);
+        self.teller.server_certificate(Instant::now(), &server_leg.chain);
         self.say(Leg::Server, Some(Side::Server), Detail::HandshakeComplete);
         let presented = match interception.presenter.present(&server_leg.chain).await {
             Ok(presented) => presented,
@@ -329,8 +279,8 @@ impl Legs<'_, '_, '_> {
             der: presented.der.clone(),
         };
         self.say(Leg::Client, None, shown);
-        let binds_key =
-            matches!(protocol, Some(HYBRID | HYBRID_EX)) && matches!(interception.nla, Nla::Relay);
+        let binds_key = matches!(self.beginning.selected_protocol, Some(HYBRID | HYBRID_EX))
+            && matches!(interception.nla, Nla::Relay);
         if binds_key && !presented.same_key {
             let advice = interception.ways_round_key_binding();
             self.say(Leg::Client, None, Detail::KeyBindingForeseen { advice });
@@ -340,7 +290,7 @@ impl Legs<'_, '_, '_> {
 
     /// TLS with the client. What the server says in its own meanwhile is added to `server_words`.
     async fn client_leg<'s>(
-        &mut self,
+        &self,
         caller: Caller<'s>,
         hello: &ClientHello,
         presented: &Presented,
@@ -352,7 +302,11 @@ impl Legs<'_, '_, '_> {
             Some(need) => Stack::Legacy { need },
             None => Stack::Usual,
         };
-        let mut accept = std::pin::pin!(tls::accept(tee, &presented.identity, &stack));
+        let identity = match &server_leg.protocol {
+            Some(protocol) => presented.identity.selecting(protocol),
+            None => presented.identity.clone(),
+        };
+        let mut accept = std::pin::pin!(tls::accept(tee, &identity, &stack));
         let accepted = tokio::select! {
             accepted = &mut accept => accepted,
             end = end_of(&mut server_leg.stream, server_words) => match end {
@@ -383,44 +337,50 @@ impl Legs<'_, '_, '_> {
         })
     }
 
-    fn wire(&self, side: Side) -> LegTap {
-        LegTap { session: self.tap.session().clone(), side }
+    fn wire(&self, side: Side) -> LegTap<T> {
+        LegTap { teller: self.teller.clone(), side }
     }
 
     fn say(&self, leg: Leg, from: Option<Side>, detail: Detail) {
-        self.tap.session().lock().trace.say(leg, from, Phase::Tls, detail);
-    }
-
-    fn alerted(&self, side: Side, alert: &Alert) {
-        self.tap.session().lock().alert(Instant::now(), side, alert);
+        self.teller.say(leg, from, Phase::Tls, detail);
     }
 
     /// A side's farewell inside TLS.
     fn farewell(&self, side: Side, end: &StreamEnd) {
-        super::note_farewell(self.tap, Instant::now(), side, end);
+        note_farewell(&self.teller, Instant::now(), side, end);
     }
 
     /// A side has left.
-    fn left(&mut self, side: Side, ending: Ending) -> Stopped {
-        self.tap.ended(Instant::now(), side, ending);
+    fn left(&self, side: Side, ending: Ending) -> Stopped {
+        self.teller.ended(Instant::now(), side, ending);
         ending.into()
     }
 
     /// What a side sent is not TLS that can be read, so that rdpscope cannot go on.
-    fn broken(&mut self, side: Side, reason: &str) -> Stopped {
-        let mut session = self.tap.session().lock();
-        session.broken_tls(Instant::now(), side, reason);
-        session.close_by_proxy(&format!("what the {side} sent is not TLS that can be read"));
+    fn broken(&self, side: Side, reason: &str) -> Stopped {
+        self.teller.broken_tls(Instant::now(), side, reason);
+        self.teller.close_by_proxy(&format!("what the {side} sent is not TLS that can be read"));
         Stopped::Closed
     }
 
     /// rdpscope itself cannot go on.
-    fn failed(&mut self, leg: Leg, reason: String) -> Stopped {
+    fn failed(&self, leg: Leg, reason: String) -> Stopped {
         let advice =
             "TLS that passes through is not touched: leave --cert out, or say --cert passthrough".to_owned();
         self.say(leg, None, Detail::TerminationFailed { reason, advice });
-        self.tap.session().lock().close_by_proxy("TLS could not be terminated");
+        self.teller.close_by_proxy("TLS could not be terminated");
         Stopped::Closed
+    }
+}
+
+/// The protocols that the client names, to be offered to the server (RFC 7301). Where the second TLS stack speaks with
+/// the client, which selects none, the server is offered none either.
+fn protocols(hello: &ClientHello) -> Vec<String> {
+    // Names with other characters are made up to be refused (RFC 8701).
+    let is_plain = |name: &&String| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
+    match tls::client_needs_legacy(hello) {
+        Some(_) => Vec::new(),
+        None => hello.alpn.iter().filter(is_plain).cloned().collect(),
     }
 }
 

@@ -4,7 +4,8 @@ use super::{Intercepted, note_changes};
 use crate::alter::{Alterations, Gate};
 use crate::observe::Course;
 use crate::relay::pump::{Ending, Tap};
-use crate::relay::session::{SessionTap, SharedSession, reach};
+use crate::relay::session::{SessionTap, reach};
+use crate::relay::teller::Teller;
 use crate::trace::Side;
 use crate::wire::x224::{self, Tpdu};
 use std::io;
@@ -137,11 +138,11 @@ impl Negotiation {
 /// connection confirm. The error is a sentence.
 pub(super) async fn again(
     context: Intercepted<'_>,
-    session: &SharedSession,
+    teller: &impl Teller,
     sent_to_server: &[u8],
 ) -> Result<TcpStream, String> {
     let failed = |error: io::Error| format!("the server could not be asked once more for its TLS: {error}");
-    let server = reach(context.route, session, context.impaired).await;
+    let server = reach(context.route, teller, context.impaired).await;
     let mut server = server.ok_or("the server could not be reached a second time")?;
     let _ = server.set_nodelay(true);
     if sent_to_server.is_empty() {

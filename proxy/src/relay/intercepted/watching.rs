@@ -35,7 +35,7 @@ impl Observed {
     }
 
     /// Bytes of TLS on the leg of `side`.
-    pub(super) fn wire(&mut self, at: Instant, side: Side, sent_by_us: bool, bytes: &[u8]) {
+    pub(in crate::relay) fn wire(&mut self, at: Instant, side: Side, sent_by_us: bool, bytes: &[u8]) {
         if !sent_by_us {
             self.count(side, bytes.len() as u64);
         }
@@ -52,12 +52,12 @@ impl Observed {
     }
 
     /// Bytes that came from `side` and that nobody looks at.
-    pub(super) fn count(&mut self, side: Side, received: u64) {
+    pub(in crate::relay) fn count(&mut self, side: Side, received: u64) {
         self.bytes[side.index()] += received;
     }
 
     /// An alert that came inside TLS, unless it was seen on the wire.
-    pub(super) fn alert(&mut self, at: Instant, from: Side, alert: &Alert) {
+    pub(in crate::relay) fn alert(&mut self, at: Instant, from: Side, alert: &Alert) {
         self.observe(at, |observed, t_us, events| {
             if let Some(terminated) = observed.observer.terminated()
                 && !(alert.is_fatal() && terminated.alerted(from))
@@ -68,7 +68,7 @@ impl Observed {
     }
 
     /// What `from` sent is not TLS that can be read.
-    pub(super) fn broken_tls(&mut self, at: Instant, from: Side, reason: &str) {
+    pub(in crate::relay) fn broken_tls(&mut self, at: Instant, from: Side, reason: &str) {
         self.observe(at, |observed, t_us, events| {
             let phase = observed.trace.timeline().current().unwrap_or(crate::trace::Phase::Tls);
             let detail = Detail::Malformed {
@@ -90,7 +90,7 @@ impl Observed {
     }
 
     /// The certificates that the server showed, unless they were seen on the wire.
-    pub(super) fn server_certificate(&mut self, at: Instant, chain: &[Vec<u8>]) {
+    pub(in crate::relay) fn server_certificate(&mut self, at: Instant, chain: &[Vec<u8>]) {
         self.observe(at, |observed, t_us, events| {
             if let Some(terminated) = observed.observer.terminated() {
                 terminated.server_certificate(t_us, chain, events);

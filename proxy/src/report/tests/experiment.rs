@@ -12,6 +12,7 @@ const KEPT: KeptExperiment<'static> =
 fn arm(name: &str, description: &str, began: Phase, verdict: VerdictId, runs: usize) -> ExperimentArm {
     let run = |number| ExperimentRun {
         reached: Some(began),
+        reached_us: None,
         began: Some(began),
         verdict,
         session: format!("{number}"),

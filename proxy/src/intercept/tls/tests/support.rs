@@ -46,7 +46,7 @@ pub(super) fn identity() -> &'static Identity {
 }
 
 pub(super) fn offer(versions: &str) -> Offer {
-    Offer { server_name: Some(HOST.to_owned()), versions: versions.parse().unwrap() }
+    Offer { server_name: Some(HOST.to_owned()), versions: versions.parse().unwrap(), ..Offer::default() }
 }
 
 /// What went over a wire: who sent it (`true`: the side of the tap), and the bytes.

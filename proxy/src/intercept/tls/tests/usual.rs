@@ -152,7 +152,8 @@ async fn only_a_dns_name_is_sent_to_the_server() {
         (None, None),
     ] {
         let (client, mut server) = connection().await;
-        let offer = Offer { server_name: name.map(str::to_owned), versions: VersionRange::ALL };
+        let offer =
+            Offer { server_name: name.map(str::to_owned), versions: VersionRange::ALL, ..Offer::default() };
         let connecting = tokio::spawn(async move { connect(tee(client), &offer, &Stack::Usual).await.err() });
         let hello =
             in_time(peek_client_hello(&mut server, &mut Vec::new(), &mut Wire::default())).await.unwrap();

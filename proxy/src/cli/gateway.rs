@@ -1,0 +1,178 @@
+//! The flags that lead through an RD Gateway, checked.
+
+use super::Failure;
+use super::arguments::ProxyArguments;
+use super::interception::certificate_mode;
+use crate::alter::gateway::{GatewayAlterations, TransportChoice, UnknownTransport};
+use crate::intercept::settings::NlaMode;
+use crate::relay::gateway::Gateway;
+use crate::relay::session::Route;
+use crate::relay::target::{Target, TargetError};
+use crate::relay::udp::UdpMode;
+use clap::{Args, ValueEnum};
+use rdpscope_certs::mode::{CertificateMode, Recipe};
+use serde_json::{Map, Value, json};
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// Port of a gateway.
+const HTTPS_PORT: u16 = 443;
+/// Where a relay to a server listens.
+const LISTEN_PORT: u16 = 13389;
+/// Where a relay to a gateway listens.
+const GATEWAY_LISTEN_PORT: u16 = 13443;
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Through an RD Gateway")]
+pub(super) struct GatewayArguments {
+    /// The far side is this RD Gateway, HOST[:PORT]; the target is what is asked of it
+    #[arg(long, value_name = "HOST", value_parser = gateway)]
+    pub(super) gateway: Option<Target>,
+    /// What may carry the tunnel: auto, websocket, http or rpc; the others are refused, so that the client falls back
+    /// [default: auto]
+    #[arg(long, value_name = "TRANSPORT", value_parser = transport)]
+    pub(super) gateway_transport: Option<TransportChoice>,
+    /// The gateway's side channel over UDP, port 3391 [default: relay]
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub(super) gateway_udp: Option<UdpMode>,
+    /// No UDP: --udp off and --gateway-udp off
+    #[arg(long, conflicts_with_all = ["gateway_udp", "udp"])]
+    pub(super) tcp_only: bool,
+    /// Certificate to show the client inside the tunnel; takes what --cert takes [default: passthrough]
+    #[arg(long, value_name = "MODE", value_parser = certificate_mode)]
+    pub(super) inner_cert: Option<CertificateMode>,
+    /// Network level authentication inside the tunnel; takes what --nla takes [default: relay]
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub(super) inner_nla: Option<NlaMode>,
+    /// Be an HTTP proxy (CONNECT) that leads to the gateway and to the target, and nowhere else
+    #[arg(long)]
+    pub(super) as_http_proxy: bool,
+}
+
+fn transport(text: &str) -> Result<TransportChoice, UnknownTransport> {
+    text.parse()
+}
+
+fn gateway(text: &str) -> Result<Target, TargetError> {
+    Target::parse(text, HTTPS_PORT)
+}
+
+impl ProxyArguments {
+    /// Where to listen.
+    pub(super) fn listen(&self) -> SocketAddr {
+        let port = if self.gateway.gateway.is_some() { GATEWAY_LISTEN_PORT } else { LISTEN_PORT };
+        self.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    }
+
+    /// What is connected to: the gateway, or else the target.
+    pub(super) fn far_side(&self) -> &Target {
+        self.gateway.gateway.as_ref().unwrap_or(&self.target)
+    }
+
+    /// Checks the flags of a gateway and gives others the defaults that they have with one.
+    pub(super) fn settle(&mut self) -> Result<(), Failure> {
+        if self.gateway.tcp_only {
+            self.udp = UdpMode::Off;
+        }
+        if self.gateway.gateway.is_none() {
+            return self.refuse_without_gateway();
+        }
+        if self.gateway.tcp_only {
+            self.gateway.gateway_udp = Some(UdpMode::Off);
+        }
+        if self.interception.cert.is_none() && self.interception.renew_with.is_none() {
+            self.interception.cert = Some(CertificateMode::Mint(Recipe::Fresh));
+        }
+        if self.interception.nla != NlaMode::Relay || self.interception.credentials.is_some() {
+            return Err(Failure::usage(
+                "--nla and --credentials are for a server that is reached directly: with --gateway leave them out, NLA \
+                 is inside the tunnel",
+            ));
+        }
+        if self.interception.mode() == CertificateMode::Passthrough {
+            self.refuse_without_termination()?;
+        }
+        self.refuse_inner()
+    }
+
+    fn refuse_without_gateway(&self) -> Result<(), Failure> {
+        let given = [
+            (self.gateway.gateway_transport.is_some(), "--gateway-transport"),
+            (self.gateway.gateway_udp.is_some(), "--gateway-udp"),
+            (self.gateway.inner_cert.is_some(), "--inner-cert"),
+            (self.gateway.inner_nla.is_some(), "--inner-nla"),
+        ];
+        match given.into_iter().find(|(is_given, _)| *is_given) {
+            Some((_, flag)) => Err(Failure::usage(format!(
+                "{flag} needs an RD Gateway: add --gateway HOST, or leave it out"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// What has to be changed inside TLS cannot be where that passes through.
+    fn refuse_without_termination(&self) -> Result<(), Failure> {
+        let gateway = &self.gateway;
+        if gateway.gateway_udp == Some(UdpMode::Off) {
+            return Err(Failure::usage(
+                "with --cert passthrough the capability for UDP cannot be taken out of what passes: only \
+                 --gateway-udp refuse and --gateway-udp drop work there",
+            ));
+        }
+        let given = [
+            (gateway.gateway_transport.is_some_and(|it| it != TransportChoice::Auto), "--gateway-transport"),
+            (gateway.inner_cert.is_some(), "--inner-cert"),
+            (gateway.inner_nla.is_some(), "--inner-nla"),
+        ];
+        match given.into_iter().find(|(is_given, _)| *is_given) {
+            Some((_, flag)) => Err(Failure::usage(format!(
+                "{flag} needs TLS with the gateway to end in rdpscope: leave --cert passthrough out"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn refuse_inner(&self) -> Result<(), Failure> {
+        let gateway = &self.gateway;
+        let given = [
+            (
+                gateway.inner_cert.as_ref().is_some_and(|mode| *mode != CertificateMode::Passthrough),
+                "--inner-cert",
+            ),
+            (gateway.inner_nla.is_some_and(|mode| mode != NlaMode::Relay), "--inner-nla"),
+        ];
+        match given.into_iter().find(|(is_given, _)| *is_given) {
+            Some((_, flag)) => Err(Failure::usage(format!(
+                "{flag}: TLS inside the tunnel cannot be terminated by this version; to try another certificate or NLA \
+                 setting of the target, relay to it directly without --gateway"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// The far side, where it is a gateway.
+    pub(super) fn gateway(&self) -> Option<Gateway> {
+        let target = self.gateway.gateway.clone()?;
+        let route = Route { target, address: self.address(), upstream_proxy: self.upstream_proxy.clone() };
+        let udp = self.gateway.gateway_udp.unwrap_or_default();
+        let transport = self.gateway.gateway_transport.unwrap_or_default();
+        let alterations = GatewayAlterations { udp_off: udp == UdpMode::Off, transport };
+        Some(Gateway { route, udp, alterations })
+    }
+}
+
+impl GatewayArguments {
+    /// What shapes a session, as the trace shows it.
+    pub(super) fn show(&self, shown: &mut Map<String, Value>) {
+        if self.as_http_proxy {
+            shown.insert("as_http_proxy".to_owned(), json!(true));
+        }
+        let Some(gateway) = &self.gateway else { return };
+        let word =
+            |value: Option<clap::builder::PossibleValue>| value.map(|value| value.get_name().to_owned());
+        shown.insert("gateway".to_owned(), json!(gateway.to_string()));
+        let transport = self.gateway_transport.unwrap_or_default();
+        shown.insert("gateway_transport".to_owned(), json!(transport.word()));
+        let udp = self.gateway_udp.unwrap_or_default();
+        shown.insert("gateway_udp".to_owned(), json!(word(udp.to_possible_value())));
+    }
+}

@@ -1,0 +1,318 @@
+//! Which connections are one attempt to reach a desktop through a gateway.
+//!
+//! A client makes several: one for each direction, again after a refusal or a question to its user, and to the KDC proxy
+//! on the same host. When a connection comes there is only its address to go by; the head of its first request says more.
+
+use crate::relay::attempts::RETURN_WINDOW;
+use crate::relay::session::SharedSession;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// RDG-Connection-Ids that an attempt is known by. A client takes a new one for each transport and each time it dials
+/// again; more than a few belong to a program that never stops.
+const MOST_IDS: usize = 32;
+
+/// An attempt's number; a later one has a greater number.
+pub(super) type AttemptNumber = u64;
+
+/// Every attempt that is not over.
+#[derive(Default)]
+pub(in crate::relay) struct GatewayAttempts {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    newest: AttemptNumber,
+    attempts: BTreeMap<AttemptNumber, Attempt>,
+}
+
+struct Attempt {
+    client: IpAddr,
+    session: SharedSession,
+    /// What is inside TLS passes unseen: time alone says what belongs together.
+    is_sealed: bool,
+    newest_connection: u32,
+    /// Connections that are open, with their RDG-Connection-Id where that is known.
+    open: BTreeMap<u32, Option<String>>,
+    /// Ids of all its connections, the newest last.
+    ids: VecDeque<String>,
+    /// When a connection last began or ended.
+    last_change: Instant,
+    has_channel: bool,
+    has_desktop: bool,
+    /// How many connections are open.
+    count: watch::Sender<usize>,
+}
+
+impl Attempt {
+    /// Whether a new connection of its client may be one of its own, as far as time tells.
+    fn may_take(&self) -> bool {
+        if self.is_sealed {
+            return self.last_change.elapsed() < RETURN_WINDOW;
+        }
+        !self.has_desktop && !(self.has_channel && self.open.is_empty())
+    }
+
+    fn has_id(&self, id: &str) -> bool {
+        self.ids.iter().any(|known| known == id)
+    }
+
+    /// Whether another of its connections is open under another id than `id`.
+    fn is_under_way_otherwise(&self, connection: u32, id: &str) -> bool {
+        self.open
+            .iter()
+            .any(|(other, known)| *other != connection && known.as_deref().is_some_and(|known| known != id))
+    }
+
+    fn learn(&mut self, connection: u32, id: &str) {
+        if let Some(known) = self.open.get_mut(&connection) {
+            *known = Some(id.to_owned());
+        }
+        if !self.has_id(id) {
+            if self.ids.len() == MOST_IDS {
+                self.ids.pop_front();
+            }
+            self.ids.push_back(id.to_owned());
+        }
+    }
+
+    fn add(&mut self, number: AttemptNumber) -> Joined {
+        self.newest_connection += 1;
+        self.open.insert(self.newest_connection, None);
+        self.changed();
+        Joined { attempt: number, connection: self.newest_connection, session: self.session.clone() }
+    }
+
+    fn changed(&mut self) {
+        self.last_change = Instant::now();
+        self.count.send_replace(self.open.len());
+    }
+}
+
+/// Where a connection belongs.
+pub(super) struct Joined {
+    pub(super) attempt: AttemptNumber,
+    /// The connection's number in it; the first is 1.
+    pub(super) connection: u32,
+    pub(super) session: SharedSession,
+}
+
+/// An attempt that has just begun.
+pub(super) struct Begun {
+    pub(super) attempt: AttemptNumber,
+    /// How many of its connections are open, now and from here on.
+    pub(super) open: watch::Receiver<usize>,
+}
+
+impl GatewayAttempts {
+    /// A connection of `client` comes. `begin` gives the session of a new attempt, where there may be one; what
+    /// began with it is the second half of the answer.
+    pub(super) fn enter(
+        &self,
+        client: IpAddr,
+        is_sealed: bool,
+        begin: impl FnOnce() -> Option<SharedSession>,
+    ) -> Option<(Joined, Option<Begun>)> {
+        let mut state = self.lock();
+        let of_client = |attempt: &&mut Attempt| attempt.client == client && attempt.is_sealed == is_sealed;
+        let newest = state.attempts.iter_mut().rev().find(|(_, attempt)| of_client(&attempt));
+        if let Some((number, attempt)) = newest.filter(|(_, attempt)| attempt.may_take()) {
+            return Some((attempt.add(*number), None));
+        }
+        let (joined, begun) = state.begin(client, is_sealed, begin()?);
+        Some((joined, Some(begun)))
+    }
+
+    /// The first request of a connection has come, with this RDG-Connection-Id: where the connection belongs, unless that is
+    /// where it is. `begin` as for [`GatewayAttempts::enter`].
+    pub(super) fn sort(
+        &self,
+        joined: (AttemptNumber, u32),
+        id: Option<&str>,
+        begin: impl FnOnce() -> Option<SharedSession>,
+    ) -> Option<(Joined, Option<Begun>)> {
+        let id = id?;
+        let (number, connection) = joined;
+        let mut state = self.lock();
+        let present = state.attempts.get_mut(&number)?;
+        if present.has_id(id) {
+            present.learn(connection, id);
+            return None;
+        }
+        let (client, is_sealed) = (present.client, present.is_sealed);
+        let is_under_way_otherwise = present.is_under_way_otherwise(connection, id);
+        let other = state.attempts.iter_mut().rev().find(|(_, attempt)| attempt.has_id(id));
+        if let Some((number, attempt)) = other {
+            let moved = attempt.add(*number);
+            attempt.learn(moved.connection, id);
+            return Some((moved, None));
+        }
+        let session = if is_under_way_otherwise { begin() } else { None };
+        let Some(session) = session else {
+            state.attempts.get_mut(&number)?.learn(connection, id);
+            return None;
+        };
+        let (moved, begun) = state.begin(client, is_sealed, session);
+        if let Some(attempt) = state.attempts.get_mut(&moved.attempt) {
+            attempt.learn(moved.connection, id);
+        }
+        Some((moved, Some(begun)))
+    }
+
+    /// A connection has ended, or belongs elsewhere.
+    pub(super) fn leave(&self, attempt: AttemptNumber, connection: u32) {
+        if let Some(attempt) = self.lock().attempts.get_mut(&attempt) {
+            attempt.open.remove(&connection);
+            attempt.changed();
+        }
+    }
+
+    /// The gateway has opened the way to the target.
+    pub(super) fn has_channel(&self, attempt: AttemptNumber) {
+        if let Some(attempt) = self.lock().attempts.get_mut(&attempt) {
+            attempt.has_channel = true;
+        }
+    }
+
+    /// The desktop is there; true for the first who says so.
+    pub(super) fn has_desktop(&self, attempt: AttemptNumber) -> bool {
+        let mut state = self.lock();
+        let attempt = state.attempts.get_mut(&attempt);
+        attempt.is_some_and(|attempt| !std::mem::replace(&mut attempt.has_desktop, true))
+    }
+
+    /// Whether an attempt without connections need not wait for another one: its client had what it wanted.
+    pub(super) fn is_complete(&self, attempt: AttemptNumber) -> bool {
+        self.lock().attempts.get(&attempt).is_none_or(|attempt| attempt.has_channel)
+    }
+
+    /// The attempt is over unless a connection of it is open: its session, for good.
+    pub(super) fn retire(&self, attempt: AttemptNumber) -> Option<SharedSession> {
+        let mut state = self.lock();
+        let is_open = state.attempts.get(&attempt).is_some_and(|attempt| !attempt.open.is_empty());
+        if is_open { None } else { state.attempts.remove(&attempt).map(|attempt| attempt.session) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn begin(&mut self, client: IpAddr, is_sealed: bool, session: SharedSession) -> (Joined, Begun) {
+        self.newest += 1;
+        let (count, open) = watch::channel(0);
+        let mut attempt = Attempt {
+            client,
+            session,
+            is_sealed,
+            newest_connection: 0,
+            open: BTreeMap::new(),
+            ids: VecDeque::new(),
+            last_change: Instant::now(),
+            has_channel: false,
+            has_desktop: false,
+            count,
+        };
+        let joined = attempt.add(self.newest);
+        self.attempts.insert(self.newest, attempt);
+        (joined, Begun { attempt: self.newest, open })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recorder::{SessionId, SessionTrace, TraceStart};
+    use std::net::Ipv4Addr;
+
+    const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn session() -> Option<SharedSession> {
+        let start = TraceStart {
+            id: SessionId::from("test".to_owned()),
+            target: String::new(),
+            settings: serde_json::Map::new(),
+            started: jiff::Timestamp::UNIX_EPOCH,
+            began: std::time::Instant::now(),
+        };
+        Some(SharedSession::new(SessionTrace::begin(start, None), false))
+    }
+
+    fn enter(attempts: &GatewayAttempts) -> (AttemptNumber, u32) {
+        let (joined, _) = attempts.enter(CLIENT, false, session).expect("a session may begin");
+        (joined.attempt, joined.connection)
+    }
+
+    fn sort(attempts: &GatewayAttempts, joined: (AttemptNumber, u32), id: &str) -> (AttemptNumber, u32) {
+        match attempts.sort(joined, Some(id), session) {
+            Some((moved, _)) => {
+                attempts.leave(joined.0, joined.1);
+                (moved.attempt, moved.connection)
+            }
+            None => joined,
+        }
+    }
+
+    #[tokio::test]
+    async fn connections_of_one_id_are_one_attempt_and_so_is_what_comes_without_one() {
+        let attempts = GatewayAttempts::default();
+        let first = enter(&attempts);
+        assert_eq!(sort(&attempts, first, "a"), (1, 1));
+        let second = enter(&attempts);
+        assert_eq!(sort(&attempts, second, "a"), (1, 2));
+        attempts.has_channel(1);
+        assert_eq!(enter(&attempts), (1, 3), "a request to the KDC proxy comes behind the channel");
+        attempts.has_desktop(1);
+        assert_eq!(enter(&attempts), (2, 1), "a desktop asks for nothing more");
+    }
+
+    #[tokio::test]
+    async fn two_users_behind_one_address_do_not_mix() {
+        let attempts = GatewayAttempts::default();
+        let (a, b) = (enter(&attempts), enter(&attempts));
+        assert_eq!((a, b), ((1, 1), (1, 2)), "so far there is only the address");
+        assert_eq!(sort(&attempts, a, "a"), (1, 1));
+        assert_eq!(sort(&attempts, b, "b"), (2, 1));
+        let (b, a) = (enter(&attempts), enter(&attempts));
+        assert_eq!(sort(&attempts, b, "b"), (2, 2));
+        assert_eq!(sort(&attempts, a, "a"), (1, 2).max((1, a.1)).min((1, 3)), "back to its own");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_dials_again_under_another_id_goes_on_with_its_attempt() {
+        let attempts = GatewayAttempts::default();
+        let first = enter(&attempts);
+        sort(&attempts, first, "a");
+        attempts.leave(1, 1);
+        assert!(!attempts.is_complete(1));
+        let again = enter(&attempts);
+        assert_eq!(sort(&attempts, again, "b"), (1, 2));
+        assert!(attempts.retire(1).is_none(), "a connection is open");
+        attempts.leave(1, 2);
+        assert!(attempts.retire(1).is_some());
+        assert_eq!(enter(&attempts), (2, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn behind_tls_that_passes_through_time_tells() {
+        let attempts = GatewayAttempts::default();
+        let sealed = || attempts.enter(CLIENT, true, session).expect("a session may begin").0.attempt;
+        assert_eq!((sealed(), sealed()), (1, 1));
+        tokio::time::advance(2 * RETURN_WINDOW).await;
+        assert_eq!(sealed(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_may_not_begin_stays_or_is_left_out() {
+        let attempts = GatewayAttempts::default();
+        assert!(attempts.enter(CLIENT, false, || None).is_none());
+        let (a, b) = (enter(&attempts), enter(&attempts));
+        sort(&attempts, a, "a");
+        assert!(attempts.sort(b, Some("b"), || None).is_none(), "better in the wrong attempt than in none");
+    }
+}

@@ -1,0 +1,117 @@
+//! What is known of an attempt to reach a desktop through a gateway, beside its trace.
+
+use crate::observe::GatewayObserver;
+use crate::observe::gateway::GatewayUdpObserver;
+use crate::relay::pump::Ending;
+use crate::trace::{ClosedBy, Detail, Event, GatewayMessage, How, Micros, Phase, Side};
+use std::collections::BTreeSet;
+
+/// What is inside TLS of all its connections, and how they ended.
+#[derive(Default)]
+pub(in crate::relay) struct GatewaySeen {
+    pub(in crate::relay) observer: GatewayObserver,
+    udp: Option<GatewayUdpObserver>,
+    /// Connections that carry the newest tunnel, or have carried it.
+    carriers: BTreeSet<u32>,
+    /// The end that tells how the attempt ended.
+    end: Option<ConnectionEnd>,
+}
+
+struct ConnectionEnd {
+    /// It carried the tunnel.
+    is_carriers: bool,
+    by: ClosedBy,
+    side: Side,
+    ending: Ending,
+    alerted: bool,
+}
+
+impl GatewaySeen {
+    /// What `from` said on a connection inside TLS.
+    pub(super) fn data(
+        &mut self,
+        t_us: Micros,
+        connection: u32,
+        from: Side,
+        bytes: &[u8],
+        out: &mut Vec<Event>,
+    ) {
+        let before = out.len();
+        self.observer.data(t_us, connection, from, bytes, out);
+        let begins =
+            |event: &&Event| matches!(event.detail, Detail::Gateway(GatewayMessage::TunnelBegan { .. }));
+        if out[before..].iter().any(|event| begins(&event)) {
+            if self.end.take().is_some_and(|end| end.is_carriers) {
+                self.carriers.clear();
+            }
+            self.carriers.insert(connection);
+        }
+    }
+
+    /// A connection has ended for the first time in one of its directions. The first end of those that carry the tunnel
+    /// tells how the attempt ended; without a tunnel the last connection does.
+    pub(super) fn connection_ended(
+        &mut self,
+        connection: u32,
+        side: Side,
+        ending: Ending,
+        alerted: bool,
+        by_proxy: bool,
+    ) {
+        let is_carriers = self.carriers.contains(&connection);
+        if self.end.as_ref().is_some_and(|end| end.is_carriers) {
+            return;
+        }
+        let by = if by_proxy { ClosedBy::Proxy } else { side.into() };
+        self.end = Some(ConnectionEnd { is_carriers, by, side, ending, alerted });
+    }
+
+    /// Who ended the attempt and how, from what was seen.
+    pub(in crate::relay) fn ending(&mut self) -> (ClosedBy, How) {
+        let Some(end) = &self.end else { return (ClosedBy::Proxy, How::Reset) };
+        let inner = self.observer.inner();
+        if let (true, Some(side)) = (end.is_carriers, inner.announced_end()) {
+            return (side.into(), How::McsUltimatum);
+        }
+        let by_alert = end.alerted || (end.is_carriers && inner.alerted(end.side));
+        match (end.by, end.ending) {
+            (ClosedBy::Proxy, _) => (ClosedBy::Proxy, How::Fin),
+            (by, _) if by_alert => (by, How::Alert),
+            (by, Ending::Fin) => (by, How::Fin),
+            (by, Ending::Reset) => (by, How::Reset),
+        }
+    }
+
+    /// A datagram of the side channel.
+    pub(in crate::relay) fn datagram(
+        &mut self,
+        t_us: Micros,
+        from: Side,
+        bytes: &[u8],
+        out: &mut Vec<Event>,
+    ) {
+        let mut messages = Vec::new();
+        self.udp.get_or_insert_default().datagram(t_us, from, bytes, &mut messages);
+        out.extend(messages.into_iter().map(|message| udp_event(t_us, message)));
+    }
+
+    /// The attempt is over: what became of the side channel.
+    pub(in crate::relay) fn finish(&mut self, t_us: Micros, out: &mut Vec<Event>) {
+        let Some(udp) = &mut self.udp else { return };
+        let mut messages = Vec::new();
+        udp.finish(t_us, &mut messages);
+        out.extend(messages.into_iter().map(|message| udp_event(t_us, message)));
+    }
+}
+
+fn udp_event(t_us: Micros, (from, message): (Option<Side>, GatewayMessage)) -> Event {
+    Event {
+        t_us,
+        leg: from.map_or(crate::trace::Leg::Proxy, Into::into),
+        from,
+        connection: None,
+        phase: Phase::Udp,
+        inferred: false,
+        detail: Detail::Gateway(message),
+    }
+}
