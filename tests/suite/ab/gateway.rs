@@ -367,7 +367,9 @@ fn on_the_wire_to_the_gateway_the_capability_is_gone() {
     let mut watching = None;
     let (_, gateway) = tcp_only(Some(&key_log), |gateway| {
         let mut command = std::process::Command::new("tshark");
-        command.args(["-i", "lo", "-f", &format!("tcp port {}", gateway.port()), "-w"]).arg(&capture);
+        command
+            .args(["-i", "lo", "-f", &format!("tcp port {}", gateway.port()), "-P", "-l", "-w"])
+            .arg(&capture);
         let process = Process::spawn(command);
         let started = |line: &str| line.contains("Capture started");
         let has_started = process.output.wait_for(CAPTURE_WITHIN, started).is_some();
@@ -378,6 +380,9 @@ fn on_the_wire_to_the_gateway_the_capability_is_gone() {
         say_left_out("tshark may not capture here");
         return;
     }
+    // What stands before the end is in the file then, too.
+    let is_end = |line: &str| line.contains("[FIN") || line.contains("[RST");
+    assert!(process.output.wait_for(CAPTURE_WITHIN, is_end).is_some(), "{}", process.output.tail());
     process.signal_first(rustix::process::Signal::INT);
     assert!(process.wait(CAPTURE_WITHIN).is_some(), "{}", process.output.tail());
     let sides = followed(&capture, &key_log, gateway.address.port());

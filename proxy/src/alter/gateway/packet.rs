@@ -96,16 +96,12 @@ impl Walk {
         let Preamble { passed, mut tail } = preamble;
         let behind = tail.len();
         tail.extend_from_slice(content);
-        let mut headers = tail.windows(LENGTH).filter_map(<[u8]>::first_chunk).map(|it| Header::decode(*it));
-        if let Some(at) = headers.position(|header| header.is_convincing()) {
-            if at > behind {
-                return Ok(Next::Pass(at - behind));
-            }
-            let gone = behind - at;
-            if gone > 0 {
-                let header = tail[at..].first_chunk().map(|header| Header::decode(*header));
-                self.skip = header.map_or(0, |header| (header.length as usize).saturating_sub(gone));
-            }
+        let headers = tail.windows(LENGTH).filter_map(<[u8]>::first_chunk).map(|it| Header::decode(*it));
+        let first = headers.enumerate().find(|(_, header)| header.is_convincing());
+        let is_near = |at: usize| (passed + at + LENGTH - 1).saturating_sub(behind) as u64 <= LONGEST_HUNT;
+        if let Some((at, header)) = first.filter(|(at, _)| is_near(*at)) {
+            // Whether it begins in what is gone or not: it is passed over like what stands before it.
+            self.skip = (at + header.length as usize).saturating_sub(behind);
             return self.next(content);
         }
         let passed = passed + content.len();
