@@ -98,14 +98,13 @@ impl Walk {
         tail.extend_from_slice(content);
         let mut headers = tail.windows(LENGTH).filter_map(<[u8]>::first_chunk).map(|it| Header::decode(*it));
         if let Some(at) = headers.position(|header| header.is_convincing()) {
-            if at > behind {
-                return Ok(Next::Pass(at - behind));
+            let header = tail[at..].first_chunk().map(|header| Header::decode(*header));
+            let length = header.map_or(0, |header| header.length as usize);
+            // Of what was passed before the last bytes of it.
+            if (passed - behind + at) as u64 > LONGEST_HUNT {
+                return Err(malformed("no packet comes"));
             }
-            let gone = behind - at;
-            if gone > 0 {
-                let header = tail[at..].first_chunk().map(|header| Header::decode(*header));
-                self.skip = header.map_or(0, |header| (header.length as usize).saturating_sub(gone));
-            }
+            self.skip = (length + at).saturating_sub(behind);
             return self.next(content);
         }
         let passed = passed + content.len();
