@@ -55,6 +55,7 @@ pub(crate) fn seeds() -> Vec<Seed> {
     add("inside_observer", inner_conversations());
     add("udp_observer", flows());
     add("alter_gate", gates());
+    add("rpc_observer", recorded_calls());
     add("http", http());
     add("websocket", websocket());
     add("tsgu", tsgu());
@@ -290,6 +291,31 @@ fn flows() -> Vec<(&'static str, Vec<u8>)> {
         ("opened-and-silent", [opened, datagram(0xc0, &udp_data())].concat()),
         ("unanswered", [datagram(0, &syn(None)), datagram(9, &syn(None))].concat()),
         ("other", datagram(0, &[0x16, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 1])),
+    ]
+}
+
+/// What two versions of FreeRDP said to a gateway over RPC: a connection, a side and a PDU a line.
+fn recorded_calls() -> Vec<(&'static str, Vec<u8>)> {
+    let steps = |text: &str| {
+        let step = |line: &str| {
+            let words: Vec<&str> = line.split(' ').collect();
+            let [connection, side, pdu] = words[..] else { panic!("{line} is no PDU") };
+            let pdu = hex::decode(pdu).expect("a PDU is written in hex");
+            let top = u8::from(side == "server") << 7 | u8::from(connection == "2") << 6;
+            [&[top | (pdu.len() >> 8) as u8, pdu.len() as u8], &pdu[..]].concat()
+        };
+        text.lines().map(step).collect::<Vec<_>>()
+    };
+    let (second, third) = (
+        steps(include_str!("../../proxy/src/observe/gateway/rpc/tests/freerdp-2.txt")),
+        steps(include_str!("../../proxy/src/observe/gateway/rpc/tests/freerdp-3.txt")),
+    );
+    vec![
+        ("freerdp-2", second.concat()),
+        ("freerdp-3", third.concat()),
+        ("freerdp-2-channels", second[..4].concat()),
+        ("freerdp-3-to-the-pipe", third[..18].concat()),
+        ("no-rpc", b"\xc0\x0fHTTP/1.1 503 RPC".to_vec()),
     ]
 }
 

@@ -4,8 +4,8 @@
 use super::facts::Facts;
 use super::rule::{Remedy, Rule};
 use super::{
-    certificate, ending, impaired, inspection, interception, link, negotiation, network, nla, probe, session,
-    tls, udp,
+    certificate, ending, gateway, impaired, inspection, interception, link, negotiation, network, nla, probe,
+    session, tls, udp,
 };
 
 /// What a session shows that was watched.
@@ -24,15 +24,37 @@ const FAMILIES: &[&[Rule]] = &[
     udp::RULES,
 ];
 
-/// Every rule: those about a watched session, then those about what a probe found.
+/// What the connections to a gateway show before HTTP is spoken on one: the same as those to a server.
+const AT_THE_GATEWAY: &[&[Rule]] = &[
+    network::RULES,
+    tls::RULES,
+    inspection::RULES,
+    certificate::RULES,
+    interception::RULES,
+    impaired::RULES,
+    link::RULES,
+    ending::RULES,
+];
+
+/// What they show from then on, until there is a channel to the target.
+const BEFORE_THE_CHANNEL: &[&[Rule]] = &[impaired::RULES, link::RULES, ending::RULES];
+
+/// Every rule: those about a watched session, those about a gateway, then those about what a probe found.
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
-    FAMILIES.iter().chain(probe::FAMILIES).copied().flatten()
+    FAMILIES.iter().chain(gateway::FAMILIES).chain(probe::FAMILIES).copied().flatten()
 }
 
-/// The rules that have something to say of this record: a probe knows more than its own conversation shows.
+/// The rules that have something to say of this record: a probe knows more than its own conversation shows, and before a
+/// gateway has made a channel nothing of the target was seen.
 pub(super) fn rules_for(facts: &Facts<'_>) -> impl Iterator<Item = &'static Rule> {
-    let families = if facts.probe.is_some() { probe::FAMILIES } else { FAMILIES };
-    families.iter().copied().flatten()
+    let families = match facts.gateway_without_channel() {
+        _ if facts.probe.is_some() => probe::FAMILIES,
+        Some(_) if facts.at_gateway => AT_THE_GATEWAY,
+        Some(_) => BEFORE_THE_CHANNEL,
+        None => FAMILIES,
+    };
+    let of_gateway = if facts.gateway.is_some() { gateway::FAMILIES } else { &[] };
+    of_gateway.iter().chain(families).copied().flatten()
 }
 
 /// What mends the cause of `rule`: where it does not say so itself, what the first rule for the same cause says.

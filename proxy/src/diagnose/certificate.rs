@@ -163,6 +163,9 @@ pub(super) const RULES: &[Rule] = &[
 
 /// How sure it is that the client refused for a fault that is visible, and not for something else.
 fn strength(facts: &Facts<'_>, refusal: Refusal) -> Confidence {
+    if facts.gateway_is_opaque() {
+        return Confidence::Possible;
+    }
     // Without NLA there is nothing else that a client would ask about at this point.
     if refusal.is_automatic() || !facts.uses_nla() { Confidence::Likely } else { Confidence::Possible }
 }
@@ -422,6 +425,9 @@ fn weak(facts: &Facts<'_>) -> Option<Conclusion> {
 
 fn rejected(facts: &Facts<'_>) -> Option<Conclusion> {
     let refusal = unexplained(facts)?;
+    if facts.gateway_is_opaque() && matches!(refusal, Refusal::Left { .. }) {
+        return None;
+    }
     let hidden_causes =
         [VerdictId::CertificateExpired, VerdictId::CertificateNameMismatch, VerdictId::CertificateUntrusted];
     let conclusion = match (refusal, facts.shown()) {

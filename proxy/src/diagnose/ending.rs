@@ -52,6 +52,8 @@ const REASONS_TOLD: &[VerdictId] = &[
     VerdictId::AdminDisconnect,
     VerdictId::RedirectedAway,
     VerdictId::ProtocolError,
+    VerdictId::GatewayAuthFailed,
+    VerdictId::GatewayPolicyDenied,
 ];
 
 const CLIENT_CLOSED: Rule = Rule {

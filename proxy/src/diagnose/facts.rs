@@ -2,11 +2,13 @@
 
 mod certificate;
 mod ending;
+mod gateway;
 mod gather;
 mod logon;
 
 pub(super) use certificate::{CertificateFacts, Dialled, NameCheck, is_loopback_name};
 pub(super) use ending::{AUTOMATIC_US, Ending, Refusal};
+pub(super) use gateway::{Author, Exchange, Gateway, header};
 pub(super) use logon::{Logon, Status};
 
 use crate::trace::{
@@ -41,6 +43,10 @@ pub struct Facts<'a> {
     pub(super) summary: &'a Summary,
     /// What the checks of a probe found; absent where a client was watched.
     pub(super) probe: Option<&'a Probe>,
+    /// What was seen of an RD Gateway; absent where there is none.
+    pub(super) gateway: Option<Gateway<'a>>,
+    /// [`Facts::tls`] and the rest tell of the connection to the gateway: nothing above TLS was seen of it.
+    pub(super) at_gateway: bool,
     pub(super) network: Network<'a>,
     pub(super) negotiation: Negotiation<'a>,
     pub(super) tls: Tls<'a>,
@@ -250,7 +256,7 @@ impl<'a> Facts<'a> {
     pub(super) fn new(record: &'a Record, summary: &'a Summary, came_back: bool) -> Facts<'a> {
         let header = record.header.as_ref();
         let named = header.map_or("", |header| header.target.as_str());
-        let (host, port) = split(named);
+        let (host, port) = split(named, DEFAULT_PORT);
         let started = header.and_then(|header| header.started.parse::<jiff::Timestamp>().ok());
         let mut facts = Facts {
             target: if port == DEFAULT_PORT { host.to_owned() } else { named.to_owned() },
@@ -260,6 +266,8 @@ impl<'a> Facts<'a> {
             came_back,
             summary,
             probe: record.probe.as_ref(),
+            gateway: Gateway::named(header),
+            at_gateway: false,
             network: Network::default(),
             negotiation: Negotiation::default(),
             tls: Tls::default(),
@@ -277,21 +285,27 @@ impl<'a> Facts<'a> {
             ending: Ending::default(),
         };
         record.events.iter().for_each(|event| facts.note(event));
+        facts.conclude_gateway();
         facts.conclude_ending(record);
         facts
     }
 
     /// `text` with the session's names in the place of `{target}`, `{host}`, `{port}`, `{server}` (the address
-    /// that was connected) and `{thumbprint}`.
+    /// that was connected), `{gateway}` and `{thumbprint}`. Where the gateway is what failed, host and port are its own;
+    /// commands of rdpscope name the gateway.
     pub fn fill(&self, text: &str) -> String {
         if !text.contains('{') {
             return text.to_owned();
         }
+        let text = self.through_gateway(text);
         let thumbprint =
             self.tls.certificate.as_ref().map(|certificate| certificate.leaf.sha1.to_uppercase());
+        let gateway = self.gateway.as_ref().map_or("GATEWAY", |gateway| &gateway.name);
+        let (host, port) = self.far_end();
         text.replace("{target}", or_else(&self.target, "TARGET"))
-            .replace("{host}", or_else(&self.host, "HOST"))
-            .replace("{port}", or_else(&self.port, DEFAULT_PORT))
+            .replace("{gateway}", gateway)
+            .replace("{host}", or_else(host, "HOST"))
+            .replace("{port}", or_else(port, DEFAULT_PORT))
             .replace("{server}", self.network.connected.map_or("SERVER-ADDRESS", |connected| connected.what))
             .replace("{thumbprint}", thumbprint.as_deref().unwrap_or("THUMBPRINT"))
     }
@@ -358,6 +372,9 @@ impl<'a> Facts<'a> {
     /// The phase that was under way when the session ended.
     pub(super) fn stopped_in(&self) -> Phase {
         let wants_tls = self.selected_protocol().is_some_and(|protocol| protocol != "RDP");
+        if let Some(phase) = self.stopped_at_gateway() {
+            return phase;
+        }
         if self.network.connected.is_none() && !self.server_spoke() {
             return if self.network.resolution_failed.is_some() { Phase::Dns } else { Phase::Tcp };
         }
@@ -378,13 +395,14 @@ impl<'a> Facts<'a> {
     /// Whether the connection ended, by the client's hand, at a place and in a way in which clients also leave to
     /// ask their user something.
     pub(super) fn may_be_a_prompt(&self) -> bool {
+        let in_the_tunnel = self.gateway_without_channel().is_some() && !self.at_gateway;
         let at_such_a_place = self.tls.server_hello.is_some()
             || (self.negotiation.confirm.is_some() && self.tls.client_hello.is_none())
             || !self.client_spoke();
         self.ending.by == Some(ClosedBy::Client)
             && self.impaired.cuts.is_empty()
             && self.network_is_fine()
-            && at_such_a_place
+            && if in_the_tunnel { self.left_for_gateway_logon() } else { at_such_a_place }
             && !self.failed_on_the_wire()
             && self.inside.active.is_none()
             && self.inside.furthest.is_none_or(|furthest| furthest.what <= Phase::Credssp)
@@ -408,10 +426,10 @@ impl<'a> Facts<'a> {
 }
 
 /// Host and port of `host:port`, `[v6]:port`.
-fn split(target: &str) -> (&str, &str) {
+fn split<'t>(target: &'t str, default_port: &'t str) -> (&'t str, &'t str) {
     match target.rsplit_once(':') {
         Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, port),
-        _ => (target, DEFAULT_PORT),
+        _ => (target, default_port),
     }
 }
 

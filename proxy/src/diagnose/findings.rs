@@ -5,7 +5,7 @@ use super::inspection::inspector;
 use super::network::failed_addresses;
 use super::nla::skew_words;
 use super::words::{SECOND, span};
-use super::{confounders, words::capital};
+use super::{confounders, gateway, words::capital};
 use crate::trace::{Finding, Leg, Phase, Side, TcpInfo, VerdictId};
 use rdpscope_certs::inspect::{Validity, Weakness};
 use rdpscope_certs::mode::Repair;
@@ -26,12 +26,16 @@ const PASSWORD_PROMPT_US: u64 = 3 * SECOND;
 pub(super) fn all(facts: &Facts<'_>, verdict: VerdictId) -> Vec<Finding> {
     let mut findings = Findings { verdict, told: is_about_the_server(facts, verdict), found: Vec::new() };
     network(facts, &mut findings);
+    gateway::add_findings(facts, &mut findings);
     negotiation(facts, &mut findings);
     tls(facts, &mut findings);
     if let Some(certificate) = &facts.tls.certificate {
         self::certificate(certificate, &mut findings);
     }
     judged(facts, &mut findings);
+    if facts.at_gateway {
+        gateway::name_in_findings(&mut findings.found);
+    }
     logon(facts, &mut findings);
     udp(facts, &mut findings);
     let confounders = confounders::worth_a_note(facts, verdict);

@@ -155,12 +155,12 @@ fn slow(facts: &Facts<'_>) -> Option<Conclusion> {
     Some(conclusion.seen(facts.ending.t_us, format!("round trip time of both ways together: {}", span(rtt))))
 }
 
-fn forgotten(facts: &Facts<'_>) -> Option<Conclusion> {
+pub(super) fn forgotten(facts: &Facts<'_>) -> Option<Conclusion> {
     let quiet = facts.ending.quiet.filter(|quiet| quiet.what >= QUIET_US)?;
     let was_cut = matches!(
         (facts.ending.by, facts.ending.how),
         (_, Some(How::Timeout)) | (Some(ClosedBy::Server), Some(How::Reset))
-    );
+    ) || facts.gateway.is_some() && facts.ended_by(Side::Server);
     if !was_cut || facts.inside.active.is_none() || facts.inside.ultimatum.is_some() {
         return None;
     }

@@ -11,6 +11,7 @@ mod ending;
 mod exclusions;
 mod facts;
 mod findings;
+mod gateway;
 mod impaired;
 mod inspection;
 mod interception;
@@ -111,6 +112,7 @@ fn verdict(
     conclusion: Conclusion,
     others: &[(VerdictId, Confidence)],
 ) -> Verdict {
+    let conclusion = gateway::at_the_gateway(facts, rule, conclusion);
     let alternatives = alternatives(rule.id, others, &conclusion.alternatives);
     let mut evidence = conclusion.evidence;
     evidence.sort_by_key(|evidence| evidence.t_us);
@@ -163,7 +165,8 @@ fn ruled_out(facts: &Facts<'_>, verdict: VerdictId, alternatives: &[Alternative]
         None => exclusions::EXCLUSIONS,
     };
     let mut ruled_out = Vec::new();
-    for exclusion in exclusions.iter().filter(|exclusion| (exclusion.holds)(facts)) {
+    for exclusion in exclusions.iter().chain(gateway::EXCLUSIONS).filter(|exclusion| (exclusion.holds)(facts))
+    {
         for id in exclusion.causes {
             let is_open = *id == verdict || alternatives.iter().any(|alternative| alternative.id == *id);
             if !is_open && !ruled_out.contains(id) {

@@ -61,7 +61,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: VerdictId::TcpRefused,
         needs: "the outcome of every connection attempt",
-        depends_on: &[VerdictId::DnsFailure],
+        depends_on: &[VerdictId::DnsFailure, VerdictId::GatewayUnreachable],
         is_last_resort: false,
         judge: tcp_refused,
         next: &["rdpscope probe {target}", "Test-NetConnection {host} -Port {port}"],
@@ -79,7 +79,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: VerdictId::TcpFiltered,
         needs: "the outcome of every connection attempt",
-        depends_on: &[VerdictId::DnsFailure],
+        depends_on: &[VerdictId::DnsFailure, VerdictId::GatewayUnreachable],
         is_last_resort: false,
         judge: tcp_filtered,
         next: &["Test-NetConnection {host} -Port {port}", "Test-NetConnection {host} -TraceRoute"],
@@ -99,7 +99,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: VerdictId::TcpReset,
         needs: "a TCP connection that ended before the server had sent anything",
-        depends_on: &[],
+        depends_on: &[VerdictId::GatewayUnreachable],
         is_last_resort: false,
         judge: tcp_reset,
         next: &["rdpscope probe {target}"],
@@ -108,7 +108,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: VerdictId::NotRdp,
         needs: "the server's first bytes",
-        depends_on: &[],
+        depends_on: &[VerdictId::GatewayNotAGateway],
         is_last_resort: false,
         judge: not_rdp,
         next: &["rdpscope probe {target}"],
@@ -194,7 +194,7 @@ fn with_attempts(mut conclusion: Conclusion, facts: &Facts<'_>) -> Conclusion {
     conclusion
 }
 
-fn tcp_refused(facts: &Facts<'_>) -> Option<Conclusion> {
+pub(super) fn tcp_refused(facts: &Facts<'_>) -> Option<Conclusion> {
     if facts.network.connected.is_some() || facts.network.upstream_refused.is_some() {
         return None;
     }
@@ -208,7 +208,7 @@ fn tcp_refused(facts: &Facts<'_>) -> Option<Conclusion> {
     Some(with_attempts(Conclusion::new(confidence, Phase::Tcp, summary), facts))
 }
 
-fn tcp_filtered(facts: &Facts<'_>) -> Option<Conclusion> {
+pub(super) fn tcp_filtered(facts: &Facts<'_>) -> Option<Conclusion> {
     let network = &facts.network;
     if network.connected.is_some() || network.upstream_refused.is_some() {
         return None;
@@ -248,9 +248,11 @@ fn tcp_filtered(facts: &Facts<'_>) -> Option<Conclusion> {
 
 fn tcp_reset(facts: &Facts<'_>) -> Option<Conclusion> {
     if facts.network.connected.is_none() {
-        let reset = failed_with(facts, ConnectError::Reset).next()?;
-        let summary = format!("{} cut the TCP connection while it was being opened.", reset.address);
-        return Some(with_attempts(Conclusion::confirmed(Phase::Tcp, summary), facts));
+        return reset_while_opened(facts);
+    }
+    // What a gateway, or a box before it, does to a ClientHello is told of TLS.
+    if facts.at_gateway && facts.tls.client_hello.is_some() {
+        return None;
     }
     if !facts.ended_by(Side::Server) || facts.server_spoke() || facts.negotiation.other_protocol[0].is_some()
     {
@@ -262,7 +264,8 @@ fn tcp_reset(facts: &Facts<'_>) -> Option<Conclusion> {
         if facts.client_spoke() { "after the client's request" } else { "before the client had asked" };
     let how = if facts.ending.how == Some(How::Reset) { "reset" } else { "closed" };
     let summary = format!(
-        "The server accepted the TCP connection and {how} it without a byte of RDP, {after} {asked}."
+        "The server accepted the TCP connection and {how} it without a byte of {}, {after} {asked}.",
+        if facts.at_gateway { "TLS" } else { "RDP" }
     );
     let conclusion = match facts.ending.how {
         Some(How::Reset) => Conclusion::confirmed(Phase::X224, summary),
@@ -270,6 +273,13 @@ fn tcp_reset(facts: &Facts<'_>) -> Option<Conclusion> {
     };
     let conclusion = conclusion.or_possibly(&[VerdictId::RdpSilent, VerdictId::NotRdp]);
     Some(conclusion.seen(facts.ending.t_us, format!("the server {how} the connection; it had sent nothing")))
+}
+
+pub(super) fn reset_while_opened(facts: &Facts<'_>) -> Option<Conclusion> {
+    let reset =
+        failed_with(facts, ConnectError::Reset).next().filter(|_| facts.network.connected.is_none())?;
+    let summary = format!("{} cut the TCP connection while it was being opened.", reset.address);
+    Some(with_attempts(Conclusion::confirmed(Phase::Tcp, summary), facts))
 }
 
 fn not_rdp(facts: &Facts<'_>) -> Option<Conclusion> {
@@ -330,7 +340,8 @@ fn upstream_refused(facts: &Facts<'_>) -> Option<Conclusion> {
     let refused = facts.network.upstream_refused?;
     let (proxy, reason) = refused.what;
     let summary = format!(
-        "The upstream proxy {proxy} opened no way to {{target}}: {reason}; the server itself was never asked."
+        "The upstream proxy {proxy} opened no way to {}: {reason}; the server itself was never asked.",
+        if facts.gateway.is_some() { "{gateway}" } else { "{target}" }
     );
     let conclusion = Conclusion::confirmed(Phase::Tcp, facts.fill(&summary));
     Some(conclusion.seen(refused.t_us, format!("the proxy's refusal: {reason}")))

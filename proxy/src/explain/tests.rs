@@ -257,3 +257,18 @@ fn the_line_of_json() {
     }
     "##);
 }
+
+#[test]
+fn every_status_that_the_decoder_of_a_gateway_names_is_explained() {
+    use crate::wire::tsgu::status::RETURN_CODES;
+    /// Success, and a logon that goes on, are no errors.
+    const NO_ERRORS: [u32; 2] = [0, 0x0009_0312];
+    for (code, name) in RETURN_CODES.iter().filter(|(code, _)| !NO_ERRORS.contains(code)) {
+        let known = Family::Gateway.find(*code).map(|entry| entry.name);
+        assert_eq!(known, Some(*name), "{code:#x}");
+        if code & 0xFFFF_0000 == 0x8007_0000 {
+            let win32 = Family::Gateway.find(code & 0xFFFF).map(|entry| entry.name);
+            assert_eq!(win32, Some(*name), "{code:#x} as Win32 number");
+        }
+    }
+}

@@ -4,8 +4,8 @@ use super::layout::{Look, Page};
 use super::verdict::Conclusion;
 use super::{Style, time, words};
 use crate::trace::{
-    Altered, ClosedBy, Detail, End, Event, Finding, Header, How, Leg, Line, Micros, Outcome, Phase,
-    PhaseRecord, Side, Verdict,
+    Altered, ClosedBy, Detail, End, Event, Finding, GatewayMessage, Header, How, Leg, Line, Micros, Outcome,
+    Phase, PhaseRecord, Side, Verdict,
 };
 use std::collections::{BTreeSet, VecDeque};
 
@@ -177,8 +177,13 @@ impl LiveText {
         if self.style.verbose > 0 {
             self.single(event, page);
         }
-        if let Detail::Udp(message) = &event.detail {
-            return self.udp(event, message, page);
+        let side_channel = match &event.detail {
+            Detail::Udp(message) => Some(words::udp(message)),
+            Detail::Gateway(message @ GatewayMessage::GatewayUdp { .. }) => Some(words::gateway_udp(message)),
+            _ => None,
+        };
+        if let Some(told) = side_channel {
+            return self.udp(event, told, page);
         }
         if let Detail::StreamEnded { .. } | Detail::ProxyClosed { .. } = event.detail {
             self.first_end.get_or_insert(event.t_us);
@@ -268,8 +273,9 @@ impl LiveText {
         }
     }
 
-    fn udp(&mut self, event: &Event, message: &crate::trace::UdpMessage, page: &mut Page<'_>) {
-        let Some((good, text)) = words::udp(message) else { return };
+    /// The side channel, told at once: whether it went well, and the words.
+    fn udp(&mut self, event: &Event, told: Option<(bool, String)>, page: &mut Page<'_>) {
+        let Some((good, text)) = told else { return };
         let outcome = if good { Outcome::Ok } else { Outcome::Failed };
         let columns = Columns { mark: mark(event.inferred), name: "udp", outcome: Some(outcome), us: None };
         self.row(&columns, "", &text, page);
@@ -303,10 +309,10 @@ impl LiveText {
     /// Takes the events that belong to `phase`, or came too late for an earlier one. What the system says of TCP at
     /// the end waits for the last line.
     fn take(&mut self, phase: &PhaseRecord) -> Vec<Event> {
-        let server_tls = |event: &Event| event.phase == Phase::Tls && event.leg == Leg::Server;
+        let server_tls = |event: &Event| event.phase == phase.phase && event.leg == Leg::Server;
         let belongs = |event: &Event| match (phase.phase, phase.leg) {
-            (Phase::Tls, Some(Leg::Server)) => server_tls(event),
-            (Phase::Tls, Some(Leg::Client)) if server_tls(event) => false,
+            (Phase::Tls | Phase::GatewayTls, Some(Leg::Server)) => server_tls(event),
+            (Phase::Tls | Phase::GatewayTls, Some(Leg::Client)) if server_tls(event) => false,
             _ => event.phase <= phase.phase && !matches!(event.detail, Detail::TcpInfo(_)),
         };
         let (taken, left) = std::mem::take(&mut self.waiting).into_iter().partition(belongs);
@@ -321,7 +327,11 @@ impl LiveText {
             _ => clauses.extend(words::by_size(events)),
         }
         if phase.outcome == Outcome::Skipped {
-            clauses.push("not part of what was negotiated".to_owned());
+            let why = match phase.phase {
+                Phase::GatewayAuth => "the gateway asked for no more by HTTP",
+                _ => "not part of what was negotiated",
+            };
+            clauses.push(why.to_owned());
         }
         let waits = [("client", phase.waiting_for_client_us), ("server", phase.waiting_for_server_us)];
         for (who, waited) in waits {
@@ -434,6 +444,8 @@ fn phase_name(phase: &PhaseRecord) -> &'static str {
     match (phase.phase, phase.leg) {
         (Phase::Tls, Some(Leg::Client)) => "tls client",
         (Phase::Tls, Some(Leg::Server)) => "tls server",
+        (Phase::GatewayTls, Some(Leg::Client)) => "gateway-tls client",
+        (Phase::GatewayTls, Some(Leg::Server)) => "gateway-tls server",
         (phase, _) => phase.id(),
     }
 }

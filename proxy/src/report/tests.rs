@@ -2,6 +2,7 @@
 
 mod credssp;
 mod experiment;
+mod gateway;
 mod probe;
 mod script;
 mod sessions;

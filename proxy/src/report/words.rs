@@ -1,6 +1,7 @@
 //! Events in plain words.
 
 mod credssp;
+mod gateway;
 mod interception;
 mod rdp;
 mod tcp;
@@ -13,6 +14,7 @@ use crate::trace::{Altered, Detail, Effect, Event, How, Leg, Phase, RdpMessage, 
 use std::collections::BTreeMap;
 
 pub(super) use credssp::{server, skew};
+pub(super) use gateway::udp as gateway_udp;
 pub(super) use interception::warning;
 pub(super) use tls::{certificate, version};
 
@@ -21,6 +23,7 @@ pub(super) use tls::{certificate, version};
 /// `target` is what the user named, `host:port`; `started_unix_us` the moment of the events' zero, where it is known.
 pub(super) fn describe(events: &[Event], target: &str, started_unix_us: Option<i64>) -> Vec<String> {
     let mut clauses = tcp::describe(events);
+    clauses.extend(gateway::describe(events));
     clauses.extend(x224::describe(events));
     clauses.extend(tls::describe(events, target));
     clauses.extend(interception::describe(events));
@@ -179,6 +182,11 @@ pub(super) fn as_moment(event: &Event, seen_by: Side) -> Option<String> {
             return Some(format!("the {}", safe::name(&name.replace('_', " "))));
         }
         Detail::Rdp(message) => return rdp::as_moment(message, event.from, seen_by),
+        Detail::Gateway(message) => {
+            let (from, noun) = (event.from?, gateway::noun(message)?);
+            let whose = if from == Side::Server { "the gateway's" } else { "the client's" };
+            return Some(if from == seen_by { format!("its {noun}") } else { format!("{whose} {noun}") });
+        }
         Detail::Connected { .. } => return Some("TCP was connected".to_owned()),
         _ => return None,
     };

@@ -4,6 +4,7 @@
 
 mod captured;
 mod catalogue;
+mod gateways;
 mod on_the_way;
 mod probed;
 mod rows;
@@ -18,8 +19,8 @@ use std::path::Path;
 const TABLE_BEGINS: &str = "<!-- the fault table -->";
 const TABLE_ENDS: &str = "<!-- end of the fault table -->";
 
-/// Findings that some rows are about: what they name costs a healthy session nothing but some fluency.
-const NOTED: [&str; 2] = ["udp-blocked", "udp-half-open"];
+/// Findings that some rows are about: what they name costs a healthy session nothing, or nothing but some fluency.
+const NOTED: [&str; 3] = ["udp-blocked", "udp-half-open", "gateway-response-malformed"];
 
 /// What came out.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,8 +1,10 @@
 //! The table: one row for each fault, and one for each thing that is none.
 
+use super::gateways::{self, By};
 use super::{Cell, Row, captured, on_the_way, probed, watched};
 use crate::support::certificates::certificates;
-use crate::support::peers::ShadowSecurity;
+use crate::support::gateway::Upgrade;
+use crate::support::peers::{Haproxy, Nginx, ShadowSecurity};
 use rustls::version::TLS13;
 
 const NONE: Cell = Cell::NONE;
@@ -384,5 +386,123 @@ rows! {
     ),
     a_broker_redirects: watched_only(
         "a broker sends the client elsewhere", "scripted session", "redirected-away, confirmed", watched::redirected,
+    ),
+    a_gateway_over_websocket: watched_only(
+        "none: a gateway over WebSocket", "xfreerdp, the tests' gateway, xrdp",
+        "healthy, likely", || gateways::works(By::WebSocket),
+    ).ten_times(),
+    a_gateway_over_two_connections: watched_only(
+        "none: a gateway over two connections", "xfreerdp, the tests' gateway, xrdp",
+        "healthy, likely", || gateways::works(By::TwoConnections),
+    ).ten_times(),
+    a_gateway_behind_haproxy: watched_only(
+        "none: a gateway behind haproxy", "xfreerdp, haproxy", "healthy, likely", gateways::behind_clean_haproxy,
+    ).ten_times(),
+    a_gateway_behind_nginx: watched_only(
+        "none: a gateway behind nginx that buffers nothing", "xfreerdp, nginx",
+        "healthy, likely", || gateways::behind_nginx(Nginx::default().location, By::WebSocket),
+    ),
+    a_gateways_own_certificate: watched_only(
+        "none: NTLM bound to TLS, --cert file: with the gateway's own", "xfreerdp, the tests' gateway",
+        "healthy, likely", gateways::bound_to_the_gateways_own,
+    ),
+    a_gateway_where_nobody_listens: watched_only(
+        "gateway does not listen", "xfreerdp, a free port", "gateway-unreachable, confirmed", gateways::nobody_listens,
+    ),
+    a_gateway_that_is_not_behind: watched_only(
+        "nothing behind the box that answers for the gateway", "xfreerdp, haproxy",
+        "gateway-unreachable, likely", gateways::nobody_behind,
+    ),
+    a_gateway_that_is_a_web_server: watched_only(
+        "a web server where the gateway should be", "xfreerdp, nginx",
+        "gateway-not-a-gateway, likely", gateways::a_web_server,
+    ),
+    methods_that_nginx_forbids: watched_only(
+        "a box forbids the gateway's methods with 403", "xfreerdp, nginx",
+        "gateway-transport-blocked, likely", || gateways::behind_nginx(&[Nginx::METHODS_403], By::WebSocket),
+    ),
+    methods_that_nginx_does_not_know: watched_only(
+        "a box forbids the gateway's methods with 405", "xfreerdp, nginx",
+        "gateway-not-a-gateway, likely", || gateways::behind_nginx(&[Nginx::METHODS_405], By::WebSocket),
+    ),
+    methods_that_haproxy_forbids: watched_only(
+        "the same, without a name", "xfreerdp, haproxy",
+        "gateway-transport-blocked, likely", || gateways::behind_haproxy(Haproxy::METHODS_403, By::TwoConnections),
+    ),
+    a_key_that_haproxy_refuses: watched_only(
+        "a box refuses WebSocket for the client's odd key", "xfreerdp, haproxy",
+        "gateway-transport-blocked, likely", gateways::haproxy_refuses_the_key,
+    ),
+    an_upgrade_that_is_not_forwarded: watched_only(
+        "WebSocket not forwarded, the client does not fall back", "xfreerdp, haproxy",
+        "gateway-transport-blocked, likely", || gateways::behind_haproxy(Haproxy::NO_UPGRADE, By::WebSocket),
+    ),
+    an_upgrade_without_an_answer: watched_only(
+        "WebSocket swallowed on the way", "scripted client", "gateway-transport-blocked, likely",
+        || gateways::websocket_that_hangs(Upgrade::Unanswered),
+    ),
+    an_upgrade_that_leads_nowhere: watched_only(
+        "101, and nothing passes behind it", "scripted client", "gateway-transport-blocked, likely",
+        || gateways::websocket_that_hangs(Upgrade::Dead),
+    ),
+    only_http_2: watched_only(
+        "a box that speaks HTTP/2 alone", "xfreerdp, haproxy", "gateway-transport-blocked, possible", gateways::only_http_2,
+    ),
+    an_out_channel_that_nginx_buffers: watched_only(
+        "responses buffered", "scripted client, nginx",
+        "gateway-response-malformed, likely", gateways::out_channel_is_buffered,
+    ),
+    an_in_channel_that_nginx_buffers: watched_only(
+        "requests buffered", "scripted client, nginx",
+        "gateway-response-malformed, likely", gateways::in_channel_is_buffered_by_nginx,
+    ),
+    an_in_channel_that_haproxy_buffers: watched_only(
+        "requests buffered, without a name", "scripted client, haproxy",
+        "gateway-response-malformed, likely", gateways::in_channel_is_buffered_by_haproxy,
+    ),
+    an_out_channel_in_chunks: watched_only(
+        "chunks put into the OUT channel, the client takes them", "xfreerdp, nginx",
+        "healthy, likely; finding gateway-response-malformed",
+        || gateways::behind_nginx(&[Nginx::DIRECT_RESPONSES, Nginx::DIRECT_REQUESTS], By::TwoConnections),
+    ),
+    ntlm_over_changing_connections: watched_only(
+        "a box changes connections under NTLM", "xfreerdp, nginx",
+        "gateway-auth-failed, likely", gateways::ntlm_over_changing_connections,
+    ),
+    ntlm_over_closed_connections: watched_only(
+        "a box closes connections under NTLM", "xfreerdp, haproxy",
+        "gateway-response-malformed, likely", gateways::ntlm_over_closed_connections,
+    ),
+    a_wrong_password_for_the_gateway: watched_only(
+        "wrong password for the gateway", "xfreerdp, the tests' gateway",
+        "gateway-auth-failed, confirmed", gateways::wrong_password,
+    ),
+    a_logon_bound_to_another_certificate: watched_only(
+        "NTLM bound to TLS, and TLS terminated in between", "xfreerdp, the tests' gateway",
+        "gateway-channel-binding, likely", gateways::bound_to_another_certificate,
+    ),
+    a_gateways_expired_certificate: watched_only(
+        "gateway's certificate expired, client leaves", "xfreerdp, the tests' gateway, TLS 1.2",
+        "certificate-expired, possible", gateways::expired_certificate,
+    ),
+    a_connection_policy: watched_only(
+        "connection policy (CAP)", "xfreerdp, the tests' gateway", "gateway-policy-denied, confirmed",
+        || gateways::in_the_tunnel(|tunnel| tunnel.authorization_error = 0x8007_59DB),
+    ),
+    a_resource_policy: watched_only(
+        "resource policy (RAP)", "xfreerdp, the tests' gateway", "gateway-policy-denied, confirmed",
+        || gateways::in_the_tunnel(|tunnel| tunnel.channel_error = 0x8007_59DA),
+    ),
+    a_target_that_the_gateway_cannot_reach: watched_only(
+        "gateway cannot reach the target", "xfreerdp, the tests' gateway",
+        "gateway-target-unreachable, confirmed", gateways::target_is_not_there,
+    ),
+    a_gateway_that_is_full: watched_only(
+        "gateway has no connection left", "xfreerdp, the tests' gateway", "gateway-limit, confirmed",
+        || gateways::in_the_tunnel(|tunnel| tunnel.tunnel_error = 0x59E6),
+    ),
+    a_cookie_that_is_refused: watched_only(
+        "gateway refuses the cookie", "xfreerdp, the tests' gateway", "gateway-auth-failed, confirmed",
+        || gateways::in_the_tunnel(|tunnel| tunnel.tunnel_error = 0x8007_59F8),
     ),
 }

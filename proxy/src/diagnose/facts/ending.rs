@@ -111,7 +111,10 @@ impl<'a> Facts<'a> {
         let passed_through = self.tls.certificate.is_some() || hello.what.version == "TLS1.3";
         let showed_certificate =
             if self.tls.terminated { self.tls.presented.is_some() } else { passed_through };
-        let would_be_seen = self.tls.complete.is_none() || self.inside_is_followed();
+        // Nobody comes to anything through a gateway in so short a time.
+        let left_at_once = self.gateway_is_opaque()
+            && self.tls.complete.is_some_and(|complete| self.left_after(complete) < AUTOMATIC_US);
+        let would_be_seen = self.tls.complete.is_none() || self.inside_is_followed() || left_at_once;
         let nothing_more = would_be_seen && !self.client_accepted_certificate() && self.malformed.is_none();
         if !self.ended_by(Side::Client) || !showed_certificate || !nothing_more {
             return None;

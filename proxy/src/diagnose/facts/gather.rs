@@ -14,14 +14,17 @@ const ST_TOTAL_ABORT: u32 = 1;
 
 impl<'a> Facts<'a> {
     pub(super) fn note(&mut self, event: &'a Event) {
-        self.note_side(event);
-        self.note_network(event);
-        self.note_negotiation(event);
-        self.note_tls(event);
-        self.note_logon(event);
-        self.note_inside(event);
+        let of_gateway = self.note_gateway(event);
+        if !of_gateway {
+            self.note_side(event);
+            self.note_network(event);
+            self.note_negotiation(event);
+            self.note_tls(event);
+            self.note_logon(event);
+            self.note_inside(event);
+        }
         match &event.detail {
-            Detail::StreamEnded { how } => {
+            Detail::StreamEnded { how } if !of_gateway => {
                 let end = event.from.map(|side| (side, *how, event.t_us));
                 self.ending.first = self.ending.first.or(end);
             }
@@ -62,7 +65,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn note_network(&mut self, event: &'a Event) {
+    pub(super) fn note_network(&mut self, event: &'a Event) {
         let t_us = event.t_us;
         match &event.detail {
             Detail::Accepted { local, .. } => self.network.local = Some(local),
@@ -90,7 +93,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn note_negotiation(&mut self, event: &'a Event) {
+    pub(super) fn note_negotiation(&mut self, event: &'a Event) {
         let t_us = event.t_us;
         let negotiation = &mut self.negotiation;
         match &event.detail {
@@ -110,7 +113,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn note_tls(&mut self, event: &'a Event) {
+    pub(super) fn note_tls(&mut self, event: &'a Event) {
         let t_us = event.t_us;
         if event.from.is_none() {
             return self.note_our_tls(event);

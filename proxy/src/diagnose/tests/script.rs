@@ -23,6 +23,8 @@ pub(super) struct Script {
     lines: Vec<Line>,
     now: Micros,
     came_back: bool,
+    /// On which connection to a gateway the next events are seen.
+    connection: Option<u32>,
 }
 
 impl Script {
@@ -46,6 +48,7 @@ impl Script {
             lines: vec![Line::Trace(header)],
             now: 0,
             came_back: false,
+            connection: None,
         };
         let (peer, local) = ("10.0.0.9:50000".to_owned(), "127.0.0.1:13389".to_owned());
         script.event(Leg::Client, None, Phase::Tcp, false, Detail::Accepted { peer, local })
@@ -63,6 +66,21 @@ impl Script {
         let local = "10.0.0.1:40000".to_owned();
         let connected = Detail::Connected { address: SERVER.to_owned(), local, took_us: 800 };
         Script::accepted_at(started).proxy(Phase::Dns, resolved).server_leg(connected)
+    }
+
+    /// A client has connected to rdpscope, which is to reach the target through this gateway.
+    pub(super) fn towards_gateway(gateway: &str) -> Script {
+        let mut script = Script::accepted();
+        if let Some(Line::Trace(header)) = script.lines.first_mut() {
+            header.settings.insert("gateway".to_owned(), gateway.into());
+        }
+        script
+    }
+
+    /// What follows is seen on this connection to the gateway; 0 for what is seen on none.
+    pub(super) fn on(mut self, connection: u32) -> Script {
+        self.connection = Some(connection).filter(|number| *number > 0);
+        self
     }
 
     /// X.224 negotiation done: the client offers, the server chooses.
@@ -148,8 +166,18 @@ impl Script {
 
     fn event(mut self, leg: Leg, from: Option<Side>, phase: Phase, inferred: bool, detail: Detail) -> Script {
         self.now += MILLISECOND;
-        let event = Event { t_us: self.now, leg, from, connection: None, phase, inferred, detail };
+        let connection = self.connection;
+        let event = Event { t_us: self.now, leg, from, connection, phase, inferred, detail };
         self.timeline.push(event, &mut self.lines);
+        self
+    }
+
+    /// What an observer of several connections told, at its own times.
+    pub(super) fn told(mut self, events: Vec<Event>) -> Script {
+        for event in events {
+            self.now = self.now.max(event.t_us);
+            self.timeline.push(event, &mut self.lines);
+        }
         self
     }
 

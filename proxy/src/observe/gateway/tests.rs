@@ -333,6 +333,14 @@ fn a_gateway_that_ends_the_body_of_an_open_tunnel_is_named() {
 }
 
 #[test]
+fn a_client_that_leaves_both_its_connections_cuts_nothing_short() {
+    let mut steps = two_connections("", <[u8]>::to_vec);
+    steps.truncate(steps.len() - 4);
+    let (events, _) = observe(&steps);
+    assert_eq!(faults(&events), Vec::<String>::new());
+}
+
+#[test]
 fn keepalives_are_counted_with_the_longest_time_between_them() {
     let mut steps = websocket();
     let keepalives = [60, 120, 240, 300]

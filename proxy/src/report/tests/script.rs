@@ -95,6 +95,19 @@ impl Script {
         })
     }
 
+    /// Something on one connection to a gateway, by a side or, without one, by rdpscope.
+    pub(super) fn on(
+        self,
+        connection: u32,
+        t_us: Micros,
+        from: Option<Side>,
+        phase: Phase,
+        detail: Detail,
+    ) -> Script {
+        let leg = from.map_or(Leg::Server, Leg::from);
+        self.push(Event { t_us, leg, from, connection: Some(connection), phase, inferred: false, detail })
+    }
+
     pub(super) fn rtt(self, t_us: Micros) -> Script {
         let info = TcpInfo { rtt_us: Some(410), ..TcpInfo::default() };
         self.proxy(t_us, Leg::Server, Phase::Tcp, Detail::TcpInfo(info))

@@ -1,7 +1,7 @@
 //! What rdpscope itself does where it terminates TLS, in words.
 
 use crate::report::safe;
-use crate::trace::{Detail, Event, Leg};
+use crate::trace::{Detail, Event, Leg, Phase};
 
 pub(super) fn describe(events: &[Event]) -> Vec<String> {
     events.iter().filter_map(clause).collect()
@@ -9,9 +9,11 @@ pub(super) fn describe(events: &[Event]) -> Vec<String> {
 
 fn clause(event: &Event) -> Option<String> {
     let leg = if event.leg == Leg::Client { "client" } else { "server" };
+    let far = if event.phase == Phase::GatewayTls { "gateway" } else { "server" };
     Some(match &event.detail {
         Detail::CertificatePresented { mode, same_key, differences, .. } => {
-            let key = if *same_key { "for the server's own key" } else { "with another key" };
+            let key =
+                if *same_key { format!("for the {far}'s own key") } else { "with another key".to_owned() };
             let but = match differences.as_slice() {
                 [] => String::new(),
                 differences => format!("; unlike the original: {}", joined(differences)),
@@ -23,9 +25,8 @@ fn clause(event: &Event) -> Option<String> {
             let why = reason.as_deref().map(|reason| format!(": {}", own(reason))).unwrap_or_default();
             let by = verifier.as_deref().map(|verifier| format!(" ({})", own(verifier))).unwrap_or_default();
             let (is, name) = (if *name_matches { "is" } else { "is not" }, safe::name(name));
-            let verdict = format!(
-                "this machine{by} {trust} the server's certificate{why}; it {is} for the name {name}"
-            );
+            let verdict =
+                format!("this machine{by} {trust} the {far}'s certificate{why}; it {is} for the name {name}");
             by_rules.iter().filter(|other| other.trusted == Some(false)).fold(verdict, |text, other| {
                 let reason = other.reason.as_deref().map(own).unwrap_or_default();
                 format!("{text}; {} refuses it by its rules: {reason}", own(&other.platform))
@@ -70,7 +71,6 @@ fn own(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::Phase;
     use rdpscope_certs::clients::{Basis, PlatformVerdict};
 
     #[test]
