@@ -628,3 +628,24 @@ proptest! {
         }
     }
 }
+
+/// A client that waits for what stands before the first packet, and a gateway that waits for the end of a chunk, would
+/// wait for ever.
+#[test]
+fn nothing_is_held_that_the_other_side_waits_for() {
+    for size in [1, 3, usize::MAX] {
+        let (mut gate, mut run) = (GatewayGate::new(UDP, 3), Run::default());
+        let asked = request("RDG_OUT_DATA", false, "\r\n");
+        let answered = [out_answer("Content-Length: 4294967296\r\n"), vec![0xAB; 10]].concat();
+        for (from, bytes) in [(Side::Client, asked), (Side::Server, answered)] {
+            let sent = bytes.clone();
+            bytes.chunks(size.min(bytes.len())).for_each(|piece| run.feed(&mut gate, from, piece));
+            assert_eq!(run.output[from.index()], sent, "in pieces of {size}");
+        }
+        let (mut gate, mut run) = (GatewayGate::new(UDP, 3), Run::default());
+        let head = request("RDG_IN_DATA", false, "Transfer-Encoding: chunked\r\n\r\n");
+        let sent = [head, chunk(&packet(1, &[1, 0, 0, 0, 0, 0]), "")].concat();
+        sent.chunks(size.min(sent.len())).for_each(|piece| run.feed(&mut gate, Side::Client, piece));
+        assert_eq!(run.output[Side::Client.index()], sent, "in pieces of {size}");
+    }
+}
