@@ -1,5 +1,6 @@
 //! What users type and what they get: exit codes, sentences, and which of the two outputs says what.
 
+mod mstsc;
 mod screens;
 #[cfg(unix)]
 mod unix;

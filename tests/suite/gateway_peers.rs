@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 
 mod faults;
 mod middleboxes;
+mod rpc;
 pub(crate) mod udp;
 
 /// FreeRDP's exit codes.
@@ -175,4 +176,19 @@ fn a_token_of_xfreerdp2_is_checked() {
 #[test]
 fn a_token_of_xfreerdp3_is_checked() {
     with_a_token(FreeRdp::Three);
+}
+
+#[test]
+fn ntlm_may_go_inside_the_tunnel() {
+    let Some((xrdp, address)) = parts(FreeRdp::Three) else { return };
+    for (password, is_right) in [(PASSWORD, true), ("Wrong-5678", false)] {
+        let logon = Logon { extended: true, ..Logon::default() };
+        let gateway = Gateway::start(Setup { address, logon, ..Setup::default() });
+        let transport = "http,extauth-sspi-ntlm";
+        let run =
+            through(gateway.address, FreeRdp::Three, Gives::Password(password), transport, xrdp.address);
+        assert_eq!(run.active, is_right, "{}\n{}", run.tail(), told(&gateway));
+        let logged_on = What::LoggedOn { scheme: "SSPI_NTLM", user: USER.to_owned() };
+        assert_eq!(gateway.seen().iter().any(|seen| seen.what == logged_on), is_right, "{}", told(&gateway));
+    }
 }

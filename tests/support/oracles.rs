@@ -2,7 +2,11 @@
 //!
 //! Each fails by a panic, its own or that of the code under test.
 
+#[path = "oracles_gateway.rs"]
+mod gateway;
+
 use rdpscope::alter::{Alterations, Gate, Note};
+use rdpscope::observe::gateway::rpc::RpcObserver;
 use rdpscope::observe::{InsideObserver, SessionObserver, Timeline, UdpObserver};
 use rdpscope::trace::{Event, How, Line, Micros, Side, UdpMessage};
 use rdpscope::wire::credssp::{self, NegoToken, TsRequest};
@@ -23,7 +27,7 @@ use std::fmt::Debug;
 pub(crate) type Oracle = fn(&[u8]);
 
 /// Every oracle by the name of its fuzz target and of its folder in the corpus.
-pub(crate) const ORACLES: [(&str, Oracle); 13] = [
+pub(crate) const ORACLES: [(&str, Oracle); 18] = [
     ("x224", x224_negotiation),
     ("preconnection", preconnection_pdu),
     ("tls_records", tls_records),
@@ -37,6 +41,11 @@ pub(crate) const ORACLES: [(&str, Oracle); 13] = [
     ("inside_observer", inside_observer),
     ("udp_observer", udp_observer),
     ("alter_gate", alter_gate),
+    ("rpc_observer", rpc_observer),
+    ("http", gateway::http),
+    ("websocket", gateway::websocket),
+    ("tsgu", gateway::tsgu),
+    ("gateway_observer", gateway::gateway_observer),
 ];
 
 /// JSON that any input may make, besides what grows with its length: keys, names and hashes of one structure.
@@ -237,12 +246,16 @@ fn session_observer(bytes: &[u8]) {
         assert_eq!(whole, other, "in other pieces");
     }
 
-    let sent = steps.iter().map(|(_, sent)| sent.len()).sum::<usize>();
-    assert!(whole.lines.len() <= sent * MOST_LINES_PER_BYTE + MOST_LINES_WITHOUT_BYTES, "{whole:?}");
-    let json: usize = whole.lines.iter().map(json_length).sum();
+    are_bounded(&whole.lines, steps.iter().map(|(_, sent)| sent.len()).sum());
+}
+
+/// The lines are no more, and no longer, than the bytes that were sent account for.
+fn are_bounded(lines: &[Line], sent: usize) {
+    assert!(lines.len() <= sent * MOST_LINES_PER_BYTE + MOST_LINES_WITHOUT_BYTES, "{lines:?}");
+    let json: usize = lines.iter().map(json_length).sum();
     assert!(
         json <= MOST_JSON + sent * MOST_JSON_PER_BYTE,
-        "{json} bytes of JSON for {sent} bytes: {whole:?}"
+        "{json} bytes of JSON for {sent} bytes: {lines:?}"
     );
 }
 
@@ -326,13 +339,7 @@ fn inside_observer(bytes: &[u8]) {
     let whole = observed_inside(protocol, &steps, |sent| vec![sent]);
     assert_eq!(whole, observed_inside(protocol, &steps, |sent| sent.chunks(1).collect()), "in single bytes");
     assert_eq!(whole, observed_inside(protocol, &steps, pieces), "in other pieces");
-    let sent = steps.iter().map(|(_, sent)| sent.len()).sum::<usize>();
-    assert!(whole.lines.len() <= sent * MOST_LINES_PER_BYTE + MOST_LINES_WITHOUT_BYTES, "{whole:?}");
-    let json: usize = whole.lines.iter().map(json_length).sum();
-    assert!(
-        json <= MOST_JSON + sent * MOST_JSON_PER_BYTE,
-        "{json} bytes of JSON for {sent} bytes: {whole:?}"
-    );
+    are_bounded(&whole.lines, steps.iter().map(|(_, sent)| sent.len()).sum());
 }
 
 fn observed_inside<'a>(
@@ -387,6 +394,49 @@ fn udp_observer(bytes: &[u8]) {
         json_length(message);
     });
     json_length(summary);
+}
+
+/// RPC over HTTP on two connections: steps of the side and the connection, top bits of a byte, the length in its other bits
+/// and the next byte, and the bytes of the body.
+fn rpc_observer(bytes: &[u8]) {
+    let (mut steps, mut rest, mut sent) = (Vec::new(), bytes, 0);
+    while let [first, second, after @ ..] = rest {
+        let side = if first & 0x80 == 0 { Side::Client } else { Side::Server };
+        let length = usize::from(first & 0x3f) << 8 | usize::from(*second);
+        let (body, after) = after.split_at(length.min(after.len()));
+        steps.push((1 + u32::from(first >> 6 & 1), side, body));
+        sent += body.len();
+        rest = after;
+    }
+    let whole = observed_rpc(&steps, |body| vec![body]);
+    assert_eq!(whole, observed_rpc(&steps, |body| body.chunks(1).collect()), "in single bytes");
+    assert_eq!(whole, observed_rpc(&steps, pieces), "in other pieces");
+    let (lines, traffic) = whole;
+    are_bounded(&lines, sent);
+    let rdp: u64 = traffic.iter().map(|(_, bytes)| bytes).sum();
+    assert!(rdp <= sent as u64, "{rdp} bytes of RDP in {sent}");
+}
+
+/// What is told, and the traffic of both sides.
+type ObservedRpc = (Vec<Line>, [(u64, u64); 2]);
+
+fn observed_rpc<'a>(steps: &[(u32, Side, &'a [u8])], cut: impl Fn(&'a [u8]) -> Vec<&'a [u8]>) -> ObservedRpc {
+    let (mut observer, mut inner) = (RpcObserver::default(), SessionObserver::default());
+    let (mut timeline, mut lines) = (Timeline::default(), Vec::new());
+    let mut t_us: Micros = 0;
+    let mut events = Vec::new();
+    for (connection, side, body) in steps {
+        t_us += 1000;
+        for piece in cut(body) {
+            observer.data(t_us, *connection, *side, piece, &mut events, &mut inner);
+        }
+    }
+    for (connection, side) in [(1, Side::Client), (1, Side::Server), (2, Side::Client), (2, Side::Server)] {
+        observer.ended(t_us, connection, side, &mut events);
+    }
+    events.into_iter().for_each(|event| timeline.push(event, &mut lines));
+    timeline.finish(t_us, &mut lines);
+    (lines, [Side::Client, Side::Server].map(|side| observer.traffic(side)))
 }
 
 /// A conversation through a gate: the same for any chunking, nothing lost, and nothing different but what is recorded.

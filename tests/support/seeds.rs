@@ -8,6 +8,7 @@ use super::scripted::bytes::{
 use super::scripted::credssp as nla;
 use super::scripted::rdp;
 use super::scripted::tls::{Flights, Handshake, Trust};
+use super::scripted::tunnel;
 use rustls::version::{TLS12, TLS13};
 
 /// Bytes of a TLS record before its fragment.
@@ -54,6 +55,11 @@ pub(crate) fn seeds() -> Vec<Seed> {
     add("inside_observer", inner_conversations());
     add("udp_observer", flows());
     add("alter_gate", gates());
+    add("rpc_observer", recorded_calls());
+    add("http", http());
+    add("websocket", websocket());
+    add("tsgu", tsgu());
+    add("gateway_observer", attempts());
     seeds
 }
 
@@ -285,5 +291,115 @@ fn flows() -> Vec<(&'static str, Vec<u8>)> {
         ("opened-and-silent", [opened, datagram(0xc0, &udp_data())].concat()),
         ("unanswered", [datagram(0, &syn(None)), datagram(9, &syn(None))].concat()),
         ("other", datagram(0, &[0x16, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 1])),
+    ]
+}
+
+/// What two versions of FreeRDP said to a gateway over RPC: a connection, a side and a PDU a line.
+fn recorded_calls() -> Vec<(&'static str, Vec<u8>)> {
+    let steps = |text: &str| {
+        let step = |line: &str| {
+            let words: Vec<&str> = line.split(' ').collect();
+            let [connection, side, pdu] = words[..] else { panic!("{line} is no PDU") };
+            let pdu = hex::decode(pdu).expect("a PDU is written in hex");
+            let top = u8::from(side == "server") << 7 | u8::from(connection == "2") << 6;
+            [&[top | (pdu.len() >> 8) as u8, pdu.len() as u8], &pdu[..]].concat()
+        };
+        text.lines().map(step).collect::<Vec<_>>()
+    };
+    let (second, third) = (
+        steps(include_str!("../../proxy/src/observe/gateway/rpc/tests/freerdp-2.txt")),
+        steps(include_str!("../../proxy/src/observe/gateway/rpc/tests/freerdp-3.txt")),
+    );
+    vec![
+        ("freerdp-2", second.concat()),
+        ("freerdp-3", third.concat()),
+        ("freerdp-2-channels", second[..4].concat()),
+        ("freerdp-3-to-the-pipe", third[..18].concat()),
+        ("no-rpc", b"\xc0\x0fHTTP/1.1 503 RPC".to_vec()),
+    ]
+}
+
+/// Heads, and bodies in chunks.
+fn http() -> Vec<(&'static str, Vec<u8>)> {
+    let chunks = [tunnel::chunk(b"one"), b"3;name=value\r\ntwo\r\n0\r\nTrailer: x\r\n\r\n".to_vec()].concat();
+    vec![
+        ("request", tunnel::upgrade(&tunnel::ntlm(Some(true)))),
+        ("response", tunnel::unauthorized(true)),
+        ("chunks", chunks),
+    ]
+}
+
+fn websocket() -> Vec<(&'static str, Vec<u8>)> {
+    let fragments = [
+        tunnel::frame(0x02, b"one", true),
+        tunnel::frame(0x89, b"ping", true),
+        tunnel::frame(0x80, &[7; 300], true),
+    ];
+    vec![
+        ("fragments", fragments.concat()),
+        ("close", tunnel::frame(0x88, &[3, 0xe8], false)),
+        ("long", [&[0x82, 127, 0, 0, 0, 0, 0, 0, 0, 3][..], b"abc"].concat()),
+    ]
+}
+
+/// The packets of both sides, the client's with something before the first.
+fn tsgu() -> Vec<(&'static str, Vec<u8>)> {
+    let (client, server): (Vec<_>, Vec<_>) = tunnel::tunnel().into_iter().unzip();
+    let rest = [tunnel::data(b"rdp"), tunnel::keepalive(), tunnel::close(false, 0x8007_59DA)].concat();
+    vec![
+        ("client", [client.concat(), rest.clone()].concat()),
+        ("server", [server.concat(), rest].concat()),
+        ("preamble", [vec![0xab; 10], server[0].clone()].concat()),
+    ]
+}
+
+/// For the gateway observer: connection and side, and the length, in two bytes; see there.
+fn attempts() -> Vec<(&'static str, Vec<u8>)> {
+    let step = |connection: u8, side: Side, bytes: Vec<u8>| {
+        let side = if side == Side::Client { 0 } else { 0x80 };
+        [&[side | connection << 5 | (bytes.len() >> 8) as u8, bytes.len() as u8][..], &bytes].concat()
+    };
+    let both = |client: u8, server: u8, wrap: fn(Side, &[u8]) -> Vec<u8>| {
+        let mut steps = Vec::new();
+        for (request, answer) in tunnel::tunnel() {
+            steps.push(step(client, Side::Client, wrap(Side::Client, &request)));
+            steps.push(step(server, Side::Server, wrap(Side::Server, &answer)));
+        }
+        let x224 = tunnel::data(&connection_request("anna", 0));
+        steps.push(step(client, Side::Client, wrap(Side::Client, &x224)));
+        steps.push(step(server, Side::Server, wrap(Side::Server, &tunnel::data(&connection_confirm(0)))));
+        steps.concat()
+    };
+    let websocket = [
+        step(0, Side::Client, tunnel::upgrade(&tunnel::ntlm(None))),
+        step(0, Side::Server, tunnel::unauthorized(true)),
+        step(0, Side::Client, tunnel::upgrade(&tunnel::ntlm(Some(true)))),
+        step(0, Side::Server, tunnel::switching()),
+        both(0, 0, |side, bytes| tunnel::frame(0x82, bytes, side == Side::Client)),
+    ];
+    let channels = |headers: &str, wrap: fn(Side, &[u8]) -> Vec<u8>| {
+        let heads = [
+            step(0, Side::Client, tunnel::request("RDG_OUT_DATA", "")),
+            step(0, Side::Server, [tunnel::granted(headers), wrap(Side::Server, &[0xab; 10])].concat()),
+            step(1, Side::Client, tunnel::request("RDG_IN_DATA", "Transfer-Encoding: chunked\r\n")),
+            step(1, Side::Server, tunnel::granted("Content-Length: 0\r\n")),
+        ];
+        [heads.concat(), both(1, 0, wrap)].concat()
+    };
+    let plain = |side: Side, bytes: &[u8]| match side {
+        Side::Client => tunnel::chunk(bytes),
+        Side::Server => bytes.to_vec(),
+    };
+    let rpc = [
+        step(0, Side::Client, tunnel::request("RPC_OUT_DATA", "Content-Length: 76\r\n")),
+        step(0, Side::Server, tunnel::granted("Content-Length: 1073741824\r\n")),
+    ];
+    vec![
+        ("websocket", websocket.concat()),
+        ("two-connections", channels("", plain)),
+        ("chunks", channels("Transfer-Encoding: chunked\r\n", |_, bytes| tunnel::chunk(bytes))),
+        ("unannounced-chunks", channels("", |_, bytes| tunnel::chunk(bytes))),
+        ("rpc", rpc.concat()),
+        ("http2", step(2, Side::Client, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec())),
     ]
 }

@@ -88,12 +88,6 @@ impl ProxyArguments {
                  is inside the tunnel",
             ));
         }
-        if !self.impair.is_empty() {
-            return Err(Failure::usage(
-                "--impair is for a server that is reached directly: leave it out with --gateway, whose attempts have \
-                 several connections",
-            ));
-        }
         if self.interception.mode() == CertificateMode::Passthrough {
             self.refuse_without_termination()?;
         }

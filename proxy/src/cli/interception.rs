@@ -45,7 +45,7 @@ pub(super) struct InterceptionArguments {
     #[arg(long, value_enum, default_value_t = NlaMode::Relay, value_name = "MODE")]
     pub(super) nla: NlaMode,
     /// Logon for --nla terminate: a file with lines `username = …` and `password = …`, for Kerberos also `realm = …` and
-    /// `kdc = …`; without it they are asked for
+    /// `kdc = …`, and with clients `keytab = FILE` with the key of TERMSRV/host; without it they are asked for
     #[arg(long, value_name = "FILE")]
     pub(super) credentials: Option<PathBuf>,
     /// TLS versions offered to the server, for example 1.2..1.3 or 1.0 [default: those the client offers]

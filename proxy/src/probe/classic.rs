@@ -13,8 +13,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// encryptionMethods of CS_SECURITY (2.2.1.3.3): 40, 56 and 128 bits of RC4, and 3DES.
-const METHODS: [(u32, &str); 4] = [
+/// encryptionMethods of CS_SECURITY (2.2.1.3.3): none at all, which not every server takes that takes others; 40, 56 and
+/// 128 bits of RC4, and 3DES.
+const METHODS: [(u32, &str); 5] = [
+    (0, NOT_ENCRYPTED),
     (0x01, "40BIT_ENCRYPTION_FLAG"),
     (0x08, "56BIT_ENCRYPTION_FLAG"),
     (0x02, "128BIT_ENCRYPTION_FLAG"),
@@ -195,7 +197,8 @@ mod tests {
             let Ok(McsPdu::ConnectInitial(connect)) = mcs::decode(pdu) else { panic!("{packet:02x?}") };
             let data = gcc::client_data(pdu, &connect).unwrap();
             assert!(data.faults.is_empty(), "{data:?}");
-            assert_eq!(data.security.unwrap().encryption_methods.names, [name]);
+            let offered = data.security.unwrap().encryption_methods.names;
+            assert_eq!(offered, if method == 0 { Vec::new() } else { vec![name] });
             let core = data.core.unwrap();
             assert_eq!((core.desktop_width, core.desktop_height), (1024, 768));
             assert_eq!(core.client_name, "");

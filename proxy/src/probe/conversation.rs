@@ -35,6 +35,8 @@ pub(super) struct Talked {
     pub(super) certificate: Option<CertificateCheck>,
     /// CredSSP, where it was selected.
     pub(super) credssp: Option<CredsspCheck>,
+    /// CredSSP, where TLS was refused and came up all the same.
+    pub(super) credssp_after_refusal: Option<CredsspCheck>,
 }
 
 /// Connects to the first of `addresses` that answers; `way` leads there from then on.
@@ -152,7 +154,18 @@ pub(super) async fn direct(way: &Way) -> Option<Talked> {
         Err(Failed::Handshake(error)) if error.speaks_tls() => error.chain,
         Err(_) => return None,
     };
-    Some(Talked { certificate: look_at(chain, way).await, credssp: None })
+    Some(Talked { certificate: look_at(chain, way).await, ..Talked::default() })
+}
+
+/// Begins TLS on a connection on which it was refused: nothing where the server keeps to that. Some do not, FreeRDP's among
+/// them, and tell by CredSSP who they are. This, too, is beside the conversation, as no client would do so.
+pub(super) async fn insist(way: &Way, mut connection: Connection) -> Option<Talked> {
+    let unseen = |_: Instant, _: bool, _: &[u8]| ();
+    let mut leg = handshake(way, &mut connection, &Stack::Usual, unseen).await.ok()?;
+    let asked = ask_credssp(way, &mut leg.stream, |_, _| ()).await;
+    farewell(&mut leg.stream).await;
+    let check = asked.unwrap_or_else(|instead| credssp::failed(instead.words(way.answer_timeout)));
+    Some(Talked { credssp_after_refusal: Some(check), ..Talked::default() })
 }
 
 /// A handshake that did not come through.
@@ -198,18 +211,18 @@ fn tap(watched: &Watched) -> impl WireTap + 'static {
 /// TLS is up.
 async fn inside(watched: &Watched, way: &Way, mut leg: ServerLeg<&mut TcpStream>, protocol: &str) -> Talked {
     watched.handshake_complete(&leg.chain);
-    let authenticate = async {
+    let asked = async {
         let is_credssp = protocol.starts_with(HYBRID);
-        if is_credssp { Some(ask_credssp(watched, way, &mut leg.stream).await) } else { None }
+        if is_credssp { Some(authenticate(watched, way, &mut leg.stream).await) } else { None }
     };
-    let (certificate, credssp) = tokio::join!(judged(watched, leg.chain, way), authenticate);
+    let (certificate, credssp) = tokio::join!(judged(watched, leg.chain, way), asked);
     note_tcp(watched, leg.stream.tee().get_ref());
     farewell(&mut leg.stream).await;
     watched.close(match credssp {
         Some(_) => "what a probe asks of CredSSP was asked; the rest needs credentials",
         None => "what a probe asks was asked; the rest is a session",
     });
-    Talked { certificate, credssp }
+    Talked { certificate, credssp, ..Talked::default() }
 }
 
 /// TLS is not up, and why.
@@ -230,58 +243,82 @@ async fn not_secured(watched: &Watched, way: &Way, failed: Failed) -> Talked {
         (HandshakeFailure::Ended(end), _) => watched.tls_ended(end),
         _ => watched.close(&error.to_string()),
     }
-    Talked { certificate: judged(watched, error.chain, way).await, credssp: None }
+    Talked { certificate: judged(watched, error.chain, way).await, ..Talked::default() }
 }
 
-/// The first message of CredSSP and the server's answer to it.
-async fn ask_credssp(watched: &Watched, way: &Way, stream: &mut TlsStream<&mut TcpStream>) -> CredsspCheck {
+/// The first message of CredSSP and the server's answer to it, as the observers see them.
+async fn authenticate(watched: &Watched, way: &Way, stream: &mut TlsStream<&mut TcpStream>) -> CredsspCheck {
+    let asked = ask_credssp(way, stream, |from, bytes| watched.inside(from, bytes)).await;
+    asked.unwrap_or_else(|instead| {
+        let words = instead.words(way.answer_timeout);
+        match &instead {
+            Instead::Nothing => watched.close(&words),
+            Instead::Ended(end) => watched.tls_ended(end),
+            Instead::OtherBytes(_) => {}
+        }
+        credssp::failed(words)
+    })
+}
+
+/// What came in the place of the server's first message.
+enum Instead {
+    /// Nothing for too long.
+    Nothing,
+    /// The end.
+    Ended(StreamEnd),
+    /// Something that is no TSRequest, and why.
+    OtherBytes(String),
+}
+
+impl Instead {
+    fn words(&self, limit: Duration) -> String {
+        match self {
+            Instead::Nothing => late("the first message of CredSSP", limit),
+            Instead::Ended(end) => instead_of_an_answer(end),
+            Instead::OtherBytes(reason) => format!("the server answered with no TSRequest: {reason}"),
+        }
+    }
+}
+
+/// The first message of CredSSP and the server's answer to it. `seen` is told whatever is said, and by whom.
+async fn ask_credssp(
+    way: &Way,
+    stream: &mut TlsStream<&mut TcpStream>,
+    mut seen: impl FnMut(Side, &[u8]),
+) -> Result<CredsspCheck, Instead> {
     let message = credssp::first_message();
-    watched.inside(Side::Client, &message);
+    seen(Side::Client, &message);
     let asked = timeout(way.answer_timeout, async {
         // What a server says that takes no more is in what it sent, and is read all the same.
         let _ = stream.write_all(&message).await;
         let _ = stream.flush().await;
-        read_message(watched, stream).await
+        read_message(stream, |bytes| seen(Side::Server, bytes)).await
     });
-    let answer = match asked.await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(reason)) => return credssp::failed(reason),
-        Err(_) => {
-            let reason = late("the first message of CredSSP", way.answer_timeout);
-            watched.close(&reason);
-            return credssp::failed(reason);
-        }
-    };
+    let answer = asked.await.unwrap_or(Err(Instead::Nothing))?;
     let now_us = jiff::Timestamp::now().as_microsecond();
     let info = tcp_info(stream.tee().get_ref());
     let round_trip_us = info.and_then(|info| info.rtt_us).unwrap_or_default();
-    credssp::judge(&answer, now_us, round_trip_us.into())
+    Ok(credssp::judge(&answer, now_us, round_trip_us.into()))
 }
 
-/// One TSRequest; the error says what came in its place.
+/// One TSRequest.
 async fn read_message(
-    watched: &Watched,
     stream: &mut TlsStream<&mut TcpStream>,
-) -> Result<TsRequest, String> {
+    mut seen: impl FnMut(&[u8]),
+) -> Result<TsRequest, Instead> {
     let mut bytes = Vec::new();
     loop {
         let before = bytes.len();
-        let end = match stream.read_buf(&mut bytes).await {
-            Ok(0) => StreamEnd::CloseNotify,
-            Ok(_) => {
-                watched.inside(Side::Server, &bytes[before..]);
-                match TsRequest::decode(&bytes) {
-                    Ok(None) => continue,
-                    Ok(Some((message, _))) => return Ok(message),
-                    Err(malformed) => {
-                        return Err(format!("the server answered with no TSRequest: {malformed}"));
-                    }
-                }
-            }
-            Err(error) => tls::read_ending(&error),
-        };
-        watched.tls_ended(&end);
-        return Err(instead_of_an_answer(&end));
+        match stream.read_buf(&mut bytes).await {
+            Ok(0) => return Err(Instead::Ended(StreamEnd::CloseNotify)),
+            Ok(_) => seen(&bytes[before..]),
+            Err(error) => return Err(Instead::Ended(tls::read_ending(&error))),
+        }
+        match TsRequest::decode(&bytes) {
+            Ok(None) => {}
+            Ok(Some((message, _))) => return Ok(message),
+            Err(malformed) => return Err(Instead::OtherBytes(malformed.to_string())),
+        }
     }
 }
 

@@ -118,6 +118,7 @@ async fn ask(watched: &Watched, way: &Way, addresses: &[SocketAddr], settings: &
     found.left_out.extend(answers.scanned.left_out);
     found.certificate = answers.secured.certificate;
     found.credssp = answers.secured.credssp;
+    found.credssp_after_refusal = answers.secured.credssp_after_refusal;
     found.connections = way.budget.connections();
     found.conversations = way.budget.conversations();
     found.flaky = way.tally.flaky();
@@ -195,6 +196,11 @@ async fn converse(
             let talked = patience.until("TLS without X.224", conversation::direct(way)).await.flatten();
             progress.tell(if talked.is_some() { Security::Direct } else { Security::None });
             talked
+        }
+        NegotiationAnswer::Refused { .. } => {
+            progress.tell(Security::None);
+            let insist = conversation::insist(way, connection);
+            patience.until("TLS where it was refused", insist).await.flatten()
         }
         _ => {
             progress.tell(Security::None);

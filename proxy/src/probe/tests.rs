@@ -255,6 +255,54 @@ async fn what_comes_in_the_place_of_a_challenge() {
 }
 
 #[tokio::test]
+async fn a_server_that_refuses_tls_and_speaks_it_all_the_same_tells_its_names() {
+    use crate::wire::credssp::TsRequest;
+    let server = Server::start(|_, protocols| match protocols {
+        0 => X224::Confirm(0, Then::Fin),
+        _ => X224::Refuse(2, Then::Tls(challenge(0))),
+    })
+    .await;
+    let settings = settings();
+    let record = probe(&server.address.to_string().parse().unwrap(), &settings).await;
+    let found = found(&record);
+    assert!(
+        found.credssp.is_none() && found.certificate.is_none(),
+        "what was refused is not said to be taken"
+    );
+    let check = found.credssp_after_refusal.as_ref().unwrap();
+    assert_eq!(check.challenge.as_ref().unwrap().netbios_computer.as_deref(), Some("FS01"));
+    assert_eq!(found.challenge(), check.challenge.as_ref());
+    let heard = server.heard();
+    assert_eq!(heard.len(), 1);
+    let (request, length) = TsRequest::decode(&heard[0]).unwrap().unwrap();
+    assert_eq!((length, request.auth_info_length, request.pub_key_auth_length), (heard[0].len(), None, None));
+
+    // It is no step of a session: neither the verdict nor the phases know of it.
+    assert_eq!(record.verdict.as_ref().unwrap().id.as_str(), "tls-refused-by-server");
+    assert_eq!(outcome(&record, Phase::X224), Some(Outcome::Failed));
+    assert_eq!(outcome(&record, Phase::Tls), None);
+    assert!(record.findings.iter().any(|finding| finding.id == "tls-after-refusal"), "{:?}", record.findings);
+    assert!(found.flaky.is_empty(), "nothing was asked twice: {:?}", found.flaky);
+    assert_eq!(found.connections, server.accepted());
+    assert!(found.connections <= settings.most_connections(1));
+}
+
+#[tokio::test]
+async fn a_server_that_keeps_to_its_refusal_tells_nothing() {
+    for then in [Then::Fin, Then::Reset, Then::Silence] {
+        let server = Server::start(move |_, _| X224::Refuse(2, then.clone())).await;
+        let record = probed(server.address).await;
+        assert!(found(&record).credssp_after_refusal.is_none());
+        assert_eq!(record.verdict.as_ref().unwrap().id.as_str(), "tls-refused-by-server");
+    }
+    let server = Server::always(X224::Refuse(2, Then::Tls(b"SSH-2.0-no".to_vec()))).await;
+    let record = probed(server.address).await;
+    let check = found(&record).credssp_after_refusal.as_ref().unwrap();
+    assert!(check.failure.as_ref().unwrap().contains("no TSRequest"), "{check:?}");
+    assert!(found(&record).challenge().is_none());
+}
+
+#[tokio::test]
 async fn tls_without_network_level_authentication_ends_behind_the_handshake() {
     let server = Server::start(|_, protocols| match protocols {
         0 => X224::Bytes(servers::failure(1)),
@@ -280,7 +328,7 @@ async fn classic_security_has_nothing_more_to_ask() {
     let classic = found(&record).classic.as_ref().unwrap();
     assert!(classic.methods.is_empty());
     assert!(classic.refused.values().all(|what| what == "it did not answer"), "{classic:?}");
-    assert_eq!(classic.refused.len(), 4);
+    assert_eq!(classic.refused.len(), 5);
     assert_eq!(outcome(&record, Phase::Tls), Some(Outcome::Skipped));
     assert_eq!(ending(&record), (Some(ClosedBy::Proxy), Some(How::Fin)));
 }

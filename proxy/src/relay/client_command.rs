@@ -85,7 +85,7 @@ pub struct RdpFile {
 }
 
 impl RdpFile {
-    /// Writes a minimal file that points at `address`.
+    /// Writes a minimal file that points at `address`: ASCII, which clients of Windows read like their own UTF-16.
     pub fn write(address: SocketAddr) -> io::Result<RdpFile> {
         let path =
             std::env::temp_dir().join(format!("rdpscope-{}-{}.rdp", std::process::id(), address.port()));
@@ -94,7 +94,7 @@ impl RdpFile {
         // Never through a link that somebody else has put there.
         let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
         let rdp = RdpFile { path };
-        file.write_all(format!("full address:s:{address}\r\n").as_bytes())?;
+        file.write_all(content(address).as_bytes())?;
         Ok(rdp)
     }
 
@@ -109,6 +109,12 @@ impl Drop for RdpFile {
         // One of the two may be gone already; a leftover of 40 bytes without a secret harms nobody.
         let _ = std::fs::remove_file(&self.path);
     }
+}
+
+/// The lines of the file. Without the second a client need not care whose certificate it is shown, and an experiment with
+/// certificates would acquit every one of them; mstsc's own files have it.
+fn content(address: SocketAddr) -> String {
+    format!("full address:s:{address}\r\nauthentication level:i:2\r\n")
 }
 
 /// How a client ended, in words.
@@ -274,6 +280,20 @@ mod tests {
         assert_eq!(sent_to("0.0.0.0:13389"), "127.0.0.1:13389");
         assert_eq!(sent_to("[::]:13389"), "[::1]:13389");
         assert_eq!(sent_to("192.0.2.1:13389"), "192.0.2.1:13389");
+    }
+
+    #[test]
+    fn the_file_points_here_and_is_gone_afterwards() {
+        for address in ["127.0.0.1:13389", "[::1]:13389"] {
+            let rdp = RdpFile::write(address.parse().unwrap()).unwrap();
+            let path = rdp.path().to_owned();
+            let content = std::fs::read(&path).unwrap();
+            assert!(content.is_ascii(), "it is the same in every encoding that a client may expect");
+            let expected = format!("full address:s:{address}\r\nauthentication level:i:2\r\n");
+            assert_eq!(String::from_utf8(content).unwrap(), expected);
+            drop(rdp);
+            assert!(!path.exists());
+        }
     }
 
     #[test]

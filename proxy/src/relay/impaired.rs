@@ -61,13 +61,17 @@ struct Cuts {
 }
 
 impl Impaired {
-    /// What is asked for, said in the trace; `None` where it is nothing.
-    pub(super) fn begin(impairments: &Impairments, session: &SharedSession) -> Option<Impaired> {
+    /// What is asked for, said in the trace by the first connection of a session; `None` where it is nothing.
+    pub(super) fn begin(
+        impairments: &Impairments,
+        session: &SharedSession,
+        is_first: bool,
+    ) -> Option<Impaired> {
         if impairments.is_empty() {
             return None;
         }
         let mut observed = session.lock();
-        for impairment in impairments.asked() {
+        for impairment in impairments.asked().iter().filter(|_| is_first) {
             if let Some(detail) = shaped(impairment) {
                 observed.trace.say(Leg::Proxy, None, Phase::Tcp, detail);
             }
@@ -168,6 +172,10 @@ impl Impaired {
         let setting = format!("--impair {direction}:{cut}");
         let reason = "the session did not come so far".to_owned();
         let detail = Detail::NotAltered { setting, reason };
+        // Another connection of the session may have said so.
+        if observed.trace.record().find_last(|known| (*known == detail).then_some(())).is_some() {
+            return;
+        }
         observed.trace.say(Leg::from(direction.leads_to()), None, phase, detail);
     }
 }

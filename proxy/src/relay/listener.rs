@@ -32,6 +32,9 @@ const BACKLOG: u32 = 4096;
 /// How long sessions have to write their verdicts once they were told to stop.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
+/// Listeners that this process has bound so far.
+static LISTENERS: AtomicU64 = AtomicU64::new(0);
+
 /// What to do.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -143,8 +146,8 @@ impl Listener {
         let tcp = listen_tcp(settings.listen, mss).map_err(bind_error)?;
         let address = tcp.local_addr().map_err(bind_error)?;
         let udp = listen_udp(&settings, address).await;
-        let now = jiff::Timestamp::now();
-        let run_id = format!("{}-{:04x}", now.strftime("%Y%m%d-%H%M%S"), std::process::id() & 0xffff);
+        let earlier = LISTENERS.fetch_add(1, Ordering::Relaxed);
+        let run_id = run_id(jiff::Timestamp::now(), std::process::id(), earlier);
         Ok(Listener { settings, tcp, udp, address, run_id })
     }
 
@@ -422,6 +425,12 @@ impl Shared {
     }
 }
 
+/// When a listener was bound, its process, and which of several listeners of one process it is.
+fn run_id(now: jiff::Timestamp, process: u32, earlier: u64) -> String {
+    let id = format!("{}-{:04x}", now.strftime("%Y%m%d-%H%M%S"), process & 0xffff);
+    if earlier == 0 { id } else { format!("{id}.{}", earlier + 1) }
+}
+
 /// The UDP port of the same number, or that of a gateway's side channel, where datagrams are relayed or swallowed.
 async fn listen_udp(settings: &Settings, address: SocketAddr) -> Option<UdpSocket> {
     let (mode, address) = settings.udp_port(address);
@@ -462,5 +471,17 @@ pub(super) async fn until(deadline: Option<tokio::time::Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_of_one_process_and_second_are_told_apart() {
+        let now = jiff::Timestamp::from_second(1_763_755_200).unwrap();
+        let ids = [0, 1, 2].map(|earlier| run_id(now, 0x5_2b0a, earlier));
+        assert_eq!(ids, ["20251121-200000-2b0a", "20251121-200000-2b0a.2", "20251121-200000-2b0a.3"]);
     }
 }

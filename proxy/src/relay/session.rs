@@ -311,7 +311,7 @@ pub async fn run(
     }
     let tap =
         SessionTap { session: &session, attempts, client: peer, number, reached: None, has_desktop: false };
-    match Impaired::begin(impairments, &session) {
+    match Impaired::begin(impairments, &session, true) {
         None => drop(relay(client, surroundings, None, tap, stop).await),
         Some(impaired) => Box::pin(relay_impaired(client, surroundings, impaired, tap, stop)).await,
     }

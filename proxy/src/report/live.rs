@@ -7,7 +7,7 @@ use crate::trace::{
     Altered, ClosedBy, Detail, End, Event, Finding, GatewayMessage, Header, How, Leg, Line, Micros, Outcome,
     Phase, PhaseRecord, Side, Verdict,
 };
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// Events kept for the line of their phase. The channels phase of a client with 30 channels has some 70; of a phase
 /// with more, as a long session has, the last ones are told.
@@ -40,6 +40,8 @@ pub struct LiveText {
     client: Option<String>,
     /// Events whose phase has not ended.
     waiting: VecDeque<Event>,
+    /// Certificates that were told, by their row's name and SHA-1.
+    certificates: BTreeSet<(&'static str, String)>,
     /// The last phase that an event belonged to.
     entered: Option<Phase>,
     /// When something was last seen.
@@ -67,6 +69,7 @@ impl LiveText {
             header: None,
             client: None,
             waiting: VecDeque::new(),
+            certificates: BTreeSet::new(),
             entered: None,
             last_us: None,
             moments: [None, None],
@@ -193,6 +196,9 @@ impl LiveText {
         if !matches!(event.detail, Detail::TcpInfo(_)) {
             self.follow(event, page);
         }
+        if repeats_the_first_connection(event) {
+            return;
+        }
         if self.waiting.len() == MOST_WAITING {
             self.waiting.pop_front();
         }
@@ -254,6 +260,8 @@ impl LiveText {
             (None, Leg::Proxy) => "rdpscope".to_owned(),
             (None, leg) => format!("{} leg", if leg == Leg::Client { "client" } else { "server" }),
         };
+        let which = event.connection.filter(|number| *number > 1);
+        let who = which.map_or(who.clone(), |number| format!("{who} {number}"));
         let left = format!("    {:>8} {:<10} ", time::short(event.t_us), who);
         let told = self.told(event).join("; ");
         let name = words::event_name(&event.detail);
@@ -334,7 +342,7 @@ impl LiveText {
         clauses
     }
 
-    fn certificates(&self, events: &[Event], page: &mut Page<'_>) {
+    fn certificates(&mut self, events: &[Event], page: &mut Page<'_>) {
         for event in events {
             let (name, chain, unreadable) = match &event.detail {
                 Detail::Certificate { chain, unreadable, .. } => {
@@ -345,6 +353,10 @@ impl LiveText {
             };
             let indent = " ".repeat(DETAIL_INDENT);
             if let Some(certificate) = chain.first() {
+                // Each connection to a gateway shows it again.
+                if !self.certificates.insert((name, certificate.sha1.clone())) {
+                    continue;
+                }
                 let [identity, properties] =
                     words::certificate(certificate, self.started().map(|started| started.as_second()));
                 page.beside(&format!(" {name:<PHASE_COLUMNS$} "), DETAIL_INDENT, &identity);
@@ -436,6 +448,13 @@ fn phase_name(phase: &PhaseRecord) -> &'static str {
         (Phase::GatewayTls, Some(Leg::Server)) => "gateway-tls server",
         (phase, _) => phase.id(),
     }
+}
+
+/// Whether a further connection to a gateway tells what the first has told: how it was reached, and its TLS.
+fn repeats_the_first_connection(event: &Event) -> bool {
+    event.connection > Some(1)
+        && matches!(event.phase, Phase::Tcp | Phase::GatewayTcp | Phase::GatewayTls)
+        && !event.detail.is_failure()
 }
 
 /// The columns before the words.

@@ -45,6 +45,9 @@ pub struct Probe {
     /// CredSSP up to the NTLM challenge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credssp: Option<CredsspCheck>,
+    /// The same on a connection on which the server had refused TLS, and took it all the same; absent where it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credssp_after_refusal: Option<CredsspCheck>,
     /// RDP-UDP on the same port number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub udp: Option<UdpCheck>,
@@ -57,6 +60,14 @@ pub struct Probe {
     /// Checks that were left out or given up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
+}
+
+impl Probe {
+    /// What the server told of itself, whether it took network level authentication or had refused it.
+    pub fn challenge(&self) -> Option<&NtlmChallenge> {
+        let checks = [&self.credssp, &self.credssp_after_refusal];
+        checks.into_iter().flatten().find_map(|check| check.challenge.as_ref())
+    }
 }
 
 /// The name and its addresses.
@@ -230,6 +241,9 @@ pub struct TlsCheck {
     pub server_order: BTreeMap<String, bool>,
     /// The groups that it takes, in the order in which it chose them.
     pub groups: Vec<CodePoint>,
+    /// The signature schemes that TLS 1.2 and 1.3 take: of TLS 1.2 in the order in which the server chose them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub signature_schemes: BTreeMap<String, Vec<CodePoint>>,
     /// Suites and groups that clients offer and that it did not take.
     pub refused: Vec<CodePoint>,
     /// Bits of the prime of DHE, where it takes such a suite.

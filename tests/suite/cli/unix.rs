@@ -121,10 +121,11 @@ fn a_client_runs_for_each_attempt_with_an_rdp_file_of_its_own() {
     let address = lines[0]["address"].as_str().expect("an address");
     let seen = std::fs::read_to_string(folder.path().join("client.seen")).expect("the client ran");
     let seen: Vec<&str> = seen.lines().collect();
-    let content = format!("full address:s:{address}");
-    assert_eq!(seen.len(), 6, "{seen:?}");
-    for attempt in seen.chunks(3) {
-        assert_eq!(attempt[1..], ["-", &content], "the arm, and what the .rdp file says");
+    let full_address = format!("full address:s:{address}");
+    assert_eq!(seen.len(), 8, "{seen:?}");
+    for attempt in seen.chunks(4) {
+        let expected = ["-", &full_address, "authentication level:i:2"];
+        assert_eq!(attempt[1..], expected, "the arm, and what the .rdp file says");
         assert!(!Path::new(attempt[0]).exists(), "{} is gone", attempt[0]);
     }
 }

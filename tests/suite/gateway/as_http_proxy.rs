@@ -3,7 +3,7 @@
 use super::{WEBSOCKET, client, left_out, relay};
 use crate::support::gateway::{Gateway, PASSWORD, Setup, USER};
 use crate::support::peers::{FreeRdp, Xrdp};
-use crate::support::rdpscope::Rdpscope;
+use crate::support::rdpscope::{Rdpscope, program};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
@@ -44,7 +44,10 @@ fn a_direct_session_through_it() {
         return;
     }
     let xrdp = Xrdp::start(&Xrdp::setup());
-    let relay = Rdpscope::start(xrdp.address, 1, &["--as-http-proxy"]);
+    // The client asks for localhost.
+    let target = format!("localhost:{}", xrdp.address.port());
+    let flags = ["--listen", "127.0.0.1:0", "--sessions", "1", "--as-http-proxy", "--udp", "refuse"];
+    let relay = Rdpscope::start_as(program(), &target, &flags);
     let run = client(xrdp.address, &format!("/proxy:http://{}", relay.address));
     let finished = relay.finish();
     assert!(run.active, "{}\n{}", run.tail(), finished.stderr);

@@ -158,12 +158,7 @@ fn over_tcp_alone() {
     }
     for transport in [WEBSOCKET, TWO_CONNECTIONS] {
         let tunnel = Tunnel { udp: Some((3391, b"cookie".to_vec())), ..Tunnel::default() };
-        let (run, finished) =
-            attempt(Setup { tunnel, ..Setup::default() }, &["--tcp-only", "--for", "15s"], transport);
-        println!("{}", finished.stderr);
-        for l in finished.session().lines() {
-            println!("{l}");
-        }
+        let (run, finished) = attempt(Setup { tunnel, ..Setup::default() }, &["--tcp-only"], transport);
         assert!(run.active, "{}\n{}", run.tail(), finished.stderr);
         let altered = altered(&finished);
         assert!(altered.iter().any(|why| why.contains("--gateway-udp off")), "{altered:?}");
@@ -183,4 +178,19 @@ fn a_client_falls_back_from_a_transport_that_is_refused() {
     assert!(!run.active, "a client that has no other gives up");
     let refused = finished.session().events_named("transport_refused");
     assert!(!refused.is_empty(), "{}", finished.session());
+}
+
+#[test]
+fn over_a_slow_line_that_is_cut_behind_the_channel() {
+    if left_out(FreeRdp::Two) {
+        return;
+    }
+    let flags = ["--impair", "latency=20ms", "--impair", "reset-after=gateway-channel"];
+    let (run, finished) = attempt(Setup::default(), &flags, TWO_CONNECTIONS);
+    assert!(!run.active);
+    let session = finished.session();
+    session.assert_reached(&["gateway-tcp", "gateway-tls", "gateway-tunnel", "gateway-channel"]);
+    session.assert_end("proxy", "reset");
+    let shaped = session.events_named("impaired");
+    assert_eq!(shaped.iter().filter(|event| event["effect"] == "shaped").count(), 1, "{session}");
 }

@@ -7,12 +7,14 @@ use md5::{Digest, Md5};
 use sha2::Sha256;
 use sspi::ntlm::NtlmConfig;
 use sspi::{
-    AuthIdentityBuffers, BufferType, DataRepresentation, Ntlm, SecurityBuffer, ServerRequestFlags, Sspi,
-    SspiImpl,
+    AuthIdentityBuffers, BufferType, DataRepresentation, Ntlm, SecurityBuffer, SecurityBufferRef,
+    ServerRequestFlags, Sspi, SspiImpl,
 };
 
 const SIGNATURE: &[u8] = b"NTLMSSP\0";
 const AUTHENTICATE: u8 = 3;
+/// NTLMSSP_MESSAGE_SIGNATURE (MS-NLMP 2.2.2.9).
+pub(super) const SIGNATURE_LENGTH: usize = 16;
 /// Bytes of NTLMv2_RESPONSE before its AV pairs (MS-NLMP 2.2.2.8).
 const NTLM_2_RESPONSE_HEADER: usize = 44;
 /// MsvAvChannelBindings (MS-NLMP 2.2.2.1).
@@ -79,7 +81,9 @@ impl<'a> Authentication<'a> {
     fn ntlm(&mut self, scheme: &'static str, token: &str) -> Decision {
         let token = BASE64_STANDARD.decode(token).unwrap_or_default();
         let exchange = self.exchange.get_or_insert_with(Exchange::new);
-        let answer = exchange.step(&token, self.logon, &self.own_bindings);
+        let required =
+            (self.logon.channel_bindings == ChannelBindings::Required).then_some(&self.own_bindings);
+        let answer = exchange.step(&token, self.logon, required);
         match answer {
             Ok(Answer::Continue(token)) => Decision::Ask {
                 fields: vec![format!("{scheme} {}", BASE64_STANDARD.encode(token))],
@@ -138,12 +142,12 @@ impl Exchange {
         Exchange { ntlm: Ntlm::with_config(NtlmConfig::default()) }
     }
 
-    /// Takes the client's next token; `Err` says why it is refused.
+    /// Takes the client's next token, which must be bound to `bindings` where there are any; `Err` says why it is refused.
     pub(super) fn step(
         &mut self,
         token: &[u8],
         logon: &Logon,
-        own_bindings: &[u8; 16],
+        bindings: Option<&[u8; 16]>,
     ) -> Result<Answer, &'static str> {
         let Some(start) = token.windows(SIGNATURE.len()).position(|bytes| bytes == SIGNATURE) else {
             // SPNEGO with a token of Kerberos: NTLM is what there is.
@@ -157,13 +161,30 @@ impl Exchange {
         let user = text(field(message, 36));
         let domain = text(field(message, 28));
         let password = logon.password_of(&user).ok_or("unknown user")?;
-        let bindings = av_pair(field(message, 20), AV_CHANNEL_BINDINGS);
-        if logon.channel_bindings == ChannelBindings::Required && bindings != Some(own_bindings) {
+        let bound_to = av_pair(field(message, 20), AV_CHANNEL_BINDINGS);
+        if bindings.is_some_and(|bindings| bound_to != Some(bindings)) {
             return Err("channel bindings of another certificate");
         }
         let mut handle = Some(AuthIdentityBuffers::from_utf8(&user, &domain, password));
         let checked = self.accept(message, &mut handle).and_then(|_| self.ntlm.complete_auth_token(&mut []));
         checked.map(|_| Answer::Done(user)).map_err(|_| "wrong password")
+    }
+
+    /// The signature of a message, once the logon is done.
+    pub(super) fn sign(&mut self, message: &[u8], number: u32) -> Vec<u8> {
+        let (mut data, mut signature) = (message.to_vec(), vec![0; SIGNATURE_LENGTH]);
+        let mut buffers =
+            [SecurityBufferRef::data_buf(&mut data), SecurityBufferRef::token_buf(&mut signature)];
+        self.ntlm.make_signature(0, &mut buffers, number).expect("there are keys");
+        signature
+    }
+
+    /// Whether the client signed a message so.
+    pub(super) fn is_signed(&mut self, message: &[u8], signature: &[u8], number: u32) -> bool {
+        let (mut data, mut signature) = (message.to_vec(), signature.to_vec());
+        let mut buffers =
+            [SecurityBufferRef::data_buf(&mut data), SecurityBufferRef::token_buf(&mut signature)];
+        self.ntlm.verify_signature(&mut buffers, number).is_ok()
     }
 
     fn accept(&mut self, token: &[u8], handle: &mut Option<AuthIdentityBuffers>) -> sspi::Result<Vec<u8>> {

@@ -3,8 +3,8 @@
 use super::authentication::{Authentication, Decision};
 use super::http::{self, Head, Reader, Response, Writer};
 use super::log::{Log, What};
-use super::setup::{Http, InChannel, Logon, Tunnel, Upgrade};
-use super::{two_connections, websocket};
+use super::setup::{GATEWAY_PATH, Http, InChannel, Logon, RPC_PATH, Tunnel, Upgrade};
+use super::{rpc, two_connections, websocket};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
@@ -12,11 +12,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, BufReader};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
 use tokio_rustls::TlsAcceptor;
 
-/// Where RDG_OUT_DATA and RDG_IN_DATA go.
-const PATH: &str = "/remoteDesktopGateway";
+/// The methods of each path.
+const METHODS: [(&str, [&str; 2]); 2] =
+    [(GATEWAY_PATH, ["RDG_OUT_DATA", "RDG_IN_DATA"]), (RPC_PATH, ["RPC_OUT_DATA", "RPC_IN_DATA"])];
+/// A body that is longer is not read past: the 1 GiB that RPC_IN_DATA announces never come.
+const LONGEST_SKIPPED: u64 = 64 * 1024;
 
 /// What the connections of one gateway have in common.
 pub(super) struct Shared {
@@ -26,8 +30,10 @@ pub(super) struct Shared {
     /// DER.
     pub(super) certificate: Vec<u8>,
     pub(super) log: Arc<Log>,
-    /// By RDG-Connection-Id: what an OUT channel's tunnel waits to hear from its IN channel.
+    /// By RDG-Connection-Id or by virtual connection: what an OUT channel waits to hear from its IN channel.
     pub(super) waiting: RefCell<HashMap<String, Sender<Vec<u8>>>>,
+    /// Another OUT channel waits.
+    pub(super) waits: Notify,
 }
 
 /// Both directions of a connection, under TLS.
@@ -67,8 +73,7 @@ impl Connection {
                 return Ok(());
             }
             if let Some(refusal) = self.refusal(&head) {
-                http::skip(&mut self.reader, head.content_length()).await?;
-                self.respond(refusal).await?;
+                self.answer_and_skip(&head, refusal).await?;
                 continue;
             }
             match authentication.decide(&head) {
@@ -81,15 +86,17 @@ impl Connection {
                     if let Some(reason) = refused {
                         self.log(What::Refused { reason });
                     }
-                    http::skip(&mut self.reader, head.content_length()).await?;
                     let response = Response::new(401, "Unauthorized");
                     let ask = |response: Response, field: &String| response.with("WWW-Authenticate", field);
-                    self.respond(fields.iter().fold(response, ask)).await?;
+                    self.answer_and_skip(&head, fields.iter().fold(response, ask)).await?;
                     continue;
                 }
             }
-            if head.method == "RDG_OUT_DATA" {
-                return self.out(&head).await;
+            match head.method.as_str() {
+                "RDG_OUT_DATA" => return self.out(&head).await,
+                "RPC_OUT_DATA" => return rpc::serve_out(self).await,
+                "RPC_IN_DATA" => return rpc::serve_in(self).await,
+                _ => {}
             }
             if shared.http.in_channel == InChannel::Unanswered {
                 return self.until_it_ends().await;
@@ -109,11 +116,21 @@ impl Connection {
         if let Some(&(_, status)) = refused {
             return Some(Response::new(status, "Refused"));
         }
-        if !head.target.starts_with(PATH) {
-            return Some(Response::new(404, "Not Found"));
+        let is_served = self.shared.http.paths.iter().any(|path| head.target.starts_with(path));
+        let path = METHODS.iter().find(|(path, _)| is_served && head.target.starts_with(path));
+        match path {
+            None => Some(Response::new(404, "Not Found")),
+            Some((_, methods)) if methods.contains(&head.method.as_str()) => None,
+            Some(_) => Some(Response::new(405, "Method Not Allowed")),
         }
-        let known = ["RDG_OUT_DATA", "RDG_IN_DATA"].contains(&head.method.as_str());
-        (!known).then(|| Response::new(405, "Method Not Allowed"))
+    }
+
+    async fn answer_and_skip(&mut self, head: &Head, response: Response) -> io::Result<()> {
+        self.respond(response).await?;
+        match head.content_length() {
+            length @ 0..=LONGEST_SKIPPED => http::skip(&mut self.reader, length).await,
+            _ => Err(io::Error::other("it announced a body that is not wanted")),
+        }
     }
 
     async fn out(mut self, head: &Head) -> io::Result<()> {

@@ -28,6 +28,8 @@ pub(crate) enum What {
     FromClient(Packet),
     /// A packet to the client, of DATA only the header.
     ToClient(Packet),
+    /// A PDU of RPC over HTTP from the client, by its name.
+    Call(&'static str),
     /// It ended, for this reason.
     Ended(String),
 }

@@ -5,9 +5,13 @@ mod authentication;
 mod client;
 mod connection;
 mod http;
+mod key_log;
 mod log;
 pub(crate) mod packet;
+mod rpc;
+mod rpc_pdu;
 mod setup;
+mod ts_proxy;
 pub(crate) mod tunnel;
 mod two_connections;
 pub(crate) mod udp;
@@ -16,7 +20,8 @@ mod websocket;
 pub(crate) use client::{Channel, Client};
 pub(crate) use log::{Seen, What};
 pub(crate) use setup::{
-    ChannelBindings, Http, InChannel, Logon, PASSWORD, Setup, Tunnel, USER, Upgrade, address_with_port_443,
+    ChannelBindings, GATEWAY_PATH, Http, InChannel, Logon, PASSWORD, RPC_PATH, Setup, Tunnel, USER, Upgrade,
+    address_with_port_443,
 };
 
 use connection::Shared;
@@ -24,14 +29,13 @@ use log::Log;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::LocalSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -48,7 +52,7 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts it; it listens when this returns.
     pub(crate) fn start(setup: Setup<'_>) -> Gateway {
-        let Setup { address, certificate, tls_versions, logon, http, tunnel } = setup;
+        let Setup { address, certificate, tls_versions, key_log, logon, http, tunnel } = setup;
         let (chain, key) = certificate.for_rustls();
         let der = chain[0].to_vec();
         let mut tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -59,6 +63,9 @@ impl Gateway {
             .expect("key and certificate belong together");
         // As Windows' HTTP service, which also offers h2, and a client that may choose.
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        if let Some(path) = key_log {
+            tls.key_log = Arc::new(key_log::KeyLogFile::create(path));
+        }
         let tls = TlsAcceptor::from(Arc::new(tls));
         let log = Arc::new(Log::default());
         let (stop, stopped) = oneshot::channel();
@@ -71,7 +78,8 @@ impl Gateway {
                 tunnel,
                 certificate: der,
                 log: for_connections,
-                waiting: RefCell::new(HashMap::new()),
+                waiting: RefCell::default(),
+                waits: Notify::new(),
             });
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let serving = async {

@@ -3,8 +3,14 @@
 use crate::support::certificates::{Certificate, certificates};
 use rustls::SupportedProtocolVersion;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
+
+/// Where RDG_OUT_DATA and RDG_IN_DATA go.
+pub(crate) const GATEWAY_PATH: &str = "/remoteDesktopGateway";
+/// Where RPC_OUT_DATA and RPC_IN_DATA go.
+pub(crate) const RPC_PATH: &str = "/rpc/rpcproxy.dll";
 
 /// The account of the usual set-up.
 pub(crate) const USER: &str = "gwuser";
@@ -36,6 +42,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) certificate: &'a Certificate,
     /// The versions of TLS that it speaks.
     pub(crate) tls_versions: &'static [&'static SupportedProtocolVersion],
+    /// A file for the secrets of TLS, in the form that Wireshark reads.
+    pub(crate) key_log: Option<&'a Path>,
     pub(crate) logon: Logon,
     pub(crate) http: Http,
     pub(crate) tunnel: Tunnel,
@@ -47,6 +55,7 @@ impl Default for Setup<'_> {
             address: (Ipv4Addr::LOCALHOST, 0).into(),
             certificate: &certificates().signed,
             tls_versions: rustls::ALL_VERSIONS,
+            key_log: None,
             logon: Logon::default(),
             http: Http::default(),
             tunnel: Tunnel::default(),
@@ -127,6 +136,8 @@ pub(crate) struct Http {
     pub(crate) version: &'static str,
     /// Fields of every response, as `Server` and `Via`.
     pub(crate) fields: Vec<(String, String)>,
+    /// What the paths that it serves begin with; the rest is 404.
+    pub(crate) paths: Vec<&'static str>,
     /// Methods that it refuses, with a status.
     pub(crate) refused_methods: Vec<(&'static str, u16)>,
     /// Closes each connection on which something is asked.
@@ -146,6 +157,7 @@ impl Default for Http {
         Http {
             version: "HTTP/1.1",
             fields: vec![("Server".to_owned(), "Microsoft-HTTPAPI/2.0".to_owned())],
+            paths: vec![GATEWAY_PATH, RPC_PATH],
             refused_methods: Vec::new(),
             silent: false,
             upgrade: Upgrade::Served,

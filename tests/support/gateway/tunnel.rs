@@ -4,6 +4,7 @@ use super::authentication::{Answer, Exchange};
 use super::connection::Shared;
 use super::log::{What, kept};
 use super::packet::{self, Packet, Packets, counted, from_utf16, utf16};
+use super::setup::Tunnel as Setup;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,8 +29,6 @@ const FIELD_REAUTH: u16 = 2;
 
 /// How much of the server's bytes goes into one DATA packet at most.
 const LARGEST_DATA: usize = 16 * 1024;
-/// How long the server behind the gateway may take to accept.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Longer than any test.
 const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -104,7 +103,7 @@ impl Tunnel {
         let mut exchange = Exchange::new();
         loop {
             let message = self.expect(packet::EXTENDED_AUTH).await?;
-            let step = exchange.step(message.counted_at(4), &self.shared.logon, &[0; 16]);
+            let step = exchange.step(message.counted_at(4), &self.shared.logon, None);
             let (error, token) = match step {
                 Ok(Answer::Continue(token)) => (0, token),
                 Ok(Answer::Done(user)) => {
@@ -167,13 +166,7 @@ impl Tunnel {
         let request = self.expect(packet::CHANNEL_CREATE).await?;
         let (name, port) = (from_utf16(request.counted_at(6)), request.u16_at(2));
         let setup = &self.shared.tunnel;
-        let connected = match setup.channel_error {
-            0 => match setup.target {
-                Some(target) => connect((target.ip().to_string(), target.port())).await,
-                None => connect((name.clone(), port)).await,
-            },
-            error => Err(error),
-        };
+        let connected = connect(setup, &name, port).await;
         let target = match connected {
             Ok(target) => target,
             Err(error) => {
@@ -281,12 +274,16 @@ impl Tunnel {
     }
 }
 
-async fn connect(address: (String, u16)) -> Result<TcpStream, u32> {
-    match tokio::time::timeout(CONNECT_WITHIN, TcpStream::connect(address)).await {
-        Ok(Ok(stream)) => {
-            let _ = stream.set_nodelay(true);
-            Ok(stream)
-        }
-        _ => Err(E_PROXY_TS_CONNECTFAILED),
+/// Connects to what a client asks for, or to what the gateway is set up for; `Err` is the code that the client is told.
+pub(super) async fn connect(setup: &Setup, name: &str, port: u16) -> Result<TcpStream, u32> {
+    if setup.channel_error != 0 {
+        return Err(setup.channel_error);
     }
+    let connecting = match setup.target {
+        Some(target) => TcpStream::connect((target.ip().to_string(), target.port())).await,
+        None => TcpStream::connect((name, port)).await,
+    };
+    let stream = connecting.map_err(|_| E_PROXY_TS_CONNECTFAILED)?;
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
 }

@@ -2,8 +2,9 @@
 
 use crate::support::left_out::program;
 use crate::support::process::Process;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 /// Its name.
@@ -22,7 +23,7 @@ pub(crate) struct Realm {
 
 impl Realm {
     /// The programs that it needs.
-    pub(crate) const PROGRAMS: [&'static str; 3] = ["krb5kdc", "kdb5_util", "kadmin.local"];
+    pub(crate) const PROGRAMS: [&'static str; 4] = ["krb5kdc", "kdb5_util", "kadmin.local", "kinit"];
 
     /// Starts it with `user`, and with the service where `has_service`.
     pub(crate) fn start(user: &str, password: &str, has_service: bool) -> Self {
@@ -51,6 +52,26 @@ impl Realm {
     /// What a program needs to belong to the realm.
     pub(crate) fn environment(&self) -> [(&'static str, PathBuf); 2] {
         environment(self.folder.path())
+    }
+
+    /// Signs the user in for as long as `lifetime` says (`10h`): the folder has a ticket with which tickets are had.
+    pub(crate) fn sign_in(&self, user: &str, password: &str, lifetime: &str) -> PathBuf {
+        let cache = self.folder.path().join(format!("tickets-{lifetime}"));
+        let kinit = program("kinit").expect("it is installed, or the test was left out");
+        let mut kinit = Command::new(kinit);
+        kinit.args(["-l", lifetime, "-c"]).arg(&cache).arg(format!("{user}@{REALM}"));
+        kinit.envs(self.environment()).stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut kinit = kinit.spawn().expect("it runs");
+        let mut stdin = kinit.stdin.take().expect("its standard input is ours");
+        stdin.write_all(format!("{password}\n").as_bytes()).expect("it takes the password");
+        drop(stdin);
+        assert!(kinit.wait().expect("it ends").success(), "kinit failed");
+        cache
+    }
+
+    /// Changes the realm as `kadmin.local` is told to.
+    pub(crate) fn administer(&self, query: &str) {
+        run(self.folder.path(), "kadmin.local", &["-r", REALM, "-q", query]);
     }
 
     /// What the KDC logged; it logs every ticket that it gives or refuses, and its output is its log.

@@ -17,6 +17,7 @@ pub(crate) struct Xfreerdp {
     arguments: Vec<String>,
     trusted: Option<PathBuf>,
     patience: Option<Duration>,
+    environment: Vec<(&'static str, PathBuf)>,
 }
 
 impl Xfreerdp {
@@ -27,12 +28,20 @@ impl Xfreerdp {
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
             trusted: None,
             patience: None,
+            environment: Vec::new(),
         }
     }
 
     /// Trusts the authority in this PEM file, and refuses every certificate that is not good under it.
     pub(crate) fn trusting_only(mut self, authority: &Path) -> Self {
         self.trusted = Some(authority.to_owned());
+        self
+    }
+
+    /// Runs with these variables as well, as a member of a realm does.
+    #[cfg(feature = "nla")]
+    pub(crate) fn with_environment(mut self, environment: &[(&'static str, PathBuf)]) -> Self {
+        self.environment.extend_from_slice(environment);
         self
     }
 
@@ -84,6 +93,7 @@ impl Xfreerdp {
         let [client, _] = Self::programs(self.version);
         let mut command = super::command(client, home.path());
         command.env("DISPLAY", &display.display);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.arg(format!("/v:localhost:{port}")).arg("/log-level:DEBUG").args(&self.arguments);
         match &self.trusted {
             Some(authority) => command.arg("/cert:deny").env("SSL_CERT_FILE", authority),

@@ -5,6 +5,7 @@ pub(crate) mod credssp;
 pub(crate) mod rdp;
 pub(crate) mod terminated;
 pub(crate) mod tls;
+pub(crate) mod tunnel;
 pub(crate) mod udp;
 
 use super::process::LOOK_AGAIN;

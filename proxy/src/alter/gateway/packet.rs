@@ -36,20 +36,29 @@ pub(super) struct Walk {
     pub(super) from: Side,
     /// Bytes that are left of the packet at the front.
     skip: usize,
-    /// Bytes so far before the first packet, where it is yet to be found.
-    preamble: Option<usize>,
+    /// What stands before the first packet, where that is yet to be found.
+    preamble: Option<Preamble>,
+}
+
+/// Bytes before the first packet. They go on as they come: clients wait for them before they say anything. So may the
+/// first packet, in which nothing is ever to be changed.
+#[derive(Debug, Default)]
+struct Preamble {
+    passed: usize,
+    /// The last of them, with which a header may begin.
+    tail: Vec<u8>,
 }
 
 impl Walk {
     pub(super) fn new(from: Side, has_preamble: bool) -> Walk {
-        Walk { from, skip: 0, preamble: has_preamble.then_some(0) }
+        Walk { from, skip: 0, preamble: has_preamble.then(Preamble::default) }
     }
 
     /// What is at the front of `content`. What is to be passed counts as gone; of packets that are of interest nothing
     /// is, until [`Walk::leave`].
     pub(super) fn next(&mut self, content: &[u8]) -> Result<Next, Malformed> {
-        if let Some(passed) = self.preamble {
-            return self.hunt(passed, content);
+        if let Some(preamble) = self.preamble.take() {
+            return self.hunt(preamble, content);
         }
         if self.skip == 0 {
             let Some(header) = header_at_front(content)? else { return Ok(Next::Wait) };
@@ -83,19 +92,29 @@ impl Walk {
         Ok(())
     }
 
-    fn hunt(&mut self, passed: usize, content: &[u8]) -> Result<Next, Malformed> {
-        let mut windows = content.windows(LENGTH).filter_map(|window| window.first_chunk());
-        let found = windows.position(|window| Header::decode(*window).is_convincing());
-        let count = found.unwrap_or(content.len().saturating_sub(LENGTH - 1));
-        if (passed + count) as u64 > LONGEST_HUNT {
+    fn hunt(&mut self, preamble: Preamble, content: &[u8]) -> Result<Next, Malformed> {
+        let Preamble { passed, mut tail } = preamble;
+        let behind = tail.len();
+        tail.extend_from_slice(content);
+        let mut headers = tail.windows(LENGTH).filter_map(<[u8]>::first_chunk).map(|it| Header::decode(*it));
+        if let Some(at) = headers.position(|header| header.is_convincing()) {
+            if at > behind {
+                return Ok(Next::Pass(at - behind));
+            }
+            let gone = behind - at;
+            if gone > 0 {
+                let header = tail[at..].first_chunk().map(|header| Header::decode(*header));
+                self.skip = header.map_or(0, |header| (header.length as usize).saturating_sub(gone));
+            }
+            return self.next(content);
+        }
+        let passed = passed + content.len();
+        if passed as u64 > LONGEST_HUNT {
             return Err(malformed("no packet comes"));
         }
-        self.preamble = found.is_none().then_some(passed + count);
-        match (count, found) {
-            (0, Some(_)) => self.next(content),
-            (0, None) => Ok(Next::Wait),
-            _ => Ok(Next::Pass(count)),
-        }
+        tail.drain(..tail.len().saturating_sub(LENGTH - 1));
+        self.preamble = Some(Preamble { passed, tail });
+        Ok(if content.is_empty() { Next::Wait } else { Next::Pass(content.len()) })
     }
 }
 

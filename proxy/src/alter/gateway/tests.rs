@@ -62,8 +62,11 @@ impl Run {
     }
 
     fn altered(&self) -> Vec<&Altered> {
-        let altered = |note| if let &Note::Altered(ref altered) = note { Some(altered) } else { None };
-        self.notes.iter().filter_map(altered).collect()
+        let mut altered = Vec::new();
+        for note in &self.notes {
+            altered.extend(if let Note::Altered(change) = note { Some(change) } else { None });
+        }
+        altered
     }
 
     /// Every change as `message field before after`.
@@ -75,11 +78,13 @@ impl Run {
     }
 
     fn reasons(&self) -> Vec<(&'static str, &str)> {
-        let reason = |note| match note {
-            &Note::NotAltered(ref not) => Some((not.setting, not.reason.as_str())),
-            Note::Altered(_) => None,
-        };
-        self.notes.iter().filter_map(reason).collect()
+        let mut reasons = Vec::new();
+        for note in &self.notes {
+            if let Note::NotAltered(not) = note {
+                reasons.push((not.setting, not.reason.as_str()));
+            }
+        }
+        reasons
     }
 }
 

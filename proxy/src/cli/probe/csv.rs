@@ -134,10 +134,10 @@ fn of_probe(record: &Record, cells: &mut Cells) {
     }
     if let Some(check) = &probe.credssp {
         cells.extend(check.version.map(|version| ("credssp_version", version.to_string())));
-        let computer = check.challenge.as_ref().and_then(|challenge| challenge.netbios_computer.as_ref());
-        cells.extend(computer.map(|computer| ("computer", text(computer))));
         cells.extend(check.clock_skew_us.map(|us| ("clock_skew_s", format!("{:.3}", us as f64 / 1e6))));
     }
+    let computer = probe.challenge().and_then(|challenge| challenge.netbios_computer.as_ref());
+    cells.extend(computer.map(|computer| ("computer", text(computer))));
 }
 
 /// Negative where it has expired; nothing where it has not begun.

@@ -8,7 +8,7 @@ use super::{
     Facts, HelloAnswer, NegotiationAnswer, Phase, Probe, VerdictId, accepted_versions, answer_to, is_current,
     selected,
 };
-use crate::trace::{Finding, UdpAnswer};
+use crate::trace::{ClassicCheck, Finding, UdpAnswer};
 
 /// Primes of fewer bits are refused by current clients, the shorter the more.
 const STRONG_PRIME_BITS: u32 = 2048;
@@ -92,6 +92,15 @@ fn negotiation(probe: &Probe, findings: &mut Findings) {
         let text = "The server also takes the old RDP security, which does not prove its identity and can be broken.";
         findings.add("rdp-security", Phase::X224, text.to_owned());
     }
+    let takes_tls = matches!(answer_to(probe, "SSL"), Some(NegotiationAnswer::Selected { .. }));
+    if selected(probe).is_some_and(|it| it.starts_with("HYBRID")) && (takes_old || takes_tls) {
+        let text = "The server takes network level authentication (NLA) and does not insist on it: whoever leaves it out \
+                    reaches the logon screen without an account.";
+        findings.add("nla-not-required", Phase::X224, text.to_owned());
+    }
+    if let Some(classic) = &probe.classic {
+        encryption(classic, findings);
+    }
     if let Some(NegotiationAnswer::Selected { flags, .. }) = super::widest(probe).map(|check| &check.answer) {
         let has = |name: &str| flags.iter().any(|flag| flag.contains(name));
         if has("RESTRICTED_ADMIN") {
@@ -102,6 +111,27 @@ fn negotiation(probe: &Probe, findings: &mut Findings) {
             let text = "The server takes Remote Credential Guard.";
             findings.add("remote-credential-guard-supported", Phase::X224, text.to_owned());
         }
+    }
+}
+
+/// What the old RDP security encrypts with, where it is taken.
+fn encryption(classic: &ClassicCheck, findings: &mut Findings) {
+    let takes = |name: &str| classic.methods.iter().any(|method| method.contains(name));
+    if takes("NONE") {
+        let to_whom = if classic.methods.len() > 1 { " where a client offers no encryption" } else { "" };
+        let text = format!(
+            "Under the old RDP security the server encrypts nothing{to_whom}: whoever is on the way reads along, passwords \
+             as well."
+        );
+        findings.add("rdp-not-encrypted", Phase::X224, text);
+    }
+    if takes("40BIT") || takes("56BIT") {
+        let text = "Under the old RDP security the server takes keys of 40 or 56 bits, which any computer of today breaks.";
+        findings.add("weak-rdp-encryption", Phase::X224, text.to_owned());
+    }
+    if takes("FIPS") && classic.methods.len() > 1 {
+        let text = "Under the old RDP security the server takes FIPS encryption and does not insist on it.";
+        findings.add("fips-not-required", Phase::X224, text.to_owned());
     }
 }
 
@@ -189,7 +219,6 @@ fn certificate(facts: &Facts<'_>, probe: &Probe, findings: &mut Findings) {
 }
 
 fn logon(facts: &Facts<'_>, probe: &Probe, findings: &mut Findings) {
-    let Some(credssp) = &probe.credssp else { return };
     if let Some(skew) = super::logon::skew_seconds(facts) {
         let words = super::super::words::capital(&super::super::nla::skew_words(skew));
         findings.add_unless_verdict(
@@ -198,7 +227,14 @@ fn logon(facts: &Facts<'_>, probe: &Probe, findings: &mut Findings) {
             format!("{words}: too far apart for Kerberos."),
         );
     }
-    let Some(challenge) = &credssp.challenge else { return };
+    if let Some(check) = &probe.credssp_after_refusal {
+        let nla = if check.challenge.is_some() { " and network level authentication (NLA)" } else { "" };
+        let text = format!(
+            "Having refused the negotiation, the server speaks TLS{nla} all the same with whoever goes on; clients do not."
+        );
+        findings.add("tls-after-refusal", Phase::X224, text);
+    }
+    let Some(challenge) = probe.challenge() else { return };
     if let (Some(itself), Some(typed)) = (computer_name(probe), typed_name(probe))
         && !is_same_machine(itself, typed)
         && !is_certified_as_typed(probe)
@@ -211,7 +247,8 @@ fn logon(facts: &Facts<'_>, probe: &Probe, findings: &mut Findings) {
     }
     let domain = challenge.dns_domain.as_deref().or(challenge.netbios_domain.as_deref());
     // In a workgroup the computer's own name stands in the domain's place.
-    let is_own = |domain: &str| challenge.netbios_computer.as_deref() == Some(domain);
+    let itself = challenge.netbios_computer.as_deref().unwrap_or_default();
+    let is_own = |domain: &str| itself.eq_ignore_ascii_case(domain);
     let named: Vec<String> = [
         computer_name(probe).map(|name| format!("calls itself {name}")),
         domain

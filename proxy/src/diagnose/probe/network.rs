@@ -203,7 +203,7 @@ pub(super) fn is_same_machine(one: &str, other: &str) -> bool {
 
 /// What the machine calls itself in NTLM: its full name, else its short one.
 pub(super) fn computer_name(probe: &Probe) -> Option<&str> {
-    let challenge = probe.credssp.as_ref()?.challenge.as_ref()?;
+    let challenge = probe.challenge()?;
     let names = [&challenge.dns_computer, &challenge.netbios_computer];
     names.into_iter().flatten().map(String::as_str).find(|name| !name.is_empty())
 }

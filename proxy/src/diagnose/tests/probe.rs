@@ -6,8 +6,8 @@ use super::{assert_verdict, has_finding, may_also_be};
 use crate::diagnose::Diagnosis;
 use crate::trace::VerdictId::*;
 use crate::trace::{
-    Confidence, ConnectError, FlakyCheck, HelloAnswer, How, NegotiationAnswer, Phase, TcpFailure, UdpAnswer,
-    VerdictId,
+    ClassicCheck, Confidence, ConnectError, FlakyCheck, HelloAnswer, How, NegotiationAnswer, Phase,
+    TcpFailure, UdpAnswer, VerdictId,
 };
 use target::{Target, accepted, alert, negotiated, path, suite, tcp};
 
@@ -294,6 +294,66 @@ fn it_chooses_the_old_security_although_offered_tls() {
     let diagnosis = negotiation([selected(), selected()]);
     assert_verdict(&diagnosis, TlsRefusedByServer, Likely);
     assert!(has_finding(&diagnosis, "nla-off"));
+}
+
+/// A target that takes the old security with these methods, and offered more chooses `protocol`.
+fn encrypting(methods: &[&str], protocol: &str) -> Diagnosis {
+    let mut target = Target::windows();
+    target.probe.negotiation =
+        vec![negotiated(&["RDP"], "RDP"), negotiated(&["SSL", "HYBRID", "HYBRID_EX"], protocol)];
+    target.probe.classic = Some(ClassicCheck {
+        methods: methods.iter().map(|method| (*method).to_owned()).collect(),
+        ..ClassicCheck::default()
+    });
+    target.diagnose()
+}
+
+#[test]
+fn weak_encryption_of_the_old_security() {
+    let [weak, none, fips] = ["weak-rdp-encryption", "rdp-not-encrypted", "fips-not-required"];
+    for (methods, found) in [
+        (&["40BIT_ENCRYPTION_FLAG"][..], &[weak][..]),
+        (&["56BIT_ENCRYPTION_FLAG", "128BIT_ENCRYPTION_FLAG"], &[weak]),
+        (&["NONE"], &[none]),
+        (&["NONE", "128BIT_ENCRYPTION_FLAG"], &[none]),
+        (&["128BIT_ENCRYPTION_FLAG"], &[]),
+        (&["FIPS_ENCRYPTION_FLAG"], &[]),
+        (&["128BIT_ENCRYPTION_FLAG", "FIPS_ENCRYPTION_FLAG"], &[fips]),
+    ] {
+        let diagnosis = encrypting(methods, "HYBRID_EX");
+        assert_healthy(&diagnosis);
+        for id in [weak, none, fips] {
+            assert_eq!(has_finding(&diagnosis, id), found.contains(&id), "{methods:?} {id}");
+        }
+    }
+}
+
+#[test]
+fn nla_that_nobody_needs() {
+    assert!(has_finding(&encrypting(&[], "HYBRID_EX"), "nla-not-required"));
+    assert!(!has_finding(&encrypting(&[], "SSL"), "nla-not-required"));
+    let mut target = Target::windows();
+    assert!(!has_finding(&Target::windows().diagnose(), "nla-not-required"));
+    target.probe.negotiation[0] = negotiated(&["SSL"], "SSL");
+    assert!(has_finding(&target.diagnose(), "nla-not-required"));
+}
+
+#[test]
+fn what_a_server_says_after_it_has_refused_is_no_cause() {
+    let mut target = Target::windows();
+    target.probe.credssp_after_refusal = target.probe.credssp.take();
+    let check = target.probe.credssp_after_refusal.as_mut().unwrap();
+    // Each of them would be a cause in a session that gets there.
+    (check.version, check.clock_skew_us) = (Some(2), Some(3_600_000_000));
+    let code = NegotiationAnswer::Refused { code: 2, name: "SSL_NOT_ALLOWED_BY_SERVER".to_owned() };
+    target.probe.negotiation.iter_mut().for_each(|check| check.answer = code.clone());
+    let diagnosis = target.diagnose();
+    assert_verdict(&diagnosis, TlsRefusedByServer, Confirmed);
+    assert!(diagnosis.verdict.alternatives.is_empty(), "{:?}", diagnosis.verdict.alternatives);
+    for finding in ["tls-after-refusal", "server-identity"] {
+        assert!(has_finding(&diagnosis, finding), "{finding}: {:?}", diagnosis.findings);
+    }
+    assert!(!diagnosis.verdict.ruled_out.contains(&NlaClockSkew), "a session does not get there");
 }
 
 /// A target that agrees on TLS and answers the hellos of TLS 1.0, 1.2 and 1.3 like this.

@@ -134,7 +134,7 @@ where
     }
     let context = client.establish(token).map_err(|fault| of_fault(server, fault))?;
     let token = match reply.state {
-        Some(State::AcceptIncomplete) => Some(spnego::response(State::AcceptCompleted, false, None, None)),
+        Some(State::AcceptIncomplete) => Some(spnego::response(State::AcceptCompleted, None, None, None)),
         Some(State::RequestMic) => {
             return Err(server.unexpected("it asked for a mechListMIC over its own first choice"));
         }
@@ -209,8 +209,8 @@ where
     T: CredsspTap,
 {
     let version = server.version();
-    let nonce =
-        nonce().map_err(|what| CredsspError::Library { side: Side::Server, step: server.step, what })?;
+    let mut nonce = [0; NONCE_LENGTH];
+    super::fill_with_random(&mut nonce).map_err(|what| of_fault(server, Fault::Library(what)))?;
     let nonce = (version >= FIRST_WITH_HASH).then_some(nonce);
     let binding = Binding::new(version, public_key, nonce);
     let binding = binding.ok_or_else(|| server.unexpected("its version needs a nonce"))?;
@@ -248,12 +248,4 @@ fn with_token(token: Vec<u8>) -> Message {
 
 fn of_fault<S, T>(server: &Conversation<'_, S, T>, fault: Fault) -> CredsspError {
     CredsspError::of_ntlm(fault, server.side, server.step)
-}
-
-/// A clientNonce, from the same generator that TLS uses.
-fn nonce() -> Result<[u8; NONCE_LENGTH], String> {
-    let mut nonce = [0; NONCE_LENGTH];
-    let filled = rustls::crypto::ring::default_provider().secure_random.fill(&mut nonce);
-    filled.map_err(|_| "the system has no random numbers".to_owned())?;
-    Ok(nonce)
 }

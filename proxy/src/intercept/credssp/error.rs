@@ -1,5 +1,6 @@
 //! Why a CredSSP did not come to its end: what was done, who is at fault, what to do.
 
+use super::kerberos_shape::CLOCK_SKEW;
 use super::ntlm::Fault;
 use super::refusal;
 use crate::trace::Side;
@@ -9,6 +10,7 @@ use std::io;
 
 const STATUS_LOGON_FAILURE: u32 = 0xC000_006D;
 const STATUS_ACCESS_DENIED: u32 = 0xC000_0022;
+const STATUS_TIME_DIFFERENCE_AT_DC: u32 = 0xC000_0133;
 const STATUS_NOT_SUPPORTED: u32 = 0xC000_00BB;
 const STATUS_INTERNAL_ERROR: u32 = 0xC000_00E5;
 const SEC_E_INVALID_TOKEN: u32 = 0x8009_0308;
@@ -180,6 +182,24 @@ pub enum CredsspError {
         /// error-code (RFC 4120 7.5.9).
         code: u32,
     },
+    /// The client's ticket cannot be read, and there is nothing in its place.
+    #[error(
+        "CredSSP with the client: Kerberos is not possible, as {reason}; nor is NTLM in its place, as {no_ntlm}; with --renew-with NLA passes through as it is"
+    )]
+    TicketUnreadable {
+        /// Why.
+        reason: String,
+        /// Why there is no NTLM either.
+        no_ntlm: &'static str,
+    },
+    /// The client's ticket was read and is refused.
+    #[error("CredSSP with the client: its Kerberos ticket is refused with {}: {what}", refusal::name(*.code))]
+    TicketRefused {
+        /// error-code (RFC 4120 7.5.9).
+        code: u32,
+        /// What is wrong, and what to do.
+        what: String,
+    },
     /// Our NTLM or Kerberos failed.
     #[error(
         "CredSSP with the {side}: rdpscope's own part failed during {step} ({what}); this is a fault of rdpscope, please report it"
@@ -210,7 +230,10 @@ impl CredsspError {
             | CredsspError::Transport { .. }
             | CredsspError::KerberosUser { .. } => None,
             CredsspError::KerberosTicket { .. } => Some(Side::Server),
-            CredsspError::OtherUser { .. } | CredsspError::WrongPassword { .. } => Some(Side::Client),
+            CredsspError::OtherUser { .. }
+            | CredsspError::WrongPassword { .. }
+            | CredsspError::TicketUnreadable { .. }
+            | CredsspError::TicketRefused { .. } => Some(Side::Client),
             CredsspError::Status { side, .. }
             | CredsspError::Version { side, .. }
             | CredsspError::KeyBinding { side }
@@ -231,10 +254,15 @@ impl CredsspError {
             | CredsspError::Transport { .. }
             | CredsspError::KerberosUser { .. }
             | CredsspError::KerberosTicket { .. } => None,
-            CredsspError::OtherUser { .. } | CredsspError::WrongPassword { .. } => Some(STATUS_LOGON_FAILURE),
+            CredsspError::TicketRefused { code: CLOCK_SKEW, .. } => Some(STATUS_TIME_DIFFERENCE_AT_DC),
+            CredsspError::OtherUser { .. }
+            | CredsspError::WrongPassword { .. }
+            | CredsspError::TicketRefused { .. } => Some(STATUS_LOGON_FAILURE),
             CredsspError::Version { .. } => Some(STATUS_NOT_SUPPORTED),
             CredsspError::KeyBinding { .. } => Some(STATUS_ACCESS_DENIED),
-            CredsspError::NoNtlm { .. } | CredsspError::WeakNtlm { .. } => Some(SEC_E_UNSUPPORTED_FUNCTION),
+            CredsspError::NoNtlm { .. }
+            | CredsspError::WeakNtlm { .. }
+            | CredsspError::TicketUnreadable { .. } => Some(SEC_E_UNSUPPORTED_FUNCTION),
             CredsspError::TooLong { .. }
             | CredsspError::Malformed { .. }
             | CredsspError::Unexpected { .. } => Some(SEC_E_INVALID_TOKEN),

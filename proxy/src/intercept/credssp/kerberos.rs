@@ -94,6 +94,38 @@ async fn ask(account: Account, target: String) -> Result<(Client, Vec<u8>), Refu
     library.await.unwrap_or(panicked).map_err(|failure| refusal.unwrap_or(failure))
 }
 
+/// With where a KDC of the realm is, if that is known.
+fn config(kdc: &Kdc, realm: &str) -> KerberosConfig {
+    let kdc_url = match kdc {
+        Kdc::Given(address) => KerberosConfig::new(address, String::new()).kdc_url,
+        Kdc::OfSystem => detect_kdc_url(realm).or_else(|| {
+            // In Active Directory, the domain's name has the addresses of its domain controllers.
+            let is_dns_name = realm.contains('.');
+            is_dns_name.then(|| KerberosConfig::new(realm, String::new()).kdc_url).flatten()
+        }),
+    };
+    KerberosConfig { kdc_url, client_computer_name: "RDPSCOPE".to_owned() }
+}
+
+/// What a KDC of the realm answers to a question of ours, both without their length; with it, the KDC's address.
+pub(super) async fn ask_kdc(kdc: Kdc, realm: &str, question: &[u8]) -> Result<(String, Vec<u8>), Refusal> {
+    let of_realm = realm.to_owned();
+    // What looks it up waits for an answer.
+    let url = tokio::task::spawn_blocking(move || quietly(|| Ok(config(&kdc, &of_realm).kdc_url))).await;
+    let url = url.ok().and_then(Result::ok).flatten();
+    let url = url.ok_or_else(|| Refusal::NoKdc { realm: realm.to_owned() })?;
+    let address = format!("{}:{}", url.host_str().unwrap_or_default(), url.port().unwrap_or(kdc::PORT));
+    if url.scheme() != "tcp" {
+        return Err(Refusal::NotTcp { kdc: address });
+    }
+    let length = question.len().to_be_bytes();
+    let question = [&length[length.len() - kdc::PREFIX..], question].concat();
+    match kdc::ask(&address, &question).await {
+        Ok(mut answer) => Ok((address, answer.split_off(kdc::PREFIX))),
+        Err(source) => Err(Refusal::Unreachable { kdc: address, source }),
+    }
+}
+
 /// What a KDC answers, if the library can go on with it.
 async fn answered(realm: &str, request: &NetworkRequest) -> Result<Vec<u8>, Refusal> {
     let host = request.url.host_str().unwrap_or_default();
@@ -118,18 +150,10 @@ pub(super) fn first_step(
 ) -> Result<(Client, Vec<u8>), Refusal> {
     let result = quietly(|| {
         let realm = account.realm;
-        let kdc_url = match account.kdc {
-            Kdc::Given(address) => KerberosConfig::new(&address, String::new()).kdc_url,
-            Kdc::OfSystem => detect_kdc_url(&realm).or_else(|| {
-                // In Active Directory, the domain's name has the addresses of its domain controllers.
-                let is_dns_name = realm.contains('.');
-                is_dns_name.then(|| KerberosConfig::new(&realm, String::new()).kdc_url).flatten()
-            }),
-        };
-        if kdc_url.is_none() {
+        let config = config(&account.kdc, &realm);
+        if config.kdc_url.is_none() {
             return Ok(Err(Refusal::NoKdc { realm }));
         }
-        let config = KerberosConfig { kdc_url, client_computer_name: "RDPSCOPE".to_owned() };
         let mut kerberos = Kerberos::new_client_from_config(config)?;
         let identity = AuthIdentityBuffers::from_utf8(&account.user, &realm, &account.password);
         let mut identity = Some(CredentialsBuffers::AuthIdentity(identity));

@@ -7,25 +7,25 @@ use crate::wire::Malformed;
 use crate::wire::reader::Reader;
 
 const BOOLEAN: u8 = 0x01;
-const BIT_STRING: u8 = 0x03;
+pub(super) const BIT_STRING: u8 = 0x03;
 const UTF_8_STRING: u8 = 0x0C;
-const GENERALIZED_TIME: u8 = 0x18;
+pub(super) const GENERALIZED_TIME: u8 = 0x18;
 pub(super) const GENERAL_STRING: u8 = 0x1B;
 const CONSTRUCTED: u8 = 0x20;
 
 pub(super) const AS_REP: u8 = application(11);
 const TGS_REP: u8 = application(13);
-const AP_REP: u8 = application(15);
-const KRB_ERROR: u8 = application(30);
+pub(super) const AP_REP: u8 = application(15);
+pub(super) const KRB_ERROR: u8 = application(30);
 
 /// TOK_ID of AP-REP (RFC 4121 4.1).
-const AP_REP_TOKEN: [u8; 2] = [2, 0];
+pub(super) const AP_REP_TOKEN: [u8; 2] = [2, 0];
 /// PA-ETYPE-INFO2, the one element of padata that the library reads.
 pub(super) const PA_ETYPE_INFO_2: u8 = 19;
 /// KDC_ERR_PREAUTH_REQUIRED, which every logon begins with.
 const PREAUTH_REQUIRED: u32 = 25;
 /// KRB_AP_ERR_SKEW, after which the library asks again by the KDC's clock.
-const CLOCK_SKEW: u32 = 37;
+pub(super) const CLOCK_SKEW: u32 = 37;
 
 /// Elements in elements, at most: a ticket in an answer has eight.
 const DEEPEST: usize = 16;
@@ -39,7 +39,7 @@ const SEALING: usize = 16 + WRAP_HEADER + 12;
 /// Flags of a Wrap token: sent by the acceptor, sealed.
 const FROM_ACCEPTOR_SEALED: u8 = 0x03;
 
-const fn application(number: u8) -> u8 {
+pub(super) const fn application(number: u8) -> u8 {
     0x60 | number
 }
 

@@ -75,9 +75,14 @@ impl Refusal {
 
 /// error-code with its name.
 pub(super) fn name(code: u32) -> String {
-    match ERROR_CODES.iter().find(|(known, _)| *known == code) {
-        Some((_, name)) => format!("{name} ({code})"),
-        None => format!("error {code}"),
+    named(code, ERROR_CODES, "error")
+}
+
+/// A number with its name in `table`; where it has none, with the word for what it is.
+pub(super) fn named(number: u32, table: &[(u32, &str)], word: &str) -> String {
+    match table.iter().find(|(known, _)| *known == number) {
+        Some((_, name)) => format!("{name} ({number})"),
+        None => format!("{word} {number}"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! SPNEGO: the acceptor's side with NTLM in it, the initiator's with Kerberos or NTLM (RFC 4178, MS-SPNG).
+//! SPNEGO with Kerberos or NTLM in it, of both sides (RFC 4178, MS-SPNG).
 
 use super::der::{
     ENUMERATED, Elements, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, context, element, explicit,
@@ -14,8 +14,10 @@ const SPNEGO: [u8; 6] = [0x2B, 0x06, 0x01, 0x05, 0x05, 0x02];
 pub(super) const KERBEROS: [u8; 9] = [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x12, 0x01, 0x02, 0x02];
 /// 1.2.840.48018.1.2.2, which Windows 2000 made of it and every Windows since puts first.
 pub(super) const MS_KERBEROS: [u8; 9] = [0x2A, 0x86, 0x48, 0x82, 0xF7, 0x12, 0x01, 0x02, 0x02];
+/// 1.2.840.113554.1.2.2.3, user-to-user.
+pub(super) const USER_TO_USER: [u8; 10] = [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x12, 0x01, 0x02, 0x02, 0x03];
 /// 1.3.6.1.4.1.311.2.2.10
-const NTLMSSP: [u8; 10] = [0x2B, 0x06, 0x01, 0x04, 0x01, 0x82, 0x37, 0x02, 0x02, 0x0A];
+pub(super) const NTLMSSP: [u8; 10] = [0x2B, 0x06, 0x01, 0x04, 0x01, 0x82, 0x37, 0x02, 0x02, 0x0A];
 
 /// More mechanisms than any client knows.
 const MOST_MECHANISMS: usize = 32;
@@ -38,6 +40,12 @@ pub(super) struct Init<'a> {
     pub(super) offers_ntlm: bool,
     /// Whether NTLM is its first choice, whose token may come along.
     pub(super) prefers_ntlm: bool,
+    /// Its first choice.
+    pub(super) first: &'a [u8],
+    /// Kerberos by the first name that the client has for it.
+    pub(super) kerberos: Option<&'a [u8]>,
+    /// Whether Kerberos is its first choice, whose token may come along.
+    pub(super) prefers_kerberos: bool,
     /// mechToken: the first token of the first mechanism.
     pub(super) token: Option<&'a [u8]>,
 }
@@ -76,7 +84,7 @@ impl<'a> Init<'a> {
         let list = fields.optional_explicit(context(0), SEQUENCE)?;
         let list = list.ok_or_else(|| fields.malformed("there is no list of mechanisms"))?;
         let mut mechanisms = Elements::new("MechTypeList", list);
-        let mut ntlm_at = None;
+        let (mut ntlm_at, mut kerberos_at, mut kerberos, mut first) = (None, None, None, &[][..]);
         for position in 0.. {
             if mechanisms.is_empty() {
                 break;
@@ -84,8 +92,15 @@ impl<'a> Init<'a> {
             if position == MOST_MECHANISMS {
                 return Err(mechanisms.malformed("too many mechanisms"));
             }
-            if mechanisms.take(OBJECT_IDENTIFIER)? == NTLMSSP && ntlm_at.is_none() {
+            let mechanism = mechanisms.take(OBJECT_IDENTIFIER)?;
+            if position == 0 {
+                first = mechanism;
+            }
+            if mechanism == NTLMSSP && ntlm_at.is_none() {
                 ntlm_at = Some(position);
+            }
+            if [&MS_KERBEROS[..], &KERBEROS].contains(&mechanism) && kerberos.is_none() {
+                (kerberos_at, kerberos) = (Some(position), Some(mechanism));
             }
         }
         // reqFlags, which RFC 4178 tells acceptors to ignore.
@@ -95,6 +110,9 @@ impl<'a> Init<'a> {
             mechanism_list: element(SEQUENCE, list),
             offers_ntlm: ntlm_at.is_some(),
             prefers_ntlm: ntlm_at == Some(0),
+            first,
+            kerberos,
+            prefers_kerberos: kerberos_at == Some(0),
             token,
         })
     }
@@ -122,16 +140,16 @@ impl<'a> Response<'a> {
     }
 }
 
-/// NegTokenResp of the acceptor; it names NTLM as the chosen mechanism in its first, `names_mechanism`.
+/// NegTokenResp of the acceptor; it names the chosen `mechanism` in its first.
 pub(super) fn response(
     state: State,
-    names_mechanism: bool,
+    mechanism: Option<&[u8]>,
     token: Option<&[u8]>,
     mic: Option<&[u8]>,
 ) -> Vec<u8> {
     let mut fields = explicit(context(0), ENUMERATED, &[state as u8]);
-    if names_mechanism {
-        fields.extend(explicit(context(1), OBJECT_IDENTIFIER, &NTLMSSP));
+    if let Some(mechanism) = mechanism {
+        fields.extend(explicit(context(1), OBJECT_IDENTIFIER, mechanism));
     }
     if let Some(token) = token {
         fields.extend(explicit(context(2), OCTET_STRING, token));

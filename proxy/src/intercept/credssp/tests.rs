@@ -6,6 +6,8 @@ mod kerberos;
 mod peers;
 mod recorded;
 mod secrets;
+mod service;
+mod tickets;
 mod values;
 
 use super::{
@@ -84,6 +86,9 @@ async fn a_client_of_every_version_is_accepted_with_bare_ntlm() {
             Accepted {
                 version,
                 mechanism: Mechanism::Ntlm,
+                how: "by NTLM, as a Kerberos ticket for the server can only be read with the server's own key; \
+                      for Kerberos add a line 'keytab = …' to the credentials"
+                    .to_owned(),
                 user: "jane".to_owned(),
                 domain: "CORP".to_owned(),
                 delegation: Delegation::Password

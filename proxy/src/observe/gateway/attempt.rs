@@ -257,6 +257,11 @@ impl Attempt {
         }
     }
 
+    /// The client has left a connection that carries tunnel `index`: that it ends there is no box's doing.
+    pub(super) fn client_left(&mut self, index: usize) {
+        self.tunnels[index].client_left = true;
+    }
+
     /// `at.from` sends nothing more into tunnel `index`.
     pub(super) fn direction_over(&mut self, at: At, index: usize, how: How, out: &mut Vec<Event>) {
         let was_over = self.tunnels[index].direction(at.from).is_over;

@@ -140,7 +140,8 @@ fn the_session_inside_and_the_connection_for_kerberos_are_seen() {
         });
         assert_eq!(confirm.map(u64::from), inner.and_then(|inner| inner[1]["value"].as_u64()), "{name}");
         let (events, observer) = observe(&streams[1]);
-        assert!(names(&events).contains(&"http2".to_owned()), "{name}: {:?}", names(&events));
+        let http2 = Detail::Gateway(GatewayMessage::Http2 { paths: vec!["/KdcProxy".to_owned()] });
+        assert_eq!(events[0].detail, http2, "{name}");
         assert!(observer.has_spoken(2) && observer.connection_id(2).is_none());
         assert!(observer.is_opaque(2, Side::Client) && observer.is_opaque(2, Side::Server));
     }

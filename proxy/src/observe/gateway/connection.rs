@@ -10,7 +10,7 @@ use crate::trace::{
 use crate::wire::Malformed;
 use crate::wire::credssp::kdc_proxy;
 use crate::wire::greeting::{self, TELLING_LENGTH};
-use crate::wire::http::{self, Body, LONGEST_HEAD, Part, RequestHead, ResponseHead, chunked};
+use crate::wire::http::{self, Body, LONGEST_HEAD, Part, RequestHead, ResponseHead, chunked, http2};
 use crate::wire::websocket::{Frames, Piece, opcode, unmask};
 use std::collections::VecDeque;
 
@@ -52,6 +52,8 @@ enum Stage {
     /// The body of one.
     Body(Body, Carries),
     Websocket(Box<Websocket>),
+    /// HTTP/2, whose first request says what it is for.
+    Http2(Vec<u8>),
     /// Nothing more can be told.
     Over,
 }
@@ -105,6 +107,10 @@ impl Connection {
                     self.direction(at.from).stage = stage;
                     &[]
                 }
+                Stage::Http2(beginning) => {
+                    self.http2(at, beginning, bytes, out);
+                    &[]
+                }
                 Stage::Over => {
                     self.direction(at.from).stage = Stage::Over;
                     &[]
@@ -115,6 +121,10 @@ impl Connection {
 
     /// `at.from` ended its direction.
     pub(super) fn ended(&mut self, at: At, how: How, attempt: &mut Attempt, out: &mut Vec<Event>) {
+        let from_server = &self.direction(Side::Server).stage;
+        if let (Side::Client, Stage::Body(_, Carries::Tunnel(tunnel))) = (at.from, from_server) {
+            attempt.client_left(*tunnel);
+        }
         let pending = std::mem::take(&mut self.direction(at.from).pending);
         match std::mem::replace(&mut self.direction(at.from).stage, Stage::Over) {
             Stage::Head if pending.is_empty() => {}
@@ -126,8 +136,23 @@ impl Connection {
                     attempt.direction_over(at, tunnel, how, out);
                 }
             }
+            Stage::Http2(_) => told_http2(at, None, out),
             Stage::Over => {}
         }
+    }
+
+    /// The beginning of HTTP/2, up to its first request.
+    fn http2(&mut self, at: At, mut beginning: Vec<u8>, bytes: &[u8], out: &mut Vec<Event>) {
+        // Byte by byte, so that no more is looked at than is needed, however much came at once.
+        for byte in bytes {
+            beginning.push(*byte);
+            match http2::first_path(&beginning) {
+                Ok(None) => {}
+                Ok(path) => return told_http2(at, path, out),
+                Err(_) => return told_http2(at, None, out),
+            }
+        }
+        self.direction(at.from).stage = Stage::Http2(beginning);
     }
 
     /// Bytes of this side went by unseen.
@@ -200,8 +225,9 @@ impl Connection {
 
     fn request(&mut self, at: At, head: &[u8], attempt: &mut Attempt, out: &mut Vec<Event>) {
         if head == http::HTTP2_PREFACE {
-            at.tell(Phase::GatewayHttp, GatewayMessage::Http2 { paths: Vec::new() }, out);
-            return self.over();
+            self.over();
+            self.direction(at.from).stage = Stage::Http2(Vec::new());
+            return;
         }
         let mut head = match RequestHead::decode(head) {
             Ok(head) => head,
@@ -516,6 +542,10 @@ impl Websocket {
     }
 }
 
+fn told_http2(at: At, path: Option<String>, out: &mut Vec<Event>) {
+    at.tell(Phase::GatewayHttp, GatewayMessage::Http2 { paths: path.into_iter().collect() }, out);
+}
+
 /// A body has come to its end.
 fn content_over(at: At, carries: Carries, attempt: &mut Attempt, out: &mut Vec<Event>) {
     match carries {
@@ -552,8 +582,9 @@ fn ended_body(at: At, how: How, body: Body, carries: Carries, attempt: &mut Atte
 /// Whether bytes of `from` can be the beginning of a message of HTTP.
 fn may_be_message(from: Side, bytes: &[u8]) -> bool {
     let first = &bytes[..bytes.len().min(TELLING_LENGTH)];
+    let greets = greeting::recognise(first).is_some_and(|protocol| !protocol.contains("HTTP"));
     match from {
-        Side::Client => http::may_be_request(first),
+        Side::Client => http::may_be_request(first) && !greets,
         Side::Server => http::may_be_response(first),
     }
 }

@@ -391,3 +391,6 @@ fn garbage(at: At, offset: u64, malformed: &Malformed, out: &mut Vec<Event>) {
     let reason = format!("what the {} sends is no RPC: {malformed}", at.from);
     at.tell(Phase::GatewayHttp, Detail::ObservationStopped { reason }, out);
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,8 @@ pub(super) struct Tunnel {
     has_channel: bool,
     /// A side closed the channel.
     is_closed: bool,
+    /// The client has left a connection that carries it.
+    pub(super) client_left: bool,
 }
 
 /// What one side sends into the tunnel.
@@ -44,7 +46,14 @@ struct Traffic {
 
 impl Tunnel {
     pub(super) fn new(id: Option<String>, transport: Transport) -> Tunnel {
-        Tunnel { id, transport, directions: Default::default(), has_channel: false, is_closed: false }
+        Tunnel {
+            id,
+            transport,
+            directions: Default::default(),
+            has_channel: false,
+            is_closed: false,
+            client_left: false,
+        }
     }
 
     pub(super) fn direction(&mut self, from: Side) -> &mut Direction {
@@ -96,18 +105,20 @@ impl Tunnel {
     /// `at.from` sends nothing more into the tunnel; what was only counted is told.
     pub(super) fn direction_over(&mut self, at: At, out: &mut Vec<Event>) {
         let (phase, is_closed) = (self.phase(), self.is_closed);
-        let client_is_over = self.directions[Side::Client.index()].is_over;
+        let client_is_over = self.client_left || self.directions[Side::Client.index()].is_over;
         let direction = self.direction(at.from);
         if std::mem::replace(&mut direction.is_over, true) {
             return;
         }
         let come = direction.packets.come();
-        let is_cut = !direction.packets.is_at_boundary() && direction.packets.preamble().is_some();
+        let is_cut = come > 0 && !direction.packets.is_at_boundary();
         let has_begun = direction.has_begun;
-        if at.from == Side::Server && !is_closed && !client_is_over && has_begun {
+        // A client that is gone has no use for the rest.
+        let is_wanted = at.from == Side::Client || !client_is_over;
+        if at.from == Side::Server && !is_closed && is_wanted && has_begun {
             let how = Reframing::Truncated;
             at.tell(phase, GatewayMessage::BodyReframed { how, offset: come }, out);
-        } else if is_cut {
+        } else if is_cut && is_wanted {
             let malformed = crate::wire::Malformed::new("HTTP_PACKET", 0, "ends too early");
             at.tell(phase, malformed_detail(&malformed, &[]), out);
         }

@@ -35,6 +35,8 @@ pub(super) enum X224 {
     DirectTls,
     /// RDP_NEG_RSP with this protocol.
     Confirm(u32, Then),
+    /// RDP_NEG_FAILURE with this code, and on the same connection what follows a confirm elsewhere.
+    Refuse(u8, Then),
 }
 
 /// What follows the confirm.
@@ -152,20 +154,23 @@ async fn serve(
             }
         }
         X224::DirectTls => inside(stream, None, heard).await,
-        X224::Confirm(protocol, then) => {
-            stream.write_all(&confirm(protocol)).await.unwrap();
-            let mut hello = [0; 1];
-            if stream.peek(&mut hello).await.unwrap_or(0) == 0 {
-                return;
-            }
-            match then {
-                Then::Fin => drop(stream.read(&mut [0; 4096]).await),
-                Then::Reset => reset(&stream),
-                Then::Silence => drain(stream).await,
-                Then::Tls(answer) => inside(stream, Some(answer), heard).await,
-                Then::TlsAndSilence => inside(stream, None, heard).await,
-            }
-        }
+        X224::Confirm(protocol, then) => follow(stream, &confirm(protocol), then, heard).await,
+        X224::Refuse(code, then) => follow(stream, &failure(code), then, heard).await,
+    }
+}
+
+async fn follow(mut stream: TcpStream, answer: &[u8], then: Then, heard: Arc<Mutex<Vec<Vec<u8>>>>) {
+    stream.write_all(answer).await.unwrap();
+    let mut hello = [0; 1];
+    if stream.peek(&mut hello).await.unwrap_or(0) == 0 {
+        return;
+    }
+    match then {
+        Then::Fin => drop(stream.read(&mut [0; 4096]).await),
+        Then::Reset => reset(&stream),
+        Then::Silence => drain(stream).await,
+        Then::Tls(answer) => inside(stream, Some(answer), heard).await,
+        Then::TlsAndSilence => inside(stream, None, heard).await,
     }
 }
 

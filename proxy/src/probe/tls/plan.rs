@@ -1,5 +1,6 @@
 //! Which hellos are sent, given the answers so far. It knows no socket: what asks is an argument.
 
+mod signatures;
 #[cfg(test)]
 mod tests;
 
@@ -9,7 +10,7 @@ use super::elimination::{Choice, Eliminated, eliminate};
 use crate::trace::{HelloAnswer, LeftOut, TlsCheck};
 use crate::wire::tls::names::{self, SSL_3_0, TLS_1_0, TLS_1_1, TLS_1_2, TLS_1_3, group};
 use crate::wire::tls::{CodePoint, HelloOffer};
-use futures_util::future::{join, join_all};
+use futures_util::future::{join, join_all, join3};
 
 /// From the newest: where connections run out, the old versions go short.
 const VERSIONS: [u16; 5] = [TLS_1_3, TLS_1_2, TLS_1_1, TLS_1_0, SSL_3_0];
@@ -29,7 +30,8 @@ pub(super) async fn scan(server: &impl Ask) -> (TlsCheck, Vec<LeftOut>) {
     let found = join_all(VERSIONS.map(|version| scan_version(server, version))).await;
     let taken: Vec<&Version> = found.iter().filter(|version| !version.suites.is_empty()).collect();
     let orders = join_all(taken.iter().map(|version| server_order(server, version)));
-    let (orders, exchanges) = join(orders, exchanges(server, &taken)).await;
+    let signatures = join_all(taken.iter().map(|version| signatures::schemes(server, version)));
+    let (orders, exchanges, signatures) = join3(orders, exchanges(server, &taken), signatures).await;
 
     let named = |version: &Version| names::version(version.number).into_owned();
     let mut check = TlsCheck {
@@ -45,6 +47,13 @@ pub(super) async fn scan(server: &impl Ask) -> (TlsCheck, Vec<LeftOut>) {
     };
     check.refused = refused(&taken, &exchanges);
     let mut left_out = exchanges.left_out;
+    for (version, Eliminated { taken, given_up }) in taken.iter().zip(signatures) {
+        let name = named(version);
+        left_out.extend(given_up.map(|reason| left_out_of("the signature schemes", &name, reason)));
+        if !taken.is_empty() {
+            check.signature_schemes.insert(name, taken.into_iter().map(names::signature_scheme).collect());
+        }
+    }
     for version in found {
         let name = named(&version);
         left_out.extend(version.given_up.map(|reason| left_out_of("the suites", &name, reason)));
@@ -167,7 +176,8 @@ async fn exchanges(server: &impl Ask, taken: &[&Version]) -> Exchanges {
         .find(|version| takes_any(version, catalogue::is_dhe));
     let asked =
         newest.into_iter().chain(older).map(async |version| (version.number, groups(server, version).await));
-    let (found, bits) = join(join_all(asked), async { diffie_hellman_bits(server, dhe?).await }).await;
+    let bits = async { diffie_hellman_bits(server, dhe?).await };
+    let (found, bits) = join(join_all(asked), bits).await;
 
     let mut exchanges = Exchanges { diffie_hellman_bits: bits, ..Exchanges::default() };
     exchanges.groups_are_known = !found.is_empty() && found.iter().all(|(_, found)| found.given_up.is_none());

@@ -8,13 +8,14 @@ use super::host::Host;
 use crate::alter::Note;
 use crate::intercept::tls::StreamEnd;
 use crate::relay::exchange::{ExchangeEnd, ExchangeTap, exchange};
+use crate::relay::impaired::{self, Impaired};
 use crate::relay::intercepted::legs::{Beginning, Caller, Legs, Stopped, Terminated};
 use crate::relay::intercepted::{Intercepted, ending, note_farewell, note_line};
 use crate::relay::listener::Present;
-use crate::relay::pump::{PumpEnd, linger, pump, reset};
-use crate::relay::session::{forward_first, meet};
+use crate::relay::pump::{Ending, PumpEnd, linger, pump, reset};
+use crate::relay::session::{forward_first, meet, not_impaired};
 use crate::relay::teller::Teller;
-use crate::relay::{impaired, workers};
+use crate::relay::workers;
 use crate::trace::{Detail, Leg, Micros, Phase, Side};
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -65,7 +66,7 @@ fn serve_server(client: TcpStream, peer: SocketAddr, room: OwnedSemaphorePermit,
 }
 
 async fn serve_gateway(
-    mut client: TcpStream,
+    client: TcpStream,
     peer: SocketAddr,
     connection: GatewayConnection,
     gateway: &Gateway,
@@ -74,22 +75,52 @@ async fn serve_gateway(
     let local = client.local_addr().map_or_else(|_| String::new(), |local| local.to_string());
     let accepted = Detail::Accepted { peer: peer.to_string(), local };
     connection.say(Leg::Client, None, Phase::Tcp, accepted);
+    let impairments = &present.settings.impairments;
+    let Some(impaired) = Impaired::begin(impairments, &connection.session(), connection.number() == 1) else {
+        relay_until_stopped(client, &connection, gateway, present, None).await;
+        return;
+    };
+    let client = match impaired::join(Some(&impaired), Side::Client, client).await {
+        Ok(client) => client,
+        Err(error) => return connection.close_by_proxy(&not_impaired(&error)),
+    };
+    let goes_on = relay_until_stopped(client, &connection, gateway, present, Some(&impaired)).await;
+    if !goes_on {
+        let mut stop = present.stop.clone();
+        tokio::select! {
+            () = impaired.finish() => {}
+            _ = stop.wait_for(|stop| *stop) => {}
+        }
+    }
+}
+
+/// Relays until the connection is over; true where it is kept all the same.
+async fn relay_until_stopped(
+    mut client: TcpStream,
+    connection: &GatewayConnection,
+    gateway: &Gateway,
+    present: &Present,
+    impaired: Option<&Impaired>,
+) -> bool {
     let mut stop = present.stop.clone();
-    let relaying = Box::pin(relay(&mut client, &connection, gateway, present));
+    let relaying = Box::pin(relay(&mut client, connection, gateway, present, impaired));
     let left_open = tokio::select! {
         left_open = relaying => left_open,
         _ = stop.wait_for(|stop| *stop) => {
             connection.session().lock().stop("rdpscope was told to stop");
             None
         }
+        () = impaired::all_cut(impaired) => None,
     };
-    if let Some(info) = impaired::info(None, Side::Client, &client) {
+    if let Some(info) = impaired::info(impaired, Side::Client, &client) {
         connection.say(Leg::Client, None, Phase::Tcp, Detail::TcpInfo(info));
     }
+    let goes_on = left_open.is_some();
     match left_open {
         Some(server) => drop(tokio::spawn(linger(client, server))),
         None => drop(client),
     }
+    goes_on
 }
 
 /// Connects and relays until both sides are done; answers with the gateway's connection where it is to be kept.
@@ -98,9 +129,10 @@ async fn relay(
     connection: &GatewayConnection,
     gateway: &Gateway,
     present: &Present,
+    impaired: Option<&Impaired>,
 ) -> Option<TcpStream> {
     let mut tap = connection.clone();
-    let (server, first) = match meet(client, &gateway.route, None, connection, &mut tap).await {
+    let (server, first) = match meet(client, &gateway.route, impaired, connection, &mut tap).await {
         Ok((Some(server), first)) => (server, first),
         Ok((None, _)) => {
             reset(client);
@@ -114,9 +146,9 @@ async fn relay(
     };
     let _ = server.set_nodelay(true);
     let Some(interception) = present.settings.interception.as_deref() else {
-        return pass_through(client, server, &first, tap).await;
+        return pass_through(client, server, &first, tap, impaired).await;
     };
-    let context = Intercepted { interception, route: &gateway.route, impaired: None };
+    let context = Intercepted { interception, route: &gateway.route, impaired };
     let end = match relay_inside(client, server, first, tap, context, gateway).await {
         Ok(end) => end,
         Err(Stopped::Closed) => ExchangeEnd::Finished,
@@ -134,14 +166,15 @@ async fn pass_through(
     mut server: TcpStream,
     first: &[u8],
     mut tap: GatewayConnection,
+    impaired: Option<&Impaired>,
 ) -> Option<TcpStream> {
     if forward_first(&mut server, first).await.is_err() {
-        tap.ended(Instant::now(), Side::Server, crate::relay::pump::Ending::Reset);
+        tap.ended(Instant::now(), Side::Server, Ending::Reset);
         reset(client);
         return None;
     }
     let end = pump(client, &mut server, &mut tap).await;
-    note_tcp(&tap, &server);
+    note_tcp(&tap, impaired, &server);
     if end == PumpEnd::Reset {
         reset(client);
         reset(&server);
@@ -162,21 +195,22 @@ async fn relay_inside(
     let caller = Caller { stream: client, early: first };
     let Terminated { mut client, mut server, server_words, .. } =
         Box::pin(legs.handshakes(caller, server, Vec::new())).await?;
+    impaired::mark(context.impaired).await;
     client.tee_mut().quiet();
     server.stream.tee_mut().quiet();
     let mut gate = Gate::new(gateway.alterations, tap.clone());
     let mut inside = Inside { tap: tap.clone() };
     let end = exchange(&mut client, &mut server.stream, server_words, &mut gate, &mut inside).await;
     let server = server.stream.tee().get_ref();
-    note_tcp(&tap, server);
+    note_tcp(&tap, context.impaired, server);
     if end == ExchangeEnd::Reset {
         reset(server);
     }
     Ok(end)
 }
 
-fn note_tcp(connection: &GatewayConnection, server: &TcpStream) {
-    if let Some(info) = impaired::info(None, Side::Server, server) {
+fn note_tcp(connection: &GatewayConnection, impaired: Option<&Impaired>, server: &TcpStream) {
+    if let Some(info) = impaired::info(impaired, Side::Server, server) {
         connection.say(Leg::Server, None, Phase::Tcp, Detail::TcpInfo(info));
     }
 }

@@ -21,9 +21,6 @@ use tokio::net::TcpStream;
 const SSL: u32 = 1;
 const HYBRID: u32 = 2;
 const HYBRID_EX: u32 = 8;
-/// Why the client leg is always NTLM.
-const CLIENT_LEG: &str =
-    "by NTLM, as a Kerberos ticket for the server can only be read with the server's own key";
 /// How long one leg may take. A server that asks a domain controller at the other end of the world takes seconds;
 /// Windows itself gives up the whole connection sequence after a minute (MS-RDPBCGR 1.3.1.1).
 const LOG_ON_WITHIN: Duration = Duration::from_secs(60);
@@ -101,11 +98,11 @@ async fn to_the_client<C: AsyncRead + AsyncWrite + Unpin>(
     tap: &mut LegTap,
 ) -> Result<((), String), CredsspError> {
     let key = presented.der.first().and_then(|der| subject_public_key(der)).unwrap_or_default();
-    credssp::accept(client, &key, credentials, tap).await?;
+    let accepted = credssp::accept(client, &key, credentials, tap).await?;
     if let Some(result) = authorization {
         send_early_user_authorization(client, result, tap).await?;
     }
-    Ok(((), CLIENT_LEG.to_owned()))
+    Ok(((), accepted.how))
 }
 
 /// What a leg came to and how, said in the trace.

@@ -4,8 +4,9 @@ use super::{count, started, time};
 use crate::report::layout::{Look, Page};
 use crate::report::{Style, safe, words};
 use crate::trace::{
-    CertificateCheck, ConnectError, CredsspCheck, Detail, DnsCheck, FlakyCheck, HelloAnswer, How, Micros,
-    NegotiationAnswer, NegotiationCheck, PathCheck, Probe, Record, TcpCheck, TlsCheck, UdpAnswer, UdpCheck,
+    CertificateCheck, ClassicCheck, ConnectError, CredsspCheck, Detail, DnsCheck, FlakyCheck, HelloAnswer,
+    How, Micros, NegotiationAnswer, NegotiationCheck, PathCheck, Probe, Record, TcpCheck, TlsCheck,
+    UdpAnswer, UdpCheck,
 };
 use crate::wire::tls::CodePoint;
 use rdpscope_certs::clients::PlatformVerdict;
@@ -25,6 +26,9 @@ pub(super) fn text(record: &Record, style: &Style) -> Option<String> {
     let mut blocks = Blocks { page: Page::new(style, ""), style };
     blocks.addresses(&probe.tcp, probe.dns.as_ref());
     blocks.list("negotiation", probe.negotiation.iter().map(|check| negotiation(check, style)).collect());
+    if let Some(check) = &probe.classic {
+        blocks.item("encryption", &classic(check));
+    }
     if let Some(check) = &probe.tls {
         blocks.tls(check);
     }
@@ -33,6 +37,9 @@ pub(super) fn text(record: &Record, style: &Style) -> Option<String> {
     }
     if let Some(check) = &probe.credssp {
         blocks.item("credssp", &credssp(check));
+    }
+    if let Some(check) = &probe.credssp_after_refusal {
+        blocks.item("credssp", &format!("although TLS was refused: {}", credssp(check)));
     }
     if let Some(check) = &probe.udp {
         blocks.list("udp", udp(check));
@@ -100,6 +107,10 @@ impl Blocks<'_> {
         }
         if !check.groups.is_empty() {
             self.item("", &format!("groups: {}", names(&check.groups)));
+        }
+        let is_verbose = self.is_verbose();
+        for (version, schemes) in check.signature_schemes.iter().filter(|_| is_verbose) {
+            self.item("", &format!("signatures of {}: {}", words::version(version), names(schemes)));
         }
         if self.is_verbose() && !check.refused.is_empty() {
             self.item("", &format!("not taken: {}", names(&check.refused)));
@@ -220,6 +231,31 @@ fn answer(answer: &NegotiationAnswer) -> String {
         NegotiationAnswer::Closed { how } => closed(*how).to_owned(),
         NegotiationAnswer::Silent => "no answer".to_owned(),
         NegotiationAnswer::NotConnected { .. } => "not asked: no connection".to_owned(),
+    }
+}
+
+/// `of classic RDP security: RC4 with 128 bits; level high`.
+fn classic(check: &ClassicCheck) -> String {
+    let methods: Vec<String> = check.methods.iter().map(|name| method(name)).collect();
+    let mut text = match &methods[..] {
+        [] => "of classic RDP security: no settings were answered".to_owned(),
+        methods => format!("of classic RDP security: {}", methods.join(", ")),
+    };
+    if let Some(level) = &check.level {
+        let level = level.strip_prefix("ENCRYPTION_LEVEL_").unwrap_or(level);
+        text += &format!("; level {}", safe::name(level).to_lowercase().replace('_', " "));
+    }
+    text
+}
+
+fn method(name: &str) -> String {
+    match name {
+        "NONE" => "none".to_owned(),
+        "40BIT_ENCRYPTION_FLAG" => "RC4 with 40 bits".to_owned(),
+        "56BIT_ENCRYPTION_FLAG" => "RC4 with 56 bits".to_owned(),
+        "128BIT_ENCRYPTION_FLAG" => "RC4 with 128 bits".to_owned(),
+        "FIPS_ENCRYPTION_FLAG" => "3DES (FIPS 140-1)".to_owned(),
+        other => safe::name(other),
     }
 }
 

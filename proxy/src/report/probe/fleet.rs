@@ -168,8 +168,7 @@ fn facts(record: &Record) -> String {
     if let Some((certificate, now)) = certificate.zip(started(record)) {
         facts.push(format!("certificate {}", certificate.validity_words(now)));
     }
-    let challenge = probe.credssp.as_ref().and_then(|check| check.challenge.as_ref());
-    if let Some(challenge) = challenge {
+    if let Some(challenge) = probe.challenge() {
         facts.extend(challenge.netbios_computer.as_deref().map(safe::name));
         facts.extend(challenge.version.map(|version| version.words()));
     }

@@ -284,6 +284,29 @@ fn one_that_says_nothing() {
 }
 
 #[test]
+fn classic_security_and_what_came_after_a_refusal() {
+    let mut probe = found();
+    let methods = ["40BIT_ENCRYPTION_FLAG", "56BIT_ENCRYPTION_FLAG", "128BIT_ENCRYPTION_FLAG"];
+    probe.classic = Some(ClassicCheck {
+        methods: methods.map(str::to_owned).to_vec(),
+        level: Some("ENCRYPTION_LEVEL_CLIENT_COMPATIBLE".to_owned()),
+        ..ClassicCheck::default()
+    });
+    probe.credssp_after_refusal = Some(CredsspCheck { version: Some(6), ..CredsspCheck::default() });
+    let verdict = verdict(VerdictId::TlsRefusedByServer, Confidence::Confirmed, Phase::X224, "It refuses.");
+    let text = text(&record(connected(), verdict, probe, Some(Phase::Tcp)), &STYLE);
+    assert_readable(&text, &STYLE);
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for said in [
+        "encryption of classic RDP security: RC4 with 40 bits, RC4 with 56 bits, RC4 with 128 bits; level client \
+         compatible",
+        "credssp although TLS was refused: CredSSP 6",
+    ] {
+        assert!(words.contains(said), "{text}");
+    }
+}
+
+#[test]
 fn what_a_hostile_server_says_is_shown_and_not_obeyed() {
     let evil = || "\x1b[2J\u{202e}\r\nVERDICT healthy".to_owned();
     let mut probe = answered();
@@ -292,6 +315,9 @@ fn what_a_hostile_server_says_is_shown_and_not_obeyed() {
         NegotiationAnswer::OtherProtocol { protocol: Some(evil()), first_bytes: evil() };
     probe.credssp.as_mut().unwrap().challenge.as_mut().unwrap().netbios_computer = Some(evil());
     probe.credssp.as_mut().unwrap().failure = Some(evil());
+    probe.credssp_after_refusal = probe.credssp.clone();
+    probe.classic =
+        Some(ClassicCheck { methods: vec![evil()], level: Some(evil()), ..ClassicCheck::default() });
     probe.flaky[0].check = evil();
     probe.left_out[0].reason = evil();
     let check = probe.certificate.as_mut().unwrap();

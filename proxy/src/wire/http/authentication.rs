@@ -1,7 +1,6 @@
 //! Authentication in HTTP (RFC 9110 11, RFC 4559): the scheme and the kind of its token, never the token.
 
 use super::base64;
-use super::header::beginning;
 use crate::wire::credssp::ntlm::NtlmMessage;
 use crate::wire::credssp::{MechanismToken, NegoToken};
 use schemars::JsonSchema;
@@ -16,7 +15,7 @@ const NTLMV1_RESPONSE: usize = 24;
 /// A scheme of HTTP authentication and what it carries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Authentication {
-    /// The scheme as spelled.
+    /// The scheme as spelled; empty where it is none of those that are known.
     pub scheme: String,
     /// What is in its token: `NTLM negotiate`, `NTLM challenge`, `NTLM authenticate`, `Kerberos`; absent where there is
     /// none or it does not tell.
@@ -50,15 +49,13 @@ impl Authentication {
     }
 }
 
-/// A scheme is a token; anything else in its place could be the secret itself.
+/// Schemes that are shown. Anything else in the place of one could be the secret itself.
+const SCHEMES: &[&str] =
+    &["basic", "bearer", "digest", "kerberos", "negotiate", "ntlm", "oauth", "paa", "smartcard", "sspi_ntlm"];
+
 fn scheme_name(scheme: &str) -> String {
-    const LONGEST_SCHEME: usize = 24;
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    if scheme.len() <= LONGEST_SCHEME && scheme.bytes().all(is_name) {
-        beginning(scheme)
-    } else {
-        String::new()
-    }
+    let is_known = SCHEMES.contains(&scheme.to_ascii_lowercase().as_str());
+    if is_known { scheme.to_owned() } else { String::new() }
 }
 
 /// The kind of the token, and what NTLM's last message says of channel bindings.

@@ -7,6 +7,7 @@ pub mod body;
 pub mod chunked;
 pub mod head;
 pub mod header;
+pub mod http2;
 
 pub use authentication::Authentication;
 pub use body::{Body, Part};

@@ -11,3 +11,8 @@ mod ndr;
 pub mod rpc;
 pub mod rts;
 pub mod tsproxy;
+
+#[cfg(test)]
+pub(crate) mod encode;
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,9 @@
 //! PDUs of connection-oriented DCE/RPC (MS-RPCE 2.2.2, C706 12.6), little endian as Windows and every client of an RD
 //! Gateway has them.
 //!
-//! A trailer after the stub authenticates a PDU. At RPC_C_AUTHN_LEVEL_PKT_INTEGRITY and below the stub is readable; that
-//! is what clients of an RD Gateway use, because TLS around it keeps it secret. At RPC_C_AUTHN_LEVEL_PKT_PRIVACY it is
-//! encrypted and nothing is known of it but its length.
+//! A trailer after the stub authenticates a PDU. At RPC_C_AUTHN_LEVEL_PKT_INTEGRITY and below the stub is readable: so
+//! FreeRDP 2 and 3 speak to an RD Gateway, with NTLM. MS-TSGU 2.1 leaves the level to the two sides. At
+//! RPC_C_AUTHN_LEVEL_PKT_PRIVACY the stub is encrypted and nothing is known of it but its length.
 
 use crate::wire::named::Code;
 use crate::wire::{Decoded, Malformed, Reader};

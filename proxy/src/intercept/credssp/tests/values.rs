@@ -5,6 +5,7 @@ use super::super::seal::{End, Session};
 use super::super::spnego;
 use super::super::ts_credentials::{self, Delegation};
 use super::super::ts_request::Message;
+use super::super::user_to_user;
 use super::right;
 use sspi::credssp::{NStatusCode, TsRequest};
 
@@ -112,7 +113,22 @@ fn the_first_token_of_mstsc_is_read() {
     token.extend(&list);
     let init = spnego::Init::decode(&token).unwrap();
     assert_eq!(
-        (init.mechanism_list, init.offers_ntlm, init.prefers_ntlm, init.token),
-        (list, true, false, None)
+        (init.mechanism_list, init.offers_ntlm, init.prefers_ntlm, init.prefers_kerberos, init.token),
+        (list, true, false, true, None)
     );
+}
+
+/// As `mstsc` of Windows 11 (build 22621) begins Kerberos: under the first name of four, with user-to-user's TGT-REQ.
+#[test]
+fn mstsc_begins_kerberos_with_user_to_user() {
+    let token = hex::decode(concat!(
+        "60819506062b0601050502a0818a308187a030302e06092a864882f71201020206092a864886f712010202060a2b060104018237",
+        "02021e060a2b06010401823702020aa2530451604f060a2a864886f712010202030400303fa003020105a103020110a2333031a0",
+        "03020102a12a30281b075445524d5352561b1d49542d48454c502d544553542e61642e69742d68656c702e6e696e6a61"
+    ))
+    .unwrap();
+    let init = spnego::Init::decode(&token).unwrap();
+    assert!(init.prefers_kerberos && init.offers_ntlm && init.first == spnego::MS_KERBEROS);
+    let service = user_to_user::asked_for(init.token.unwrap()).unwrap();
+    assert_eq!(service.as_deref(), Some("TERMSRV/IT-HELP-TEST.ad.it-help.ninja"));
 }

@@ -1,7 +1,7 @@
 //! The calls of one virtual connection that are under way, and the fragments of their stubs.
 
 use crate::wire::rpch::rpc::Header;
-use crate::wire::rpch::tsproxy::SEND_TO_SERVER;
+use crate::wire::rpch::tsproxy::{SEND_TO_SERVER, call_name};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -72,9 +72,13 @@ impl Calls {
         gathered
     }
 
-    /// A call begins. One with data gives way where there are too many: of its answer little is to be learnt.
+    /// A call begins; of one that is not TsProxy's nothing is kept. One with data gives way where there are too many: of its
+    /// answer little is to be learnt.
     pub(super) fn begin(&mut self, call_id: u32, opnum: u16) {
         self.end(call_id);
+        if call_name(opnum).is_none() {
+            return;
+        }
         if self.under_way.len() >= MOST_CALLS {
             let with_data = self.under_way.iter().find(|(_, call)| call.opnum == SEND_TO_SERVER);
             let Some((&call_id, _)) = with_data else { return };

@@ -15,6 +15,8 @@ struct Simulated {
     own_order: bool,
     /// Best first.
     groups: Vec<u16>,
+    /// What TLS 1.3 and 1.2 sign with, best first.
+    schemes: [Vec<u16>; 2],
     /// The alert for a version that it does not take; none closes the connection.
     refusal: Option<u8>,
     /// Silent from this hello on.
@@ -42,7 +44,16 @@ impl Simulated {
         let Some(suite) = self.choose(&usable, &offer.suites) else {
             return HelloAnswer::Alert { description: 40, name: "handshake_failure".to_owned() }.into();
         };
-        answered(version, suite, group.filter(|_| needs_group(suite)))
+        if version == TLS_1_3 && group.is_some_and(|group| !offer.key_shares.contains(&group)) {
+            return asked_again(suite, group);
+        }
+        let signs = version == TLS_1_3 || version == TLS_1_2 && catalogue::has_server_key_exchange(suite);
+        let schemes = &self.schemes[usize::from(version == TLS_1_2)];
+        let scheme = self.choose(schemes, &offer.signature_schemes);
+        if signs && scheme.is_none() {
+            return HelloAnswer::Alert { description: 40, name: "handshake_failure".to_owned() }.into();
+        }
+        answered(version, suite, group.filter(|_| needs_group(suite)), scheme)
     }
 
     fn choose(&self, taken: &[u16], offered: &[u16]) -> Option<u16> {
@@ -57,7 +68,7 @@ impl Ask for Simulated {
     }
 }
 
-fn answered(version: u16, suite: u16, group: Option<u16>) -> Answered {
+fn answered(version: u16, suite: u16, group: Option<u16>, scheme: Option<u16>) -> Answered {
     let mut body = version.min(TLS_1_2).to_be_bytes().to_vec();
     body.extend([7; 32]);
     body.push(0);
@@ -70,9 +81,17 @@ fn answered(version: u16, suite: u16, group: Option<u16>) -> Answered {
     let key_exchange = catalogue::has_server_key_exchange(suite).then(|| ServerKeyExchange {
         named_curve: group.map(names::named_group),
         diffie_hellman_bits: catalogue::is_dhe(suite).then_some(1024),
-        signature_scheme: None,
+        signature_scheme: scheme.filter(|_| version == TLS_1_2).map(names::signature_scheme),
     });
     Answered { answer: HelloAnswer::Accepted(Box::new(ServerHello::decode(&body).unwrap())), key_exchange }
+}
+
+/// A HelloRetryRequest for a share of `group`; nothing else of the hello was looked at.
+fn asked_again(suite: u16, group: Option<u16>) -> Answered {
+    let answered = answered(TLS_1_3, suite, group, None);
+    let HelloAnswer::Accepted(hello) = answered.answer else { panic!("it is a hello") };
+    let hello = ServerHello { is_hello_retry_request: true, ..*hello };
+    HelloAnswer::Accepted(Box::new(hello)).into()
 }
 
 fn run(server: &Simulated) -> (TlsCheck, Vec<LeftOut>) {
@@ -94,17 +113,26 @@ fn some_suites(version: u16, most: usize) -> impl Strategy<Value = Vec<u16>> {
     proptest::sample::subsequence(all, 0..=most).prop_shuffle()
 }
 
+/// As many as one key has, of those that are `wanted`.
+fn some_schemes(wanted: fn(u16) -> bool) -> impl Strategy<Value = Vec<u16>> {
+    let all = SIGNATURE_SCHEMES.iter().copied().filter(|&scheme| wanted(scheme)).collect::<Vec<_>>();
+    proptest::sample::subsequence(all, 1..9).prop_shuffle()
+}
+
 prop_compose! {
     fn server()(
         modern in some_suites(TLS_1_3, 5),
         suites in [some_suites(TLS_1_2, 89), some_suites(TLS_1_1, 27), some_suites(TLS_1_0, 27), some_suites(SSL_3_0, 9)],
         groups in proptest::sample::subsequence(catalogue::groups(TLS_1_2), 1..9).prop_shuffle(),
+        modern_schemes in some_schemes(|scheme| scheme >= 0x0804 || scheme & 0xff == 3 && scheme >= 0x0403),
+        schemes in some_schemes(|_| true),
         own_order in any::<bool>(),
         refusal in proptest::option::of(prop_oneof![Just(70u8), Just(40)]),
     ) -> Simulated {
         let lists = [modern].into_iter().chain(suites);
         let suites = VERSIONS.into_iter().zip(lists).filter(|(_, list)| !list.is_empty()).collect();
-        Simulated { suites, own_order, groups, refusal, ..Simulated::default() }
+        let schemes = [modern_schemes, schemes];
+        Simulated { suites, own_order, groups, schemes, refusal, ..Simulated::default() }
     }
 }
 
@@ -138,6 +166,13 @@ proptest! {
             }
             prop_assert_eq!(check.server_order.get(&name).copied(), (takes.len() > 1).then_some(server.own_order));
         }
+        for (version, takes) in [TLS_1_3, TLS_1_2].into_iter().zip(&server.schemes) {
+            let suites = server.suites.get(&version).cloned().unwrap_or_default();
+            let signs = suites.iter().any(|&suite| version == TLS_1_3 || catalogue::has_server_key_exchange(suite));
+            let found = check.signature_schemes.get(&names::version(version).into_owned());
+            let expected = if signs { sorted(takes.clone()) } else { Vec::new() };
+            prop_assert_eq!(sorted(found.map(|found| ids(found)).unwrap_or_default()), expected);
+        }
         let any_ecdhe = server.suites.iter().any(|(&version, suites)| version > SSL_3_0 && version < TLS_1_3
             && suites.iter().any(|&suite| catalogue::is_ecdhe(suite)));
         let asks_1_3 = server.suites.contains_key(&TLS_1_3);
@@ -161,6 +196,7 @@ fn usual_server() -> Simulated {
         ]),
         own_order: true,
         groups: vec![group::SECP256R1, group::X25519],
+        schemes: [vec![0x0804, 0x0805], vec![0x0804, 0x0401]],
         refusal: Some(PROTOCOL_VERSION),
         ..Simulated::default()
     }
@@ -174,6 +210,8 @@ fn a_usual_server_in_full() {
     assert_eq!(ids(&check.suites["TLS1.3"]), [0x1302, 0x1301]);
     assert_eq!(ids(&check.suites["TLS1.2"]), [0xc030, 0xc02f, 0x009d, 0x0005]);
     assert_eq!(ids(&check.groups), [group::SECP256R1, group::X25519]);
+    assert_eq!(ids(&check.signature_schemes["TLS1.3"]), [0x0804, 0x0805]);
+    assert_eq!(ids(&check.signature_schemes["TLS1.2"]), [0x0804, 0x0401]);
     assert_eq!(
         check.server_order,
         BTreeMap::from([("TLS1.2".to_owned(), true), ("TLS1.3".to_owned(), true)])
@@ -181,8 +219,18 @@ fn a_usual_server_in_full() {
     let refused = ids(&check.refused);
     assert!(refused.contains(&0x002f) && refused.contains(&group::SECP384R1) && !refused.contains(&0x0005));
     assert!(matches!(check.versions["TLS1.0"], HelloAnswer::Alert { description: PROTOCOL_VERSION, .. }));
-    // Versions; suites; a refusal for each family, of which TLS 1.3 has two; orders; groups with a refusal, twice.
-    assert_eq!(server.asked.get(), 5 + 6 + 5 + 2 + 6);
+    // Versions; suites; a refusal for each family, of which TLS 1.3 has two; orders; groups with a refusal, twice; kinds of
+    // keys and the schemes of one; schemes with a refusal.
+    assert_eq!(server.asked.get(), 5 + 6 + 5 + 2 + 6 + 3 + 3 + 3);
+}
+
+#[test]
+fn a_server_that_likes_a_group_best_of_which_clients_send_no_share() {
+    let groups = vec![group::X25519MLKEM768, group::X25519];
+    let (check, left_out) = run(&Simulated { groups, ..usual_server() });
+    assert_eq!(left_out, []);
+    assert_eq!(ids(&check.groups), [group::X25519MLKEM768, group::X25519]);
+    assert_eq!(ids(&check.signature_schemes["TLS1.3"]), [0x0804, 0x0805]);
 }
 
 #[test]
@@ -207,7 +255,7 @@ fn a_server_that_falls_silent_is_not_waited_for_again_and_again() {
     assert!(left.contains(&"the suites of TLS1.2"), "{left:?}");
     assert!(left_out.iter().all(|left| left.reason == "the server stopped answering"));
     assert_eq!(ids(&check.refused), [0x1303], "what was not asked to its end is not refused");
-    assert!(server.asked.get() < 20, "{} hellos", server.asked.get());
+    assert!(server.asked.get() < 22, "{} hellos", server.asked.get());
 }
 
 #[test]
@@ -215,7 +263,7 @@ fn an_older_version_in_the_answer_is_no_acceptance() {
     struct Older;
     impl Ask for Older {
         async fn ask(&self, offer: HelloOffer, _: Until) -> Answered {
-            answered(TLS_1_0, offer.suites[0], None)
+            answered(TLS_1_0, offer.suites[0], None, None)
         }
     }
     let (check, _) = scan(&Older).now_or_never().unwrap();
