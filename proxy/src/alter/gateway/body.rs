@@ -104,6 +104,7 @@ impl Body {
                 None => break,
             }
         }
+        self.pass_end_of_chunk(raw);
         self.release(raw, going);
         if raw.len() > LONGEST_HELD {
             return Step::NoTunnel(too_scattered());
@@ -139,6 +140,14 @@ impl Body {
             Some(span) => span.at.start,
             None if self.walk.is_some() => self.framing,
             None => self.parsed,
+        }
+    }
+
+    /// The line end behind a chunk's content goes on with that: who reads chunks waits for it.
+    fn pass_end_of_chunk(&mut self, raw: &[u8]) {
+        let is_line_end = |byte: &&u8| matches!(byte, b'\r' | b'\n');
+        if self.form == Framing::Chunked && self.spans.is_empty() {
+            self.framing += raw[self.framing..self.parsed].iter().take_while(is_line_end).count();
         }
     }
 
