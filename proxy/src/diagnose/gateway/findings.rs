@@ -1,6 +1,6 @@
 //! What is true of the way through a gateway and worth knowing without being the cause.
 
-use super::super::facts::{Author, Exchange, Facts, Gateway};
+use super::super::facts::{Author, Exchange, Facts, Gateway, is_loopback_name};
 use super::super::findings::Findings;
 use super::super::inspection::inspector;
 use super::super::words::span;
@@ -50,7 +50,9 @@ pub(in super::super) fn add(facts: &Facts<'_>, findings: &mut Findings) {
 fn other_target(facts: &Facts<'_>, gateway: &Gateway<'_>, findings: &mut Findings) {
     let Some(asked) = gateway.asked_for() else { return };
     let (names, port) = asked.what;
-    let is_name = |name: &String| name.trim_end_matches('\0').eq_ignore_ascii_case(&facts.host);
+    let is_name = |name: &String| {
+        name.eq_ignore_ascii_case(&facts.host) || is_loopback_name(name) && is_loopback_name(&facts.host)
+    };
     let is_it = names.iter().any(is_name) && port.to_string() == facts.port;
     if facts.host.is_empty() || names.is_empty() || is_it {
         return;
