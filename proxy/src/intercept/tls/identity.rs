@@ -56,7 +56,9 @@ impl ServerIdentity {
     pub fn selecting(&self, protocol: &[u8]) -> ServerIdentity {
         let mut usual = ServerConfig::clone(&self.usual);
         usual.alpn_protocols = vec![protocol.to_vec()];
-        ServerIdentity { usual: Arc::new(usual), ..self.clone() }
+        let mut selecting = self.clone();
+        selecting.usual = Arc::new(usual);
+        selecting
     }
 }
 
