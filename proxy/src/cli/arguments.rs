@@ -284,6 +284,7 @@ mod tests {
         let is_there = |it: &&str| it.starts_with("rdpscope proxy") || it.starts_with("rdpscope ab");
         for command in of_rules.chain(of_situations).filter(is_there) {
             let filled = command.replace("{target}", "srv10").replace("{server}", "10.0.0.5:3389");
+            let filled = filled.replace("{gateway}", "gw.corp.example");
             assert!(accepts(&filled), "{filled}");
         }
     }

@@ -445,7 +445,9 @@ impl<'a> Facts<'a> {
             return text.replace("cert show {target}", "cert show {gateway}");
         }
         // What is asked of a direct connection is asked of the one in the tunnel.
-        text.replace(" --cert ", " --inner-cert ").replace(" --nla ", " --inner-nla ")
+        text.replace(" --renew-with SERVER.pfx", " --inner-cert file:SERVER.pfx")
+            .replace(" --cert ", " --inner-cert ")
+            .replace(" --nla ", " --inner-nla ")
     }
 
     /// Whether the client left after the gateway had asked it to log on and before it had done so.

@@ -71,6 +71,18 @@ fn a_target_that_the_gateway_cannot_reach_or_that_left() {
 }
 
 #[test]
+fn what_is_proposed_for_a_session_in_a_tunnel_is_proposed_through_the_gateway() {
+    use super::super::script::{HYBRID, application_data, confirm, handshake_13, request};
+    let script = open().client(&request(HYBRID)).server(&confirm(HYBRID));
+    let script = handshake_13(script).client(&application_data(300)).server(&application_data(300));
+    let diagnosis = ends(script, Side::Server, How::Fin).diagnose();
+    let next = diagnosis.verdict.next;
+    let wanted = "rdpscope proxy srv10 --gateway gw.corp.example --inner-cert mirror --inner-nla terminate";
+    assert!(next.iter().any(|command| command == wanted), "{next:#?}");
+    assert!(next.iter().all(|command| !command.contains("--renew-with")), "{next:#?}");
+}
+
+#[test]
 fn a_gateway_that_is_full() {
     let diagnosis = refused_channel("srv10", 0x59E6);
     assert_verdict(&diagnosis, VerdictId::GatewayLimit, Confidence::Confirmed);
