@@ -153,7 +153,7 @@ impl Exchange {
             // SPNEGO with a token of Kerberos: NTLM is what there is.
             return Ok(Answer::Continue(neg_token_resp(&[])));
         };
-        let message = &token[start..];
+        let message = message_at(token, start);
         if message.get(SIGNATURE.len()) != Some(&AUTHENTICATE) {
             let challenge = self.accept(message, &mut None).map_err(|_| "no NTLM NEGOTIATE")?;
             return Ok(Answer::Continue(if start == 0 { challenge } else { neg_token_resp(&challenge) }));
@@ -202,6 +202,17 @@ impl Exchange {
         let [output] = output;
         Ok(output.buffer)
     }
+}
+
+/// The NTLM message at `start`: a token as it is, or the OCTET STRING of one in SPNEGO, where a MIC may follow.
+fn message_at(token: &[u8], start: usize) -> &[u8] {
+    let (before, message) = token.split_at(start);
+    let length = match *before {
+        [.., 0x04, 0x82, high, low] => usize::from(u16::from_be_bytes([high, low])),
+        [.., 0x04, 0x81, length] | [.., 0x04, length] => usize::from(length),
+        _ => message.len(),
+    };
+    message.get(..length).unwrap_or(message)
 }
 
 /// MD5 over gss_channel_bindings_struct with tls-server-end-point (RFC 5929 4, MS-NLMP 3.1.5.1.2) of a certificate that
