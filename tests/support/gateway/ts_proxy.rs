@@ -12,7 +12,7 @@ use super::tunnel::{UDP_TRANSPORT, connect};
 use std::rc::Rc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc::{Receiver, Sender};
 
 /// Operations (MS-TSGU 3.2.6).
@@ -124,7 +124,7 @@ struct Server {
     /// The TsProxyMakeTunnelCall that waits for a message.
     message_call: Option<u32>,
     to_target: Option<OwnedWriteHalf>,
-    from_target: Option<tokio::net::tcp::OwnedReadHalf>,
+    from_target: Option<OwnedReadHalf>,
 }
 
 impl Server {
@@ -144,13 +144,13 @@ impl Server {
                 piece = self.wire.inbound.recv() => {
                     received.extend(piece.ok_or("the client has closed its IN channel")?);
                 }
-                count = read(from_target, &mut data) => self.from_target(&data[..count]).await?,
+                count = read(from_target, &mut data) => self.pass_on(&data[..count]).await?,
             }
         }
     }
 
     /// Sends what came from the server behind the gateway; nothing is its end.
-    async fn from_target(&mut self, data: &[u8]) -> Ended {
+    async fn pass_on(&mut self, data: &[u8]) -> Ended {
         let Some((call, is_first)) = self.pipe else { return Ok(()) };
         if data.is_empty() {
             self.respond(call, LAST, &[0; 4]).await?;
@@ -344,7 +344,7 @@ impl Server {
 }
 
 /// Reads what there is; never ends where nothing may be read. 0 is the end.
-async fn read(stream: Option<&mut tokio::net::tcp::OwnedReadHalf>, data: &mut [u8]) -> usize {
+async fn read(stream: Option<&mut OwnedReadHalf>, data: &mut [u8]) -> usize {
     match stream {
         Some(stream) => stream.read(data).await.unwrap_or(0),
         None => std::future::pending().await,
