@@ -92,6 +92,10 @@ impl Connection {
                     continue;
                 }
             }
+            if head.expects_continue() {
+                let interim = Response::new(100, "Continue").without_length();
+                self.respond(interim).await?;
+            }
             match head.method.as_str() {
                 "RDG_OUT_DATA" => return self.out(&head).await,
                 "RPC_OUT_DATA" => return rpc::serve_out(self).await,

@@ -66,6 +66,10 @@ impl Head {
         self.field("Transfer-Encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked"))
     }
 
+    pub(super) fn expects_continue(&self) -> bool {
+        self.field("Expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue"))
+    }
+
     pub(super) fn content_length(&self) -> u64 {
         self.field("Content-Length").and_then(|value| value.parse().ok()).unwrap_or(0)
     }

@@ -10,6 +10,8 @@ pub(super) const RTS: u8 = 20;
 /// PFC flags.
 pub(super) const FIRST: u8 = 1;
 pub(super) const LAST: u8 = 2;
+/// A bind's: signatures are over headers, too.
+const SUPPORT_HEADER_SIGN: u8 = 4;
 
 /// RTS flags: the PDU is neither a part of a handshake nor a ping.
 pub(super) const OTHER_COMMAND: u16 = 2;
@@ -19,9 +21,9 @@ const HEADER: usize = 16;
 /// Before the stub of a request or a response.
 const STUB_AT: usize = 24;
 /// sec_trailer.
-const TRAILER: usize = 8;
-/// RPC_C_AUTHN_WINNT and RPC_C_AUTHN_LEVEL_PKT_INTEGRITY.
-const AUTHENTICATION: [u8; 2] = [10, 5];
+pub(super) const TRAILER: usize = 8;
+/// Where it says how long the padding before it is.
+const PADDING_AT: usize = 2;
 
 /// One PDU, whole.
 #[derive(Debug)]
@@ -74,10 +76,15 @@ impl Pdu {
         self.bytes.split_at(self.bytes.len().saturating_sub(token))
     }
 
+    /// sec_trailer: what signs, how, and for which context.
+    pub(super) fn trailer(&self) -> [u8; TRAILER] {
+        self.signed().0.last_chunk().copied().unwrap_or_default()
+    }
+
     /// The arguments of a request.
     pub(super) fn stub(&self) -> &[u8] {
         let trailer = self.signed().0.len().saturating_sub(TRAILER);
-        let padding = self.bytes.get(trailer + 2).map_or(0, |&length| usize::from(length));
+        let padding = self.bytes.get(trailer + PADDING_AT).map_or(0, |&length| usize::from(length));
         self.bytes.get(STUB_AT..trailer.saturating_sub(padding)).unwrap_or_default()
     }
 }
@@ -118,14 +125,15 @@ pub(super) fn bind_ack(bind: &Pdu, token: &[u8]) -> Vec<u8> {
         // negotiate_ack, and no feature.
         body.extend([&[3, 0, 0, 0][..], &[0; 20]].concat());
     }
-    let trailer = trailer(0);
+    let trailer = padded(bind.trailer(), 0);
     let length = HEADER + body.len() + trailer.len() + token.len();
-    let header = header(BIND_ACK, FIRST | LAST, length, token.len(), bind.call());
+    let flags = FIRST | LAST | bind.bytes[3] & SUPPORT_HEADER_SIGN;
+    let header = header(BIND_ACK, flags, length, token.len(), bind.call());
     [&header[..], &body, &trailer, token].concat()
 }
 
 /// A response, but for the signature of `token` bytes.
-pub(super) fn response(call: u32, flags: u8, stub: &[u8], token: usize) -> Vec<u8> {
+pub(super) fn response(call: u32, flags: u8, stub: &[u8], trailer: [u8; TRAILER], token: usize) -> Vec<u8> {
     let padding = stub.len().next_multiple_of(4) - stub.len();
     let length = STUB_AT + stub.len() + padding + TRAILER + token;
     let hint = u32::try_from(stub.len()).expect("a stub is short").to_le_bytes();
@@ -136,11 +144,12 @@ pub(super) fn response(call: u32, flags: u8, stub: &[u8], token: usize) -> Vec<u
         &[0; 4],
         stub,
         &[0; 4][..padding],
-        &trailer(padding_length),
+        &padded(trailer, padding_length),
     ]
     .concat()
 }
 
-fn trailer(padding: u8) -> Vec<u8> {
-    [&AUTHENTICATION[..], &[padding, 0, 0, 0, 0, 0]].concat()
+fn padded(mut trailer: [u8; TRAILER], padding: u8) -> [u8; TRAILER] {
+    trailer[PADDING_AT] = padding;
+    trailer
 }

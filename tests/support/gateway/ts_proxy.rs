@@ -5,12 +5,14 @@ use super::connection::Shared;
 use super::log::What;
 use super::packet::from_utf16;
 use super::rpc::{self, WINDOW};
-use super::rpc_pdu::{self, AUTH_3, BIND, FIRST, LAST, OTHER_COMMAND, Pdu, REQUEST, RTS, command, rts};
-use super::tunnel::connect;
+use super::rpc_pdu::{
+    self, AUTH_3, BIND, FIRST, LAST, OTHER_COMMAND, Pdu, REQUEST, RTS, TRAILER, command, rts,
+};
+use super::tunnel::{UDP_TRANSPORT, connect};
 use std::rc::Rc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc::{Receiver, Sender};
 
 /// Operations (MS-TSGU 3.2.6).
@@ -47,6 +49,11 @@ const NAME_AT: usize = 60;
 /// Where the counts stand in those of TsProxySendToServer, behind the channel's context.
 const BUFFERS_AT: usize = 20;
 
+/// Where procId stands in those of TsProxyMakeTunnelCall, and its value that ends a waiting call.
+const PROCEDURE_AT: usize = 20;
+const CANCEL_MESSAGE_REQUEST: u8 = 2;
+const RPC_S_CALL_CANCELLED: u32 = 0x8007_071A;
+
 /// Commands of flow control (MS-RPCH 2.2.3.5).
 const FLOW_CONTROL_ACK: u32 = 1;
 const DESTINATION: u32 = 13;
@@ -79,6 +86,7 @@ pub(super) async fn serve(shared: Rc<Shared>, connection: usize, wire: Wire) {
         available: wire.window,
         wire,
         exchange: Exchange::new(),
+        trailer: [0; TRAILER],
         requests: 0,
         responses: 0,
         sent: 0,
@@ -86,6 +94,7 @@ pub(super) async fn serve(shared: Rc<Shared>, connection: usize, wire: Wire) {
         acknowledged: 0,
         channel_cookie: Vec::new(),
         pipe: None,
+        message_call: None,
         to_target: None,
         from_target: None,
     };
@@ -98,6 +107,8 @@ struct Server {
     connection: usize,
     wire: Wire,
     exchange: Exchange,
+    /// sec_trailer of the bind, which all PDUs repeat.
+    trailer: [u8; TRAILER],
     /// How many signed PDUs came, and went.
     requests: u32,
     responses: u32,
@@ -110,8 +121,10 @@ struct Server {
     channel_cookie: Vec<u8>,
     /// The call whose response is what the target sends, and whether its first fragment is still to come.
     pipe: Option<(u32, bool)>,
+    /// The TsProxyMakeTunnelCall that waits for a message.
+    message_call: Option<u32>,
     to_target: Option<OwnedWriteHalf>,
-    from_target: Option<tokio::net::tcp::OwnedReadHalf>,
+    from_target: Option<OwnedReadHalf>,
 }
 
 impl Server {
@@ -131,13 +144,13 @@ impl Server {
                 piece = self.wire.inbound.recv() => {
                     received.extend(piece.ok_or("the client has closed its IN channel")?);
                 }
-                count = read(from_target, &mut data) => self.from_target(&data[..count]).await?,
+                count = read(from_target, &mut data) => self.pass_on(&data[..count]).await?,
             }
         }
     }
 
     /// Sends what came from the server behind the gateway; nothing is its end.
-    async fn from_target(&mut self, data: &[u8]) -> Ended {
+    async fn pass_on(&mut self, data: &[u8]) -> Ended {
         let Some((call, is_first)) = self.pipe else { return Ok(()) };
         if data.is_empty() {
             self.respond(call, LAST, &[0; 4]).await?;
@@ -157,6 +170,7 @@ impl Server {
             RTS => self.take_flow_control(pdu),
             BIND => {
                 self.log(What::Call("bind"));
+                self.trailer = pdu.trailer();
                 match self.exchange.step(pdu.signed().1, &self.shared.logon, None) {
                     Ok(Answer::Continue(token)) => self.send(rpc_pdu::bind_ack(pdu, &token)).await?,
                     other => return Err(format!("no NTLM in a bind: {other:?}")),
@@ -203,7 +217,10 @@ impl Server {
             }
             CREATE_CHANNEL => self.create_channel(pdu).await?,
             SETUP_RECEIVE_PIPE => self.pipe = Some((pdu.call(), true)),
-            SEND_TO_SERVER => self.send_to_target(pdu.stub()).await?,
+            SEND_TO_SERVER => {
+                self.send_to_target(pdu.stub()).await?;
+                self.answer(pdu, Vec::new(), 0).await?;
+            }
             CLOSE_CHANNEL => {
                 self.answer(pdu, [0; 20].to_vec(), 0).await?;
                 if let Some((call, _)) = self.pipe.take() {
@@ -214,10 +231,22 @@ impl Server {
                 self.answer(pdu, [0; 20].to_vec(), 0).await?;
                 return Ok(true);
             }
-            // TsProxyMakeTunnelCall is answered when there is something to say.
-            _ => {}
+            _ => self.take_tunnel_call(pdu).await?,
         }
         Ok(false)
+    }
+
+    /// TsProxyMakeTunnelCall waits until there is something to say, which here is that the client has cancelled it.
+    async fn take_tunnel_call(&mut self, pdu: &Pdu) -> Ended {
+        if pdu.stub().get(PROCEDURE_AT) != Some(&CANCEL_MESSAGE_REQUEST) {
+            self.message_call = Some(pdu.call());
+            return Ok(());
+        }
+        if let Some(call) = self.message_call.take() {
+            let stub = [[0; 4], RPC_S_CALL_CANCELLED.to_le_bytes()].concat();
+            self.respond(call, FIRST | LAST, &stub).await?;
+        }
+        self.answer(pdu, [0; 4].to_vec(), 0).await
     }
 
     /// Tells the client what arrived, once that is half of what it may send.
@@ -247,7 +276,8 @@ impl Server {
         stub.extend([0x0002_000C_u32, 1].map(u32::to_le_bytes).concat());
         // Version 1.1, no quarantine, padding.
         stub.extend([1_u16, 1, 0, 0].map(u16::to_le_bytes).concat());
-        stub.extend([1, 1, 1, self.shared.tunnel.capabilities].map(u32::to_le_bytes).concat());
+        let capabilities = self.shared.tunnel.capabilities & !UDP_TRANSPORT;
+        stub.extend([1, 1, 1, capabilities].map(u32::to_le_bytes).concat());
         stub.extend([&context(0x7E)[..], &4_u32.to_le_bytes()].concat());
         stub
     }
@@ -296,7 +326,7 @@ impl Server {
     }
 
     async fn respond(&mut self, call: u32, flags: u8, stub: &[u8]) -> Ended {
-        let mut pdu = rpc_pdu::response(call, flags, stub, SIGNATURE_LENGTH);
+        let mut pdu = rpc_pdu::response(call, flags, stub, self.trailer, SIGNATURE_LENGTH);
         let signature = self.exchange.sign(&pdu, self.responses);
         self.responses += 1;
         pdu.extend(signature);
@@ -314,7 +344,7 @@ impl Server {
 }
 
 /// Reads what there is; never ends where nothing may be read. 0 is the end.
-async fn read(stream: Option<&mut tokio::net::tcp::OwnedReadHalf>, data: &mut [u8]) -> usize {
+async fn read(stream: Option<&mut OwnedReadHalf>, data: &mut [u8]) -> usize {
     match stream {
         Some(stream) => stream.read(data).await.unwrap_or(0),
         None => std::future::pending().await,
