@@ -131,13 +131,13 @@ impl Server {
                 piece = self.wire.inbound.recv() => {
                     received.extend(piece.ok_or("the client has closed its IN channel")?);
                 }
-                count = read(from_target, &mut data) => self.from_target(&data[..count]).await?,
+                count = read(from_target, &mut data) => self.send_data(&data[..count]).await?,
             }
         }
     }
 
     /// Sends what came from the server behind the gateway; nothing is its end.
-    async fn from_target(&mut self, data: &[u8]) -> Ended {
+    async fn send_data(&mut self, data: &[u8]) -> Ended {
         let Some((call, is_first)) = self.pipe else { return Ok(()) };
         if data.is_empty() {
             self.respond(call, LAST, &[0; 4]).await?;
