@@ -1,8 +1,12 @@
 //! What a probe finds of real servers.
 
+#[cfg(feature = "nla")]
 use crate::support::certificates::certificates;
 use crate::support::left_out::left_out_without;
-use crate::support::peers::{FreeRdp, Iron, Reached, Shadow, ShadowSecurity, Xrdp, XrdpSetup};
+use crate::support::peers::{FreeRdp, Shadow, ShadowSecurity, Xrdp, XrdpSetup};
+#[cfg(feature = "nla")]
+use crate::support::peers::{Iron, Reached};
+#[cfg(feature = "nla")]
 use ironrdp_pdu::nego::SecurityProtocol;
 use rdpscope::probe::{Settings, probe};
 use rdpscope::trace::{NegotiationAnswer, Outcome, Phase, Probe, Record};
@@ -95,6 +99,7 @@ fn a_server_without_network_level_authentication() {
     assert_eq!(record.summary.expect("it has one").reached, Some(Phase::Tls));
 }
 
+#[cfg(feature = "nla")]
 #[test]
 fn early_user_authorization_is_not_waited_for() {
     let both = SecurityProtocol::HYBRID | SecurityProtocol::HYBRID_EX;
