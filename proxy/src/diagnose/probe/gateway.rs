@@ -185,6 +185,11 @@ fn speaks(check: &GatewayCheck) -> bool {
     check.tunnels.iter().any(|tunnel| !tunnel.packets.is_empty())
 }
 
+/// Whether the gateway answers inside a tunnel over WebSocket.
+pub(super) fn websocket_speaks(check: &GatewayCheck) -> bool {
+    tunnel(check, Transport::GatewayWebsocket).is_some_and(|tunnel| !tunnel.packets.is_empty())
+}
+
 /// Who answers beside `refuses`: what stands behind the box that refuses.
 fn itself(check: &GatewayCheck, refuses: &Author) -> Option<Author> {
     let authors = check.requests.iter().filter_map(GatewayRequestCheck::response).map(Author::of);
@@ -360,7 +365,7 @@ fn stripped(websocket: &GatewayRequestCheck) -> Option<Conclusion> {
     let response = websocket.response().filter(|response| response.status == 101)?;
     let missing = ["Upgrade", "Connection", "Sec-WebSocket-Accept"]
         .into_iter()
-        .find(|name| header(&response.headers, name).is_none())?;
+        .find(|name| !response.headers.iter().any(|header| header.name.eq_ignore_ascii_case(name)))?;
     let summary = format!(
         "The gateway's consent to WebSocket was stripped on the way: the 101 has no {missing}, so that a client cannot \
          take it; it comes from {}.",
@@ -430,6 +435,10 @@ fn malformed(facts: &Facts<'_>) -> Option<Conclusion> {
 
 fn reframed(check: &GatewayCheck) -> Option<Conclusion> {
     let how = check.tunnels.iter().find_map(|tunnel| tunnel.reframed.first())?;
+    // Only clients without WebSocket meet them, and those of Windows take chunks.
+    if *how == Reframing::Chunked && websocket_speaks(check) {
+        return None;
+    }
     let (what, confidence) = match how {
         Reframing::Chunked => (
             "put into chunks (Transfer-Encoding: chunked), where a gateway sends its tunnel as it is",
@@ -529,7 +538,14 @@ fn healthy(facts: &Facts<'_>) -> Option<Conclusion> {
          logon, the target among it, a probe cannot know.",
         name(facts)
     );
-    let confidence = if always { Confidence::Confirmed } else { Confidence::Likely };
+    // A box that is no Windows may go to the gateway on another connection for each request, which no logon by NTLM
+    // survives and no probe sees.
+    let is_windows = check
+        .request(GatewayRequest::Websocket)
+        .and_then(GatewayRequestCheck::response)
+        .is_some_and(|response| matches!(Author::of(response), Author::Windows(_)));
+    let is_sure = always && (is_windows || speaks(check));
+    let confidence = if is_sure { Confidence::Confirmed } else { Confidence::Likely };
     let conclusion = Conclusion::new(confidence, phase, summary);
     let conclusion = match &schemes[..] {
         [] => conclusion,

@@ -4,10 +4,12 @@ use super::super::facts::{Author, Facts};
 use super::super::findings::Findings;
 use super::super::nla::skew_words;
 use super::super::words::{capital, list};
-use super::gateway::{asked, is_open};
+use super::gateway::{asked, is_open, websocket_speaks};
 use super::network::{computer_name, is_same_machine, typed_name};
 use super::{HelloAnswer, Phase, Probe, VerdictId};
-use crate::trace::{GatewayAnswer, GatewayCheck, GatewayRequest, GatewayUdpCheck, HttpHeader, HttpResponse};
+use crate::trace::{
+    GatewayAnswer, GatewayCheck, GatewayRequest, GatewayUdpCheck, HttpHeader, HttpResponse, Reframing,
+};
 use crate::wire::tsgu::{Packet, UDP_TRANSPORT};
 
 /// Adds everything worth knowing of `check`.
@@ -139,6 +141,12 @@ fn kdc_proxy(check: &GatewayCheck, findings: &mut Findings) {
 }
 
 fn tunnel(check: &GatewayCheck, findings: &mut Findings) {
+    let is_chunked = check.tunnels.iter().any(|tunnel| tunnel.reframed.contains(&Reframing::Chunked));
+    if is_chunked && websocket_speaks(check) {
+        let text = "WebSocket works, and over two connections a box on the way puts the OUT channel into chunks, which \
+                    FreeRDP of old does not take.";
+        findings.add("gateway-out-channel-chunked", Phase::GatewayTunnel, text.to_owned());
+    }
     for tunnel in &check.tunnels {
         for packet in &tunnel.packets {
             let Packet::TunnelResponse { capabilities: Some(capabilities), .. } = packet else { continue };
