@@ -51,6 +51,8 @@ mod probe;
 #[cfg(test)]
 mod probe_cli;
 #[cfg(all(test, target_os = "linux"))]
+mod probe_gateway;
+#[cfg(all(test, target_os = "linux"))]
 mod probe_issues;
 #[cfg(all(test, target_os = "linux"))]
 mod probe_network;

@@ -52,7 +52,8 @@ fn transport(text: &str) -> Result<TransportChoice, UnknownTransport> {
     text.parse()
 }
 
-fn gateway(text: &str) -> Result<Target, TargetError> {
+/// A gateway, on its usual port where none is named.
+pub(super) fn gateway(text: &str) -> Result<Target, TargetError> {
     Target::parse(text, HTTPS_PORT)
 }
 

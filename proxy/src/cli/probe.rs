@@ -19,6 +19,7 @@ use results_file::{ResultsError, ResultsFile};
 use screen::{Format, Screen};
 use serde::Serialize;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// Descriptors that the probe of one target may have open at once: eight connections, one dialled beside another, a
 /// socket for each UDP conversation, and one that asks for a name.
@@ -37,22 +38,37 @@ struct TargetLine<'a> {
 
 pub(super) fn run(arguments: ProbeArguments, output: &Output) -> Result<Exit, Failure> {
     let named = input::targets(&arguments)?;
-    if arguments.address.is_some() && named.targets.len() > 1 {
+    if arguments.address.is_some() && arguments.gateway.is_none() && named.targets.len() > 1 {
         return Err(Failure::usage("--address stands for one target's address; name only one target"));
     }
     let settings = arguments.settings(&named.targets);
+    let mut asked = Asked::Targets;
+    let mut targets = named.targets;
+    if let Some(gateway) = &arguments.gateway {
+        let behind = std::mem::replace(&mut targets, vec![gateway.clone()]);
+        asked = Asked::GatewayBefore(behind.into());
+    }
     let format = if arguments.csv { Format::Csv } else { Format::of(output) };
     let mut run = Run {
-        screen: Screen::new(output, format, &named.targets),
+        screen: Screen::new(output, format, &targets),
         file: None,
         fault_found: false,
         events: output.verbose > 0,
     };
-    let left = run.open_file(&arguments, named.targets, output)?;
+    let left = run.open_file(&arguments, targets, output)?;
     let concurrency = possible_concurrency(&arguments, output);
-    announce(&left, named.repeated, concurrency, &settings, output);
-    let ended = run.probe(left, concurrency, settings)?;
+    announce(&left, named.repeated, concurrency, &settings, &asked, output);
+    let ended = run.probe(left, concurrency, settings, asked)?;
     run.finish(ended)
+}
+
+/// What is probed.
+#[derive(Debug, Clone)]
+enum Asked {
+    /// Each target.
+    Targets,
+    /// The gateway before these targets, once for all of them.
+    GatewayBefore(Arc<[Target]>),
 }
 
 /// As many at a time as were asked for, unless the system does not allow so many sockets: a socket that cannot be
@@ -73,7 +89,14 @@ fn possible_concurrency(arguments: &ProbeArguments, output: &Output) -> usize {
 }
 
 /// What will be opened, before it is.
-fn announce(left: &[Target], repeated: usize, concurrency: usize, settings: &Settings, output: &Output) {
+fn announce(
+    left: &[Target],
+    repeated: usize,
+    concurrency: usize,
+    settings: &Settings,
+    asked: &Asked,
+    output: &Output,
+) {
     match repeated {
         0 => {}
         1 => output.progress("1 target was named more than once and is probed once"),
@@ -81,12 +104,21 @@ fn announce(left: &[Target], repeated: usize, concurrency: usize, settings: &Set
     }
     let what = match left {
         [] => return,
-        [only] => format!("probing {only}"),
+        [only] => match asked {
+            Asked::Targets => format!("probing {only}"),
+            Asked::GatewayBefore(_) => format!("probing the gateway {only}, and nothing behind it"),
+        },
         _ => format!("probing {} targets, {} at a time", left.len(), concurrency.min(left.len())),
     };
-    let connections = settings.most_connections(1);
-    let further = settings.most_connections(2) - connections;
-    let conversations = settings.most_conversations();
+    let most = |addresses| match asked {
+        Asked::Targets => settings.most_connections(addresses),
+        Asked::GatewayBefore(_) => settings.most_connections_to_gateway(addresses),
+    };
+    let (connections, further) = (most(1), most(2) - most(1));
+    let conversations = match asked {
+        Asked::Targets => settings.most_conversations(),
+        Asked::GatewayBefore(_) => settings.most_conversations_with_gateway(),
+    };
     output.progress(&format!(
         "{what}: at most {connections} connections and {conversations} UDP conversations to each \
          ({further} connections more for each further address of a name)"
@@ -149,14 +181,22 @@ impl Run<'_> {
         targets: Vec<Target>,
         concurrency: usize,
         settings: Settings,
+        asked: Asked,
     ) -> Result<Ended, Failure> {
         runtime()?.block_on(async {
             let interrupted = interrupted()
                 .map_err(|error| Failure::not_done(format!("cannot wait for signals: {error}")))?;
             let mut interrupted = std::pin::pin!(interrupted);
             let probe = move |target: Target| {
-                let settings = settings.clone();
-                async move { Box::pin(probe::probe(&target, &settings)).await }
+                let (settings, asked) = (settings.clone(), asked.clone());
+                async move {
+                    match asked {
+                        Asked::Targets => Box::pin(probe::probe(&target, &settings)).await,
+                        Asked::GatewayBefore(behind) => {
+                            Box::pin(probe::gateway::probe(&target, &behind, &settings)).await
+                        }
+                    }
+                }
             };
             let fleet = Fleet::start(targets, concurrency, probe);
             let mut fleet = fleet.map_err(|error| Failure::not_done(format!("cannot start: {error}")))?;

@@ -41,19 +41,22 @@ const BEFORE_THE_CHANNEL: &[&[Rule]] = &[impaired::RULES, link::RULES, ending::R
 
 /// Every rule: those about a watched session, those about a gateway, then those about what a probe found.
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
-    FAMILIES.iter().chain(gateway::FAMILIES).chain(probe::FAMILIES).copied().flatten()
+    let of_probes = probe::FAMILIES.iter().chain(probe::GATEWAY_FAMILIES);
+    FAMILIES.iter().chain(gateway::FAMILIES).chain(of_probes).copied().flatten()
 }
 
 /// The rules that have something to say of this record: a probe knows more than its own conversation shows, and before a
 /// gateway has made a channel nothing of the target was seen.
 pub(super) fn rules_for(facts: &Facts<'_>) -> impl Iterator<Item = &'static Rule> {
     let families = match facts.gateway_without_channel() {
+        _ if facts.probe.is_some_and(|probe| probe.gateway.is_some()) => probe::GATEWAY_FAMILIES,
         _ if facts.probe.is_some() => probe::FAMILIES,
         Some(_) if facts.at_gateway => AT_THE_GATEWAY,
         Some(_) => BEFORE_THE_CHANNEL,
         None => FAMILIES,
     };
-    let of_gateway = if facts.gateway.is_some() { gateway::FAMILIES } else { &[] };
+    let is_watched = facts.gateway.is_some() && facts.probe.is_none();
+    let of_gateway = if is_watched { gateway::FAMILIES } else { &[] };
     of_gateway.iter().chain(families).copied().flatten()
 }
 

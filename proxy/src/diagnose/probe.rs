@@ -5,6 +5,8 @@
 mod certificate;
 mod exclusions;
 mod findings;
+mod gateway;
+mod gateway_findings;
 mod logon;
 mod negotiation;
 mod network;
@@ -12,6 +14,7 @@ mod tls;
 
 pub(super) use exclusions::EXCLUSIONS;
 pub(super) use findings::all as findings;
+pub(super) use gateway::FAMILIES as GATEWAY_FAMILIES;
 
 use super::facts::Facts;
 use super::rule::{Conclusion, Rule};

@@ -62,9 +62,14 @@ pub(super) struct Place {
 impl Budget {
     /// What a probe of a target with so many addresses may open.
     pub(super) fn new(settings: &Settings, addresses: usize) -> Budget {
+        Budget::of(settings.most_connections(addresses), settings.most_conversations())
+    }
+
+    /// So many connections, and so many conversations over UDP.
+    pub(super) fn of(connections: u32, conversations: u32) -> Budget {
         Budget {
-            connections: Counter::new(settings.most_connections(addresses)),
-            conversations: Counter::new(settings.most_conversations()),
+            connections: Counter::new(connections),
+            conversations: Counter::new(conversations),
             open: Arc::new(Semaphore::new(MOST_OPEN)),
             served: AtomicBool::new(false),
             lost: AtomicU32::new(0),

@@ -10,7 +10,7 @@ const HEAD: [u8; 17] =
     [0x30, 0x37, 0xa0, 0x03, 0x02, 0x01, 0x06, 0xa1, 0x30, 0x30, 0x2e, 0x30, 0x2c, 0xa0, 0x2a, 0x04, 0x28];
 /// NEGOTIATE_MESSAGE (MS-NLMP 2.2.1.1) as Windows sends it: its flags, no domain, no workstation. The bare version of
 /// Windows 10 in it asks for the server's.
-const NEGOTIATE: [u8; 40] = [
+pub(super) const NEGOTIATE: [u8; 40] = [
     b'N', b'T', b'L', b'M', b'S', b'S', b'P', 0, 1, 0, 0, 0, 0xb7, 0x82, 0x08, 0xe2, 0, 0, 0, 0, 0, 0, 0, 0,
     0, 0, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 15,
 ];
@@ -43,7 +43,8 @@ pub(super) fn failed(reason: String) -> CredsspCheck {
     CredsspCheck { failure: Some(reason), ..CredsspCheck::default() }
 }
 
-fn skew(challenge: &NtlmChallenge, now_us: i64, round_trip_us: u64) -> Option<i64> {
+/// The challenge's clock minus `now_us`, µs.
+pub(super) fn skew(challenge: &NtlmChallenge, now_us: i64, round_trip_us: u64) -> Option<i64> {
     let then_us = now_us.checked_sub(i64::try_from(round_trip_us / 2).ok()?)?;
     challenge.timestamp_unix_us?.checked_sub(then_us)
 }

@@ -12,6 +12,7 @@ mod credssp;
 pub mod difference;
 mod dns;
 pub mod fleet;
+pub mod gateway;
 mod hello;
 pub(crate) mod negotiation;
 mod path;
@@ -31,7 +32,7 @@ use crate::diagnose::{self, Context};
 use crate::recorder::{SessionId, TraceStart};
 use crate::relay::target::Target;
 use crate::trace::{
-    ClassicCheck, Detail, DnsCheck, LeftOut, Leg, Line, NegotiationAnswer, NegotiationCheck, PathCheck,
+    ClassicCheck, Detail, DnsCheck, End, LeftOut, Leg, Line, NegotiationAnswer, NegotiationCheck, PathCheck,
     Phase, Probe, Record, TlsCheck,
 };
 use budget::Budget;
@@ -62,7 +63,9 @@ pub async fn probe(target: &Target, settings: &Settings) -> Record {
     });
     let dialled = settings.address.as_ref().unwrap_or(target);
     let (dns, addresses) = dns::check(dialled).await;
-    note_resolved(&watched, &dns);
+    if let Some(detail) = resolved(&dns) {
+        watched.say(Leg::Proxy, Phase::Dns, detail);
+    }
     let mut found = Probe {
         target: target.to_string(),
         started: started.to_string(),
@@ -85,7 +88,8 @@ pub async fn probe(target: &Target, settings: &Settings) -> Record {
         Box::pin(ask(&watched, &way, &addresses, settings, &mut found)).await;
     }
     found.took_us = crate::relay::connect::micros(began.elapsed());
-    conclude(&watched, found, settings)
+    let finished = watched.lock().finish();
+    conclude(finished, found, settings)
 }
 
 /// Everything that needs an address, at the same time.
@@ -248,18 +252,18 @@ impl Patience {
     }
 }
 
-fn note_resolved(watched: &Watched, dns: &DnsCheck) {
+/// What the resolver answered; nothing where an address was typed.
+fn resolved(dns: &DnsCheck) -> Option<Detail> {
     let (name, took_us) = (dns.name.clone(), dns.took_us);
-    let detail = match &dns.failure {
-        Some(reason) => Detail::ResolutionFailed { name, reason: reason.clone(), took_us },
-        None if dns.is_address => return,
-        None => Detail::Resolved { name, addresses: dns.addresses.clone(), took_us },
-    };
-    watched.say(Leg::Proxy, Phase::Dns, detail);
+    match &dns.failure {
+        Some(reason) => Some(Detail::ResolutionFailed { name, reason: reason.clone(), took_us }),
+        None if dns.is_address => None,
+        None => Some(Detail::Resolved { name, addresses: dns.addresses.clone(), took_us }),
+    }
 }
 
-fn conclude(watched: &Watched, found: Probe, settings: &Settings) -> Record {
-    let (mut record, end) = watched.lock().finish();
+/// The record with its findings and its verdict.
+fn conclude((mut record, end): (Record, End), found: Probe, settings: &Settings) -> Record {
     record.push(Line::Probe(Box::new(found)));
     let mut diagnosis = diagnose::diagnose(&record, &Context::default());
     diagnosis.verdict.next.retain(|command| (settings.knows_command)(command));

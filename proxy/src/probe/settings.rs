@@ -8,6 +8,9 @@ const USUAL_ROUNDS: u32 = 3;
 /// How long any one answer may take. A server that is busy answers within a second; one that hangs, never.
 const USUAL_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Where gateways take their side channel unless their administrator moved it.
+const SIDE_CHANNEL_PORT: u16 = 3391;
+
 /// How a target is probed.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -19,6 +22,8 @@ pub struct Settings {
     pub answer_timeout: Duration,
     /// Whether RDP-UDP is asked for, too.
     pub udp: bool,
+    /// The UDP port of a gateway's side channel.
+    pub side_channel_port: u16,
     /// Whether each TLS version, suite and group is asked for, too.
     pub tls: bool,
     /// Whether this build has a command that a verdict proposes; others are left out.
@@ -32,6 +37,7 @@ impl Default for Settings {
             rounds: USUAL_ROUNDS,
             answer_timeout: USUAL_ANSWER_TIMEOUT,
             udp: true,
+            side_channel_port: SIDE_CHANNEL_PORT,
             tls: true,
             knows_command: |_| true,
         }

@@ -53,7 +53,7 @@ fn initial_sequence_number() -> u32 {
 }
 
 /// A socket that only hears `server`, so that ICMP's "port unreachable" comes back as an error.
-async fn dial(server: SocketAddr) -> io::Result<UdpSocket> {
+pub(super) async fn dial(server: SocketAddr) -> io::Result<UdpSocket> {
     let any: IpAddr = match server {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),

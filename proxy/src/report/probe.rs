@@ -2,6 +2,7 @@
 
 mod blocks;
 mod fleet;
+mod gateway;
 
 pub use fleet::{Row, natural_order, progress_line, summary_table};
 

@@ -7,6 +7,7 @@ mod comparison;
 mod event;
 mod experiment;
 mod gateway;
+mod gateway_check;
 mod line;
 mod phase;
 mod probe;
@@ -24,6 +25,10 @@ pub use experiment::{
 pub use gateway::{
     Authentication, Framing, GatewayMessage, GatewayUdp, HttpHeader, HttpRequest, HttpResponse, Reframing,
     Role,
+};
+pub use gateway_check::{
+    AlpnCheck, GatewayAnswer, GatewayCheck, GatewayLogonCheck, GatewayRequest, GatewayRequestCheck,
+    GatewayTunnelCheck, GatewayTunnelFailure, GatewayUdpCheck,
 };
 pub use line::{Altered, End, GATEWAY_UDP_OFF, Header, Line, NLA_STRIP, SCHEMA_VERSION, UDP_OFF};
 pub use phase::{Outcome, Phase, PhaseRecord};

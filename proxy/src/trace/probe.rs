@@ -1,6 +1,6 @@
 //! What a probe of one target found, check by check. What was not asked, or could not be had, is absent or empty.
 
-use super::{ConnectError, How, Micros};
+use super::{ConnectError, GatewayCheck, How, Micros};
 use crate::wire::credssp::ntlm::NtlmChallenge;
 use crate::wire::tls::{CodePoint, ServerHello};
 use rdpscope_certs::clients::PlatformVerdict;
@@ -54,6 +54,9 @@ pub struct Probe {
     /// Whether full-size segments come through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathCheck>,
+    /// An RD Gateway, where one was probed; what stands above is then about it and not about a target behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<Box<GatewayCheck>>,
     /// Checks whose answer was not always the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flaky: Vec<FlakyCheck>,
@@ -66,7 +69,14 @@ impl Probe {
     /// What the server told of itself, whether it took network level authentication or had refused it.
     pub fn challenge(&self) -> Option<&NtlmChallenge> {
         let checks = [&self.credssp, &self.credssp_after_refusal];
-        checks.into_iter().flatten().find_map(|check| check.challenge.as_ref())
+        let of_gateway = self.gateway.as_ref().and_then(|gateway| gateway.logon.as_ref()?.challenge.as_ref());
+        checks.into_iter().flatten().find_map(|check| check.challenge.as_ref()).or(of_gateway)
+    }
+
+    /// The far side's clock minus this machine's, µs, where it told.
+    pub fn clock_skew_us(&self) -> Option<i64> {
+        let of_gateway = || self.gateway.as_ref()?.logon.as_ref()?.clock_skew_us;
+        self.credssp.as_ref().and_then(|check| check.clock_skew_us).or_else(of_gateway)
     }
 }
 

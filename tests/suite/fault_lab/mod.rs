@@ -5,6 +5,7 @@
 mod captured;
 mod catalogue;
 mod gateways;
+mod gateways_probed;
 mod on_the_way;
 mod probed;
 mod rows;
@@ -95,6 +96,11 @@ impl Row {
     /// Nothing is wrong: ten runs, and no false alarm in any of them.
     const fn ten_times(self) -> Row {
         Row { runs: 10, ..self }
+    }
+
+    /// The same fault, as a probe finds it.
+    const fn probed(self, expected: &'static str, scene: Scene) -> Row {
+        Row { probe: Cell::of(expected, scene), ..self }
     }
 
     fn columns(&self) -> [(&'static str, Cell); 3] {

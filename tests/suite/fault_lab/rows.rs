@@ -1,6 +1,7 @@
 //! The table: one row for each fault, and one for each thing that is none.
 
 use super::gateways::{self, By};
+use super::gateways_probed;
 use super::{Cell, Row, captured, on_the_way, probed, watched};
 use crate::support::certificates::certificates;
 use crate::support::gateway::Upgrade;
@@ -390,6 +391,8 @@ rows! {
     a_gateway_over_websocket: watched_only(
         "none: a gateway over WebSocket", "xfreerdp, the tests' gateway, xrdp",
         "healthy, likely", || gateways::works(By::WebSocket),
+    ).probed(
+        "healthy, confirmed", gateways_probed::works,
     ).ten_times(),
     a_gateway_over_two_connections: watched_only(
         "none: a gateway over two connections", "xfreerdp, the tests' gateway, xrdp",
@@ -397,10 +400,14 @@ rows! {
     ).ten_times(),
     a_gateway_behind_haproxy: watched_only(
         "none: a gateway behind haproxy", "xfreerdp, haproxy", "healthy, likely", gateways::behind_clean_haproxy,
+    ).probed(
+        "healthy, confirmed", || gateways_probed::with_logon_behind_haproxy(""),
     ).ten_times(),
     a_gateway_behind_nginx: watched_only(
         "none: a gateway behind nginx that buffers nothing", "xfreerdp, nginx",
         "healthy, likely", || gateways::behind_nginx(Nginx::default().location, By::WebSocket),
+    ).probed(
+        "healthy, confirmed", || gateways_probed::behind_nginx(Nginx::default().location),
     ),
     a_gateways_own_certificate: watched_only(
         "none: NTLM bound to TLS, --cert file: with the gateway's own", "xfreerdp, the tests' gateway",
@@ -408,26 +415,38 @@ rows! {
     ),
     a_gateway_where_nobody_listens: watched_only(
         "gateway does not listen", "xfreerdp, a free port", "gateway-unreachable, confirmed", gateways::nobody_listens,
+    ).probed(
+        "gateway-unreachable, confirmed", gateways_probed::nobody_listens,
     ),
     a_gateway_that_is_not_behind: watched_only(
         "nothing behind the box that answers for the gateway", "xfreerdp, haproxy",
         "gateway-unreachable, likely", gateways::nobody_behind,
+    ).probed(
+        "gateway-unreachable, likely", gateways_probed::nobody_behind,
     ),
     a_gateway_that_is_a_web_server: watched_only(
         "a web server where the gateway should be", "xfreerdp, nginx",
         "gateway-not-a-gateway, likely", gateways::a_web_server,
+    ).probed(
+        "gateway-not-a-gateway, likely", gateways_probed::a_web_server,
     ),
     methods_that_nginx_forbids: watched_only(
         "a box forbids the gateway's methods with 403", "xfreerdp, nginx",
         "gateway-transport-blocked, likely", || gateways::behind_nginx(&[Nginx::METHODS_403], By::WebSocket),
+    ).probed(
+        "gateway-transport-blocked, likely", || gateways_probed::behind_nginx(&[Nginx::METHODS_403]),
     ),
     methods_that_nginx_does_not_know: watched_only(
         "a box forbids the gateway's methods with 405", "xfreerdp, nginx",
         "gateway-not-a-gateway, likely", || gateways::behind_nginx(&[Nginx::METHODS_405], By::WebSocket),
+    ).probed(
+        "gateway-not-a-gateway, likely", || gateways_probed::behind_nginx(&[Nginx::METHODS_405]),
     ),
     methods_that_haproxy_forbids: watched_only(
         "the same, without a name", "xfreerdp, haproxy",
         "gateway-transport-blocked, likely", || gateways::behind_haproxy(Haproxy::METHODS_403, By::TwoConnections),
+    ).probed(
+        "gateway-transport-blocked, confirmed", || gateways_probed::behind_haproxy(Haproxy::METHODS_403),
     ),
     a_key_that_haproxy_refuses: watched_only(
         "a box refuses WebSocket for the client's odd key", "xfreerdp, haproxy",
@@ -436,42 +455,62 @@ rows! {
     an_upgrade_that_is_not_forwarded: watched_only(
         "WebSocket not forwarded, the client does not fall back", "xfreerdp, haproxy",
         "gateway-transport-blocked, likely", || gateways::behind_haproxy(Haproxy::NO_UPGRADE, By::WebSocket),
+    ).probed(
+        "healthy, confirmed", || gateways_probed::behind_haproxy(Haproxy::NO_UPGRADE),
     ),
     an_upgrade_without_an_answer: watched_only(
         "WebSocket swallowed on the way", "scripted client", "gateway-transport-blocked, likely",
         || gateways::websocket_that_hangs(Upgrade::Unanswered),
+    ).probed(
+        "gateway-transport-blocked, likely", || gateways_probed::websocket(Upgrade::Unanswered),
     ),
     an_upgrade_that_leads_nowhere: watched_only(
         "101, and nothing passes behind it", "scripted client", "gateway-transport-blocked, likely",
         || gateways::websocket_that_hangs(Upgrade::Dead),
+    ).probed(
+        "gateway-transport-blocked, likely", || gateways_probed::websocket(Upgrade::Dead),
     ),
     only_http_2: watched_only(
         "a box that speaks HTTP/2 alone", "xfreerdp, haproxy", "gateway-transport-blocked, possible", gateways::only_http_2,
+    ).probed(
+        "gateway-transport-blocked, likely", gateways_probed::only_http_2,
     ),
     an_out_channel_that_nginx_buffers: watched_only(
         "responses buffered", "scripted client, nginx",
         "gateway-response-malformed, likely", gateways::out_channel_is_buffered,
+    ).probed(
+        "gateway-response-malformed, likely", || gateways_probed::behind_nginx(&[Nginx::UPGRADE, Nginx::DIRECT_REQUESTS]),
     ),
     an_in_channel_that_nginx_buffers: watched_only(
         "requests buffered", "scripted client, nginx",
         "gateway-response-malformed, likely", gateways::in_channel_is_buffered_by_nginx,
+    ).probed(
+        "gateway-response-malformed, likely", || gateways_probed::behind_nginx(&[Nginx::UPGRADE, Nginx::DIRECT_RESPONSES]),
     ),
     an_in_channel_that_haproxy_buffers: watched_only(
         "requests buffered, without a name", "scripted client, haproxy",
         "gateway-response-malformed, likely", gateways::in_channel_is_buffered_by_haproxy,
+    ).probed(
+        "gateway-response-malformed, likely", || gateways_probed::behind_haproxy(Haproxy::BUFFERED_REQUESTS),
     ),
     an_out_channel_in_chunks: watched_only(
         "chunks put into the OUT channel, the client takes them", "xfreerdp, nginx",
         "healthy, likely; finding gateway-response-malformed",
         || gateways::behind_nginx(&[Nginx::DIRECT_RESPONSES, Nginx::DIRECT_REQUESTS], By::TwoConnections),
+    ).probed(
+        "gateway-response-malformed, likely", || gateways_probed::behind_nginx(&[Nginx::DIRECT_RESPONSES, Nginx::DIRECT_REQUESTS]),
     ),
     ntlm_over_changing_connections: watched_only(
         "a box changes connections under NTLM", "xfreerdp, nginx",
         "gateway-auth-failed, likely", gateways::ntlm_over_changing_connections,
+    ).probed(
+        "healthy, likely", gateways_probed::with_logon_behind_nginx,
     ),
     ntlm_over_closed_connections: watched_only(
         "a box closes connections under NTLM", "xfreerdp, haproxy",
         "gateway-response-malformed, likely", gateways::ntlm_over_closed_connections,
+    ).probed(
+        "gateway-response-malformed, likely", || gateways_probed::with_logon_behind_haproxy(Haproxy::CLOSE),
     ),
     a_wrong_password_for_the_gateway: watched_only(
         "wrong password for the gateway", "xfreerdp, the tests' gateway",
@@ -484,6 +523,8 @@ rows! {
     a_gateways_expired_certificate: watched_only(
         "gateway's certificate expired, client leaves", "xfreerdp, the tests' gateway, TLS 1.2",
         "certificate-expired, possible", gateways::expired_certificate,
+    ).probed(
+        "certificate-expired, likely", gateways_probed::expired_certificate,
     ),
     a_connection_policy: watched_only(
         "connection policy (CAP)", "xfreerdp, the tests' gateway", "gateway-policy-denied, confirmed",

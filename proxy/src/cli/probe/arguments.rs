@@ -1,6 +1,7 @@
 //! What users type after `rdpscope probe`.
 
 use crate::cli::arguments::{address, duration};
+use crate::cli::gateway::gateway;
 use crate::probe::Settings;
 use crate::probe::targets::MOST_TARGETS;
 use crate::relay::target::Target;
@@ -22,7 +23,10 @@ pub(in crate::cli) struct ProbeArguments {
     /// More targets from this file, one a line; - is standard input
     #[arg(long, value_name = "FILE")]
     pub(super) targets: Vec<PathBuf>,
-    /// Connect here instead of resolving the target, on its port unless another is named
+    /// Probe this RD Gateway, HOST[:PORT]; the targets are what is behind it, and nothing is asked of them
+    #[arg(long, value_name = "HOST", value_parser = gateway)]
+    pub(super) gateway: Option<Target>,
+    /// Connect here instead of resolving the target or the gateway, on its port unless another is named
     #[arg(long, value_name = "NAME|IP", value_parser = address)]
     pub(super) address: Option<String>,
     /// TCP connections to each address, to see losses
@@ -59,6 +63,9 @@ Examples:
   rdpscope probe 10.0.0.0/24 --csv > fleet.csv
   rdpscope probe @servers.txt -o results.jsonl --concurrency 500
   rdpscope probe @servers.txt -o results.jsonl --resume
+  rdpscope probe srv10 --gateway gw.corp.example
+                                               what answers for the gateway, and what
+                                               of its transports comes through?
 
 No client and no credentials are needed. It never logs on, and it never opens
 more connections to one target than it says.
@@ -74,13 +81,14 @@ impl ProbeArguments {
     /// How each of `targets` is probed.
     pub(super) fn settings(&self, targets: &[Target]) -> Settings {
         let usual = Settings::default();
-        let port = targets.first().map_or(crate::relay::target::RDP_PORT, |target| target.port);
+        let port = self.gateway.as_ref().or(targets.first()).map_or(crate::relay::target::RDP_PORT, |target| target.port);
         Settings {
             // Its form was checked when it was read.
             address: self.address.as_deref().and_then(|address| Target::parse(address, port).ok()),
             rounds: self.rounds,
             answer_timeout: self.timeout.unwrap_or(usual.answer_timeout),
             udp: !self.no_udp,
+            side_channel_port: usual.side_channel_port,
             tls: !self.no_tls,
             knows_command: crate::cli::arguments::accepts,
         }

@@ -386,7 +386,9 @@ impl<'a> Facts<'a> {
         self.ending.first = ended.map(|end| (end.what.0, end.what.1, end.t_us)).or(self.ending.first);
         let spoke_http =
             !gateway.exchanges.is_empty() || !gateway.tunnels.is_empty() || gateway.http2.is_some();
-        self.at_gateway = !spoke_http && !self.is_inside();
+        // A probe of a gateway asks nothing of what is behind it.
+        let is_probed = self.probe.is_some_and(|probe| probe.gateway.is_some());
+        self.at_gateway = is_probed || !spoke_http && !self.is_inside();
         if self.at_gateway {
             self.last = gateway.last;
             if let Some((_, tls)) = gateway.tls.pop_last() {

@@ -5,7 +5,7 @@ mod ended;
 mod exclusions;
 mod findings;
 mod middlebox;
-mod reach;
+pub(super) mod reach;
 mod transport;
 mod tunnel;
 mod udp;

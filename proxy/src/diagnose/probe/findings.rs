@@ -8,13 +8,16 @@ use super::{
     Facts, HelloAnswer, NegotiationAnswer, Phase, Probe, VerdictId, accepted_versions, answer_to, is_current,
     selected,
 };
-use crate::trace::{ClassicCheck, Finding, UdpAnswer};
+use crate::trace::{ClassicCheck, Finding, GatewayCheck, UdpAnswer};
 
 /// Primes of fewer bits are refused by current clients, the shorter the more.
 const STRONG_PRIME_BITS: u32 = 2048;
 
 /// Everything worth knowing beside `verdict`.
 pub(in super::super) fn all(facts: &Facts<'_>, probe: &Probe, verdict: VerdictId) -> Vec<Finding> {
+    if let Some(gateway) = &probe.gateway {
+        return of_gateway(facts, probe, gateway, verdict);
+    }
     let mut findings = Findings::beside(verdict);
     network(probe, &mut findings);
     negotiation(probe, &mut findings);
@@ -22,6 +25,25 @@ pub(in super::super) fn all(facts: &Facts<'_>, probe: &Probe, verdict: VerdictId
     certificate(facts, probe, &mut findings);
     logon(facts, probe, &mut findings);
     udp(probe, &mut findings);
+    steadiness(probe, &mut findings);
+    findings.found
+}
+
+/// The same of a gateway, which has TLS and a certificate as a server has.
+fn of_gateway(facts: &Facts<'_>, probe: &Probe, gateway: &GatewayCheck, verdict: VerdictId) -> Vec<Finding> {
+    let mut findings = Findings::beside(verdict);
+    network(probe, &mut findings);
+    tls(probe, &mut findings);
+    certificate(facts, probe, &mut findings);
+    for finding in &mut findings.found {
+        finding.text = finding.text.replace("The server", "The gateway").replace("the server", "the gateway");
+        finding.phase = match finding.phase {
+            Phase::Tcp => Phase::GatewayTcp,
+            Phase::Tls => Phase::GatewayTls,
+            phase => phase,
+        };
+    }
+    super::gateway_findings::add(facts, probe, gateway, &mut findings);
     steadiness(probe, &mut findings);
     findings.found
 }

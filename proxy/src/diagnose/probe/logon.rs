@@ -33,7 +33,7 @@ fn check<'a>(facts: &Facts<'a>) -> Option<&'a CredsspCheck> {
 
 /// How far the server's clock is ahead of this machine's, where that is too far for Kerberos; seconds.
 pub(super) fn skew_seconds(facts: &Facts<'_>) -> Option<i64> {
-    let skew = seconds(check(facts)?.clock_skew_us?);
+    let skew = seconds(facts.probe?.clock_skew_us()?);
     (skew.abs() > MOST_SKEW_SECONDS).then_some(skew)
 }
 

@@ -51,7 +51,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
 ];
 
-fn dns_failure(facts: &Facts<'_>) -> Option<Conclusion> {
+pub(super) fn dns_failure(facts: &Facts<'_>) -> Option<Conclusion> {
     let dns = facts.probe?.dns.as_ref().filter(|dns| dns.addresses.is_empty())?;
     let reason = dns.failure.as_deref()?;
     let summary = format!("The name {} could not be resolved to an address: {reason}.", dns.name);
@@ -110,7 +110,7 @@ fn all_addresses(probe: &Probe) -> String {
     addresses(&probe.tcp.iter().collect::<Vec<_>>())
 }
 
-fn refused(facts: &Facts<'_>) -> Option<Conclusion> {
+pub(super) fn refused(facts: &Facts<'_>) -> Option<Conclusion> {
     let probe = unreached(facts).filter(|probe| has(probe, ConnectError::Refused))?;
     let is_unanimous = !has(probe, ConnectError::TimedOut);
     let confidence = if is_unanimous { Confidence::Confirmed } else { Confidence::Likely };
@@ -121,7 +121,7 @@ fn refused(facts: &Facts<'_>) -> Option<Conclusion> {
     Some(with_attempts(Conclusion::new(confidence, Phase::Tcp, summary), probe))
 }
 
-fn filtered(facts: &Facts<'_>) -> Option<Conclusion> {
+pub(super) fn filtered(facts: &Facts<'_>) -> Option<Conclusion> {
     let probe = unreached(facts)?;
     let names = all_addresses(probe);
     let conclusion = if has(probe, ConnectError::TimedOut) {
@@ -141,7 +141,7 @@ fn filtered(facts: &Facts<'_>) -> Option<Conclusion> {
     Some(with_attempts(conclusion, probe))
 }
 
-fn reset(facts: &Facts<'_>) -> Option<Conclusion> {
+pub(super) fn reset(facts: &Facts<'_>) -> Option<Conclusion> {
     let probe = unreached(facts).filter(|probe| has(probe, ConnectError::Reset))?;
     let summary = format!("{} cut the TCP connection while it was being opened.", all_addresses(probe));
     Some(with_attempts(Conclusion::confirmed(Phase::Tcp, summary), probe))
@@ -163,7 +163,7 @@ pub(super) fn dead_addresses(probe: &Probe) -> Vec<&TcpCheck> {
     probe.tcp.iter().filter(answers).collect()
 }
 
-fn some_addresses(facts: &Facts<'_>) -> Option<Conclusion> {
+pub(super) fn some_addresses(facts: &Facts<'_>) -> Option<Conclusion> {
     let probe = facts.probe?;
     let dead = dead_addresses(probe);
     if dead.is_empty() {
@@ -235,7 +235,7 @@ fn other_machine(facts: &Facts<'_>) -> Option<Conclusion> {
     is_its_own.then(|| conclusion.seen(0, "its certificate is for that name, not for the one that was typed"))
 }
 
-fn lossy(facts: &Facts<'_>) -> Option<Conclusion> {
+pub(super) fn lossy(facts: &Facts<'_>) -> Option<Conclusion> {
     let probe = facts.probe?;
     let is_reached = |check: &TcpCheck| !failed(check) || is_lost_beside_others(probe, check);
     let vanished = |check: &&TcpCheck| is_reached(check) && failures(check, ConnectError::TimedOut) > 0;

@@ -1,6 +1,6 @@
 //! What each check of one target found, a block each. What is long is told with `-v`.
 
-use super::{count, started, time};
+use super::{count, gateway, started, time};
 use crate::report::layout::{Look, Page};
 use crate::report::{Style, safe, words};
 use crate::trace::{
@@ -30,7 +30,7 @@ pub(super) fn text(record: &Record, style: &Style) -> Option<String> {
         blocks.item("encryption", &classic(check));
     }
     if let Some(check) = &probe.tls {
-        blocks.tls(check);
+        blocks.tls(check, probe.gateway.is_some());
     }
     if let Some(check) = &probe.certificate {
         blocks.certificate(check, started(record), is_in_timeline(record));
@@ -43,6 +43,11 @@ pub(super) fn text(record: &Record, style: &Style) -> Option<String> {
     }
     if let Some(check) = &probe.udp {
         blocks.list("udp", udp(check));
+    }
+    if let Some(check) = &probe.gateway {
+        for (name, texts) in gateway::blocks(check, style.verbose > 0) {
+            blocks.list(name, texts);
+        }
     }
     if let Some(check) = &probe.path {
         blocks.item("path", &path(check));
@@ -89,8 +94,9 @@ impl Blocks<'_> {
         self.list("addresses", texts);
     }
 
-    fn tls(&mut self, check: &TlsCheck) {
-        self.item("tls", &versions(check));
+    /// That there is no X.224 before TLS is nothing to tell of a gateway.
+    fn tls(&mut self, check: &TlsCheck, is_gateway: bool) {
+        self.item("tls", &versions(check, is_gateway));
         for (version, suites) in &check.suites {
             let name = words::version(version);
             let order = match check.server_order.get(version) {
@@ -282,7 +288,7 @@ fn refusal(answer: &HelloAnswer) -> Option<String> {
 }
 
 /// `TLS 1.2, TLS 1.3; not TLS 1.0, TLS 1.1 (alert protocol_version (70))`.
-fn versions(check: &TlsCheck) -> String {
+fn versions(check: &TlsCheck, is_gateway: bool) -> String {
     let mut taken = Vec::new();
     let mut refused: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (version, answer) in &check.versions {
@@ -294,7 +300,7 @@ fn versions(check: &TlsCheck) -> String {
     let mut clauses = vec![if taken.is_empty() { "no version".to_owned() } else { taken.join(", ") }];
     clauses
         .extend(refused.iter().map(|(reason, versions)| format!("not {} ({reason})", versions.join(", "))));
-    if check.direct {
+    if check.direct && !is_gateway {
         clauses.push("TLS begins without X.224".to_owned());
     }
     clauses.join("; ")

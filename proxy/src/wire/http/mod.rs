@@ -2,7 +2,7 @@
 //! kept, and bodies by how they are framed. A body's bytes are passed on, never kept.
 
 pub mod authentication;
-mod base64;
+pub(crate) mod base64;
 pub mod body;
 pub mod chunked;
 pub mod head;
