@@ -70,7 +70,7 @@ impl Facts<'_> {
 fn blocked(facts: &Facts<'_>) -> Option<Conclusion> {
     let (count, waited, t_us) = facts.udp_is_blocked()?;
     let waited = span(waited);
-    let conclusion = if facts.summary.transport == Transport::Udp {
+    let conclusion = if facts.summary.transport == Some(Transport::Udp) {
         let summary =
             format!("The server did not answer over UDP: {count} attempts in {waited} came to nothing.");
         Conclusion::likely(Phase::Udp, summary)
@@ -89,7 +89,7 @@ fn blocked(facts: &Facts<'_>) -> Option<Conclusion> {
 fn half_open(facts: &Facts<'_>) -> Option<Conclusion> {
     let (silent, t_us) = facts.udp_is_half_open()?;
     let silent = span(silent);
-    let conclusion = if facts.summary.transport == Transport::Udp {
+    let conclusion = if facts.summary.transport == Some(Transport::Udp) {
         let summary = format!("UDP was opened, then nothing came from the server for {silent}.");
         Conclusion::likely(Phase::Udp, summary)
     } else if facts.died_after_udp() {

@@ -3,7 +3,7 @@
 mod gateway;
 
 use crate::trace::{
-    CertificateSummary, ConnectError, CredsspSummary, Detail, Event, Leg, Phase, Side, Summary,
+    CertificateSummary, ConnectError, CredsspSummary, Detail, Event, Leg, Phase, Side, Summary, Transport,
 };
 use crate::wire::credssp::TsRequest;
 use crate::wire::x224::ConnectionRequest;
@@ -11,9 +11,7 @@ use rdpscope_certs::inspect::Certificate;
 
 /// Adds what `event` tells to `summary`.
 pub(super) fn note(summary: &mut Summary, event: &Event) {
-    if (Phase::GatewayTcp..=Phase::GatewayChannel).contains(&event.phase) {
-        summary.gateway.get_or_insert_default();
-    }
+    note_transport(summary, event.phase);
     if is_of_another_tls(summary, event) {
         return;
     }
@@ -54,6 +52,16 @@ pub(super) fn note(summary: &mut Summary, event: &Event) {
             }
         }
         _ => {}
+    }
+}
+
+/// A session is direct until a gateway has to do with it; what carries it then is for the gateway's protocol to tell.
+fn note_transport(summary: &mut Summary, phase: Phase) {
+    if (Phase::GatewayTcp..=Phase::GatewayChannel).contains(&phase) {
+        summary.gateway.get_or_insert_default();
+        summary.transport.take_if(|transport| *transport == Transport::Tcp);
+    } else if summary.gateway.is_none() {
+        summary.transport.get_or_insert(Transport::Tcp);
     }
 }
 

@@ -73,7 +73,7 @@ pub(super) async fn conclude(
         gateway.observer.transport()
     });
     observed.trace.events(events);
-    if let Some(transport) = transport {
+    if transport.is_some() {
         observed.trace.timeline_mut().summary_mut().transport = transport;
     }
     observed.trace.close_phases(t_us);

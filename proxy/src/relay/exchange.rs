@@ -68,10 +68,15 @@ impl Channel for TcpStream {
     }
 }
 
-/// Sees what passes, after it has passed.
+/// Sees what passes.
 pub(super) trait ExchangeTap {
     /// `bytes` came from `from` at `at`.
     fn plaintext(&mut self, at: Instant, from: Side, bytes: &[u8]);
+    /// Whether it has to see bytes before they go on, because their answer comes on another connection, whose task would
+    /// otherwise be able to tell of it first.
+    fn sees_first(&self) -> bool {
+        false
+    }
     /// A moment in the session's own time.
     fn micros(&self, at: Instant) -> Micros;
     /// The gate changed something, or could not.
@@ -273,6 +278,10 @@ impl Flow {
             let bytes = buffer.filled();
             match read {
                 Ok(()) if bytes.is_empty() => self.source_ended(at, C::END_OF_FILE, gate, tap),
+                Ok(()) if gate.is_open(self.from) && tap.sees_first() => {
+                    tap.plaintext(at, self.from, bytes);
+                    self.send(cx, sink, bytes);
+                }
                 Ok(()) if gate.is_open(self.from) => {
                     self.send(cx, sink, bytes);
                     tap.plaintext(at, self.from, bytes);

@@ -6,11 +6,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What carried the session.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Transport {
     /// A direct TCP connection.
-    #[default]
     Tcp,
     /// RDP-UDP alone.
     Udp,
@@ -25,8 +24,8 @@ pub enum Transport {
 /// The facts of a session.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {
-    /// What carried it.
-    pub transport: Transport,
+    /// What carried it; `None` where that cannot be known: behind a gateway that nobody sees into or that was not reached.
+    pub transport: Option<Transport>,
     /// The client, `ip:port`.
     pub client: Option<String>,
     /// The server, `ip:port`.

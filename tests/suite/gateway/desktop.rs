@@ -140,6 +140,7 @@ fn behind_tls_that_passes_through() {
         let session = finished.session();
         session.assert_reached(&["gateway-tcp", "gateway-tls"]);
         assert_eq!(session.outcome("gateway-http"), None, "what is inside is not seen:\n{session}");
+        assert!(session.summary()["transport"].is_null(), "{session}");
         assert_eq!(connections(session).len(), numbers, "{session}");
         assert_eq!(session.end()["closed_by"], "client", "{session}");
     }

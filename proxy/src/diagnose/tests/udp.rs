@@ -34,7 +34,7 @@ fn session() -> Script {
 fn over_udp_only(script: Script) -> super::Diagnosis {
     let mut record: Record = script.record();
     let mut summary = record.summary.take().unwrap();
-    summary.transport = Transport::Udp;
+    summary.transport = Some(Transport::Udp);
     record.push(Line::Summary(Box::new(summary)));
     super::super::diagnose(&record, &super::super::Context::default())
 }

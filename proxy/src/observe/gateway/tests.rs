@@ -178,7 +178,7 @@ fn a_session_over_websocket_is_told_from_its_first_head_to_the_rdp_inside() {
         (Phase::Closed, Outcome::Ok),
     ];
     assert_eq!(outcomes(&phases), expected);
-    assert_eq!(summary.transport, Transport::GatewayWebsocket);
+    assert_eq!(summary.transport, Some(Transport::GatewayWebsocket));
     let gateway = summary.gateway.unwrap();
     assert_eq!(gateway.udp_offered, Some(true));
     assert_eq!(
@@ -277,7 +277,7 @@ fn a_client_that_falls_back_is_followed_to_the_transport_that_works() {
     assert_eq!(packets(&events), expected_packets(2, 1));
     let (phases, summary) = timeline(events);
     assert_eq!(outcomes(&phases)[0], (Phase::GatewayHttp, Outcome::Ok));
-    assert_eq!(summary.transport, Transport::GatewayHttp);
+    assert_eq!(summary.transport, Some(Transport::GatewayHttp));
 }
 
 #[test]

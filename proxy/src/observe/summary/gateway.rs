@@ -8,12 +8,12 @@ use crate::wire::tsgu::{Packet, UDP_TRANSPORT};
 pub(super) fn note(summary: &mut Summary, message: &GatewayMessage) {
     match message {
         GatewayMessage::HttpRequest(request) => match request.role {
-            Role::Websocket => summary.transport = Transport::GatewayWebsocket,
-            Role::OutChannel => summary.transport = Transport::GatewayHttp,
-            Role::RpcIn | Role::RpcOut => summary.transport = Transport::GatewayRpc,
+            Role::Websocket => summary.transport = Some(Transport::GatewayWebsocket),
+            Role::OutChannel => summary.transport = Some(Transport::GatewayHttp),
+            Role::RpcIn | Role::RpcOut => summary.transport = Some(Transport::GatewayRpc),
             Role::InChannel | Role::KdcProxy | Role::Other => {}
         },
-        GatewayMessage::TunnelBegan { transport, .. } => summary.transport = *transport,
+        GatewayMessage::TunnelBegan { transport, .. } => summary.transport = Some(*transport),
         GatewayMessage::TunnelPacket(packet) => note_packet(summary.gateway.get_or_insert_default(), packet),
         GatewayMessage::TunnelTraffic { data_packets, keepalives, .. } => {
             let gateway = summary.gateway.get_or_insert_default();

@@ -58,6 +58,9 @@ impl GatewayConnection {
     /// A connection that has joined its attempt. `sees_inside`: rdpscope terminates TLS.
     pub(super) fn new(host: Host, joined: Joined, client: IpAddr, sees_inside: bool) -> GatewayConnection {
         let Joined { attempt, connection, session } = joined;
+        if let Some(gateway) = session.lock().gateway() {
+            gateway.connection_began(connection, sees_inside);
+        }
         let outer = if sees_inside { OuterTls::terminated() } else { OuterTls::passing_through() };
         let place = Place {
             host,
@@ -349,6 +352,9 @@ impl Place {
         }
         self.host.leave(self.attempt, self.number);
         (self.attempt, self.number, self.session) = (moved.attempt, moved.connection, moved.session);
+        if let Some(gateway) = self.session.lock().gateway() {
+            gateway.connection_began(self.number, true);
+        }
         for (side, bytes) in [Side::Client, Side::Server].into_iter().zip(self.bytes) {
             self.session.lock().count(side, bytes);
         }

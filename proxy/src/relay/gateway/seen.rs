@@ -13,11 +13,16 @@ pub(in crate::relay) struct GatewaySeen {
     udp: Option<GatewayUdpObserver>,
     /// Connections that carry the newest tunnel, or have carried it.
     carriers: BTreeSet<u32>,
+    /// TLS passes through, so that nobody knows which connections carry it.
+    is_sealed: bool,
+    newest_connection: u32,
     /// The end that tells how the attempt ended.
     end: Option<ConnectionEnd>,
 }
 
 struct ConnectionEnd {
+    /// The newest connection at that moment.
+    newest_connection: u32,
     /// It carried the tunnel.
     is_carriers: bool,
     by: ClosedBy,
@@ -27,6 +32,12 @@ struct ConnectionEnd {
 }
 
 impl GatewaySeen {
+    /// A connection belongs to the attempt from now on.
+    pub(super) fn connection_began(&mut self, connection: u32, sees_inside: bool) {
+        self.is_sealed = !sees_inside;
+        self.newest_connection = self.newest_connection.max(connection);
+    }
+
     /// What `from` said on a connection inside TLS.
     pub(super) fn data(
         &mut self,
@@ -49,7 +60,8 @@ impl GatewaySeen {
     }
 
     /// A connection has ended for the first time in one of its directions. The first end of those that carry the tunnel
-    /// tells how the attempt ended; without a tunnel the last connection does.
+    /// tells how the attempt ended; without a tunnel the last connection does. Where nobody sees the tunnel, it is the first
+    /// end behind which no other connection begins: the gateway closes the second of two when the client leaves one.
     pub(super) fn connection_ended(
         &mut self,
         connection: u32,
@@ -59,11 +71,21 @@ impl GatewaySeen {
         by_proxy: bool,
     ) {
         let is_carriers = self.carriers.contains(&connection);
-        if self.end.as_ref().is_some_and(|end| end.is_carriers) {
+        let is_told = |end: &ConnectionEnd| {
+            end.is_carriers || (self.is_sealed && end.newest_connection == self.newest_connection)
+        };
+        if self.end.as_ref().is_some_and(is_told) {
             return;
         }
         let by = if by_proxy { ClosedBy::Proxy } else { side.into() };
-        self.end = Some(ConnectionEnd { is_carriers, by, side, ending, alerted });
+        self.end = Some(ConnectionEnd {
+            newest_connection: self.newest_connection,
+            is_carriers,
+            by,
+            side,
+            ending,
+            alerted,
+        });
     }
 
     /// Who ended the attempt and how, from what was seen.

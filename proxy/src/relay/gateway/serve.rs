@@ -225,6 +225,10 @@ impl ExchangeTap for Inside {
         self.tap.inside(at, from, bytes);
     }
 
+    fn sees_first(&self) -> bool {
+        true
+    }
+
     fn micros(&self, at: Instant) -> Micros {
         self.tap.micros(at)
     }
