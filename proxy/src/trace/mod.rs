@@ -25,7 +25,7 @@ pub use gateway::{
     Authentication, Framing, GatewayMessage, GatewayUdp, HttpHeader, HttpRequest, HttpResponse, Reframing,
     Role,
 };
-pub use line::{Altered, End, GATEWAY_UDP_OFF, Header, Line, NLA_STRIP, SCHEMA_VERSION, UDP_OFF};
+pub use line::{Altered, End, GATEWAY_UDP_OFF, Header, INNER_CERT, Line, NLA_STRIP, SCHEMA_VERSION, UDP_OFF};
 pub use phase::{Outcome, Phase, PhaseRecord};
 pub use probe::{
     CertificateCheck, ClassicCheck, CredsspCheck, DnsCheck, FlakyCheck, HelloAnswer, LeftOut,
