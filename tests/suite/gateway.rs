@@ -17,6 +17,7 @@ mod as_http_proxy;
 mod desktop;
 mod flags;
 mod grouping;
+mod inner;
 mod relaying;
 pub(crate) mod side_channel;
 

@@ -154,6 +154,11 @@ fn refuse_contradictions(factor: Factor, proxy: &ProxyArguments) -> Result<(), F
             "--vary gateway-udp takes the side channel away in every other attempt",
         ),
         (
+            gateway.inner_cert.as_ref().is_some_and(|mode| *mode != CertificateMode::Passthrough),
+            "--inner-cert",
+            "the arms leave TLS inside the tunnel as it is",
+        ),
+        (
             matches!(interception.cert, Some(CertificateMode::File(_))),
             "--cert file:",
             "the arms need certificates that rdpscope makes",

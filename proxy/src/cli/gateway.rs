@@ -2,9 +2,9 @@
 
 use super::Failure;
 use super::arguments::ProxyArguments;
-use super::interception::certificate_mode;
+use super::interception::{InterceptionArguments, certificate_mode};
 use crate::alter::gateway::{GatewayAlterations, TransportChoice, UnknownTransport};
-use crate::intercept::settings::NlaMode;
+use crate::intercept::settings::{InterceptionSettings, NlaMode};
 use crate::relay::gateway::Gateway;
 use crate::relay::session::Route;
 use crate::relay::target::{Target, TargetError};
@@ -83,10 +83,15 @@ impl ProxyArguments {
         if self.interception.cert.is_none() && self.interception.renew_with.is_none() {
             self.interception.cert = Some(CertificateMode::Mint(Recipe::Fresh));
         }
-        if self.interception.nla != NlaMode::Relay || self.interception.credentials.is_some() {
+        if self.interception.nla != NlaMode::Relay {
             return Err(Failure::usage(
-                "--nla and --credentials are for a server that is reached directly: with --gateway leave them out, NLA \
-                 is inside the tunnel",
+                "--nla is for a server that is reached directly: with --gateway NLA is inside the tunnel, and --inner-nla \
+                 says what becomes of it",
+            ));
+        }
+        if self.interception.credentials.is_some() && self.gateway.inner_nla != Some(NlaMode::Terminate) {
+            return Err(Failure::usage(
+                "--credentials is for --inner-nla terminate: NLA is inside the tunnel; leave it out, or add that",
             ));
         }
         if self.interception.mode() == CertificateMode::Passthrough {
@@ -133,21 +138,45 @@ impl ProxyArguments {
     }
 
     fn refuse_inner(&self) -> Result<(), Failure> {
-        let gateway = &self.gateway;
-        let given = [
-            (
-                gateway.inner_cert.as_ref().is_some_and(|mode| *mode != CertificateMode::Passthrough),
-                "--inner-cert",
-            ),
-            (gateway.inner_nla.is_some_and(|mode| mode != NlaMode::Relay), "--inner-nla"),
-        ];
-        match given.into_iter().find(|(is_given, _)| *is_given) {
-            Some((_, flag)) => Err(Failure::usage(format!(
-                "{flag}: TLS inside the tunnel cannot be terminated by this version; to try another certificate or NLA \
-                 setting of the target, relay to it directly without --gateway"
-            ))),
-            None => Ok(()),
+        if self.gateway.inner_mode().is_none()
+            && self.gateway.inner_nla.is_some_and(|it| it != NlaMode::Relay)
+        {
+            return Err(Failure::usage(
+                "--inner-nla needs TLS inside the tunnel to end in rdpscope: add --inner-cert with another mode than \
+                 passthrough, for example --inner-cert fresh",
+            ));
         }
+        Ok(())
+    }
+
+    /// The flags as they hold for TLS with the far side.
+    pub(super) fn outer(&self) -> InterceptionArguments {
+        let mut outer = InterceptionArguments { credentials: None, ..self.interception.clone() };
+        if self.gateway.gateway.is_none() {
+            outer.credentials.clone_from(&self.interception.credentials);
+        }
+        let has_own_certificate = matches!(outer.mode(), CertificateMode::File(_));
+        if has_own_certificate && matches!(self.gateway.inner_mode(), Some(CertificateMode::Mint(_))) {
+            // They are for the CA that signs inside the tunnel.
+            (outer.ca, outer.ca_out) = (None, None);
+        }
+        outer
+    }
+
+    /// How TLS inside the tunnel is to be terminated, where it is.
+    pub(super) fn inner_settings(&self) -> Result<Option<InterceptionSettings>, Failure> {
+        let Some(mode) = self.gateway.inner_mode() else { return Ok(None) };
+        let inner = InterceptionArguments {
+            ca: self.interception.ca.clone().filter(|_| matches!(mode, CertificateMode::Mint(_))),
+            cert: Some(mode),
+            renew_with: None,
+            password_file: self.interception.password_file.clone(),
+            ca_out: None,
+            nla: self.gateway.inner_nla.unwrap_or(NlaMode::Relay),
+            credentials: self.interception.credentials.clone(),
+            tls: None,
+        };
+        inner.settings(&self.target, None, self.listen(), self.udp)
     }
 
     /// The far side, where it is a gateway.
@@ -156,12 +185,18 @@ impl ProxyArguments {
         let route = Route { target, address: self.address(), upstream_proxy: self.upstream_proxy.clone() };
         let udp = self.gateway.gateway_udp.unwrap_or_default();
         let transport = self.gateway.gateway_transport.unwrap_or_default();
+        let inner_udp_off = self.udp == UdpMode::Off;
         let alterations = GatewayAlterations { udp_off: udp == UdpMode::Off, transport };
-        Some(Gateway { route, udp, alterations })
+        Some(Gateway { route, udp, alterations, inner: None, inner_udp_off })
     }
 }
 
 impl GatewayArguments {
+    /// The certificate to show the client inside the tunnel, where TLS there is to be terminated.
+    fn inner_mode(&self) -> Option<CertificateMode> {
+        self.inner_cert.clone().filter(|mode| *mode != CertificateMode::Passthrough)
+    }
+
     /// What shapes a session, as the trace shows it.
     pub(super) fn show(&self, shown: &mut Map<String, Value>) {
         if self.as_http_proxy {
@@ -175,5 +210,9 @@ impl GatewayArguments {
         shown.insert("gateway_transport".to_owned(), json!(transport.word()));
         let udp = self.gateway_udp.unwrap_or_default();
         shown.insert("gateway_udp".to_owned(), json!(word(udp.to_possible_value())));
+        if let Some(mode) = self.inner_mode() {
+            shown.insert("inner_cert".to_owned(), json!(mode.to_string()));
+            shown.insert("inner_nla".to_owned(), json!(self.inner_nla.unwrap_or(NlaMode::Relay).word()));
+        }
     }
 }

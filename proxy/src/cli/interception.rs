@@ -92,6 +92,7 @@ impl InterceptionArguments {
                 server_name: target.host.clone(),
                 names: names_in_use(&target.host, address.map(|address| address.host.as_str()), listen.ip()),
                 authority: None,
+                shares_with: None,
                 keep_in: self.ca.clone(),
                 renew_with: self.renew_with.clone(),
                 password,
@@ -185,6 +186,32 @@ fn terminated_nla(_file: Option<&Path>) -> Result<Nla, Failure> {
     Err(Failure::usage(
         "--nla terminate is not in this build (feature `nla`); --renew-with keeps NLA intact without it",
     ))
+}
+
+/// Makes ready what is terminated with a gateway and, where that is asked for, inside the tunnel; one CA signs for both.
+pub(super) async fn make_both_ready(
+    mut settings: InterceptionSettings,
+    inner: Option<InterceptionSettings>,
+    route: &Route,
+    ca_out: Option<&Path>,
+    output: &Output,
+) -> Result<(Interception, Option<Interception>), Failure> {
+    let Some(mut inner) = inner else {
+        return make_ready(settings, route, ca_out, output).await.map(|outer| (outer, None));
+    };
+    if let CertificateMode::File(_) = settings.presenter.mode {
+        // The only CA is then that of the tunnel.
+        let outer = make_ready_for(settings, &[], None, output).await?;
+        let kept_file = inner.presenter.keep_in.as_deref().map(Authority::certificate_file);
+        let inner = make_ready_for(inner, &[], ca_out, output).await?;
+        say_authority(&inner, ca_out.map(Path::to_owned).or(kept_file).as_deref(), output);
+        return Ok((outer, Some(inner)));
+    }
+    settings.presenter.shares_with = Some(Box::new(inner.presenter.clone()));
+    let outer = make_ready(settings, route, ca_out, output).await?;
+    inner.presenter.authority = outer.presenter.authority().cloned();
+    let inner = make_ready_for(inner, &[], None, output).await?;
+    Ok((outer, Some(inner)))
 }
 
 /// Makes ready what all sessions share, writes the CA's certificate where it is wanted, and says what the client needs

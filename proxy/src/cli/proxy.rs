@@ -19,7 +19,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(super) fn run(mut arguments: ProxyArguments, output: &Output) -> Result<Exit, Failure> {
     refuse_strangers(&arguments)?;
     arguments.settle()?;
-    let intercepting = arguments.interception.settings(
+    let inner = arguments.inner_settings()?;
+    let intercepting = arguments.outer().settings(
         arguments.far_side(),
         arguments.address().as_ref(),
         arguments.listen(),
@@ -35,8 +36,12 @@ pub(super) fn run(mut arguments: ProxyArguments, output: &Output) -> Result<Exit
             interrupted().map_err(|error| Failure::not_done(format!("cannot wait for signals: {error}")))?;
         if let Some(intercepting) = intercepting {
             let route = settings.gateway.as_ref().map_or(&settings.route, |gateway| &gateway.route);
-            let ready = interception::make_ready(intercepting, route, ca_out.as_deref(), output).await?;
+            let (ready, inner) =
+                interception::make_both_ready(intercepting, inner, route, ca_out.as_deref(), output).await?;
             settings.interception = Some(Arc::new(ready));
+            if let Some(gateway) = &mut settings.gateway {
+                gateway.inner = inner.map(Arc::new);
+            }
         }
         relay_between(settings, folder, output, interrupted, |_| std::future::ready(())).await
     })

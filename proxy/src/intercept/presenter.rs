@@ -34,6 +34,8 @@ pub struct PresenterSettings {
     pub names: Vec<Name>,
     /// A CA that was made before, for all certificates of an experiment; nothing else is said of one then.
     pub authority: Option<Arc<Authority>>,
+    /// What another presenter is to make with the same CA: inside the tunnel of a gateway there is a second one.
+    pub shares_with: Option<Box<PresenterSettings>>,
     /// `--ca`: the folder of a CA that is kept across runs.
     pub keep_in: Option<PathBuf>,
     /// `--renew-with`: the server's own key, PEM or PFX.
@@ -146,11 +148,16 @@ impl Presenter {
         let (authority, file) = match &settings.mode {
             CertificateMode::File(path) => (None, Some(identity(path, password)?)),
             CertificateMode::Mint(_) | CertificateMode::Passthrough => {
-                let permitted = [names.clone(), names_in(server_chain)].concat();
+                let other = settings.shares_with.as_deref();
+                let other_names = other.map(|other| other.names.clone()).unwrap_or_default();
+                let permitted = [names.clone(), names_in(server_chain), other_names].concat();
                 // Most servers have certificates signed with RSA, and a mirrored one should differ in as little as can be.
-                let kind = match &settings.mode {
-                    CertificateMode::Mint(Recipe::Mirror(_)) => KeyKind::WINDOWS,
-                    _ => KeyKind::P256,
+                let mirrors =
+                    |mode: &CertificateMode| matches!(mode, CertificateMode::Mint(Recipe::Mirror(_)));
+                let kind = if mirrors(&settings.mode) || other.is_some_and(|other| mirrors(&other.mode)) {
+                    KeyKind::WINDOWS
+                } else {
+                    KeyKind::P256
                 };
                 let authority = match (settings.authority, &settings.keep_in) {
                     (Some(authority), _) => authority,

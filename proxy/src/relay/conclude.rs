@@ -12,8 +12,8 @@ impl Observed {
         if self.proxy_closed {
             return (ClosedBy::Proxy, if self.proxy_reset { How::Reset } else { How::Fin });
         }
-        if let Some(gateway) = self.gateway() {
-            return gateway.ending();
+        if let Some(ending) = self.gateway_ending() {
+            return ending;
         }
         if let Some(side) = self.observer.announced_end() {
             return (side.into(), How::McsUltimatum);

@@ -1,7 +1,7 @@
 //! Copies what is inside two TLS connections from one to the other, both ways in one task, and passes their endings on
 //! as they came. What the gate gives out as one message leaves in one write, and so in one record.
 
-use super::pump::SILENCE_AFTER_CLIENT;
+use super::pump::{Ending, SILENCE_AFTER_CLIENT};
 use crate::alter::{Gate, Note};
 use crate::intercept::tls::{StreamEnd, TlsStream, read_ending};
 use crate::trace::{Micros, Side};
@@ -94,6 +94,17 @@ pub(super) trait Gatekeeper {
     fn pass(&mut self, t_us: Micros, from: Side, bytes: &[u8], out: &mut Vec<Vec<u8>>, notes: &mut Vec<Note>);
     /// What is still held of `from`, whose stream has ended, goes on as it is.
     fn flush(&mut self, from: Side, out: &mut Vec<Vec<u8>>);
+    /// Before more of `from` is read, or before the `ending` of its stream goes on: what comes from elsewhere in its
+    /// direction is appended to `out` and goes on first. Not ready while there is something to wait for.
+    fn poll_turn(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _from: Side,
+        _ending: Option<Ending>,
+        _out: &mut VecDeque<Vec<u8>>,
+    ) -> Poll<()> {
+        Poll::Ready(())
+    }
     /// The answer to a client that is refused what it asks for, once; with it both connections end in good order.
     fn take_refusal(&mut self) -> Option<Vec<u8>> {
         None
@@ -224,6 +235,11 @@ impl Flow {
             if ready!(self.poll_deliver(cx, sink)).is_err() {
                 return self.over(FlowEnd::SinkGone);
             }
+            let turn = gate.poll_turn(cx, self.from, self.ending.as_ref().map(ending), &mut self.waiting);
+            if !self.waiting.is_empty() {
+                continue;
+            }
+            ready!(turn);
             if let Some(ending) = &self.ending {
                 let end = ready!(poll_pass_on(cx, sink, ending));
                 return self.over(end);
@@ -332,6 +348,11 @@ impl Flow {
         tap.ended(at, self.from, &end);
         self.ending = Some(end);
     }
+}
+
+/// The end of TLS as the end of TCP that comes with it.
+pub(super) fn ending(end: &StreamEnd) -> Ending {
+    if *end == StreamEnd::Reset { Ending::Reset } else { Ending::Fin }
 }
 
 /// Ends the sink's connection as the source's was ended.

@@ -6,9 +6,10 @@ pub(super) mod legs;
 mod negotiation;
 mod watching;
 
+pub(super) use super::exchange::ending;
 use super::exchange::{ExchangeEnd, ExchangeTap, exchange};
 use super::impaired::{self, Impaired};
-use super::pump::{Ending, PumpEnd, Tap, pump, reset};
+use super::pump::{PumpEnd, Tap, pump, reset};
 use super::session::{Route, SessionTap};
 use super::teller::Teller;
 use crate::alter::Note;
@@ -26,8 +27,9 @@ use negotiation::Negotiated;
 #[derive(Clone, Copy)]
 pub(super) struct Intercepted<'a> {
     pub(super) interception: &'a Interception,
-    /// For a further connection to the server, where a TLS stack that it refused has used up the first.
-    pub(super) route: &'a Route,
+    /// For a further connection to the server, where a TLS stack that it refused has used up the first; none inside a
+    /// tunnel, which is the only way there.
+    pub(super) route: Option<&'a Route>,
     /// What makes the connection worse on purpose.
     pub(super) impaired: Option<&'a Impaired>,
 }
@@ -117,7 +119,9 @@ async fn relay_inside(
         exchange(&mut client_leg, &mut server_leg.stream, server_words, &mut gate, &mut InsideTap { tap })
             .await;
     let server = server_leg.stream.tee().get_ref();
-    if let Some(info) = impaired::info(context.impaired, Side::Server, server) {
+    // Inside a tunnel the connection is one within this machine.
+    let info = context.route.and_then(|_| impaired::info(context.impaired, Side::Server, server));
+    if let Some(info) = info {
         tap.session().say(Leg::Server, None, Phase::Tcp, Detail::TcpInfo(info));
     }
     if end == ExchangeEnd::Reset {
@@ -235,9 +239,4 @@ impl ExchangeTap for ClearTap<'_, '_> {
     fn ended(&mut self, at: Instant, from: Side, end: &StreamEnd) {
         self.tap.ended(at, from, ending(end));
     }
-}
-
-/// The end of TLS as the end of TCP that comes with it.
-pub(super) fn ending(end: &StreamEnd) -> Ending {
-    if *end == StreamEnd::Reset { Ending::Reset } else { Ending::Fin }
 }

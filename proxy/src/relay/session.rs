@@ -16,7 +16,7 @@ use crate::diagnose;
 use crate::intercept::settings::Interception;
 use crate::observe::{SessionObserver, UdpObserver};
 use crate::recorder::SessionTrace;
-use crate::trace::{Detail, Event, How, Leg, Micros, Phase, Record, Side};
+use crate::trace::{ClosedBy, Detail, Event, How, Leg, Micros, Phase, Record, Side};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -104,8 +104,14 @@ impl SharedSession {
     }
 
     /// An attempt to reach a desktop through a gateway, with nothing seen yet.
-    pub(super) fn of_gateway(trace: SessionTrace) -> SharedSession {
-        SharedSession::of(trace, SessionObserver::default(), Some(Box::default()))
+    ///
+    /// `terminates_tls`: TLS does not pass through inside the tunnel.
+    pub(super) fn of_gateway(trace: SessionTrace, terminates_tls: bool) -> SharedSession {
+        let (observer, gateway) = match terminates_tls {
+            true => (SessionObserver::terminating_tls(), GatewaySeen::with_inner_apart()),
+            false => (SessionObserver::default(), GatewaySeen::default()),
+        };
+        SharedSession::of(trace, observer, Some(Box::new(gateway)))
     }
 
     fn of(
@@ -179,14 +185,20 @@ impl SharedSession {
 /// The tap of the pump: bytes to the observer, its events to the trace.
 pub(super) struct SessionTap<'a> {
     session: &'a SharedSession,
-    attempts: &'a Attempts,
+    /// Nobody counts what is inside a tunnel by itself: its attempt is counted.
+    attempts: Option<&'a Attempts>,
     client: SocketAddr,
     number: Number,
     reached: Option<Phase>,
     has_desktop: bool,
 }
 
-impl SessionTap<'_> {
+impl<'a> SessionTap<'a> {
+    /// Of what is inside a tunnel, for which `client` stands.
+    pub(super) fn inside_tunnel(session: &'a SharedSession, client: SocketAddr) -> SessionTap<'a> {
+        SessionTap { session, attempts: None, client, number: 0, reached: None, has_desktop: false }
+    }
+
     /// The session.
     pub(super) fn session(&self) -> &SharedSession {
         self.session
@@ -208,14 +220,15 @@ impl SessionTap<'_> {
         let mut events = Vec::new();
         feed(observed, t_us, &mut events);
         observed.trace.events(events);
+        let Some(attempts) = self.attempts else { return };
         let reached = observed.trace.timeline().reached();
         if reached > self.reached {
             self.reached = reached;
-            self.attempts.progress(self.client.ip(), self.number, reached);
+            attempts.progress(self.client.ip(), self.number, reached);
         }
         if !self.has_desktop && observed.trace.timeline().current() == Some(Phase::Active) {
             self.has_desktop = true;
-            self.attempts.desktop();
+            attempts.desktop();
         }
     }
 }
@@ -223,14 +236,14 @@ impl SessionTap<'_> {
 impl Tap for SessionTap<'_> {
     fn data(&mut self, at: Instant, from: Side, bytes: &[u8]) {
         self.observe(at, |observed, t_us, events| {
-            observed.bytes[from.index()] += bytes.len() as u64;
+            observed.count_own(from, bytes.len() as u64);
             observed.observer.data(t_us, from, bytes, events);
         });
     }
 
     fn unseen(&mut self, _at: Instant, from: Side, count: u64) {
         let mut observed = self.session.lock();
-        observed.bytes[from.index()] += count;
+        observed.count_own(from, count);
         observed.observer.lost(from);
     }
 
@@ -244,6 +257,18 @@ impl Tap for SessionTap<'_> {
 }
 
 impl Observed {
+    /// Bytes of a direct connection. Those inside a tunnel were counted with what carries them.
+    pub(super) fn count_own(&mut self, from: Side, count: u64) {
+        if self.gateway.is_none() {
+            self.bytes[from.index()] += count;
+        }
+    }
+
+    /// The same with what has followed RDP whose TLS is terminated inside the tunnel.
+    pub(super) fn gateway_ending(&mut self) -> Option<(ClosedBy, How)> {
+        Some(self.gateway.as_deref_mut()?.ending(&self.observer))
+    }
+
     /// Of an attempt to reach a desktop through a gateway: what is known of its connections.
     pub(super) fn gateway(&mut self) -> Option<&mut GatewaySeen> {
         self.gateway.as_deref_mut()
@@ -309,8 +334,14 @@ pub async fn run(
         let detail = Detail::Accepted { peer: peer.to_string(), local };
         session.lock().trace.say(Leg::Client, None, Phase::Tcp, detail);
     }
-    let tap =
-        SessionTap { session: &session, attempts, client: peer, number, reached: None, has_desktop: false };
+    let tap = SessionTap {
+        session: &session,
+        attempts: Some(attempts),
+        client: peer,
+        number,
+        reached: None,
+        has_desktop: false,
+    };
     match Impaired::begin(impairments, &session, true) {
         None => drop(relay(client, surroundings, None, tap, stop).await),
         Some(impaired) => Box::pin(relay_impaired(client, surroundings, impaired, tap, stop)).await,
@@ -402,7 +433,7 @@ async fn serve(
     };
     let _ = server.set_nodelay(true);
     if let Some(interception) = interception {
-        let context = Intercepted { interception, route, impaired };
+        let context = Intercepted { interception, route: Some(route), impaired };
         return intercepted::serve(client, server, first, &mut tap, context).await;
     }
     if forward_first(&mut server, &first).await.is_err() {

@@ -38,7 +38,7 @@ impl Teller for SharedSession {
     }
 
     fn count(&self, side: Side, received: u64) {
-        self.lock().count(side, received);
+        self.lock().count_own(side, received);
     }
 
     fn alerted(&self, side: Side) -> bool {

@@ -16,6 +16,8 @@ pub const NLA_STRIP: &str = "--nla strip";
 pub const UDP_OFF: &str = "--udp off";
 /// The setting that takes the side channel over UDP out of what a client and its gateway offer each other.
 pub const GATEWAY_UDP_OFF: &str = "--gateway-udp off";
+/// The setting that terminates TLS inside the tunnel to a gateway.
+pub const INNER_CERT: &str = "--inner-cert";
 
 /// One line of a trace.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -30,7 +30,7 @@ pub use gateway_check::{
     AlpnCheck, GatewayAnswer, GatewayCheck, GatewayLogonCheck, GatewayRequest, GatewayRequestCheck,
     GatewayTunnelCheck, GatewayTunnelFailure, GatewayUdpCheck,
 };
-pub use line::{Altered, End, GATEWAY_UDP_OFF, Header, Line, NLA_STRIP, SCHEMA_VERSION, UDP_OFF};
+pub use line::{Altered, End, GATEWAY_UDP_OFF, Header, INNER_CERT, Line, NLA_STRIP, SCHEMA_VERSION, UDP_OFF};
 pub use phase::{Outcome, Phase, PhaseRecord};
 pub use probe::{
     CertificateCheck, ClassicCheck, CredsspCheck, DnsCheck, FlakyCheck, HelloAnswer, LeftOut,

@@ -74,6 +74,19 @@ impl FrameHeader {
         Ok(Some((header, whole)))
     }
 
+    /// Its bytes; the length takes the fewest that hold it (RFC 6455 5.2).
+    pub fn encode(&self) -> Vec<u8> {
+        let first = if self.fin { 0x80 } else { 0 } | (self.reserved & 7) << 4 | self.opcode & 0xf;
+        let masked = if self.mask.is_some() { 0x80 } else { 0 };
+        let mut bytes = match (u8::try_from(self.length), u16::try_from(self.length)) {
+            (Ok(length @ ..=125), _) => vec![first, masked | length],
+            (_, Ok(length)) => [&[first, masked | 126][..], &length.to_be_bytes()].concat(),
+            _ => [&[first, masked | 127][..], &self.length.to_be_bytes()].concat(),
+        };
+        bytes.extend(self.mask.into_iter().flatten());
+        bytes
+    }
+
     /// Whether it is a control frame.
     pub fn is_control(&self) -> bool {
         self.opcode & 8 != 0
@@ -230,6 +243,20 @@ mod tests {
             [header(&[0x82]), header(&[0x82, 0x7f, 0, 0, 0, 0, 0, 1, 0]), header(&[0x82, 0x81, 1])],
             [None; 3]
         );
+    }
+
+    proptest! {
+        #[test]
+        fn a_header_is_read_as_it_was_written(
+            fin in any::<bool>(),
+            opcode in 0_u8..16,
+            mask in any::<Option<[u8; 4]>>(),
+            length in prop_oneof![0_u64..300, 65_000_u64..66_000, 0..u64::MAX / 2],
+        ) {
+            let header = FrameHeader { fin, reserved: 0, opcode, mask, length };
+            let bytes = header.encode();
+            prop_assert_eq!(FrameHeader::decode(&bytes), Ok(Some((header, bytes.len()))));
+        }
     }
 
     #[test]

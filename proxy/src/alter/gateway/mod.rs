@@ -12,14 +12,19 @@
 //! body of a fixed length, the fields are said not to be present and their bytes are zeros.
 
 mod body;
+mod carried;
 mod change;
 mod head;
 mod packet;
+mod split;
+#[cfg(test)]
+mod split_tests;
 mod stretch;
 #[cfg(test)]
 mod tests;
 mod transport;
 
+pub use split::{Split, TunnelSplitter};
 pub use transport::{Refusal, TransportChoice, UnknownTransport};
 
 use super::{NotAltered, Note};

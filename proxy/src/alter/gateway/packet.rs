@@ -115,7 +115,7 @@ impl Walk {
 }
 
 /// The header of the packet at the front, once it is there.
-fn header_at_front(content: &[u8]) -> Result<Option<Header>, Malformed> {
+pub(super) fn header_at_front(content: &[u8]) -> Result<Option<Header>, Malformed> {
     let Some(header) = content.first_chunk().map(|header| Header::decode(*header)) else { return Ok(None) };
     let can_be_one = header.is_known() || header.reserved == 0;
     if !can_be_one || !header.can_be_walked() {

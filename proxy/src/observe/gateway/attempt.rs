@@ -22,6 +22,8 @@ const UNMASKED: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Attempt {
     inner: SessionObserver,
+    /// Somebody else tells what is in the data of a tunnel.
+    inner_is_apart: bool,
     /// The tunnel that carries it: the first that carried data.
     inner_of: Option<usize>,
     tunnels: Vec<Tunnel>,
@@ -36,6 +38,15 @@ pub(super) struct Attempt {
 impl Attempt {
     pub(super) fn new(inner: SessionObserver) -> Attempt {
         Attempt { inner, ..Attempt::default() }
+    }
+
+    pub(super) fn with_inner_apart() -> Attempt {
+        Attempt { inner_is_apart: true, ..Attempt::default() }
+    }
+
+    /// Whether tunnel `index` carries the session of RDP that is read here.
+    fn reads(&self, index: usize) -> bool {
+        self.inner_of == Some(index) && !self.inner_is_apart
     }
 
     pub(super) fn inner(&mut self) -> &mut SessionObserver {
@@ -168,7 +179,7 @@ impl Attempt {
         let mut has_skipped = false;
         while !bytes.is_empty() {
             let ahead = self.tunnels[index].direction(at.from).packets.payload_ahead();
-            let is_unread = self.inner_of != Some(index) || self.inner.is_opaque(at.from);
+            let is_unread = !self.reads(index) || self.inner.is_opaque(at.from);
             let count = match mask {
                 _ if ahead > 0 && is_unread => ahead.min(bytes.len()),
                 None => bytes.len(),
@@ -194,7 +205,7 @@ impl Attempt {
                 mask.rotate_left(count % 4);
             }
         }
-        if has_skipped && self.inner_of == Some(index) {
+        if has_skipped && self.reads(index) {
             // It does not read them and knows all the same that this side is not silent.
             self.inner.data(at.t_us, at.from, &[], out);
         }
@@ -211,7 +222,7 @@ impl Attempt {
         while let Some(found) = self.tunnels[index].direction(at.from).packets.next(&mut bytes) {
             self.found(at, index, found, out);
             let ahead = self.tunnels[index].direction(at.from).packets.payload_ahead();
-            if ahead > 0 && (self.inner_of != Some(index) || self.inner.is_opaque(at.from)) {
+            if ahead > 0 && (!self.reads(index) || self.inner.is_opaque(at.from)) {
                 return bytes;
             }
         }
@@ -225,6 +236,7 @@ impl Attempt {
     }
 
     fn found(&mut self, at: At, index: usize, found: Found<'_>, out: &mut Vec<Event>) {
+        let is_read = self.reads(index);
         let tunnel = &mut self.tunnels[index];
         match found {
             Found::Packet(packet) => {
@@ -235,7 +247,7 @@ impl Attempt {
                     at.tell(tunnel.phase(), Detail::ObservationStopped { reason }, out);
                 }
             }
-            Found::Data(bytes) if self.inner_of == Some(index) => {
+            Found::Data(bytes) if is_read => {
                 self.inner.data(at.t_us, at.from, bytes, out);
             }
             Found::Data(_) => {}
@@ -252,7 +264,7 @@ impl Attempt {
     /// Bytes of tunnel `index` went by unseen.
     pub(super) fn lose(&mut self, index: usize, from: Side) {
         self.tunnels[index].direction(from).packets.lose();
-        if self.inner_of == Some(index) {
+        if self.reads(index) {
             self.inner.lost(from);
         }
     }
@@ -266,7 +278,7 @@ impl Attempt {
     pub(super) fn direction_over(&mut self, at: At, index: usize, how: How, out: &mut Vec<Event>) {
         let was_over = self.tunnels[index].direction(at.from).is_over;
         self.tunnels[index].direction_over(at, out);
-        if self.inner_of == Some(index) && !was_over {
+        if self.reads(index) && !was_over {
             self.inner.ended(at.t_us, at.from, how, out);
         }
     }

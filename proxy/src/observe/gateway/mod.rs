@@ -36,6 +36,12 @@ impl GatewayObserver {
         GatewayObserver { connections: BTreeMap::new(), attempt: Attempt::new(inner) }
     }
 
+    /// An observer that does not read the RDP inside a tunnel over WebSocket or over two connections: whoever terminates
+    /// its TLS tells of it.
+    pub fn with_inner_apart() -> GatewayObserver {
+        GatewayObserver { connections: BTreeMap::new(), attempt: Attempt::with_inner_apart() }
+    }
+
     /// What `from` sent on `connection`, inside TLS; what it tells is added to `out`.
     pub fn data(&mut self, t_us: Micros, connection: u32, from: Side, bytes: &[u8], out: &mut Vec<Event>) {
         let at = At { t_us, connection, from };

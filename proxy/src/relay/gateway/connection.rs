@@ -7,7 +7,7 @@ use crate::observe::gateway::OuterTls;
 use crate::relay::pump::{Ending, Tap};
 use crate::relay::session::SharedSession;
 use crate::relay::teller::Teller;
-use crate::trace::{Detail, Event, GatewayMessage, How, Leg, Line, Phase, Side};
+use crate::trace::{Detail, Event, GatewayMessage, How, Leg, Line, Phase, Side, UDP_OFF};
 use crate::wire::tls::Alert;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -86,6 +86,12 @@ impl GatewayConnection {
     /// Its number in that attempt.
     pub(super) fn number(&self) -> u32 {
         self.lock().number
+    }
+
+    /// Where it belongs at this moment: the session of its attempt, and its number in it.
+    pub(super) fn place(&self) -> (SharedSession, u32) {
+        let place = self.lock();
+        (place.session.clone(), place.number)
     }
 
     /// What `from` said inside TLS.
@@ -277,7 +283,11 @@ impl Place {
                 self.host.udp_port(port);
             }
         }
+        let not_altered = events.iter().find(|event| is_open_channel(event)).map(inner_udp_not_altered);
         session.trace.events(events);
+        if self.host.leaves_inner_udp() {
+            session.trace.events(not_altered.into_iter().collect());
+        }
         drop(session);
         self.note_progress();
     }
@@ -377,6 +387,24 @@ fn gateway_event(detail: Detail) -> Event {
         inferred: false,
         detail,
     }
+}
+
+/// Whether the gateway has opened the way to the target.
+fn is_open_channel(event: &Event) -> bool {
+    use crate::wire::tsgu::Packet;
+    match &event.detail {
+        Detail::Gateway(GatewayMessage::TunnelPacket(Packet::ChannelResponse { status, .. })) => {
+            status.value == 0
+        }
+        _ => false,
+    }
+}
+
+/// That UDP is still offered inside the tunnel, though it should not be.
+fn inner_udp_not_altered(open: &Event) -> Event {
+    let reason = "what offers UDP to the target is in TLS inside the tunnel: --inner-cert fresh lets rdpscope take it out";
+    let detail = Detail::NotAltered { setting: UDP_OFF.to_owned(), reason: reason.to_owned() };
+    Event { leg: Leg::Client, from: None, detail, ..open.clone() }
 }
 
 /// The port of the side channel, where the gateway names one.

@@ -1,27 +1,36 @@
 //! What stands between both legs of a connection to a gateway.
 
+use super::Gateway;
 use super::connection::GatewayConnection;
+use super::inner::InnerGate;
 use crate::alter::Note;
-use crate::alter::gateway::{GatewayAlterations, GatewayGate, Refusal};
+use crate::alter::gateway::{GatewayGate, Refusal};
 use crate::relay::exchange::Gatekeeper;
+use crate::relay::pump::Ending;
 use crate::relay::teller::Teller;
 use crate::trace::{Detail, GatewayMessage, Leg, Micros, Phase, Side};
+use std::collections::VecDeque;
+use std::task::{Context, Poll};
 
 /// The gate of one connection, which tells when it refuses something.
 pub(super) struct Gate {
     gate: GatewayGate,
+    /// Behind it, where TLS inside the tunnel is terminated.
+    inner: Option<InnerGate>,
     connection: GatewayConnection,
 }
 
 impl Gate {
-    pub(super) fn new(alterations: GatewayAlterations, connection: GatewayConnection) -> Gate {
-        Gate { gate: GatewayGate::new(alterations, connection.number()), connection }
+    pub(super) fn new(gateway: &Gateway, connection: GatewayConnection) -> Gate {
+        let number = connection.number();
+        let inner = gateway.inner.clone().map(|interception| InnerGate::new(interception, number));
+        Gate { gate: GatewayGate::new(gateway.alterations, number), inner, connection }
     }
 }
 
 impl Gatekeeper for Gate {
     fn is_open(&self, from: Side) -> bool {
-        self.gate.is_open(from)
+        self.gate.is_open(from) && self.inner.as_ref().is_none_or(|inner| inner.is_open(from))
     }
 
     fn pass(
@@ -33,7 +42,17 @@ impl Gatekeeper for Gate {
         notes: &mut Vec<Note>,
     ) {
         let before = notes.len();
-        self.gate.pass(t_us, from, bytes, out, notes);
+        match &mut self.inner {
+            None => self.gate.pass(t_us, from, bytes, out, notes),
+            Some(inner) => {
+                let mut passed = Vec::new();
+                self.gate.pass(t_us, from, bytes, &mut passed, notes);
+                let place = self.connection.place();
+                for bytes in passed {
+                    inner.pass(t_us, from, &bytes, (&place.0, place.1), out, notes);
+                }
+            }
+        }
         // The connection may have moved to another attempt since the gate was made.
         for note in &mut notes[before..] {
             match note {
@@ -45,6 +64,19 @@ impl Gatekeeper for Gate {
 
     fn flush(&mut self, from: Side, out: &mut Vec<Vec<u8>>) {
         self.gate.flush(from, out);
+    }
+
+    fn poll_turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: Side,
+        ending: Option<Ending>,
+        out: &mut VecDeque<Vec<u8>>,
+    ) -> Poll<()> {
+        match &mut self.inner {
+            Some(inner) => inner.poll_turn(cx, from, ending, out),
+            None => Poll::Ready(()),
+        }
     }
 
     fn take_refusal(&mut self) -> Option<Vec<u8>> {

@@ -65,6 +65,12 @@ impl Host {
         }
     }
 
+    /// Whether UDP is to be off inside the tunnel, and TLS there passes through.
+    pub(super) fn leaves_inner_udp(&self) -> bool {
+        let present = self.shared.present();
+        present.settings.gateway.as_ref().is_some_and(|it| it.inner_udp_off && it.inner.is_none())
+    }
+
     /// The gateway has named the port of its side channel.
     pub(super) fn udp_port(&self, port: u16) {
         self.shared.gateway_udp_port.send_if_modified(|known| std::mem::replace(known, port) != port);
@@ -86,7 +92,10 @@ impl Host {
         if !self.may_begin() {
             return None;
         }
-        let session = SharedSession::of_gateway(self.shared.begin_trace(&present.settings, began));
+        let is_terminated_inside =
+            present.settings.gateway.as_ref().is_some_and(|gateway| gateway.inner.is_some());
+        let trace = self.shared.begin_trace(&present.settings, began);
+        let session = SharedSession::of_gateway(trace, is_terminated_inside);
         self.shared.udp.register(client, &session);
         Some(session)
     }

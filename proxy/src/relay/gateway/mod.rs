@@ -5,6 +5,7 @@ mod connect_request;
 mod connection;
 mod gate;
 pub(super) mod host;
+pub(super) mod inner;
 pub(super) mod seen;
 pub(super) mod serve;
 pub(super) mod side_channel;
@@ -12,6 +13,8 @@ pub(super) mod side_channel;
 use super::session::Route;
 use super::udp::UdpMode;
 use crate::alter::gateway::GatewayAlterations;
+use crate::intercept::settings::Interception;
+use std::sync::Arc;
 
 /// UDP port of a gateway's side channel (MS-TSGU 2.1.3), where it names no other.
 pub const UDP_PORT: u16 = 3391;
@@ -25,4 +28,8 @@ pub struct Gateway {
     pub udp: UdpMode,
     /// What is changed inside TLS.
     pub alterations: GatewayAlterations,
+    /// How TLS inside the tunnel is terminated, where it is.
+    pub inner: Option<Arc<Interception>>,
+    /// Inside the tunnel neither side is to offer UDP.
+    pub inner_udp_off: bool,
 }

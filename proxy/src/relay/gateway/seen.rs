@@ -1,7 +1,8 @@
 //! What is known of an attempt to reach a desktop through a gateway, beside its trace.
 
-use crate::observe::GatewayObserver;
+use super::inner::InnerPlace;
 use crate::observe::gateway::GatewayUdpObserver;
+use crate::observe::{GatewayObserver, SessionObserver};
 use crate::relay::pump::Ending;
 use crate::trace::{ClosedBy, Detail, Event, GatewayMessage, How, Micros, Phase, Side};
 use std::collections::BTreeSet;
@@ -10,6 +11,8 @@ use std::collections::BTreeSet;
 #[derive(Default)]
 pub(in crate::relay) struct GatewaySeen {
     pub(in crate::relay) observer: GatewayObserver,
+    /// The session inside the tunnel, where TLS is terminated there.
+    pub(super) inner: InnerPlace,
     udp: Option<GatewayUdpObserver>,
     /// Connections that carry the newest tunnel, or have carried it.
     carriers: BTreeSet<u32>,
@@ -36,6 +39,11 @@ impl GatewaySeen {
     pub(super) fn connection_began(&mut self, connection: u32, sees_inside: bool) {
         self.is_sealed = !sees_inside;
         self.newest_connection = self.newest_connection.max(connection);
+    }
+
+    /// Of an attempt whose RDP is told by whoever terminates its TLS.
+    pub(in crate::relay) fn with_inner_apart() -> GatewaySeen {
+        GatewaySeen { observer: GatewayObserver::with_inner_apart(), ..GatewaySeen::default() }
     }
 
     /// What `from` said on a connection inside TLS.
@@ -88,14 +96,16 @@ impl GatewaySeen {
         });
     }
 
-    /// Who ended the attempt and how, from what was seen.
-    pub(in crate::relay) fn ending(&mut self) -> (ClosedBy, How) {
+    /// Who ended the attempt and how, from what was seen; `apart` has followed RDP whose TLS is terminated.
+    pub(in crate::relay) fn ending(&mut self, apart: &SessionObserver) -> (ClosedBy, How) {
         let Some(end) = &self.end else { return (ClosedBy::Proxy, How::Reset) };
         let inner = self.observer.inner();
-        if let (true, Some(side)) = (end.is_carriers, inner.announced_end()) {
+        let announced = inner.announced_end().or(apart.announced_end());
+        if let (true, Some(side)) = (end.is_carriers, announced) {
             return (side.into(), How::McsUltimatum);
         }
-        let by_alert = end.alerted || (end.is_carriers && inner.alerted(end.side));
+        let by_alert =
+            end.alerted || (end.is_carriers && (inner.alerted(end.side) || apart.alerted(end.side)));
         match (end.by, end.ending) {
             (ClosedBy::Proxy, _) => (ClosedBy::Proxy, How::Fin),
             (by, _) if by_alert => (by, How::Alert),

@@ -148,7 +148,7 @@ async fn relay(
     let Some(interception) = present.settings.interception.as_deref() else {
         return pass_through(client, server, &first, tap, impaired).await;
     };
-    let context = Intercepted { interception, route: &gateway.route, impaired };
+    let context = Intercepted { interception, route: Some(&gateway.route), impaired };
     let end = match relay_inside(client, server, first, tap, context, gateway).await {
         Ok(end) => end,
         Err(Stopped::Closed) => ExchangeEnd::Finished,
@@ -198,7 +198,7 @@ async fn relay_inside(
     impaired::mark(context.impaired).await;
     client.tee_mut().quiet();
     server.stream.tee_mut().quiet();
-    let mut gate = Gate::new(gateway.alterations, tap.clone());
+    let mut gate = Gate::new(gateway, tap.clone());
     let mut inside = Inside { tap: tap.clone() };
     let end = exchange(&mut client, &mut server.stream, server_words, &mut gate, &mut inside).await;
     let server = server.stream.tee().get_ref();

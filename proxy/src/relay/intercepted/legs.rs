@@ -174,6 +174,9 @@ impl<T: Teller> Legs<'_, T> {
             _ => return Err(self.server_refused(caller, &error).await),
         };
         self.say(Leg::Server, None, Detail::LegacyTls { reason: need.clone() });
+        if self.context.route.is_none() {
+            interception.remember_legacy(need.clone());
+        }
         let server = self.negotiate_again(caller).await?;
         let server = Tee::new(server, Vec::new(), self.wire(Side::Server));
         let leg = self.handshake(caller, server, &offer, &Stack::Legacy { need: need.clone() }).await?;

@@ -142,7 +142,12 @@ pub(super) async fn again(
     sent_to_server: &[u8],
 ) -> Result<TcpStream, String> {
     let failed = |error: io::Error| format!("the server could not be asked once more for its TLS: {error}");
-    let server = reach(context.route, teller, context.impaired).await;
+    let Some(route) = context.route else {
+        return Err("a tunnel has one connection to the server, and this one was used up; the next attempt begins with \
+                    the second TLS stack"
+            .to_owned());
+    };
+    let server = reach(route, teller, context.impaired).await;
     let mut server = server.ok_or("the server could not be reached a second time")?;
     let _ = server.set_nodelay(true);
     if sent_to_server.is_empty() {

@@ -37,7 +37,7 @@ impl Observed {
     /// Bytes of TLS on the leg of `side`.
     pub(in crate::relay) fn wire(&mut self, at: Instant, side: Side, sent_by_us: bool, bytes: &[u8]) {
         if !sent_by_us {
-            self.count(side, bytes.len() as u64);
+            self.count_own(side, bytes.len() as u64);
         }
         self.show_wire(at, side, sent_by_us, bytes);
     }

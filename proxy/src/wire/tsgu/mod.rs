@@ -19,6 +19,36 @@ pub const UDP_TRANSPORT: u32 = 0x20;
 /// Bytes of a data packet before its data: the header, and the length of the data (MS-TSGU 2.2.10.6).
 pub const DATA_HEAD: usize = 10;
 
+/// Bytes of RDP that one data packet can hold.
+pub const MOST_DATA: usize = 0xFFFF;
+
+/// HTTP_DATA_PACKET (2.2.10.6) with the first [`MOST_DATA`] bytes of `data`.
+pub fn data_packet(data: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(data.len()).unwrap_or(u16::MAX);
+    let data = &data[..usize::from(length)];
+    let mut packet = packet_header(header::DATA, DATA_HEAD + data.len());
+    packet.extend_from_slice(&length.to_le_bytes());
+    packet.extend_from_slice(data);
+    packet
+}
+
+/// HTTP_CLOSE_PACKET (2.2.10.4) without a fault: the channel ends.
+pub fn close_packet() -> Vec<u8> {
+    const STATUS: [u8; 4] = [0; 4];
+    let mut packet = packet_header(header::CLOSE_CHANNEL, header::LENGTH + STATUS.len());
+    packet.extend_from_slice(&STATUS);
+    packet
+}
+
+fn packet_header(packet_type: u16, length: usize) -> Vec<u8> {
+    let length = u32::try_from(length).unwrap_or(u32::MAX);
+    let mut packet = Vec::with_capacity(length as usize);
+    packet.extend_from_slice(&packet_type.to_le_bytes());
+    packet.extend_from_slice(&[0, 0]);
+    packet.extend_from_slice(&length.to_le_bytes());
+    packet
+}
+
 /// A packet of the tunnel. The name in JSON is the specification's in snake case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "packet", rename_all = "snake_case")]

@@ -1,0 +1,296 @@
+//! The RDP in a tunnel taken out of it, for TLS inside the tunnel that rdpscope terminates.
+//!
+//! A [`TunnelSplitter`] stands in both byte streams of one connection to a gateway, behind the
+//! [`super::GatewayGate`]. What is not RDP goes on: heads and bodies as they come, packets of the tunnel whole, in frames or
+//! chunks of their own, because a data packet of ours may only stand between two of them.
+
+use super::carried::{Carried, FIRST_BYTE, Went};
+use super::head::{self, Front, Request, Response};
+use crate::alter::{NotAltered, Note};
+use crate::trace::{Framing, INNER_CERT, Micros, Phase, Role, Side};
+use crate::wire::http::{Body, Part};
+use std::collections::VecDeque;
+
+/// Requests whose answers have not come; no client of a gateway sends a second before the first is answered.
+const MOST_PENDING: usize = 8;
+
+/// Something of a direction, in the order in which it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Split {
+    /// It goes on as it is.
+    Other(Vec<u8>),
+    /// RDP, out of its packets.
+    Data(Vec<u8>),
+    /// The end of the tunnel, which goes on behind the last RDP that this side is to send.
+    End(Vec<u8>),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct TunnelSplitter {
+    connection: u32,
+    /// What the requests are for whose answers are to come.
+    pending: VecDeque<Role>,
+    /// The last request opens an IN channel and announces no body.
+    is_unframed: bool,
+    directions: [Direction; 2],
+}
+
+#[derive(Debug)]
+struct Direction {
+    state: State,
+    /// Of a head that is not whole.
+    raw: Vec<u8>,
+    /// So many of these bytes hold no end of a head.
+    searched: usize,
+}
+
+#[derive(Debug)]
+enum State {
+    Head,
+    Body(Body),
+    Tunnel(Box<Carried>),
+    /// The tunnel is over and this is what it was; what comes behind it goes on behind its end.
+    Over(Box<Carried>),
+    /// Everything goes on as it comes.
+    Open,
+}
+
+impl TunnelSplitter {
+    /// For a connection of an attempt; `connection` is its number, from 1.
+    pub fn new(connection: u32) -> TunnelSplitter {
+        let direction = || Direction { state: State::Head, raw: Vec::new(), searched: 0 };
+        TunnelSplitter {
+            connection,
+            pending: VecDeque::new(),
+            is_unframed: false,
+            directions: [direction(), direction()],
+        }
+    }
+
+    /// Takes the bytes that `from` sent at `t_us`; why TLS inside the tunnel cannot be terminated goes to `notes`.
+    pub fn pass(
+        &mut self,
+        t_us: Micros,
+        from: Side,
+        bytes: &[u8],
+        out: &mut Vec<Split>,
+        notes: &mut Vec<Note>,
+    ) {
+        let mut bytes = bytes;
+        while let Some(rest) = self.step(t_us, from, bytes, out, notes) {
+            bytes = rest;
+        }
+    }
+
+    /// Nothing of `from` is RDP that could be taken out: the caller may copy past the splitter.
+    pub fn is_open(&self, from: Side) -> bool {
+        matches!(self.direction(from).state, State::Open)
+    }
+
+    /// Whether RDP may be put into what goes on of `from` now.
+    pub fn takes_data(&self, from: Side) -> bool {
+        self.carried(from).is_some_and(Carried::is_between_packets)
+    }
+
+    /// Data packets with `data` as they stand in the direction of `from`; a client's are masked with `key` in WebSocket.
+    pub fn wrap(&self, from: Side, data: &[u8], key: [u8; 4]) -> Vec<u8> {
+        self.carried(from).map(|carried| carried.wrap(data, key)).unwrap_or_default()
+    }
+
+    /// The packet that closes the channel, likewise.
+    pub fn wrap_close(&self, from: Side, key: [u8; 4]) -> Vec<u8> {
+        self.carried(from).map(|carried| carried.wrap_close(key)).unwrap_or_default()
+    }
+
+    fn carried(&self, from: Side) -> Option<&Carried> {
+        match &self.direction(from).state {
+            State::Tunnel(carried) | State::Over(carried) => Some(carried),
+            _ => None,
+        }
+    }
+
+    fn direction(&self, from: Side) -> &Direction {
+        &self.directions[from.index()]
+    }
+
+    /// Goes on by one head or one body; the bytes that are left, `None` where all are taken.
+    fn step<'a>(
+        &mut self,
+        t_us: Micros,
+        from: Side,
+        bytes: &'a [u8],
+        out: &mut Vec<Split>,
+        notes: &mut Vec<Note>,
+    ) -> Option<&'a [u8]> {
+        if bytes.is_empty() {
+            return None;
+        }
+        let is_unframed = from == Side::Client && std::mem::take(&mut self.is_unframed);
+        let direction = &mut self.directions[from.index()];
+        match &mut direction.state {
+            State::Open => out.push(Split::Other(bytes.to_vec())),
+            State::Over(_) => out.push(Split::End(bytes.to_vec())),
+            State::Head if is_unframed && bytes[0] == FIRST_BYTE => {
+                direction.state = State::Tunnel(Box::new(Carried::body(from, Framing::UntilClose)));
+                return Some(bytes);
+            }
+            State::Head => return self.head(t_us, from, bytes, out, notes),
+            State::Body(body) => {
+                let mut rest = bytes;
+                let end = loop {
+                    match body.next(&mut rest) {
+                        Some(Ok(Part::Data(_))) => {}
+                        Some(Ok(Part::End)) => break Some(State::Head),
+                        Some(Err(_)) => break Some(State::Open),
+                        None => break None,
+                    }
+                };
+                out.push(Split::Other(bytes[..bytes.len() - rest.len()].to_vec()));
+                if let Some(end) = end {
+                    direction.state = end;
+                    return Some(rest);
+                }
+            }
+            State::Tunnel(carried) => match carried.take(bytes, out) {
+                Ok(Went::On) => {}
+                Ok(Went::Over(left)) => {
+                    let over = std::mem::replace(&mut direction.state, State::Open);
+                    if let State::Tunnel(carried) = over {
+                        direction.state = State::Over(carried);
+                    }
+                    return Some(&bytes[bytes.len() - left..]);
+                }
+                Ok(Went::Anew(left)) => {
+                    direction.state = State::Head;
+                    return Some(&bytes[bytes.len() - left..]);
+                }
+                Err(malformed) => {
+                    let reason = format!("what the {from} sent is no tunnel: {malformed}");
+                    self.give_up(t_us, from, Phase::GatewayTunnel, reason, notes);
+                    out.push(Split::Other(bytes.to_vec()));
+                }
+            },
+        }
+        None
+    }
+
+    /// Bytes of a head; they go on at once.
+    fn head<'a>(
+        &mut self,
+        t_us: Micros,
+        from: Side,
+        bytes: &'a [u8],
+        out: &mut Vec<Split>,
+        notes: &mut Vec<Note>,
+    ) -> Option<&'a [u8]> {
+        let direction = &mut self.directions[from.index()];
+        let before = direction.raw.len();
+        direction.raw.extend_from_slice(bytes);
+        let length = match from {
+            Side::Client => match head::request(&direction.raw, direction.searched) {
+                Front::Head(request, length) => {
+                    self.requested(t_us, request, notes);
+                    Ok(Some(length))
+                }
+                Front::NeedMore => Ok(None),
+                Front::Http2 => Err(None),
+                Front::Other(what) => Err(Some(what)),
+            },
+            Side::Server => match head::response(&direction.raw, direction.searched) {
+                Front::Head(response, length) => {
+                    self.answered(response);
+                    Ok(Some(length))
+                }
+                Front::NeedMore => Ok(None),
+                Front::Http2 => Err(None),
+                Front::Other(what) => Err(Some(what)),
+            },
+        };
+        let direction = &mut self.directions[from.index()];
+        match length {
+            Ok(Some(length)) => {
+                let taken = length.saturating_sub(before).min(bytes.len());
+                out.push(Split::Other(bytes[..taken].to_vec()));
+                (direction.raw, direction.searched) = (Vec::new(), 0);
+                return Some(&bytes[taken..]);
+            }
+            Ok(None) => direction.searched = direction.raw.len(),
+            Err(what) => {
+                direction.raw = Vec::new();
+                let reason = match what {
+                    Some(what) => format!("what the {from} sent cannot be read as HTTP: {what}"),
+                    None => "there is no tunnel in HTTP/2".to_owned(),
+                };
+                self.give_up(t_us, from, Phase::GatewayHttp, reason, notes);
+            }
+        }
+        out.push(Split::Other(bytes.to_vec()));
+        None
+    }
+
+    fn requested(&mut self, t_us: Micros, request: Request, notes: &mut Vec<Note>) {
+        let Request { role, framing } = request;
+        self.pending.push_back(role);
+        if matches!(role, Role::RpcIn | Role::RpcOut) && framing != Framing::None {
+            let reason = "over RPC the client and the gateway may sign what they say, so that it is relayed as it is; \
+                          --gateway-transport websocket or http makes the client take another way"
+                .to_owned();
+            return self.give_up(t_us, Side::Client, Phase::GatewayTunnel, reason, notes);
+        }
+        if self.pending.len() > MOST_PENDING {
+            let reason = "there are requests without an answer".to_owned();
+            return self.give_up(t_us, Side::Client, Phase::GatewayHttp, reason, notes);
+        }
+        self.is_unframed = role == Role::InChannel && framing == Framing::None;
+        self.directions[Side::Client.index()].state = match (role, framing) {
+            (_, Framing::None) => State::Head,
+            (Role::InChannel, framing) => State::Tunnel(Box::new(Carried::body(Side::Client, framing))),
+            (_, framing) => State::Body(Body::new(framing)),
+        };
+    }
+
+    fn answered(&mut self, response: Response) {
+        let role = self.pending.front().copied().unwrap_or_default();
+        if response.is_interim() {
+            return;
+        }
+        self.pending.pop_front();
+        let state = match (response.status, role, response.framing) {
+            (101, Role::Websocket, _) => {
+                let client = &mut self.directions[Side::Client.index()];
+                client.state = State::Tunnel(Box::new(Carried::websocket(Side::Client)));
+                (client.raw, client.searched) = (Vec::new(), 0);
+                State::Tunnel(Box::new(Carried::websocket(Side::Server)))
+            }
+            (101, ..) => return self.open_both(),
+            // A gateway without WebSocket answers the request for it as one for an OUT channel.
+            (200..300, Role::OutChannel | Role::Websocket, framing) => {
+                State::Tunnel(Box::new(Carried::body(Side::Server, framing)))
+            }
+            (_, _, Framing::None) => State::Head,
+            (_, _, framing) => State::Body(Body::new(framing)),
+        };
+        self.directions[Side::Server.index()].state = state;
+    }
+
+    fn open_both(&mut self) {
+        for direction in &mut self.directions {
+            direction.state = State::Open;
+        }
+    }
+
+    /// From here on both directions go on as they come.
+    fn give_up(&mut self, t_us: Micros, from: Side, phase: Phase, reason: String, notes: &mut Vec<Note>) {
+        self.open_both();
+        let connection = Some(self.connection);
+        notes.push(Note::NotAltered(NotAltered {
+            t_us,
+            from,
+            connection,
+            phase,
+            setting: INNER_CERT,
+            reason,
+        }));
+    }
+}

@@ -1,0 +1,337 @@
+//! TLS inside the tunnel, terminated: the RDP that the tunnel carries goes through a session as of a direct connection,
+//! between two connections within this machine, and back into the tunnel.
+//!
+//! A tunnel has one such session, whether both its directions are on one connection to the gateway or each on its own.
+//! The system's buffers of the two connections bound what is under way; a gate takes nothing more of a side while what
+//! it took is still to be written to them, and nothing more of the session while the other side takes nothing.
+
+use crate::alter::gateway::{Split, TunnelSplitter};
+use crate::alter::{NotAltered, Note};
+use crate::intercept::settings::Interception;
+use crate::relay::intercepted::{self, Intercepted};
+use crate::relay::pump::Ending;
+use crate::relay::session::{SessionTap, SharedSession};
+use crate::trace::{INNER_CERT, Micros, Phase, Side};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, ready};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+/// Bytes of RDP in one packet at most: those of a TLS record, which is what clients and gateways put into one. Some
+/// have no room for the 65535 that the format allows.
+const MOST_IN_PACKET: usize = 16 * 1024;
+
+/// The session inside a tunnel, as the connections to the gateway know it.
+pub(in crate::relay) struct Inner {
+    /// What stands in the place of each side.
+    sides: [TcpStream; 2],
+    /// The session has ended.
+    over: watch::Receiver<bool>,
+}
+
+/// The session inside the tunnel of one attempt.
+#[derive(Default)]
+pub(in crate::relay) enum InnerPlace {
+    /// It is yet to begin.
+    #[default]
+    Free,
+    /// Of the tunnel whose connections have this RDG-Connection-Id.
+    Taken(Option<String>, Weak<Inner>),
+}
+
+impl Inner {
+    /// The session in the tunnel of connection `number`: the one that has begun there, or a new one. The error is a
+    /// sentence.
+    fn of_tunnel(
+        session: &SharedSession,
+        number: u32,
+        interception: &Arc<Interception>,
+    ) -> Result<Arc<Inner>, String> {
+        let mut observed = session.lock();
+        let Some(gateway) = observed.gateway() else { return Err("there is no gateway".to_owned()) };
+        let id = gateway.observer.connection_id(number).map(str::to_owned);
+        match &gateway.inner {
+            InnerPlace::Taken(known, inner) if *known == id => {
+                return inner.upgrade().ok_or_else(|| "the session inside the tunnel is over".to_owned());
+            }
+            InnerPlace::Taken(..) => {
+                return Err("it is terminated in the first tunnel of the attempt".to_owned());
+            }
+            InnerPlace::Free => {}
+        }
+        let begun = Inner::begin(session, interception)
+            .map_err(|error| format!("the system gives no connection within this machine: {error}"))?;
+        gateway.inner = InnerPlace::Taken(id, Arc::downgrade(&begun));
+        Ok(begun)
+    }
+
+    fn begin(session: &SharedSession, interception: &Arc<Interception>) -> io::Result<Arc<Inner>> {
+        let (client, client_end) = pair()?;
+        let (server, server_end) = pair()?;
+        let peer = client_end.peer_addr()?;
+        let (tell, over) = watch::channel(false);
+        tokio::spawn(run(client_end, server_end, peer, session.clone(), interception.clone(), tell));
+        Ok(Arc::new(Inner { sides: [client, server], over }))
+    }
+}
+
+/// Runs the session inside the tunnel to its end.
+async fn run(
+    mut client: TcpStream,
+    server: TcpStream,
+    peer: SocketAddr,
+    session: SharedSession,
+    interception: Arc<Interception>,
+    over: watch::Sender<bool>,
+) {
+    let mut tap = SessionTap::inside_tunnel(&session, peer);
+    let context = Intercepted { interception: &interception, route: None, impaired: None };
+    let server = Box::pin(intercepted::serve(&mut client, server, Vec::new(), &mut tap, context)).await;
+    drop(server);
+    over.send_replace(true);
+}
+
+/// Two ends of a connection within this machine. Nothing here waits: the system connects to its own backlog at once.
+fn pair() -> io::Result<(TcpStream, TcpStream)> {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let ours = std::net::TcpStream::connect(listener.local_addr()?)?;
+    let own_address = ours.local_addr()?;
+    let theirs = loop {
+        let (theirs, from) = listener.accept()?;
+        // Any other program of this machine may have been faster.
+        if from == own_address {
+            break theirs;
+        }
+    };
+    let ready = |stream: std::net::TcpStream| {
+        stream.set_nonblocking(true)?;
+        stream.set_nodelay(true)?;
+        TcpStream::from_std(stream)
+    };
+    Ok((ready(ours)?, ready(theirs)?))
+}
+
+/// What one side's direction of a connection to the gateway has to do with the session inside.
+struct Half {
+    inner: Arc<Inner>,
+    from: Side,
+    /// RDP of this side that the session has not taken.
+    unsent: Vec<u8>,
+    sent: usize,
+    /// This side sends no more RDP.
+    is_last: bool,
+    /// The session was told so.
+    is_finished: bool,
+    /// The session says nothing more in this direction.
+    is_silent: bool,
+    /// What goes on behind all that.
+    behind: Vec<u8>,
+    /// That the channel is closed, as nobody in the tunnel has said it.
+    has_closed: bool,
+    over: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Drop for Half {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+impl Half {
+    fn new(inner: Arc<Inner>, from: Side) -> Half {
+        let mut over = inner.over.clone();
+        let over = async move {
+            // A session whose task is gone is over, too.
+            let _ = over.wait_for(|over| *over).await;
+        };
+        Half {
+            inner,
+            from,
+            unsent: Vec::new(),
+            sent: 0,
+            is_last: false,
+            is_finished: false,
+            is_silent: false,
+            behind: Vec::new(),
+            has_closed: false,
+            over: Some(Box::pin(over)),
+        }
+    }
+
+    fn finish(&mut self) {
+        if !std::mem::replace(&mut self.is_finished, true) {
+            // A session that is over needs no end.
+            let _ = socket2::SockRef::from(&self.inner.sides[self.from.index()])
+                .shutdown(std::net::Shutdown::Write);
+        }
+    }
+
+    /// Gives the session what this side sent.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let sink = &self.inner.sides[self.from.index()];
+        while self.sent < self.unsent.len() {
+            let written = match ready!(sink.poll_write_ready(cx)) {
+                Ok(()) => sink.try_write(&self.unsent[self.sent..]),
+                Err(error) => Err(error),
+            };
+            match written {
+                Ok(count) => self.sent += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // What a session that is over does not hear is taken all the same.
+                Err(_) => self.sent = self.unsent.len(),
+            }
+        }
+        self.unsent.clear();
+        self.sent = 0;
+        if self.is_last {
+            self.finish();
+        }
+        Poll::Ready(())
+    }
+
+    /// What the session says in this direction; nothing where it says no more.
+    fn poll_hear(&mut self, cx: &mut Context<'_>) -> Poll<Vec<u8>> {
+        let source = &self.inner.sides[self.from.opposite().index()];
+        let mut heard = Vec::with_capacity(MOST_IN_PACKET);
+        while !self.is_silent {
+            let read = match ready!(source.poll_read_ready(cx)) {
+                Ok(()) => {
+                    heard.resize(MOST_IN_PACKET, 0);
+                    source.try_read(&mut heard)
+                }
+                Err(error) => Err(error),
+            };
+            match read {
+                Ok(count) if count > 0 => {
+                    heard.truncate(count);
+                    return Poll::Ready(heard);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(_) | Err(_) => self.is_silent = true,
+            }
+        }
+        Poll::Ready(Vec::new())
+    }
+
+    /// Waits until the session is over.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(over) = &mut self.over {
+            ready!(over.as_mut().poll(cx));
+            self.over = None;
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Leads what is RDP on one connection to a gateway through the session inside the tunnel.
+pub(super) struct InnerGate {
+    interception: Arc<Interception>,
+    splitter: TunnelSplitter,
+    halves: [Option<Half>; 2],
+    /// RDP of this side goes on as it is.
+    is_left: [bool; 2],
+}
+
+impl InnerGate {
+    pub(super) fn new(interception: Arc<Interception>, number: u32) -> InnerGate {
+        let splitter = TunnelSplitter::new(number);
+        InnerGate { interception, splitter, halves: [None, None], is_left: [false; 2] }
+    }
+
+    pub(super) fn is_open(&self, from: Side) -> bool {
+        self.splitter.is_open(from)
+    }
+
+    /// Takes what `from` sent; what is not RDP goes to `out`.
+    pub(super) fn pass(
+        &mut self,
+        t_us: Micros,
+        from: Side,
+        bytes: &[u8],
+        (session, number): (&SharedSession, u32),
+        out: &mut Vec<Vec<u8>>,
+        notes: &mut Vec<Note>,
+    ) {
+        let mut splits = Vec::new();
+        self.splitter.pass(t_us, from, bytes, &mut splits, notes);
+        for split in splits {
+            if let (Split::Data(_), None, false) =
+                (&split, &self.halves[from.index()], self.is_left[from.index()])
+            {
+                match Inner::of_tunnel(session, number, &self.interception) {
+                    Ok(inner) => self.halves[from.index()] = Some(Half::new(inner, from)),
+                    Err(reason) => {
+                        self.is_left[from.index()] = true;
+                        notes.push(not_altered(t_us, from, number, reason));
+                    }
+                }
+            }
+            let half = self.halves[from.index()].as_mut();
+            match (split, half) {
+                (Split::Data(data), Some(half)) => half.unsent.extend_from_slice(&data),
+                (Split::Data(data), None) => out.push(self.splitter.wrap(from, &data, key())),
+                (Split::End(bytes), Some(half)) => {
+                    half.is_last = true;
+                    half.behind.extend_from_slice(&bytes);
+                }
+                (Split::Other(bytes), Some(half)) if half.is_last => half.behind.extend_from_slice(&bytes),
+                (Split::Other(bytes) | Split::End(bytes), _) => out.push(bytes),
+            }
+        }
+    }
+
+    /// What is to be done before more of `from` is read, or before the end of its stream goes on.
+    pub(super) fn poll_turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: Side,
+        ending: Option<Ending>,
+        out: &mut impl Extend<Vec<u8>>,
+    ) -> Poll<()> {
+        let Some(half) = &mut self.halves[from.index()] else { return Poll::Ready(()) };
+        if ending == Some(Ending::Reset) {
+            return Poll::Ready(());
+        }
+        half.is_last |= ending.is_some();
+        let sent = half.poll_send(cx);
+        if !self.splitter.takes_data(from) {
+            return sent;
+        }
+        match half.poll_hear(cx) {
+            Poll::Ready(heard) if !heard.is_empty() => {
+                out.extend([self.splitter.wrap(from, &heard, key())]);
+                return Poll::Pending;
+            }
+            Poll::Ready(_) if !half.behind.is_empty() => {
+                out.extend([std::mem::take(&mut half.behind)]);
+                return Poll::Pending;
+            }
+            Poll::Ready(_) if half.is_last => return Poll::Ready(()),
+            Poll::Pending if half.is_last => return Poll::Pending,
+            Poll::Ready(_) | Poll::Pending => {}
+        }
+        if half.is_silent && !half.has_closed && half.poll_over(cx).is_ready() {
+            half.has_closed = true;
+            out.extend([self.splitter.wrap_close(from, key())]);
+            return Poll::Pending;
+        }
+        sent
+    }
+}
+
+fn not_altered(t_us: Micros, from: Side, number: u32, reason: String) -> Note {
+    let connection = Some(number);
+    let phase = Phase::GatewayChannel;
+    Note::NotAltered(NotAltered { t_us, from, connection, phase, setting: INNER_CERT, reason })
+}
+
+/// A fresh key for a frame of WebSocket. Inside TLS nobody can foresee what a frame looks like on the wire: without a
+/// random key the frame is as good.
+fn key() -> [u8; 4] {
+    let mut key = [0; 4];
+    let _ = rustls::crypto::ring::default_provider().secure_random.fill(&mut key);
+    key
+}

@@ -1,0 +1,114 @@
+//! TLS inside the tunnel, terminated by rdpscope: certificates on trial and NLA, through a gateway.
+
+use super::{TWO_CONNECTIONS, WEBSOCKET, left_out, relay};
+use crate::support::certificates::certificates;
+use crate::support::gateway::{Gateway, PASSWORD, Setup, USER};
+use crate::support::peers::{ClientRun, FreeRdp, Xfreerdp, Xrdp, XrdpSetup};
+use crate::support::rdpscope::{Finished, Session};
+use std::net::SocketAddr;
+use tempfile::TempDir;
+
+/// The account on the server; its password is what must be found nowhere.
+const SERVER_USER: &str = "/u:test";
+const SERVER_PASSWORD: &str = "Right-1234";
+/// Phases inside the tunnel before the desktop.
+const PHASES: [&str; 8] =
+    ["x224", "tls", "mcs", "channels", "info", "licensing", "capabilities", "finalization"];
+
+/// A client that trusts the CA of rdpscope and no other, except the test's own, through a relay with `flags`.
+fn strict(server: SocketAddr, flags: &[&str], transport: &str, arguments: &[&str]) -> (ClientRun, Finished) {
+    let gateway = Gateway::start(Setup::default());
+    let folder = TempDir::new().expect("a temporary folder is made");
+    let ca = folder.path().join("ca.pem");
+    let ca_out = ca.to_string_lossy().into_owned();
+    let relay = relay(server, gateway.address, 1, &[flags, &["--ca-out", &ca_out]].concat());
+    let both = [&certificates().authority_file, &ca]
+        .map(|file| std::fs::read_to_string(file).expect("a CA is written before it listens"));
+    let trusted = folder.path().join("trusted.pem");
+    std::fs::write(&trusted, both.concat()).expect("what is trusted is written");
+    let way = [
+        format!("/g:{}", relay.address),
+        format!("/gu:{USER}"),
+        format!("/gp:{PASSWORD}"),
+        format!("/gt:{transport}"),
+    ];
+    let password = format!("/p:{SERVER_PASSWORD}");
+    let way: Vec<&str> = way.iter().map(String::as_str).collect();
+    let arguments = [&way[..], &[SERVER_USER, &password], arguments].concat();
+    let run = Xfreerdp::new(FreeRdp::Two, &arguments).trusting_only(&trusted).run(server.port());
+    println!("{flags:?}: {}", run.summary());
+    (run, relay.finish())
+}
+
+fn assert_inside(session: &Session) {
+    session.assert_reached(&[
+        "gateway-tcp",
+        "gateway-tls",
+        "gateway-http",
+        "gateway-tunnel",
+        "gateway-channel",
+    ]);
+    session.assert_reached(&PHASES);
+    session.assert_reached(&["active"]);
+    for phase in ["gateway-tls", "tls"] {
+        for leg in ["client", "server"] {
+            assert_eq!(
+                session.outcome_on(phase, leg),
+                Some("ok"),
+                "{phase} on the leg of the {leg}:\n{session}"
+            );
+        }
+    }
+    let inferred: Vec<_> = session.lines().iter().filter(|line| line["inferred"] == true).collect();
+    assert!(inferred.is_empty(), "{inferred:?}");
+    for once in ["connection_request", "connection_confirm", "client_core_data"] {
+        assert!(session.events_named(once).len() <= 1, "{once} is told once:\n{session}");
+    }
+}
+
+fn assert_no_secret(finished: &Finished) {
+    finished.assert_nowhere(SERVER_PASSWORD);
+    finished.assert_nowhere(PASSWORD);
+}
+
+fn desktop(transport: &str) {
+    if left_out(FreeRdp::Two) {
+        return;
+    }
+    let xrdp = Xrdp::start(&Xrdp::setup());
+    let flags = ["--inner-cert", "fresh", "--tcp-only"];
+    let (run, finished) = strict(xrdp.address, &flags, transport, &["/sec:tls"]);
+    assert!(run.active, "{}\n{}\n{}", run.tail(), finished.stderr, finished.session());
+    let session = finished.session();
+    assert_inside(session);
+    session.assert_verdict(&["healthy", "client-closed"]);
+    assert_eq!(session.end()["closed_by"], "client", "{session}");
+    assert!(session.events_named("not_altered").is_empty(), "{session}");
+    assert_no_secret(&finished);
+}
+
+#[test]
+fn over_a_websocket() {
+    desktop(WEBSOCKET);
+}
+
+#[test]
+fn over_two_connections() {
+    desktop(TWO_CONNECTIONS);
+}
+
+#[test]
+fn an_expired_certificate_behind_the_gateway_is_guilty_of_its_dates() {
+    if left_out(FreeRdp::Two) {
+        return;
+    }
+    let xrdp = Xrdp::start(&XrdpSetup { certificate: &certificates().expired, ..Xrdp::setup() });
+    let (refused, finished) = strict(xrdp.address, &["--inner-cert", "mirror"], WEBSOCKET, &["/sec:tls"]);
+    assert!(!refused.active, "{}", refused.tail());
+    finished.session().assert_verdict(&["certificate-expired"]);
+    let repaired = ["--inner-cert", "mirror+dates"];
+    let (taken, finished) = strict(xrdp.address, &repaired, WEBSOCKET, &["/sec:tls"]);
+    assert!(taken.active, "{}\n{}\n{}", taken.tail(), finished.stderr, finished.session());
+    assert_inside(finished.session());
+    assert_no_secret(&finished);
+}
