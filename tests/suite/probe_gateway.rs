@@ -17,6 +17,9 @@ use std::time::Duration;
 
 /// How long a probe waits for an answer here: nothing on this machine takes longer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// What it is called, how it is made, and what it comes out as.
+type Fault = (&'static str, fn(&mut Http), VerdictId);
+
 const NTLM_NEGOTIATE: &[u8] = b"NTLMSSP\0\x01";
 
 /// Everything but TLS versions and UDP, which have tests of their own.
@@ -96,7 +99,10 @@ fn a_gateway_that_asks_for_a_logon_is_healthy_and_names_itself() {
     assert_judged(&record, VerdictId::Healthy, "Negotiate, NTLM");
     let check = check(&record);
     let logon = check.logon.as_ref().expect("it asks for one");
-    assert_eq!((&logon.schemes[..], logon.stayed_open), (&["Negotiate", "NTLM"].map(str::to_owned)[..], Some(true)));
+    assert_eq!(
+        (&logon.schemes[..], logon.stayed_open),
+        (&["Negotiate", "NTLM"].map(str::to_owned)[..], Some(true))
+    );
     assert!(logon.challenge.is_some() && logon.failure.is_none(), "{logon:?}");
     assert!(check.tunnels.is_empty(), "{:?}", check.tunnels);
     for request in [GatewayRequest::Websocket, GatewayRequest::OutChannel, GatewayRequest::InChannel] {
@@ -105,7 +111,11 @@ fn a_gateway_that_asks_for_a_logon_is_healthy_and_names_itself() {
     }
     assert_eq!(check.behind, ["srv10.corp.example:3389", "srv11.corp.example:3390"]);
     let probe = record.probe.as_ref().expect("a probe has its line");
-    assert!(probe.left_out.iter().any(|it| it.check.contains("srv11.corp.example:3390")), "{:?}", probe.left_out);
+    assert!(
+        probe.left_out.iter().any(|it| it.check.contains("srv11.corp.example:3390")),
+        "{:?}",
+        probe.left_out
+    );
     assert!(probe.certificate.as_ref().is_some_and(|certificate| certificate.name_matches));
     let ids = found(&record);
     assert!(ids.contains(&"gateway-kdc-proxy") && ids.contains(&"gateway-rpc-available"), "{ids:?}");
@@ -161,7 +171,7 @@ fn basic_is_told() {
 #[test]
 fn each_fault_of_http_is_found() {
     let via = |http: &mut Http| http.fields = vec![("Via".to_owned(), "1.1 filter".to_owned())];
-    let faults: [(&str, fn(&mut Http), VerdictId); 7] = [
+    let faults: [Fault; 7] = [
         ("closes", |http| http.silent = true, VerdictId::GatewayTransportBlocked),
         ("swallows", |http| http.upgrade = Upgrade::Unanswered, VerdictId::GatewayTransportBlocked),
         ("is dead behind 101", |http| http.upgrade = Upgrade::Dead, VerdictId::GatewayTransportBlocked),

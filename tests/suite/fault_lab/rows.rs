@@ -3,8 +3,8 @@
 use super::gateways::{self, By};
 use super::gateways_probed;
 use super::{Cell, Row, captured, on_the_way, probed, watched};
-use crate::support::gateway::Upgrade;
 use crate::support::certificates::certificates;
+use crate::support::gateway::Upgrade;
 use crate::support::peers::{Haproxy, Nginx, ShadowSecurity};
 use rustls::version::TLS13;
 
