@@ -166,7 +166,7 @@ fn extended_authentication_and_a_cookie_lead_into_the_tunnel_without_a_logon() {
 fn an_expired_certificate_is_the_gateways() {
     let gateway = gateway(|setup| setup.certificate = &certificates().expired);
     let record = probed(gateway.address);
-    assert_judged(&record, VerdictId::CertificateExpired, "gateway's certificate");
+    assert_judged(&record, VerdictId::CertificateExpired, "The gateway localhost");
     assert_eq!(verdict(&record).phase, Phase::GatewayTls);
     assert!(
         verdict(&record).fix.iter().all(|fix| !fix.text.contains("target")),
