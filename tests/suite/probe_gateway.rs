@@ -1,6 +1,7 @@
 //! What a probe finds of gateways, and of boxes before them: without credentials, and with few connections.
 
 use crate::cli::run;
+use crate::support::certificates::certificates;
 use crate::support::gateway::udp::UdpSide;
 use crate::support::gateway::{Gateway, Http, InChannel, Logon, Setup, Upgrade};
 use crate::support::left_out::left_out_without;
@@ -9,7 +10,9 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use rdpscope::probe::Settings;
 use rdpscope::probe::gateway::probe;
 use rdpscope::relay::target::Target;
-use rdpscope::trace::{GatewayCheck, GatewayRequest, Phase, Record, Transport, Verdict, VerdictId};
+use rdpscope::trace::{
+    Confidence, GatewayCheck, GatewayRequest, Phase, Record, Transport, Verdict, VerdictId,
+};
 use rdpscope::wire::tsgu::Packet;
 use serde_json::Value;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,6 +20,9 @@ use std::time::Duration;
 
 /// How long a probe waits for an answer here: nothing on this machine takes longer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// What it is called, how it is made, and what it comes out as.
+type Fault = (&'static str, fn(&mut Http), VerdictId);
+
 const NTLM_NEGOTIATE: &[u8] = b"NTLMSSP\0\x01";
 
 /// Everything but TLS versions and UDP, which have tests of their own.
@@ -96,7 +102,10 @@ fn a_gateway_that_asks_for_a_logon_is_healthy_and_names_itself() {
     assert_judged(&record, VerdictId::Healthy, "Negotiate, NTLM");
     let check = check(&record);
     let logon = check.logon.as_ref().expect("it asks for one");
-    assert_eq!((&logon.schemes[..], logon.stayed_open), (&["Negotiate", "NTLM"].map(str::to_owned)[..], Some(true)));
+    assert_eq!(
+        (&logon.schemes[..], logon.stayed_open),
+        (&["Negotiate", "NTLM"].map(str::to_owned)[..], Some(true))
+    );
     assert!(logon.challenge.is_some() && logon.failure.is_none(), "{logon:?}");
     assert!(check.tunnels.is_empty(), "{:?}", check.tunnels);
     for request in [GatewayRequest::Websocket, GatewayRequest::OutChannel, GatewayRequest::InChannel] {
@@ -105,7 +114,11 @@ fn a_gateway_that_asks_for_a_logon_is_healthy_and_names_itself() {
     }
     assert_eq!(check.behind, ["srv10.corp.example:3389", "srv11.corp.example:3390"]);
     let probe = record.probe.as_ref().expect("a probe has its line");
-    assert!(probe.left_out.iter().any(|it| it.check.contains("srv11.corp.example:3390")), "{:?}", probe.left_out);
+    assert!(
+        probe.left_out.iter().any(|it| it.check.contains("srv11.corp.example:3390")),
+        "{:?}",
+        probe.left_out
+    );
     assert!(probe.certificate.as_ref().is_some_and(|certificate| certificate.name_matches));
     let ids = found(&record);
     assert!(ids.contains(&"gateway-kdc-proxy") && ids.contains(&"gateway-rpc-available"), "{ids:?}");
@@ -150,6 +163,19 @@ fn extended_authentication_and_a_cookie_lead_into_the_tunnel_without_a_logon() {
 }
 
 #[test]
+fn an_expired_certificate_is_the_gateways() {
+    let gateway = gateway(|setup| setup.certificate = &certificates().expired);
+    let record = probed(gateway.address);
+    assert_judged(&record, VerdictId::CertificateExpired, "The gateway localhost");
+    assert_eq!(verdict(&record).phase, Phase::GatewayTls);
+    assert!(
+        verdict(&record).fix.iter().all(|fix| !fix.text.contains("target")),
+        "{:?}",
+        verdict(&record).fix
+    );
+}
+
+#[test]
 fn basic_is_told() {
     let gateway = gateway(|setup| setup.logon.schemes = vec!["Negotiate", "Basic"]);
     let record = probed(gateway.address);
@@ -161,7 +187,7 @@ fn basic_is_told() {
 #[test]
 fn each_fault_of_http_is_found() {
     let via = |http: &mut Http| http.fields = vec![("Via".to_owned(), "1.1 filter".to_owned())];
-    let faults: [(&str, fn(&mut Http), VerdictId); 7] = [
+    let faults: [Fault; 7] = [
         ("closes", |http| http.silent = true, VerdictId::GatewayTransportBlocked),
         ("swallows", |http| http.upgrade = Upgrade::Unanswered, VerdictId::GatewayTransportBlocked),
         ("is dead behind 101", |http| http.upgrade = Upgrade::Dead, VerdictId::GatewayTransportBlocked),
@@ -191,6 +217,18 @@ fn one_transport_less_is_worth_a_note_and_no_fault() {
         let record = probed(open(|http| http.upgrade = upgrade).address);
         assert_judged(&record, VerdictId::Healthy, "");
         assert!(found(&record).contains(&"gateway-websocket-unavailable"), "{:?}", found(&record));
+    }
+    if !left_out_without(&["haproxy", "nginx"]) {
+        let behind = open(|_| ());
+        let haproxy =
+            Haproxy { frontend: &[Haproxy::NO_UPGRADE], ..Haproxy::default() }.start(behind.address);
+        assert_judged(&probed(haproxy.address), VerdictId::Healthy, "");
+        // Whether it keeps to one connection under NTLM nobody knows without credentials.
+        let asking = gateway(|_| ());
+        let record = probed(Nginx::default().start(asking.address).address);
+        assert_judged(&record, VerdictId::Healthy, "nginx");
+        assert_eq!(verdict(&record).confidence, Confidence::Likely);
+        assert!(found(&record).contains(&"gateway-front"), "{:?}", found(&record));
     }
     let record = probed(open(|http| http.chunked = true).address);
     assert_judged(&record, VerdictId::Healthy, "");
@@ -226,6 +264,9 @@ fn clean_boxes_are_no_fault_and_broken_ones_are_named() {
     let refusing = Haproxy { frontend: &[Haproxy::METHODS_405], ..Haproxy::default() }.start(open.address);
     let record = probed(refusing.address);
     assert_judged(&record, VerdictId::GatewayTransportBlocked, "behind it answers Microsoft-HTTPAPI/2.0");
+    let buffering = Haproxy { frontend: &[Haproxy::BUFFERED_REQUESTS, Haproxy::VIA], ..Haproxy::default() };
+    let buffering = buffering.start(open.address);
+    assert_judged(&probed(buffering.address), VerdictId::GatewayResponseMalformed, "1.1 box");
     let only = Haproxy { bind: Haproxy::ONLY_HTTP_2, ..Haproxy::default() }.start(open.address);
     assert_judged(&probed(only.address), VerdictId::GatewayTransportBlocked, "HTTP/2");
 }
@@ -268,6 +309,7 @@ fn the_command_says_what_it_did_not_ask() {
     let text = run(&[&base[..], &short].concat());
     assert_eq!(text.exit_code, Some(0), "{}{}", text.stdout, text.stderr);
     assert!(text.stderr.contains("nothing behind it"), "{}", text.stderr);
+    println!("{}", text.stdout);
     for told in ["RDG_OUT_DATA (WebSocket): 401", "offers Negotiate, NTLM", "srv10:3389, srv11:3389 behind"] {
         assert!(text.stdout.contains(told), "{told} is not in\n{}", text.stdout);
     }

@@ -281,7 +281,11 @@ mod tests {
             "rdpscope proxy {target} --renew-with SERVER.pfx --ca-out ca.pem",
             "rdpscope proxy {target} --cert mirror --nla terminate",
         ];
-        let is_there = |it: &&str| it.starts_with("rdpscope proxy") || it.starts_with("rdpscope ab");
+        let is_there = |it: &&str| {
+            ["rdpscope proxy", "rdpscope ab", "rdpscope probe {target} --gateway"]
+                .iter()
+                .any(|command| it.starts_with(command))
+        };
         for command in of_rules.chain(of_situations).filter(is_there) {
             let filled = command.replace("{target}", "srv10").replace("{server}", "10.0.0.5:3389");
             let filled = filled.replace("{gateway}", "gw.corp.example");

@@ -81,7 +81,11 @@ impl ProbeArguments {
     /// How each of `targets` is probed.
     pub(super) fn settings(&self, targets: &[Target]) -> Settings {
         let usual = Settings::default();
-        let port = self.gateway.as_ref().or(targets.first()).map_or(crate::relay::target::RDP_PORT, |target| target.port);
+        let port = self
+            .gateway
+            .as_ref()
+            .or(targets.first())
+            .map_or(crate::relay::target::RDP_PORT, |target| target.port);
         Settings {
             // Its form was checked when it was read.
             address: self.address.as_deref().and_then(|address| Target::parse(address, port).ok()),

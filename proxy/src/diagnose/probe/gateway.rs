@@ -6,8 +6,8 @@ use super::super::words::{SECOND, list, span};
 use super::{certificate, network, rule, tls};
 use crate::trace::{
     Confidence, GatewayAnswer, GatewayCheck, GatewayLogonCheck, GatewayRequest, GatewayRequestCheck,
-    GatewayTunnelCheck, GatewayTunnelFailure, HelloAnswer, How, HttpResponse, Micros, Phase, Probe, Reframing, Transport,
-    VerdictId,
+    GatewayTunnelCheck, GatewayTunnelFailure, HelloAnswer, How, HttpResponse, Micros, Phase, Probe,
+    Reframing, Transport, VerdictId,
 };
 use crate::wire::tsgu::Packet;
 
@@ -199,7 +199,8 @@ fn itself(check: &GatewayCheck, refuses: &Author) -> Option<Author> {
 
 fn unreachable(facts: &Facts<'_>) -> Option<Conclusion> {
     let (_, check) = checks(facts)?;
-    let of_tcp = network::refused(facts).or_else(|| network::filtered(facts)).or_else(|| network::reset(facts));
+    let of_tcp =
+        network::refused(facts).or_else(|| network::filtered(facts)).or_else(|| network::reset(facts));
     let Some(of_tcp) = of_tcp else { return nothing_behind(facts, check) };
     let summary = format!("The gateway {} cannot be reached: {}", name(facts), of_tcp.summary);
     Some(Conclusion { summary, phase: Phase::GatewayTcp, ..of_tcp })
@@ -230,7 +231,9 @@ fn nothing_behind(facts: &Facts<'_>, check: &GatewayCheck) -> Option<Conclusion>
 
 fn not_a_gateway(facts: &Facts<'_>) -> Option<Conclusion> {
     let (probe, check) = checks(facts)?;
-    let Some(websocket) = check.request(GatewayRequest::Websocket) else { return speaks_no_tls(facts, probe) };
+    let Some(websocket) = check.request(GatewayRequest::Websocket) else {
+        return speaks_no_tls(facts, probe);
+    };
     if let GatewayAnswer::OtherProtocol { first_bytes } = &websocket.answer {
         let summary = format!("What answers as the gateway {} speaks no HTTP inside TLS.", name(facts));
         let conclusion = Conclusion::confirmed(Phase::GatewayHttp, summary);
@@ -288,8 +291,9 @@ fn blocked(facts: &Facts<'_>) -> Option<Conclusion> {
 
 /// 407 comes from a proxy, never from a gateway (RFC 9110 15.5.8).
 fn proxy_wants_a_logon(check: &GatewayCheck) -> Option<Conclusion> {
-    let asked_to =
-        FOR_A_TUNNEL.into_iter().find_map(|request| check.request(request).filter(|_| status(check, request) == Some(407)))?;
+    let asked_to = FOR_A_TUNNEL
+        .into_iter()
+        .find_map(|request| check.request(request).filter(|_| status(check, request) == Some(407)))?;
     let summary = format!(
         "A proxy on the way wants a logon of its own and lets {} not pass without it.",
         asked(asked_to)
@@ -451,7 +455,8 @@ fn reframed(check: &GatewayCheck) -> Option<Conclusion> {
         // rdpscope leaves, too, and which came first is not known.
         Reframing::Truncated => return None,
     };
-    let summary = format!("The gateway's response was {what}: a box on the way altered it{}.", culprit(check));
+    let summary =
+        format!("The gateway's response was {what}: a box on the way altered it{}.", culprit(check));
     Some(Conclusion::new(confidence, Phase::GatewayTunnel, summary))
 }
 
@@ -469,7 +474,8 @@ fn withheld(check: &GatewayCheck) -> Option<Conclusion> {
     let tunnel = tunnel(check, Transport::GatewayHttp)?;
     let is_late = tunnel.first_bytes_us.is_none_or(|us| us >= HELD_US);
     let is_silent = matches!(&tunnel.failure, Some(GatewayTunnelFailure::Silent { .. }));
-    if !is_silent && !(is_late && tunnel.failure.is_none()) {
+    let is_held = is_late && tunnel.failure.is_none();
+    if !(is_silent || is_held) {
         return None;
     }
     let what = if is_late {

@@ -72,19 +72,22 @@ fn front(check: &GatewayCheck, findings: &mut Findings) {
         findings.add("gateway-front", Phase::GatewayHttp, text);
     }
     let has_capital = |header: &HttpHeader| header.name.bytes().any(|letter| letter.is_ascii_uppercase());
-    let is_respelled =
-        |it: &&HttpResponse| it.headers.len() > 1 && !it.headers.iter().any(has_capital);
+    let is_respelled = |it: &&HttpResponse| it.headers.len() > 1 && !it.headers.iter().any(has_capital);
     if response(check, GatewayRequest::Websocket).filter(is_respelled).is_some() {
-        let text = "No header of the gateway's response has a capital letter: a box on the way has rewritten them.";
+        let text =
+            "No header of the gateway's response has a capital letter: a box on the way has rewritten them.";
         findings.add("gateway-headers-rewritten", Phase::GatewayHttp, text.to_owned());
     }
 }
 
 fn logon(facts: &Facts<'_>, probe: &Probe, check: &GatewayCheck, findings: &mut Findings) {
     let Some(logon) = &check.logon else { return };
-    let schemes =
-        if logon.schemes.is_empty() { "no scheme at all".to_owned() } else { list(&logon.schemes) };
-    findings.add("gateway-schemes", Phase::GatewayAuth, format!("The gateway offers {schemes} for the logon."));
+    let schemes = if logon.schemes.is_empty() { "no scheme at all".to_owned() } else { list(&logon.schemes) };
+    findings.add(
+        "gateway-schemes",
+        Phase::GatewayAuth,
+        format!("The gateway offers {schemes} for the logon."),
+    );
     if logon.schemes.iter().any(|scheme| scheme.eq_ignore_ascii_case("Basic")) {
         let text = "The gateway takes Basic, with which the password is in clear inside TLS: whoever takes TLS apart on the \
                     way reads it.";

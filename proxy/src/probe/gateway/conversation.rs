@@ -1,11 +1,11 @@
 //! The one conversation that goes as a client's would: TCP, TLS, a request for WebSocket, and NTLM up to its challenge or
 //! the tunnel up to where credentials are due. The observers see all of it.
 
+use super::CONVERSATION;
 use super::channel::{Came, Channel, Ear, NotSecured};
 use super::lane::Lane;
 use super::record::Recorded;
 use super::request::{Request, connection_id};
-use super::CONVERSATION;
 use crate::intercept::tls::Stack;
 use crate::probe::way::{Connection, Way};
 use crate::probe::{certificate, credssp};
@@ -231,7 +231,8 @@ fn challenge(response: &[u8]) -> Option<NtlmChallenge> {
     let text = String::from_utf8_lossy(response);
     text.lines().take_while(|line| !line.is_empty()).find_map(|line| {
         let (name, value) = line.split_once(':')?;
-        let (_, token) = value.trim().split_once(' ').filter(|_| name.eq_ignore_ascii_case("WWW-Authenticate"))?;
+        let (_, token) =
+            value.trim().split_once(' ').filter(|_| name.eq_ignore_ascii_case("WWW-Authenticate"))?;
         match NegoToken::decode(&base64::decode(token.trim())?).mechanism? {
             MechanismToken::Ntlm(NtlmMessage::Challenge(challenge)) => Some(*challenge),
             _ => None,

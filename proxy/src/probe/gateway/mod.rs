@@ -94,10 +94,8 @@ pub async fn probe(gateway: &Target, behind: &[Target], settings: &Settings) -> 
         dns: Some(dns),
         ..Probe::default()
     };
-    let mut check = GatewayCheck {
-        behind: behind.iter().map(ToString::to_string).collect(),
-        ..GatewayCheck::default()
-    };
+    let mut check =
+        GatewayCheck { behind: behind.iter().map(ToString::to_string).collect(), ..GatewayCheck::default() };
     if let Some(first) = addresses.first() {
         let connections = settings.most_connections_to_gateway(addresses.len());
         let budget = Budget::of(connections, settings.most_conversations_with_gateway());

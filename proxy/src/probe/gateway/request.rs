@@ -69,11 +69,9 @@ impl<'a> Request<'a> {
                 ("Pragma", "no-cache"),
                 ("Upgrade", "websocket"),
             ]),
-            GatewayRequest::OutChannel | GatewayRequest::InChannel => plain(&[
-                ("Cache-Control", "no-cache"),
-                ("Connection", "Keep-Alive"),
-                ("Pragma", "no-cache"),
-            ]),
+            GatewayRequest::OutChannel | GatewayRequest::InChannel => {
+                plain(&[("Cache-Control", "no-cache"), ("Connection", "Keep-Alive"), ("Pragma", "no-cache")])
+            }
             GatewayRequest::OldHttp => plain(&[("Cache-Control", "no-cache"), ("Pragma", "no-cache")]),
             GatewayRequest::RpcOut | GatewayRequest::RpcIn => plain(&[
                 ("Cache-Control", "no-cache"),
@@ -134,9 +132,7 @@ mod tests {
     #[test]
     fn every_request_can_be_read_and_names_nobody() {
         use GatewayRequest::*;
-        for what in
-            [Websocket, OutChannel, InChannel, RpcOut, RpcIn, KdcProxy, Page, Options, OldHttp]
-        {
+        for what in [Websocket, OutChannel, InChannel, RpcOut, RpcIn, KdcProxy, Page, Options, OldHttp] {
             let id = connection_id();
             let request = Request::new(what, "gw.corp.example", &id);
             let head = RequestHead::decode(&request.bytes()).unwrap();

@@ -39,7 +39,8 @@ fn request(check: &GatewayRequestCheck, verbose: bool) -> String {
 }
 
 fn head(response: &HttpResponse, verbose: bool) -> String {
-    let mut text = format!("{} {}", response.status, safe::name(response.reason.trim())).trim_end().to_owned();
+    let mut text =
+        format!("{} {}", response.status, safe::name(response.reason.trim())).trim_end().to_owned();
     for name in ["Server", "Via"] {
         let found = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
         if let Some(value) = found.and_then(|header| header.value.as_deref()) {
@@ -96,7 +97,8 @@ fn tunnel(check: &GatewayTunnelCheck) -> String {
         Transport::GatewayRpc => "RPC",
         Transport::Tcp | Transport::Udp => "a direct connection",
     };
-    let scheme = check.scheme.as_ref().map(|scheme| format!(" as {}", safe::name(scheme))).unwrap_or_default();
+    let scheme =
+        check.scheme.as_ref().map(|scheme| format!(" as {}", safe::name(scheme))).unwrap_or_default();
     let mut clauses: Vec<String> = check
         .packets
         .iter()
@@ -110,7 +112,9 @@ fn tunnel(check: &GatewayTunnelCheck) -> String {
             format!("{} is answered {status}", safe::name(method))
         }
         GatewayTunnelFailure::Silent { after } => format!("no answer to {}", safe::name(after)),
-        GatewayTunnelFailure::Closed { after, how } => format!("{} after {}", closed(*how), safe::name(after)),
+        GatewayTunnelFailure::Closed { after, how } => {
+            format!("{} after {}", closed(*how), safe::name(after))
+        }
     }));
     if !check.reframed.is_empty() {
         clauses.push("its body was put into another frame on the way".to_owned());
@@ -137,7 +141,11 @@ fn udp(check: &GatewayUdpCheck) -> [String; 2] {
         _ => "something that is no DTLS".to_owned(),
     };
     [
-        format!("{}, a hello as clients send it: {}", safe::name(&check.address), answer(&check.with_correlation)),
+        format!(
+            "{}, a hello as clients send it: {}",
+            safe::name(&check.address),
+            answer(&check.with_correlation)
+        ),
         format!("a plain hello: {}", answer(&check.without_correlation)),
     ]
 }
