@@ -31,6 +31,9 @@ fn what_needs_a_gateway_or_the_end_of_its_tls_says_so() {
         assert!(said.contains(why), "{said}");
     }
     assert!(refused(&["--gateway", "gw", "--nla", "strip"]).contains("NLA is inside the tunnel"));
+    let stripped = ["--gateway", "gw", "--inner-nla", "strip"];
+    assert!(refused(&stripped).contains("add --inner-cert with another mode than passthrough"));
+    assert!(refused(&["--gateway", "gw", "--credentials", "file"]).contains("--inner-nla terminate"));
     assert!(refused(&["--gateway", "gw:port"]).contains("has a port that is not a number"));
     assert!(
         refused(&["--gateway-transport", "smtp", "--gateway", "gw"]).contains("auto, websocket, http, rpc")

@@ -3,9 +3,11 @@
 use super::{TWO_CONNECTIONS, WEBSOCKET, left_out, relay};
 use crate::support::certificates::certificates;
 use crate::support::gateway::{Gateway, PASSWORD, Setup, USER};
-use crate::support::peers::{ClientRun, FreeRdp, Xfreerdp, Xrdp, XrdpSetup};
+use crate::support::left_out::left_out_without;
+use crate::support::peers::{ClientRun, FreeRdp, Shadow, ShadowSecurity, Xfreerdp, Xrdp, XrdpSetup};
 use crate::support::rdpscope::{Finished, Session};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use tempfile::TempDir;
 
 /// The account on the server; its password is what must be found nowhere.
@@ -111,4 +113,74 @@ fn an_expired_certificate_behind_the_gateway_is_guilty_of_its_dates() {
     assert!(taken.active, "{}\n{}\n{}", taken.tail(), finished.stderr, finished.session());
     assert_inside(finished.session());
     assert_no_secret(&finished);
+}
+
+/// A server with NLA behind the gateway.
+fn nla(security: ShadowSecurity, flags: &[&str], transport: &str) -> Option<(ClientRun, Finished)> {
+    let programs = [&Xfreerdp::programs(FreeRdp::Two)[..], &Shadow::programs(FreeRdp::Two)].concat();
+    if left_out_without(&programs) {
+        return None;
+    }
+    let shadow = Shadow::start(FreeRdp::Two, security);
+    let flags = [&["--inner-cert", "fresh"], flags].concat();
+    Some(strict(shadow.address, &flags, transport, &[]))
+}
+
+#[test]
+fn rdpscope_logs_on_by_itself_inside_the_tunnel() {
+    let folder = TempDir::new().expect("a temporary folder is made");
+    let file = folder.path().join("credentials");
+    std::fs::write(&file, format!("username = test\npassword = {SERVER_PASSWORD}\n"))
+        .expect("they are written");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("only we may read them");
+    let account = file.to_string_lossy().into_owned();
+    let flags = ["--inner-nla", "terminate", "--credentials", &account];
+    for transport in [WEBSOCKET, TWO_CONNECTIONS] {
+        let Some((run, finished)) = nla(ShadowSecurity::Nla, &flags, transport) else { return };
+        assert!(run.active, "{}\n{}\n{}", run.tail(), finished.stderr, finished.session());
+        let session = finished.session();
+        assert_inside(session);
+        session.assert_reached(&["credssp"]);
+        let ends = session.events_named("credssp_terminated");
+        assert!(ends.len() == 2 && ends.iter().all(|end| end["succeeded"] == true), "{session}");
+        assert_no_secret(&finished);
+    }
+}
+
+#[test]
+fn a_server_that_demands_nla_is_not_blamed_for_what_was_stripped_inside_the_tunnel() {
+    let Some((run, finished)) = nla(ShadowSecurity::Nla, &["--inner-nla", "strip"], WEBSOCKET) else {
+        return;
+    };
+    assert!(!run.active, "{}", run.tail());
+    finished.session().assert_verdict(&["nla-required"]);
+    assert_no_secret(&finished);
+}
+
+#[test]
+fn over_rpc_tls_inside_the_tunnel_stays_as_it_is_and_that_is_said() {
+    if left_out(FreeRdp::Two) {
+        return;
+    }
+    let xrdp = Xrdp::start(&Xrdp::setup());
+    let (run, finished) = strict(xrdp.address, &["--inner-cert", "fresh"], "rpc", &["/sec:tls"]);
+    assert!(run.active, "{}\n{}\n{}", run.tail(), finished.stderr, finished.session());
+    let session = finished.session();
+    assert_eq!(session.summary()["transport"], "gateway-rpc", "{session}");
+    let not_altered = session.event("not_altered");
+    assert_eq!(not_altered["setting"], "--inner-cert", "{not_altered}");
+    assert!(session.events_named("certificate_presented").len() <= 2, "only the gateway's:\n{session}");
+}
+
+#[test]
+fn without_it_udp_inside_the_tunnel_stays_and_that_is_said() {
+    if left_out(FreeRdp::Two) {
+        return;
+    }
+    let xrdp = Xrdp::start(&Xrdp::setup());
+    let (run, finished) = strict(xrdp.address, &["--udp", "off"], WEBSOCKET, &["/sec:tls"]);
+    assert!(run.active, "{}\n{}", run.tail(), finished.stderr);
+    let not_altered = finished.session().event("not_altered").clone();
+    assert_eq!(not_altered["setting"], "--udp off", "{not_altered}");
+    assert!(not_altered["reason"].to_string().contains("--inner-cert"), "{not_altered}");
 }

@@ -55,6 +55,9 @@ enum Part {
     Data { left: usize, behind: usize },
 }
 
+/// What is no tunnel, and how many bytes are left from there on.
+pub(super) type NoTunnel = (Malformed, usize);
+
 /// Where a direction came to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Went {
@@ -101,19 +104,21 @@ impl Carried {
     }
 
     /// Takes `bytes` of this direction.
-    pub(super) fn take(&mut self, bytes: &[u8], out: &mut Vec<Split>) -> Result<Went, Malformed> {
+    pub(super) fn take(&mut self, bytes: &[u8], out: &mut Vec<Split>) -> Result<Went, NoTunnel> {
         match self.carrier {
             Carrier::Websocket(_) => self.take_frames(bytes, out).map(|()| Went::On),
             Carrier::Body(_) => self.take_body(bytes, out),
         }
     }
 
-    fn take_frames(&mut self, mut bytes: &[u8], out: &mut Vec<Split>) -> Result<(), Malformed> {
+    fn take_frames(&mut self, mut bytes: &[u8], out: &mut Vec<Split>) -> Result<(), NoTunnel> {
         loop {
+            let left = bytes.len();
+            let no_tunnel = |malformed| (malformed, left);
             let Carrier::Websocket(websocket) = &mut self.carrier else { return Ok(()) };
             let Some(piece) = websocket.frames.next(&mut bytes) else { return Ok(()) };
-            match piece? {
-                Piece::Header(header) => websocket.begin(header)?,
+            match piece.map_err(no_tunnel)? {
+                Piece::Header(header) => websocket.begin(header).map_err(no_tunnel)?,
                 Piece::Payload { bytes, mask } => {
                     if let Some(control) = &mut websocket.control {
                         control.extend_from_slice(bytes);
@@ -122,7 +127,7 @@ impl Carried {
                     let mut plain = vec![0; bytes.len()];
                     unmask(bytes, mask, &mut plain);
                     let mask = websocket.mask;
-                    self.content(&plain, mask, out)?;
+                    self.content(&plain, mask, out).map_err(no_tunnel)?;
                 }
                 Piece::End(header) => match websocket.control.take() {
                     Some(frame) if header.opcode == opcode::CLOSE => out.push(Split::End(frame)),
@@ -133,14 +138,16 @@ impl Carried {
         }
     }
 
-    fn take_body(&mut self, mut bytes: &[u8], out: &mut Vec<Split>) -> Result<Went, Malformed> {
+    fn take_body(&mut self, mut bytes: &[u8], out: &mut Vec<Split>) -> Result<Went, NoTunnel> {
         loop {
             let before = bytes;
             let Carrier::Body(body) = &mut self.carrier else { return Ok(Went::On) };
             let was_untouched = matches!(body, Body::Chunked(chunks) if chunks.is_untouched());
             match body.next(&mut bytes) {
                 None => return Ok(Went::On),
-                Some(Ok(BodyPart::Data(data))) => self.content(data, None, out)?,
+                Some(Ok(BodyPart::Data(data))) => {
+                    self.content(data, None, out).map_err(|malformed| (malformed, before.len()))?;
+                }
                 Some(Ok(BodyPart::End)) => {
                     let is_chunked = matches!(body, Body::Chunked(_));
                     out.push(Split::End(if is_chunked { b"0\r\n\r\n".to_vec() } else { Vec::new() }));
@@ -151,7 +158,7 @@ impl Carried {
                 {
                     return Ok(Went::Anew(before.len()));
                 }
-                Some(Err(malformed)) => return Err(malformed),
+                Some(Err(malformed)) => return Err((malformed, before.len())),
             }
         }
     }

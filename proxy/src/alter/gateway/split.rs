@@ -165,10 +165,10 @@ impl TunnelSplitter {
                     direction.state = State::Head;
                     return Some(&bytes[bytes.len() - left..]);
                 }
-                Err(malformed) => {
+                Err((malformed, left)) => {
                     let reason = format!("what the {from} sent is no tunnel: {malformed}");
                     self.give_up(t_us, from, Phase::GatewayTunnel, reason, notes);
-                    out.push(Split::Other(bytes.to_vec()));
+                    return Some(&bytes[bytes.len() - left..]);
                 }
             },
         }

@@ -1,4 +1,4 @@
-mod traffic;
+pub(super) mod traffic;
 
 use super::*;
 use crate::trace::{Altered, Leg, Transport};

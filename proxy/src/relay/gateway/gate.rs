@@ -63,7 +63,15 @@ impl Gatekeeper for Gate {
     }
 
     fn flush(&mut self, from: Side, out: &mut Vec<Vec<u8>>) {
-        self.gate.flush(from, out);
+        let mut held = Vec::new();
+        self.gate.flush(from, &mut held);
+        let Some(inner) = &mut self.inner else { return out.append(&mut held) };
+        let place = self.connection.place();
+        for bytes in held {
+            // Nothing is to be said at the end that was not said before.
+            inner.pass(0, from, &bytes, (&place.0, place.1), out, &mut Vec::new());
+        }
+        inner.end(from, (&place.0, place.1));
     }
 
     fn poll_turn(

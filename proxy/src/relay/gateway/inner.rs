@@ -68,6 +68,18 @@ impl Inner {
         Ok(begun)
     }
 
+    /// The same where it has begun.
+    fn begun(session: &SharedSession, number: u32) -> Option<Arc<Inner>> {
+        let mut observed = session.lock();
+        let gateway = observed.gateway()?;
+        match &gateway.inner {
+            InnerPlace::Taken(known, inner) if known.as_deref() == gateway.observer.connection_id(number) => {
+                inner.upgrade()
+            }
+            _ => None,
+        }
+    }
+
     fn begin(session: &SharedSession, interception: &Arc<Interception>) -> io::Result<Arc<Inner>> {
         let (client, client_end) = pair()?;
         let (server, server_end) = pair()?;
@@ -258,28 +270,50 @@ impl InnerGate {
         let mut splits = Vec::new();
         self.splitter.pass(t_us, from, bytes, &mut splits, notes);
         for split in splits {
-            if let (Split::Data(_), None, false) =
-                (&split, &self.halves[from.index()], self.is_left[from.index()])
-            {
-                match Inner::of_tunnel(session, number, &self.interception) {
-                    Ok(inner) => self.halves[from.index()] = Some(Half::new(inner, from)),
-                    Err(reason) => {
-                        self.is_left[from.index()] = true;
-                        notes.push(not_altered(t_us, from, number, reason));
-                    }
-                }
+            match &split {
+                Split::Data(_) => self.join(t_us, from, (session, number), notes),
+                Split::End(_) => self.end(from, (session, number)),
+                Split::Other(_) => {}
             }
-            let half = self.halves[from.index()].as_mut();
-            match (split, half) {
+            match (split, self.halves[from.index()].as_mut()) {
                 (Split::Data(data), Some(half)) => half.unsent.extend_from_slice(&data),
                 (Split::Data(data), None) => out.push(self.splitter.wrap(from, &data, key())),
-                (Split::End(bytes), Some(half)) => {
-                    half.is_last = true;
+                (Split::Other(bytes) | Split::End(bytes), Some(half)) if half.is_last => {
                     half.behind.extend_from_slice(&bytes);
                 }
-                (Split::Other(bytes), Some(half)) if half.is_last => half.behind.extend_from_slice(&bytes),
                 (Split::Other(bytes) | Split::End(bytes), _) => out.push(bytes),
             }
+        }
+    }
+
+    /// The first RDP of `from` finds the session, or begins it.
+    fn join(
+        &mut self,
+        t_us: Micros,
+        from: Side,
+        (session, number): (&SharedSession, u32),
+        notes: &mut Vec<Note>,
+    ) {
+        if self.halves[from.index()].is_some() || self.is_left[from.index()] {
+            return;
+        }
+        match Inner::of_tunnel(session, number, &self.interception) {
+            Ok(inner) => self.halves[from.index()] = Some(Half::new(inner, from)),
+            Err(reason) => {
+                self.is_left[from.index()] = true;
+                notes.push(not_altered(t_us, from, number, reason));
+            }
+        }
+    }
+
+    /// `from` sends no more RDP, and perhaps never has.
+    pub(super) fn end(&mut self, from: Side, (session, number): (&SharedSession, u32)) {
+        let half = &mut self.halves[from.index()];
+        if half.is_none() && self.splitter.takes_data(from) && !self.is_left[from.index()] {
+            *half = Inner::begun(session, number).map(|inner| Half::new(inner, from));
+        }
+        if let Some(half) = half {
+            half.is_last = true;
         }
     }
 
@@ -295,9 +329,10 @@ impl InnerGate {
         if ending == Some(Ending::Reset) {
             return Poll::Ready(());
         }
-        half.is_last |= ending.is_some();
         let sent = half.poll_send(cx);
         if !self.splitter.takes_data(from) {
+            let behind = std::mem::take(&mut half.behind);
+            out.extend(Some(behind).filter(|behind| !behind.is_empty()));
             return sent;
         }
         match half.poll_hear(cx) {

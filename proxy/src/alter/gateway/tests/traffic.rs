@@ -1,38 +1,38 @@
 //! What clients and gateways send.
 
 /// The cookie of the side channel, which no record may hold.
-pub(super) const CANARY: &[u8; 25] = b"udp-cookie-canary-1234567";
+pub(in crate::alter::gateway) const CANARY: &[u8; 25] = b"udp-cookie-canary-1234567";
 /// Where another secret stands that no record may hold.
-pub(super) const TOKEN: &str = "header-canary-7654321";
+pub(in crate::alter::gateway) const TOKEN: &str = "header-canary-7654321";
 
 /// What a channel response says of the side channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Carried {
+pub(in crate::alter::gateway) enum Carried {
     Port,
     Cookie,
     Both,
 }
 
-pub(super) fn packet(kind: u16, body: &[u8]) -> Vec<u8> {
+pub(in crate::alter::gateway) fn packet(kind: u16, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len()).unwrap() + 8;
     [&kind.to_le_bytes()[..], &[0, 0], &length.to_le_bytes(), body].concat()
 }
 
-pub(super) fn handshake_response() -> Vec<u8> {
+pub(in crate::alter::gateway) fn handshake_response() -> Vec<u8> {
     packet(2, &[0, 0, 0, 0, 1, 0, 0, 0, 7, 0])
 }
 
 /// With a PAA cookie.
-pub(super) fn tunnel_create(capabilities: u32) -> Vec<u8> {
+pub(in crate::alter::gateway) fn tunnel_create(capabilities: u32) -> Vec<u8> {
     packet(4, &[&capabilities.to_le_bytes()[..], &[1, 0, 0, 0, 4, 0], b"paa!"].concat())
 }
 
-pub(super) fn tunnel_response(capabilities: u32) -> Vec<u8> {
+pub(in crate::alter::gateway) fn tunnel_response(capabilities: u32) -> Vec<u8> {
     let fixed = [7, 0, 0, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0];
     packet(5, &[&fixed[..], &capabilities.to_le_bytes()].concat())
 }
 
-pub(super) fn channel_response(carried: Option<Carried>, behind: &[u8]) -> Vec<u8> {
+pub(in crate::alter::gateway) fn channel_response(carried: Option<Carried>, behind: &[u8]) -> Vec<u8> {
     let (fields, port, cookie) = match carried {
         None => (1, false, false),
         Some(Carried::Cookie) => (3, false, true),
@@ -52,7 +52,7 @@ pub(super) fn channel_response(carried: Option<Carried>, behind: &[u8]) -> Vec<u
 }
 
 /// One binary frame of WebSocket.
-pub(super) fn frame(payload: &[u8], is_masked: bool) -> Vec<u8> {
+pub(in crate::alter::gateway) fn frame(payload: &[u8], is_masked: bool) -> Vec<u8> {
     let bit = if is_masked { 0x80 } else { 0 };
     let mut frame = match payload.len() {
         length @ ..=125 => vec![0x82, length as u8 | bit],
@@ -68,11 +68,11 @@ pub(super) fn frame(payload: &[u8], is_masked: bool) -> Vec<u8> {
     frame
 }
 
-pub(super) fn chunk(data: &[u8], extension: &str) -> Vec<u8> {
+pub(in crate::alter::gateway) fn chunk(data: &[u8], extension: &str) -> Vec<u8> {
     [format!("{:x}{extension}\r\n", data.len()).as_bytes(), data, b"\r\n"].concat()
 }
 
-pub(super) fn request(method: &str, upgrade: bool, more: &str) -> Vec<u8> {
+pub(in crate::alter::gateway) fn request(method: &str, upgrade: bool, more: &str) -> Vec<u8> {
     let path =
         if method.starts_with("RPC") { "/rpc/rpcproxy.dll?localhost:3388" } else { "/remoteDesktopGateway/" };
     let connection = if upgrade { "Upgrade" } else { "Keep-Alive" };
@@ -87,6 +87,6 @@ pub(super) fn request(method: &str, upgrade: bool, more: &str) -> Vec<u8> {
 }
 
 /// The head that opens an OUT channel.
-pub(super) fn out_answer(framing: &str) -> Vec<u8> {
+pub(in crate::alter::gateway) fn out_answer(framing: &str) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\nServer: Microsoft-HTTPAPI/2.0\r\n{framing}\r\n").into_bytes()
 }
