@@ -122,7 +122,10 @@ fn a_gateway_that_asks_for_a_logon_is_healthy_and_names_itself() {
     assert!(probe.certificate.as_ref().is_some_and(|certificate| certificate.name_matches));
     let ids = found(&record);
     assert!(ids.contains(&"gateway-kdc-proxy") && ids.contains(&"gateway-rpc-available"), "{ids:?}");
-    assert_eq!(record.summary.as_ref().map(|summary| summary.transport), Some(Transport::GatewayWebsocket));
+    assert_eq!(
+        record.summary.as_ref().and_then(|summary| summary.transport),
+        Some(Transport::GatewayWebsocket)
+    );
     assert!(record.phase(Phase::GatewayTls).is_some() && record.phase(Phase::GatewayHttp).is_some());
     assert!(verdict(&record).ruled_out.contains(&VerdictId::GatewayNotAGateway));
     assert_no_credentials(&gateway);
