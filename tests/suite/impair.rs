@@ -378,9 +378,8 @@ mod terminated {
 
     #[test]
     fn both_sides_are_reset_behind_the_handshake() {
-        let mut inside = inside(&["reset-after=tls"]);
-        assert_eq!((inside.client.next(), inside.server.next()), (Received::Reset, Received::Reset));
-        assert_cut(&inside.finish(), &[("reset", "down"), ("reset", "up")]);
+        let finished = Trial::new(&flags(&["reset-after=tls"])).negotiated(SSL).reset_behind_tls(&TLS13);
+        assert_cut(&finished, &[("reset", "down"), ("reset", "up")]);
     }
 }
 

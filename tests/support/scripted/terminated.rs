@@ -266,6 +266,26 @@ impl Trial {
         Inside { rdpscope, client, server }
     }
 
+    /// The same where both connections are reset behind the handshakes. An end that has not read the last word of its
+    /// handshake by then never does.
+    pub(crate) fn reset_behind_tls(self, version: &'static SupportedProtocolVersion) -> Finished {
+        let Trial { rdpscope, client, server, .. } = self;
+        let ends = [
+            TlsEnd::client(client, version, Trust::Anything),
+            TlsEnd::server(server, version, &certificates().signed),
+        ];
+        let is_reset = |mut end: TlsEnd| match end.handshake() {
+            Ok(()) => end.next() == Received::Reset,
+            Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
+        };
+        let were_reset = std::thread::scope(|scope| {
+            ends.map(|end| scope.spawn(move || is_reset(end)))
+                .map(|end| end.join().expect("it does not panic"))
+        });
+        assert_eq!(were_reset, [true, true], "client and server");
+        rdpscope.finish()
+    }
+
     /// Closes what is still open, waits for the program and reads what it left.
     pub(crate) fn finish(self) -> Finished {
         drop((self.client, self.server));

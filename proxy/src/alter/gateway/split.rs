@@ -232,7 +232,11 @@ impl TunnelSplitter {
     fn requested(&mut self, t_us: Micros, request: Request, notes: &mut Vec<Note>) {
         let Request { role, framing } = request;
         self.pending.push_back(role);
-        if matches!(role, Role::RpcIn | Role::RpcOut) && framing != Framing::None {
+        if framing != Framing::None && role == Role::RpcOut {
+            // Its other half tells.
+            return self.open_both();
+        }
+        if framing != Framing::None && role == Role::RpcIn {
             let reason = "over RPC the client and the gateway may sign what they say, so that it is relayed as it is; \
                           --gateway-transport websocket or http makes the client take another way"
                 .to_owned();

@@ -33,7 +33,7 @@ const RULES: &[Rule] = &[
         VerdictId::DnsFailure,
         "the answer of the resolver",
         network::dns_failure,
-        &["Resolve-DnsName {host}"],
+        &["Resolve-DnsName {host}", "rdpscope probe {target} --gateway IP-ADDRESS-OF-{host}"],
     ),
     rule(
         VerdictId::GatewayUnreachable,
@@ -45,7 +45,7 @@ const RULES: &[Rule] = &[
         VerdictId::DnsMismatch,
         "a gateway with several addresses, and several connection attempts to each",
         network::some_addresses,
-        &["Resolve-DnsName {host}"],
+        &["Resolve-DnsName {host}", "rdpscope probe {target} --gateway IP-ADDRESS-OF-{host}"],
     ),
     rule(
         VerdictId::LinkLossy,

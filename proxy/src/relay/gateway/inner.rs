@@ -185,10 +185,8 @@ impl Half {
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let sink = &self.inner.sides[self.from.index()];
         while self.sent < self.unsent.len() {
-            let written = match ready!(sink.poll_write_ready(cx)) {
-                Ok(()) => sink.try_write(&self.unsent[self.sent..]),
-                Err(error) => Err(error),
-            };
+            let ready = ready!(sink.poll_write_ready(cx));
+            let written = ready.and_then(|()| sink.try_write(&self.unsent[self.sent..]));
             match written {
                 Ok(count) => self.sent += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -207,15 +205,10 @@ impl Half {
     /// What the session says in this direction; nothing where it says no more.
     fn poll_hear(&mut self, cx: &mut Context<'_>) -> Poll<Vec<u8>> {
         let source = &self.inner.sides[self.from.opposite().index()];
-        let mut heard = Vec::with_capacity(MOST_IN_PACKET);
         while !self.is_silent {
-            let read = match ready!(source.poll_read_ready(cx)) {
-                Ok(()) => {
-                    heard.resize(MOST_IN_PACKET, 0);
-                    source.try_read(&mut heard)
-                }
-                Err(error) => Err(error),
-            };
+            let ready = ready!(source.poll_read_ready(cx));
+            let mut heard = vec![0; MOST_IN_PACKET];
+            let read = ready.and_then(|()| source.try_read(&mut heard));
             match read {
                 Ok(count) if count > 0 => {
                     heard.truncate(count);
