@@ -274,7 +274,7 @@ impl Place {
         }
         for event in &events {
             if let Some(port) = udp_port(event) {
-                self.host.udp_port(port);
+                self.host.udp_port(port, &self.session);
             }
         }
         session.trace.events(events);
