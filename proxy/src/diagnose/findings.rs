@@ -1,6 +1,6 @@
 //! What is true and worth knowing without being the cause.
 
-use super::facts::{CertificateFacts, Facts};
+use super::facts::{CertificateFacts, Facts, Tls};
 use super::inspection::inspector;
 use super::network::failed_addresses;
 use super::nla::skew_words;
@@ -19,6 +19,9 @@ pub(super) const SLOW_RTT_US: u32 = 150_000;
 pub(super) const LOSSY_PERCENT: u64 = 2;
 /// With fewer segments sent again a share says nothing.
 pub(super) const LOSSY_SEGMENTS: u32 = 3;
+/// Where rdpscope is told a name that clients dial.
+const SERVERS_NAME: &str = "that name as its target";
+pub(super) const GATEWAYS_NAME: &str = "that name as --gateway";
 /// Clients that do not ask anything begin TLS within milliseconds of the server's answer.
 const PASSWORD_PROMPT_US: u64 = 3 * SECOND;
 
@@ -33,6 +36,11 @@ pub(super) fn all(facts: &Facts<'_>, verdict: VerdictId) -> Vec<Finding> {
         self::certificate(certificate, &mut findings);
     }
     judged(facts, &mut findings);
+    shown_for_other_name(
+        &facts.tls,
+        if facts.at_gateway { GATEWAYS_NAME } else { SERVERS_NAME },
+        &mut findings,
+    );
     if facts.at_gateway {
         gateway::name_in_findings(&mut findings.found);
     }
@@ -67,6 +75,10 @@ impl Findings {
     /// None yet, beside a verdict about the server.
     pub(super) fn beside(verdict: VerdictId) -> Findings {
         Findings { verdict, told: true, found: Vec::new() }
+    }
+
+    pub(super) fn verdict(&self) -> VerdictId {
+        self.verdict
     }
 
     pub(super) fn add(&mut self, id: &str, phase: Phase, text: String) {
@@ -240,6 +252,28 @@ fn judged(facts: &Facts<'_>, findings: &mut Findings) {
         let text = format!("The server's certificate is not for {}{names}.", judged.name);
         findings.add_unless_verdict(VerdictId::CertificateNameMismatch, Phase::Tls, text);
     }
+}
+
+/// The client asks for a name that rdpscope's certificate is not for. One that is like the server's, or wrong because that
+/// was asked for, is so on purpose.
+pub(super) fn shown_for_other_name(tls: &Tls<'_>, given_as: &str, findings: &mut Findings) {
+    let name = tls.client_hello.and_then(|hello| hello.what.server_name.as_deref());
+    let Some((presented, name)) = tls.presented.as_ref().zip(name) else { return };
+    let on_purpose = presented.mode.starts_with("mirror") || presented.mode == "wrong-name";
+    let is_told = on_purpose || findings.verdict == VerdictId::CertificateNameMismatch;
+    if is_told || presented.certificate.leaf.matches_name(name) {
+        return;
+    }
+    let names = presented.certificate.names();
+    let text = format!(
+        "The client asks for {name} in TLS, and the certificate that rdpscope shows it is for {names}: {} and the client can \
+         take it.",
+        match presented.mode.starts_with("file:") {
+            true => "give --cert file: one that is for that name, too,".to_owned(),
+            false => format!("start rdpscope with {given_as} (--address says where it leads)"),
+        }
+    );
+    findings.add("shown-for-other-name", Phase::Tls, text);
 }
 
 /// What the server says of itself before it lets anybody in.

@@ -4,7 +4,8 @@ use super::attempts::Attempts;
 use super::client_command::{ClientCommand, ClientRun};
 use super::connect::plain_reason;
 use super::gateway::attempts::GatewayAttempts;
-use super::gateway::{self, Gateway, side_channel};
+use super::gateway::side_channel::{self, NamedPort, PORTS_QUEUE};
+use super::gateway::{self, Gateway};
 use super::impaired::set_mss;
 use super::session::Route;
 use super::udp::{self, UdpChannel, UdpMode, UdpSessions};
@@ -20,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket, UdpSocket};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
 /// Sessions at once. Each takes two sockets and a file; a flood beyond this is refused and hurts no session that runs.
@@ -273,7 +274,7 @@ impl Running {
                 self.background.spawn(relay_udp(socket, settings, sessions));
             }
             Some(gateway) => {
-                let ports = self.shared.gateway_udp_port.subscribe();
+                let ports = self.shared.gateway_udp_ports.subscribe();
                 let side_channel = side_channel::relay(socket, gateway.clone(), ports, sessions);
                 self.background.spawn(side_channel);
             }
@@ -344,8 +345,8 @@ impl Count {
 pub(super) struct Shared {
     pub(super) attempts: Attempts,
     pub(super) gateway_attempts: GatewayAttempts,
-    /// The port of the gateway's side channel over UDP, as last named.
-    pub(super) gateway_udp_port: watch::Sender<u16>,
+    /// Ports of the gateway's side channel over UDP, as they are named.
+    pub(super) gateway_udp_ports: broadcast::Sender<NamedPort>,
     /// Whether it shows only later which session a connection belongs to.
     pub(super) sorts_connections: bool,
     pub(super) udp: Arc<UdpSessions>,
@@ -384,7 +385,7 @@ impl Shared {
         Shared {
             attempts: Attempts::default(),
             gateway_attempts: GatewayAttempts::default(),
-            gateway_udp_port: watch::Sender::new(gateway::UDP_PORT),
+            gateway_udp_ports: broadcast::Sender::new(PORTS_QUEUE),
             sorts_connections: settings.sorts_connections(),
             udp: Arc::new(UdpSessions::default()),
             recorder,

@@ -114,6 +114,13 @@ pub enum GatewayMessage {
         /// The status that the client was answered.
         status: u16,
     },
+    /// The gateway named a UDP port on which rdpscope cannot listen: the side channel will find nobody.
+    SideChannelNotRelayed {
+        /// The port.
+        port: u16,
+        /// Why not.
+        reason: String,
+    },
 }
 
 impl GatewayMessage {
@@ -137,6 +144,7 @@ impl GatewayMessage {
             | GatewayMessage::Http2 { .. }
             | GatewayMessage::GatewayUdp { .. }
             | GatewayMessage::TunnelTraffic { .. }
+            | GatewayMessage::SideChannelNotRelayed { .. }
             | GatewayMessage::ConnectionMoved { .. } => true,
             _ => false,
         }

@@ -2,13 +2,17 @@
 //! the tests' own gateway, and a scripted client where a real one would not do what is to be seen.
 
 use super::Judged;
+use crate::gateway::side_channel::{PORT, own_address};
+use crate::gateway_peers::udp::carrying;
 use crate::support::certificates::{Certificate, certificates};
 use crate::support::gateway::{
-    ChannelBindings, Client, Gateway, Http, Logon, PASSWORD, Setup, Tunnel, USER, Upgrade, packet,
+    ChannelBindings, Client, Gateway, Http, Logon, PASSWORD, RPC_PATH, Setup, Tunnel, USER, Upgrade, packet,
+    udp,
 };
 use crate::support::left_out::left_out_without;
 use crate::support::peers::{FreeRdp, Haproxy, Middlebox, Nginx, Xfreerdp, Xrdp, free_port};
-use crate::support::rdpscope::Rdpscope;
+use crate::support::rdpscope::{Rdpscope, program};
+use crate::support::scripted::listener;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use rustls::SupportedProtocolVersion;
 use rustls::version::TLS12;
@@ -19,6 +23,8 @@ const CLIENT: FreeRdp = FreeRdp::Two;
 const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.canary";
 /// Longer than a gateway takes for an answer, by which silence is told from slowness.
 const SILENCE: Duration = Duration::from_secs(6);
+/// How long a client waits for an answer over UDP.
+const PATIENCE: Duration = Duration::from_millis(2_500);
 /// What shows certificates in clear.
 const ONLY_TLS_12: &[&SupportedProtocolVersion] = &[&TLS12];
 /// This machine.
@@ -29,6 +35,9 @@ const HERE: [u8; 4] = [127, 0, 0, 1];
 pub(super) enum By {
     WebSocket,
     TwoConnections,
+    Rpc,
+    /// One after the other, until one is served.
+    Anything,
 }
 
 /// What the client brings for the gateway.
@@ -54,6 +63,8 @@ fn with_target(target: SocketAddr, gateway: SocketAddr, by: By, brings: Brings, 
     let carried = match by {
         By::WebSocket => "http",
         By::TwoConnections => "http,no-websockets",
+        By::Rpc => "rpc",
+        By::Anything => "auto",
     };
     let who = match brings {
         Brings::Password(password) => format!("/gu:{USER} /gp:{password}"),
@@ -247,6 +258,39 @@ pub(super) fn in_the_tunnel(change: impl FnOnce(&mut Tunnel)) -> Option<Judged> 
     let mut tunnel = Tunnel::default();
     change(&mut tunnel);
     plain(Setup { tunnel, ..Setup::default() }, By::WebSocket, &[])
+}
+
+/// The same over RPC.
+pub(super) fn in_the_tunnel_of_rpc(change: impl FnOnce(&mut Tunnel)) -> Option<Judged> {
+    let mut tunnel = Tunnel::default();
+    change(&mut tunnel);
+    plain(Setup { tunnel, ..Setup::default() }, By::Rpc, &[])
+}
+
+/// A gateway that speaks nothing but RPC, to a client that would speak anything.
+pub(super) fn nothing_but_rpc() -> Option<Judged> {
+    let http = Http { paths: vec![RPC_PATH], ..Http::default() };
+    plain(Setup { http, ..Setup::default() }, By::Anything, &[])
+}
+
+/// A side channel that is announced and swallowed, and a client that does not go on without it.
+pub(super) fn side_channel_is_swallowed() -> Option<Judged> {
+    let (here, there) = (own_address(), own_address());
+    let black_hole = udp::UdpSide::start_at((there, PORT).into(), false);
+    let target = listener();
+    let target = target.local_addr().expect("a listener has an address");
+    let gateway = Gateway::start(Setup { address: (there, 0).into(), ..carrying(target, Some(PORT)) });
+    let (listen, far) = (format!("{here}:0"), gateway.address.to_string());
+    let options = ["--listen", &listen, "--sessions", "1", "--gateway", &far];
+    let rdpscope = Rdpscope::start_as(program(), &target.to_string(), &options);
+    let mut client = Client::connect(rdpscope.address);
+    let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("{USER}:{PASSWORD}")));
+    client.upgrade(Some(&basic)).expect("a head");
+    client.open("server.example", 3389).expect("a tunnel");
+    let tried = udp::attempt((here, PORT).into(), [0x1D; 16], PATIENCE);
+    assert_eq!(tried, udp::Attempt::Silent, "{:?}", black_hole.received());
+    drop(client);
+    Some(judged(rdpscope))
 }
 
 /// A target on which nothing listens.

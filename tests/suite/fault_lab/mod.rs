@@ -21,7 +21,8 @@ const TABLE_BEGINS: &str = "<!-- the fault table -->";
 const TABLE_ENDS: &str = "<!-- end of the fault table -->";
 
 /// Findings that some rows are about: what they name costs a healthy session nothing, or nothing but some fluency.
-const NOTED: [&str; 3] = ["udp-blocked", "udp-half-open", "gateway-response-malformed"];
+const NOTED: [&str; 4] =
+    ["udp-blocked", "udp-half-open", "gateway-response-malformed", "gateway-transport-fallback"];
 
 /// What came out.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -546,4 +546,16 @@ rows! {
         "gateway refuses the cookie", "xfreerdp, the tests' gateway", "gateway-auth-failed, confirmed",
         || gateways::in_the_tunnel(|tunnel| tunnel.tunnel_error = 0x8007_59F8),
     ),
+    a_gateway_that_speaks_nothing_but_rpc: watched_only(
+        "none: a gateway with RPC alone, to which the client falls back", "xfreerdp, the tests' gateway",
+        "healthy, likely; finding gateway-transport-fallback", gateways::nothing_but_rpc,
+    ),
+    a_call_that_rpc_is_refused: watched_only(
+        "resource policy (RAP), over RPC", "xfreerdp, the tests' gateway", "gateway-policy-denied, confirmed",
+        || gateways::in_the_tunnel_of_rpc(|tunnel| tunnel.channel_error = 0x8007_59DA),
+    ),
+    a_side_channel_that_is_swallowed: watched_only(
+        "the gateway's UDP swallowed on the way", "scripted client, the tests' gateway", "udp-blocked, possible",
+        gateways::side_channel_is_swallowed,
+    ),
 }

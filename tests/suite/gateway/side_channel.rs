@@ -1,6 +1,7 @@
 //! The side channel over UDP: relayed, refused and swallowed.
 
 use super::connection;
+use crate::support::gateway::{Client, Gateway, Logon, Setup, Tunnel};
 use crate::support::rdpscope::{Finished, Rdpscope, program};
 use rustls::version::TLS12;
 use std::io::ErrorKind;
@@ -76,4 +77,29 @@ fn refused_the_client_hears_it_from_the_system() {
     let (finished, seen) = datagrams("refuse", false);
     assert_eq!(seen, Err(ErrorKind::ConnectionRefused));
     assert!(told(&finished).is_empty());
+}
+
+#[test]
+fn a_port_that_is_taken_here_is_said_once() {
+    let here = own_address();
+    let taken = UdpSocket::bind((here, 0)).expect("a port is free");
+    let port = taken.local_addr().expect("it is bound").port();
+    let target = TcpListener::bind((here, 0)).expect("a port is free");
+    let target = target.local_addr().expect("it is bound");
+    let tunnel = Tunnel { udp: Some((port, b"cookie".to_vec())), ..Tunnel::default() };
+    let logon = Logon { schemes: Vec::new(), ..Logon::default() };
+    let gateway = Gateway::start(Setup { logon, tunnel, ..Setup::default() });
+    let (listen, far) = (format!("{here}:0"), gateway.address.to_string());
+    let flags = ["--listen", &listen, "--sessions", "1", "--gateway", &far];
+    let relay = Rdpscope::start_as(program(), &target.to_string(), &flags);
+    let mut client = Client::connect(relay.address);
+    client.upgrade(None).expect("a head");
+    let channel = client.open(&target.ip().to_string(), target.port()).expect("a tunnel");
+    assert!(channel.udp.is_some_and(|(named, _)| named == port));
+    drop(client);
+    let finished = relay.finish();
+    let said = finished.session().events_named("side_channel_not_relayed");
+    assert_eq!(said.len(), 1, "{}", finished.session());
+    assert_eq!(said[0]["port"], port, "{}", finished.session());
+    assert!(finished.stderr.contains("UDP is not relayed"), "{}", finished.stderr);
 }

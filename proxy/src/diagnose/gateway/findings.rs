@@ -1,7 +1,7 @@
 //! What is true of the way through a gateway and worth knowing without being the cause.
 
 use super::super::facts::{Author, Exchange, Facts, Gateway, is_loopback_name};
-use super::super::findings::Findings;
+use super::super::findings::{Findings, GATEWAYS_NAME, shown_for_other_name};
 use super::super::inspection::inspector;
 use super::super::words::span;
 use super::middlebox::{is_respelled, spelling};
@@ -31,6 +31,12 @@ pub(in super::super) fn add(facts: &Facts<'_>, findings: &mut Findings) {
     altered_on_the_way(gateway, findings);
     policies(gateway, findings);
     side_channel(facts, gateway, findings);
+    if let Some(tls) = gateway.last_tls() {
+        let mut beside = Findings::beside(findings.verdict());
+        shown_for_other_name(tls, GATEWAYS_NAME, &mut beside);
+        super::name_in_findings(&mut beside.found);
+        findings.found.append(&mut beside.found);
+    }
     if let Some(certificate) = gateway.last_tls().and_then(|tls| tls.certificate.as_ref()) {
         if let Some(issuer) = inspector(certificate.chain) {
             let text = format!(

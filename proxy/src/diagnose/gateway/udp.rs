@@ -1,6 +1,6 @@
 //! The gateway's side channel over UDP, where its failure may have cost the session.
 
-use super::super::facts::{Facts, Seen};
+use super::super::facts::{Facts, Gateway, Seen};
 use super::super::rule::{Conclusion, Remedy, Rule};
 use super::super::words::span;
 use super::rule;
@@ -42,9 +42,15 @@ fn became(facts: &Facts<'_>, wanted: GatewayUdp) -> Option<Seen<(GatewayUdp, u64
     facts.gateway.as_ref()?.udp.filter(|udp| udp.what.0 == wanted)
 }
 
+/// A session that ended, or a client that left a channel without a word in it.
 fn died(facts: &Facts<'_>) -> bool {
     let is_session = facts.inside.client_went_on.is_some() || facts.inside.active.is_some();
-    is_session && matches!(facts.ending.by, Some(ClosedBy::Client | ClosedBy::Server))
+    let is_unused = !facts.is_inside() && facts.gateway.as_ref().is_some_and(Gateway::has_channel);
+    match facts.ending.by {
+        Some(ClosedBy::Client) => is_session || is_unused,
+        Some(ClosedBy::Server) => is_session,
+        _ => false,
+    }
 }
 
 /// The side channel was never answered: a sentence, and when that was told.

@@ -401,3 +401,18 @@ pub(super) fn ts_request(change: impl FnOnce(&mut TsRequest)) -> Detail {
     change(&mut message);
     Detail::TsRequest(Box::new(message))
 }
+
+#[test]
+fn a_name_that_our_certificate_is_not_for_is_told_with_what_helps() {
+    let asked = |mode, name: &str| {
+        let session = Terminated { mode, client_hello: client_hello(name), ..Terminated::default() };
+        session.complete().active().end(Side::Client, How::Fin).diagnose()
+    };
+    let other = asked("fresh", "portal.corp.example");
+    let finding = other.findings.iter().find(|finding| finding.id == "shown-for-other-name").unwrap();
+    assert!(finding.text.contains("portal.corp.example in TLS"), "{}", finding.text);
+    assert!(finding.text.contains("--address"), "{}", finding.text);
+    for (mode, name) in [("fresh", "srv10"), ("mirror", "portal.corp.example"), ("wrong-name", "portal")] {
+        assert!(!has_finding(&asked(mode, name), "shown-for-other-name"), "{mode} {name}");
+    }
+}

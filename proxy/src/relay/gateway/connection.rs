@@ -280,7 +280,7 @@ impl Place {
         }
         for event in &events {
             if let Some(port) = udp_port(event) {
-                self.host.udp_port(port);
+                self.host.udp_port(port, &self.session);
             }
         }
         let not_altered = events.iter().find(|event| is_open_channel(event)).map(inner_udp_not_altered);

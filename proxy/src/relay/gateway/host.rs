@@ -2,6 +2,7 @@
 
 use super::attempts::{AttemptNumber, Begun, Joined};
 use super::connection::GatewayConnection;
+use super::side_channel::NamedPort;
 use crate::relay::attempts::RETURN_WINDOW;
 use crate::relay::conclude::conclude;
 use crate::relay::listener::{Present, Shared};
@@ -72,8 +73,9 @@ impl Host {
     }
 
     /// The gateway has named the port of its side channel.
-    pub(super) fn udp_port(&self, port: u16) {
-        self.shared.gateway_udp_port.send_if_modified(|known| std::mem::replace(known, port) != port);
+    pub(super) fn udp_port(&self, port: u16, session: &SharedSession) {
+        // Nobody listens where datagrams are not relayed.
+        let _ = self.shared.gateway_udp_ports.send(NamedPort { port, session: session.downgrade() });
     }
 
     /// Whether one more session may begin; it is reported as begun.

@@ -1,7 +1,7 @@
 //! What rdpscope itself does where it terminates TLS, in words.
 
 use crate::report::safe;
-use crate::trace::{Detail, Event, Leg, Phase};
+use crate::trace::{Detail, Event, GatewayMessage, Leg, Phase};
 
 pub(super) fn describe(events: &[Event]) -> Vec<String> {
     events.iter().filter_map(clause).collect()
@@ -51,12 +51,19 @@ fn clause(event: &Event) -> Option<String> {
 
 /// Said at once, before the client wastes its attempt.
 pub(in crate::report) fn warning(detail: &Detail) -> Option<String> {
-    let Detail::KeyBindingForeseen { advice } = detail else { return None };
-    Some(format!(
-        "this logon will fail: NLA binds to the server's key, and the client sees another one; that is rdpscope's \
-         doing, not the server's. Instead: {}",
-        joined(advice)
-    ))
+    match detail {
+        Detail::KeyBindingForeseen { advice } => Some(format!(
+            "this logon will fail: NLA binds to the server's key, and the client sees another one; that is rdpscope's \
+             doing, not the server's. Instead: {}",
+            joined(advice)
+        )),
+        Detail::Gateway(GatewayMessage::SideChannelNotRelayed { port, reason }) => Some(format!(
+            "the gateway's UDP is not relayed: rdpscope cannot listen on its port {port} ({}), so the session runs over \
+             TCP alone. Free the port, or give another address with --listen",
+            own(reason)
+        )),
+        _ => None,
+    }
 }
 
 fn joined(parts: &[String]) -> String {
