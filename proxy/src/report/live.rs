@@ -226,6 +226,10 @@ impl LiveText {
             let moment = Some((event.t_us, "the desktop was there".to_owned()));
             self.moments = [moment.clone(), moment];
         }
+        // An attempt through a gateway goes on after the end of a connection of its.
+        if is_new && event.phase <= Phase::Active {
+            self.first_end = None;
+        }
         self.entered = self.entered.max(Some(event.phase));
         self.last_us = self.last_us.max(Some(event.t_us));
         // What comes after the end is not what the end came after.

@@ -21,6 +21,7 @@ pub(super) fn describe(messages: &[(&Event, &GatewayMessage)]) -> Vec<String> {
                 }
             }
             GatewayMessage::TunnelPacket(packet) => clauses.extend(packet_clause(event.from, packet)),
+            GatewayMessage::TunnelTraffic { data_packets: 0, keepalives: 0, .. } => {}
             GatewayMessage::TunnelTraffic { data_packets, data_bytes, keepalives, .. } => {
                 let who = side(event.from);
                 let alive = match keepalives {
@@ -28,7 +29,11 @@ pub(super) fn describe(messages: &[(&Event, &GatewayMessage)]) -> Vec<String> {
                     1 => ", one keepalive".to_owned(),
                     count => format!(", {count} keepalives"),
                 };
-                clauses.push(format!("{who}: {data_packets} data packets, {data_bytes} bytes{alive}"));
+                let packets = match data_packets {
+                    1 => "one data packet".to_owned(),
+                    count => format!("{count} data packets"),
+                };
+                clauses.push(format!("{who}: {packets}, {data_bytes} bytes{alive}"));
             }
             GatewayMessage::Rpc { status: Some(code), call, pdu, .. } if code.value != 0 => {
                 let call = safe::name(call.as_deref().unwrap_or(pdu));
