@@ -288,7 +288,7 @@ mod tests {
         };
         for command in of_rules.chain(of_situations).filter(is_there) {
             let filled = command.replace("{target}", "srv10").replace("{server}", "10.0.0.5:3389");
-            let filled = filled.replace("{gateway}", "gw.corp.example");
+            let filled = filled.replace("{gateway}", "gw.corp.example").replace("{host}", "srv10");
             assert!(accepts(&filled), "{filled}");
         }
     }

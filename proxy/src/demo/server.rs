@@ -86,7 +86,11 @@ impl DemoServer {
         }
         stream.write_all(&CONFIRM_SSL).await?;
         let mut stream = self.tls.accept(stream).await?;
-        session::play(&mut stream, Side::Server).await?;
+        if let Err(error) = session::play(&mut stream, Side::Server).await {
+            // The client leaves first, as in the story that is told: its own end of TCP comes a moment after its alert.
+            stream.get_mut().0.read_to_end(&mut Vec::new()).await?;
+            return Err(error);
+        }
         // What a client still says before it closes.
         stream.read_to_end(&mut Vec::new()).await?;
         stream.shutdown().await
