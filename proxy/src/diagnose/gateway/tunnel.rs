@@ -220,7 +220,9 @@ fn target_unreachable(facts: &Facts<'_>) -> Option<Conclusion> {
         );
         (failure, summary)
     } else {
-        let failure = failure(gateway, &[code::BAD_ARGUMENTS])?;
+        // Where the target has spoken, what was said inside tells why it left: often because the client did.
+        let has_spoken = facts.negotiation.confirm.is_some() || facts.negotiation.failure.is_some();
+        let failure = failure(gateway, &[code::BAD_ARGUMENTS]).filter(|_| !has_spoken)?;
         let summary = format!(
             "The target {target} closed its connection to the gateway: look at the target, the client and the gateway \
              did their part."

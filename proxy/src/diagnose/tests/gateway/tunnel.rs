@@ -65,9 +65,21 @@ fn a_target_that_the_gateway_cannot_reach_or_that_left() {
     let diagnosis = ends(script, Side::Server, How::Fin).diagnose();
     assert_verdict(&diagnosis, VerdictId::GatewayTargetUnreachable, Confidence::Confirmed);
     // After a session it is the end of the session.
-    let script = packet(desktop(open()), Side::Server, Phase::GatewayChannel, closed);
+    let script = packet(desktop(open()), Side::Server, Phase::GatewayChannel, closed.clone());
     let diagnosis = ends(script, Side::Server, How::Fin).diagnose();
     assert_verdict(&diagnosis, VerdictId::Healthy, Confidence::Possible);
+}
+
+#[test]
+fn a_target_that_has_answered_is_not_blamed_for_leaving_after_its_client() {
+    use super::super::script::{SSL, confirm, handshake_13, request};
+    for side in [Side::Client, Side::Server] {
+        let closed = Packet::CloseChannel { status: code(0xA0) };
+        let script = handshake_13(open().client(&request(SSL)).server(&confirm(SSL)));
+        let script = packet(script, Side::Server, Phase::GatewayChannel, closed);
+        let diagnosis = ends(script, side, How::Fin).diagnose();
+        assert_ne!(diagnosis.verdict.id, VerdictId::GatewayTargetUnreachable, "{:#?}", diagnosis.verdict);
+    }
 }
 
 #[test]
