@@ -3,6 +3,7 @@
 //! A trace is a file of JSON lines; [`Line`] is one of them. [`Record`] is the same in memory, and what every
 //! conclusion is drawn from. Times are microseconds since the session began (`t_us`).
 
+mod capture;
 mod comparison;
 mod event;
 mod experiment;
@@ -17,6 +18,7 @@ mod udp;
 mod verdict;
 
 pub use crate::wire::rdp::RdpMessage;
+pub use capture::{MissingReason, SynAnswer, TcpEvidence, TimeToLiveChange};
 pub use comparison::{Comparison, Difference, FailingGroup};
 pub use event::{ConnectError, Detail, Direction, Effect, Event, TcpInfo};
 pub use experiment::{

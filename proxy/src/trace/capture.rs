@@ -1,0 +1,79 @@
+//! What only a capture shows: TCP below the bytes, and what the file does not have.
+
+use super::{Micros, Side};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the segments of one TCP connection say beside their bytes. Arrays have the client first.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TcpEvidence {
+    /// From the first SYN to the SYN+ACK as the capturing machine saw it.
+    pub syn_answer_us: Option<Micros>,
+    /// From the SYN+ACK to the client's ACK: with `syn_answer_us` the round trip between both ends.
+    pub ack_us: Option<Micros>,
+    /// SYNs that were sent.
+    pub syns: u32,
+    /// Who answered the SYN and in which way; `None` where nobody did, or the file begins later.
+    pub syn_answer: Option<SynAnswer>,
+    /// Maximum segment size that each side announced.
+    pub maximum_segment_size: [Option<u16>; 2],
+    /// The largest payload that each side sent in one segment.
+    pub largest_segment: [u32; 2],
+    /// Segments that carried bytes.
+    pub segments: [u64; 2],
+    /// Segments whose bytes had been sent before.
+    pub retransmissions: [u64; 2],
+    /// Segments that came after later ones.
+    pub out_of_order: [u64; 2],
+    /// Segments whose bytes were acknowledged or passed over and are not in the file.
+    pub lost: [u64; 2],
+    /// Segments with a window of zero.
+    pub zero_windows: [u64; 2],
+    /// Time to live (hop limit) of each side's first packet.
+    pub time_to_live: [Option<u8>; 2],
+    /// The first packet of a side whose time to live differs from that of its first one: another machine sent it.
+    pub time_to_live_changes: Vec<TimeToLiveChange>,
+}
+
+/// How a SYN was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SynAnswer {
+    /// SYN and ACK.
+    Accepted,
+    /// RST.
+    Reset,
+    /// ICMP: unreachable or prohibited.
+    Unreachable,
+}
+
+/// A packet that came another way than its side's first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TimeToLiveChange {
+    /// When.
+    pub t_us: Micros,
+    /// In whose name it was sent.
+    pub from: Side,
+    /// Time to live of the side's first packet.
+    pub first: u8,
+    /// Of this one.
+    pub here: u8,
+    /// It resets the connection.
+    pub is_reset: bool,
+}
+
+/// Bytes that belong to a connection and are not in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum MissingReason {
+    /// The file begins in the middle of the connection.
+    BeganEarlier,
+    /// The capturing machine missed packets: the peer acknowledged the bytes.
+    NotCaptured,
+    /// Packets were cut to the snapshot length.
+    SnapshotLength,
+    /// The segments overlap and disagree.
+    OverlapDiffers,
+    /// So much came out of order that what waits was given up.
+    TooMuchWaiting,
+}
