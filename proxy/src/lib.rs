@@ -5,6 +5,7 @@
 //! `wire`, `trace`, `observe`, `alter`, `explain`, `diagnose`, `experiment` and `report` know no socket, no clock and no file.
 
 pub mod alter;
+pub mod bundle;
 pub mod capture;
 pub mod cli;
 pub mod demo;
@@ -15,6 +16,7 @@ pub mod intercept;
 pub mod observe;
 pub mod probe;
 pub mod recorder;
+pub mod redact;
 pub mod relay;
 pub mod report;
 pub mod trace;
