@@ -2,12 +2,15 @@
 
 use super::event_log::{self, EVENT_LOGS};
 use super::{BundleError, LeftOut, Request};
+use crate::capture;
 use crate::redact::Names;
+use crate::redact::capture::CaptureRedaction;
 use crate::trace::{NotATrace, Problem, Record, read};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 /// Longest trace that is read into memory: some million events.
 const LONGEST_TRACE: u64 = 1024 * 1024 * 1024;
@@ -17,7 +20,7 @@ const LONGEST_SMALL_FILE: u64 = 4 * 1024 * 1024;
 const EVENT_LOG_MARGIN: SignedDuration = SignedDuration::from_secs(30);
 
 /// What was found.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Material {
     pub(super) traces: Vec<Trace>,
     pub(super) certificates: Vec<Certificates>,
@@ -44,10 +47,11 @@ pub(super) struct Certificates {
 }
 
 /// A capture.
-#[derive(Debug)]
 pub(super) struct Capture {
     pub(super) path: String,
-    pub(super) file: PathBuf,
+    pub(super) packets: CaptureRedaction,
+    /// Texts of TLS key logs that go in with it.
+    pub(super) key_logs: Vec<Zeroizing<Vec<u8>>>,
 }
 
 /// A profile.
@@ -70,13 +74,11 @@ impl Material {
         let mut material = Material::default();
         for path in &request.traces {
             for file in trace_files(path)? {
-                material.trace(&file)?;
+                material.trace(&file, request.with_secrets)?;
             }
         }
         for (file, number) in request.captures.iter().zip(1..) {
-            readable(file)?;
-            let path = format!("captures/{number}.pcapng");
-            material.captures.push(Capture { path, file: file.clone() });
+            material.capture(&format!("captures/{number}.pcapng"), file, request.with_secrets)?;
         }
         for (file, number) in request.rdp_files.iter().zip(1..) {
             material.rdp_file(&format!("profiles/{number}.rdp"), file)?;
@@ -90,6 +92,7 @@ impl Material {
         self.traces.iter().flat_map(|trace| &trace.lines).for_each(|line| names.learn_line(line));
         self.certificates.iter().flat_map(|file| &file.chain).for_each(|der| names.learn_certificate(der));
         self.rdp_files.iter().for_each(|file| names.learn_rdp_file(&file.bytes));
+        self.captures.iter().for_each(|capture| capture.packets.learn(names));
         self.event_logs.iter().for_each(|extract| names.learn_event_log(&extract.xml));
     }
 
@@ -97,7 +100,7 @@ impl Material {
         self.left_out.push(LeftOut { what: what.into(), why: why.into() });
     }
 
-    fn trace(&mut self, file: &Path) -> Result<(), BundleError> {
+    fn trace(&mut self, file: &Path, with_secrets: bool) -> Result<(), BundleError> {
         let bytes = contents(file, LONGEST_TRACE)?;
         let reading = read::read(&bytes).map_err(|error: NotATrace| BundleError::NotATrace {
             path: file.to_owned(),
@@ -117,7 +120,7 @@ impl Material {
         // What one program wrote beside the trace of one session belongs to it.
         if file.file_name().is_some_and(|name| name == "trace.jsonl") {
             if let Some(beside) = file.parent() {
-                self.beside(beside, &folder)?;
+                self.beside(beside, &folder, with_secrets)?;
             }
         }
         Ok(())
@@ -135,7 +138,7 @@ impl Material {
         names.find(|name| !taken.contains(name.as_str())).unwrap_or_default()
     }
 
-    fn beside(&mut self, beside: &Path, folder: &str) -> Result<(), BundleError> {
+    fn beside(&mut self, beside: &Path, folder: &str, with_secrets: bool) -> Result<(), BundleError> {
         for file in files_in(&beside.join("certificates")) {
             let Some(name) = file.file_name().and_then(|name| name.to_str()) else { continue };
             let path = format!("{folder}/certificates/{name}");
@@ -148,12 +151,29 @@ impl Material {
         for file in files_in(beside) {
             match file.extension().and_then(|extension| extension.to_str()) {
                 Some("pcapng") => {
-                    self.captures.push(Capture { path: format!("{folder}/capture.pcapng"), file });
+                    self.capture(&format!("{folder}/capture.pcapng"), &file, with_secrets)?;
                 }
                 Some("rdp") => self.rdp_file(&format!("{folder}/client.rdp"), &file)?,
                 _ => {}
             }
         }
+        Ok(())
+    }
+
+    /// The packets of a capture, and with `with_secrets` its keys.
+    fn capture(&mut self, path: &str, file: &Path, with_secrets: bool) -> Result<(), BundleError> {
+        let mut packets = CaptureRedaction::new(None);
+        let damage = capture::file::frames(file, &mut |frame| packets.frame(frame))?;
+        for damage in damage {
+            self.leave_out(format!("{path}: a part of the capture"), damage.to_string());
+        }
+        let secrets = capture::file::secrets(file)?;
+        let has_secrets = !secrets.tls_key_logs.is_empty();
+        if has_secrets && !with_secrets {
+            self.leave_out(format!("{path}: the TLS secrets of the capture"), "they open everything in it");
+        }
+        let key_logs = if with_secrets { secrets.tls_key_logs } else { Vec::new() };
+        self.captures.push(Capture { path: path.to_owned(), packets, key_logs });
         Ok(())
     }
 

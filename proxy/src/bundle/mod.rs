@@ -76,6 +76,9 @@ pub enum BundleError {
         /// Why.
         reason: String,
     },
+    /// A capture that cannot be read.
+    #[error(transparent)]
+    Capture(#[from] crate::capture::file::CaptureError),
     /// The zip could not be put together.
     #[error("cannot put the bundle together: {0}")]
     Zip(#[from] zip::result::ZipError),
@@ -93,7 +96,7 @@ pub fn make(request: &Request, key: key::Key) -> Result<Bundle, BundleError> {
         let what = "the key of the pseudonyms".to_owned();
         material.left_out.push(LeftOut { what, why: format!("it cannot be kept, another bundle has other pseudonyms: {why}") });
     }
-    let redacted = Redacted::from(material, Redactor::new(names), request.with_secrets);
+    let redacted = Redacted::from(material, Redactor::new(names));
     let (manifest, files) = redacted.finish(request);
     let zip = zip(&manifest, &files)?;
     Ok(Bundle { sha256: sha256(&zip), zip, manifest })

@@ -6,7 +6,6 @@ use super::{
     BundledFile, BundledSession, File, LeftOut, Manifest, Pseudonym, Redaction, Request, StillFound, readme, sha256,
 };
 use crate::redact::Redactor;
-use crate::redact::capture::{self as redact_capture};
 use crate::report;
 use crate::trace::{Line, Record};
 use rdpscope_certs::load::certificate_pem;
@@ -25,7 +24,7 @@ pub(super) struct Redacted {
 
 impl Redacted {
     /// Replaces every name in everything.
-    pub(super) fn from(material: Material, redactor: Redactor, with_secrets: bool) -> Redacted {
+    pub(super) fn from(material: Material, redactor: Redactor) -> Redacted {
         let Material { traces, certificates, captures, rdp_files, event_logs, left_out } = material;
         let mut redacted =
             Redacted { files: Vec::new(), sessions: Vec::new(), left_out, redactor, contains_secrets: false };
@@ -50,7 +49,7 @@ impl Redacted {
             redacted.push(extract.path, xml.into_bytes());
         }
         for file in captures {
-            redacted.capture(&file, with_secrets);
+            redacted.capture(file);
         }
         if !records.is_empty() {
             let page = report::page(records);
@@ -100,16 +99,22 @@ impl Redacted {
         records
     }
 
-    fn capture(&mut self, file: &Capture, with_secrets: bool) {
-        match redact_capture::redact(&file.file, &mut self.redactor, with_secrets) {
-            Ok(capture) => {
-                self.contains_secrets |= capture.contains_secrets;
-                for (what, why) in capture.left_out {
-                    self.left_out.push(LeftOut { what: format!("{}: {what}", file.path), why });
-                }
-                self.push(file.path.clone(), capture.bytes);
+    fn capture(&mut self, capture: Capture) {
+        let Capture { path, packets, key_logs } = capture;
+        self.contains_secrets |= !key_logs.is_empty();
+        match packets.finish(&mut self.redactor, &key_logs) {
+            Ok(redacted) => {
+                self.say_left_out(&path, redacted.left_out, "packets of other connections and protocols", "they are not of the sessions");
+                self.say_left_out(&path, redacted.blanked, "bytes of connections without TLS", "logon, input and screen stood in clear there: they are zero");
+                self.push(path, redacted.bytes);
             }
-            Err(error) => self.left_out.push(LeftOut { what: file.path.clone(), why: error.to_string() }),
+            Err(error) => self.left_out.push(LeftOut { what: path, why: error.to_string() }),
+        }
+    }
+
+    fn say_left_out(&mut self, path: &str, count: u64, what: &str, why: &str) {
+        if count > 0 {
+            self.left_out.push(LeftOut { what: format!("{path}: {count} {what}"), why: why.to_owned() });
         }
     }
 

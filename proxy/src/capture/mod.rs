@@ -14,4 +14,5 @@ mod tcp;
 pub use flow::{FlowId, FlowKey, FlowOpened, FlowSink, FlowTransport, Missing, Nanoseconds};
 pub use frame::Frame;
 pub use packet::{PassedOver, PassedOverCounts};
+pub(crate) use packet::{Whole, whole};
 pub use reassembly::Contents;

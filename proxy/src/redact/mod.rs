@@ -13,6 +13,7 @@ mod fields;
 pub mod learn;
 mod line;
 mod names;
+mod packet;
 mod pseudonym;
 mod rdp_file;
 mod redactor;

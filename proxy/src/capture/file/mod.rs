@@ -96,6 +96,13 @@ pub fn read_bytes(path: &Path, bytes: &[u8], sink: &mut dyn FlowSink) -> Result<
     read_source(path, source, is_gzip, sink)
 }
 
+/// Shows every frame of the capture at `path` to `each` and answers with what is wrong with the file. Fails where it
+/// cannot be read or is no capture.
+pub fn frames(path: &Path, each: &mut dyn FnMut(&Frame<'_>)) -> Result<Vec<Damage>, CaptureError> {
+    let (source, _) = open(path)?;
+    Ok(read_frames(path, source, each)?.damages.into_parts().0)
+}
+
 /// The secrets that the capture at `path` has inside it; a pass of its own over the file, because they may stand behind
 /// the packets that they belong to. A pcap file has none. Fails where the file cannot be read or is no capture.
 pub fn secrets(path: &Path) -> Result<Secrets, CaptureError> {
@@ -146,10 +153,28 @@ fn read_source<R: Read>(
     is_gzip: bool,
     sink: &mut dyn FlowSink,
 ) -> Result<ReadOutcome, CaptureError> {
+    let mut reassembly = Reassembly::default();
+    let read = read_frames(path, source, &mut |frame| reassembly.frame(frame, sink))?;
+    let (damage, further_damage) = read.damages.into_parts();
+    let contents = reassembly.finish(sink);
+    Ok(ReadOutcome { format: read.format, is_gzip, contents, damage, further_damage })
+}
+
+/// What reading every frame came to.
+struct FramesRead {
+    format: FileFormat,
+    damages: Damages,
+}
+
+fn read_frames<R: Read>(
+    path: &Path,
+    source: R,
+    each: &mut dyn FnMut(&Frame<'_>),
+) -> Result<FramesRead, CaptureError> {
     let failed = |source| CaptureError::Read { path: path.to_owned(), source };
     let mut window = Window::new(source);
     let mut format = format(path, &mut window)?;
-    let (mut reassembly, mut damages, mut number) = (Reassembly::default(), Damages::default(), 0);
+    let (mut damages, mut number) = (Damages::default(), 0);
     loop {
         let record = match &mut format {
             Format::Pcap(pcap) => pcap.next(&mut window, &mut damages),
@@ -158,15 +183,13 @@ fn read_source<R: Read>(
         let Some(record) = record.map_err(failed)? else { break };
         number += 1 + passed_over(&mut format);
         let bytes = &window.bytes()[record.place];
-        let frame = Frame { number, at: record.at, link: record.link, bytes, length: record.length };
-        reassembly.frame(&frame, sink);
+        each(&Frame { number, at: record.at, link: record.link, bytes, length: record.length });
     }
     if let Some(reason) = window.take_broken() {
         damages.push(window.offset(), DamageKind::Compression { reason });
     }
-    let (damage, further_damage) = damages.into_parts();
     let format = if matches!(format, Format::Pcap(_)) { FileFormat::Pcap } else { FileFormat::PcapNg };
-    Ok(ReadOutcome { format, is_gzip, contents: reassembly.finish(sink), damage, further_damage })
+    Ok(FramesRead { format, damages })
 }
 
 /// Packets before this one that could not be read have their numbers, too.

@@ -12,6 +12,28 @@ pub(crate) use transport::{Datagram, Packet, Quoted, Segment};
 use super::{Frame, Nanoseconds};
 use fragments::Fragments;
 use network::{Fragment, Network};
+use std::net::IpAddr;
+
+/// An IP packet that is not a part of a larger one, for somebody who writes it anew.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Whole<'a> {
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    pub(crate) time_to_live: u8,
+    /// Of what is inside.
+    pub(crate) protocol: u8,
+    /// What is inside, as much as the file has.
+    pub(crate) payload: &'a [u8],
+    /// How long that is on the wire.
+    pub(crate) length: usize,
+}
+
+/// The whole IP packet in a frame; `None` where there is a part of one, or something else.
+pub(crate) fn whole<'a>(frame: &Frame<'a>) -> Option<Whole<'a>> {
+    let Ok((network, None)) = read(frame) else { return None };
+    let Network { source, destination, time_to_live, protocol, payload, length, .. } = network;
+    Some(Whole { source, destination, time_to_live, protocol, payload, length })
+}
 
 /// Takes frames apart, keeps fragments until their datagram is whole, and counts what belongs to no flow.
 #[derive(Debug, Default)]
