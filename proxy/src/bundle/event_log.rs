@@ -29,9 +29,7 @@ const MOST_EVENTS: u32 = 500;
 #[cfg(windows)]
 pub(super) fn between(log: &EventLog, from: &str, to: &str) -> Result<String, String> {
     let provider = log.provider.map(|name| format!("Provider[@Name='{name}'] and ")).unwrap_or_default();
-    let query = format!(
-        "/q:*[System[{provider}TimeCreated[@SystemTime>='{from}' and @SystemTime<='{to}']]]"
-    );
+    let query = format!("/q:*[System[{provider}TimeCreated[@SystemTime>='{from}' and @SystemTime<='{to}']]]");
     let mut command = std::process::Command::new("wevtutil");
     command.args(["qe", log.channel, &query, "/f:RenderedXml", "/e:Events", &format!("/c:{MOST_EVENTS}")]);
     let output = command.output().map_err(|error| format!("wevtutil did not start: {error}"))?;

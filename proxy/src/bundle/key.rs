@@ -1,7 +1,7 @@
 //! The key of this machine's pseudonyms: kept, so that a name is the same in today's bundle and in tomorrow's.
 
 use crate::redact::PseudonymKey;
-use rand::RngCore;
+use ring::rand::{SecureRandom, SystemRandom};
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -18,27 +18,32 @@ pub struct Key {
     pub not_kept: Option<String>,
 }
 
-/// The key that is kept in the user's data folder, made where there is none.
-pub fn kept() -> Key {
-    let Some(folders) = directories::ProjectDirs::from("", "", "rdpscope") else {
-        return Key { key: fresh(), not_kept: Some("this user has no data folder".to_owned()) };
-    };
-    kept_in(folders.data_local_dir())
-}
-
-/// The same in a folder of one's choice.
-pub fn kept_in(folder: &Path) -> Key {
-    let path = folder.join(FILE);
-    match read(&path).and_then(|key| key.map_or_else(|| create(folder, &path), Ok)) {
-        Ok(key) => Key { key, not_kept: None },
-        Err(error) => Key { key: fresh(), not_kept: Some(format!("{}: {error}", path.display())) },
+/// The key that is kept in the user's data folder, made where there is none. Fails where the system has no random bytes.
+pub fn kept() -> io::Result<Key> {
+    match directories::ProjectDirs::from("", "", "rdpscope") {
+        Some(folders) => kept_in(folders.data_local_dir()),
+        None => for_once("this user has no data folder".to_owned()),
     }
 }
 
-fn fresh() -> PseudonymKey {
+/// The same in a folder of one's choice.
+pub fn kept_in(folder: &Path) -> io::Result<Key> {
+    let path = folder.join(FILE);
+    match read(&path).and_then(|key| key.map_or_else(|| create(folder, &path), Ok)) {
+        Ok(key) => Ok(Key { key, not_kept: None }),
+        Err(error) => for_once(format!("{}: {error}", path.display())),
+    }
+}
+
+fn for_once(why: String) -> io::Result<Key> {
+    Ok(Key { key: PseudonymKey::new(*random()?), not_kept: Some(why) })
+}
+
+/// Bytes that nobody can guess; fails where the system has none.
+fn random() -> io::Result<Zeroizing<[u8; PseudonymKey::LENGTH]>> {
     let mut bytes = Zeroizing::new([0; PseudonymKey::LENGTH]);
-    rand::rngs::OsRng.fill_bytes(&mut *bytes);
-    PseudonymKey::new(*bytes)
+    let filled = SystemRandom::new().fill(&mut *bytes);
+    filled.map(|()| bytes).map_err(|_| io::Error::other("the system has no random bytes"))
 }
 
 fn read(path: &Path) -> io::Result<Option<PseudonymKey>> {
@@ -48,14 +53,16 @@ fn read(path: &Path) -> io::Result<Option<PseudonymKey>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let wrong = |_| io::Error::other("it does not have 32 bytes; delete it, and the next bundle makes another");
-    <[u8; PseudonymKey::LENGTH]>::try_from(bytes.as_slice()).map(|key| Some(PseudonymKey::new(key))).map_err(wrong)
+    let wrong =
+        |_| io::Error::other("it does not have 32 bytes; delete it, and the next bundle makes another");
+    <[u8; PseudonymKey::LENGTH]>::try_from(bytes.as_slice())
+        .map(|key| Some(PseudonymKey::new(key)))
+        .map_err(wrong)
 }
 
 fn create(folder: &Path, path: &PathBuf) -> io::Result<PseudonymKey> {
     std::fs::create_dir_all(folder)?;
-    let mut bytes = Zeroizing::new([0; PseudonymKey::LENGTH]);
-    rand::rngs::OsRng.fill_bytes(&mut *bytes);
+    let bytes = random()?;
     let mut options = OpenOptions::new();
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
@@ -70,7 +77,7 @@ mod tests {
     use crate::redact::{Keep, Names};
 
     fn pseudonym(folder: &Path) -> String {
-        let mut names = Names::new(kept_in(folder).key, Keep::new());
+        let mut names = Names::new(kept_in(folder).unwrap().key, Keep::new());
         names.learn_line(&serde_json::json!({ "workstation": "srv10" }));
         let mut redactor = crate::redact::Redactor::new(names);
         redactor.text("srv10")
@@ -91,6 +98,6 @@ mod tests {
         std::fs::remove_file(folder.join(FILE)).unwrap();
         assert_ne!(pseudonym(&folder), first);
         std::fs::write(folder.join(FILE), b"short").unwrap();
-        assert!(kept_in(&folder).not_kept.unwrap().contains("32 bytes"));
+        assert!(kept_in(&folder).unwrap().not_kept.unwrap().contains("32 bytes"));
     }
 }

@@ -5,7 +5,7 @@ use super::{BundleError, LeftOut, Request};
 use crate::capture;
 use crate::redact::Names;
 use crate::redact::capture::CaptureRedaction;
-use crate::trace::{NotATrace, Problem, Record, read};
+use crate::trace::{self, NotATrace, Problem, Record};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -102,7 +102,7 @@ impl Material {
 
     fn trace(&mut self, file: &Path, with_secrets: bool) -> Result<(), BundleError> {
         let bytes = contents(file, LONGEST_TRACE)?;
-        let reading = read::read(&bytes).map_err(|error: NotATrace| BundleError::NotATrace {
+        let reading = trace::read(&bytes).map_err(|error: NotATrace| BundleError::NotATrace {
             path: file.to_owned(),
             reason: error.to_string(),
         })?;
@@ -192,7 +192,8 @@ impl Material {
             for log in &EVENT_LOGS {
                 match event_log::between(log, &from, &to) {
                     Ok(xml) => extracts.push(Extract { path: format!("{}/{}", trace.folder, log.file), xml }),
-                    Err(why) => left_out.push((format!("{}/{}: events of the client's system", trace.folder, log.file), why)),
+                    Err(why) => left_out
+                        .push((format!("{}/{}: events of the client's system", trace.folder, log.file), why)),
                 }
             }
         }
@@ -225,8 +226,10 @@ fn trace_files(path: &Path) -> Result<Vec<PathBuf>, BundleError> {
     if own.is_file() {
         return Ok(vec![own]);
     }
-    let below = entries(path).into_iter().map(|entry| entry.join("trace.jsonl")).filter(|file| file.is_file());
-    let beside = files_in(path).into_iter().filter(|file| file.extension().is_some_and(|ending| ending == "jsonl"));
+    let below =
+        entries(path).into_iter().map(|entry| entry.join("trace.jsonl")).filter(|file| file.is_file());
+    let beside =
+        files_in(path).into_iter().filter(|file| file.extension().is_some_and(|ending| ending == "jsonl"));
     let files: Vec<PathBuf> = below.chain(beside).collect();
     match files.is_empty() {
         true => Err(BundleError::NotATrace {

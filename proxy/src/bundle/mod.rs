@@ -9,7 +9,9 @@ mod readme;
 mod redacted;
 mod verify;
 
-pub use manifest::{BundledFile, BundledSession, LeftOut, MANIFEST_PATH, Manifest, Pseudonym, Redaction, StillFound};
+pub use manifest::{
+    BundledFile, BundledSession, LeftOut, MANIFEST_PATH, Manifest, Pseudonym, Redaction, StillFound,
+};
 pub use verify::{Difference, Verification, verify};
 
 use crate::redact::{Keep, Names, Redactor};
@@ -94,7 +96,10 @@ pub fn make(request: &Request, key: key::Key) -> Result<Bundle, BundleError> {
     material.learn(&mut names);
     if let Some(why) = key.not_kept {
         let what = "the key of the pseudonyms".to_owned();
-        material.left_out.push(LeftOut { what, why: format!("it cannot be kept, another bundle has other pseudonyms: {why}") });
+        material.left_out.push(LeftOut {
+            what,
+            why: format!("it cannot be kept, another bundle has other pseudonyms: {why}"),
+        });
     }
     let redacted = Redacted::from(material, Redactor::new(names));
     let (manifest, files) = redacted.finish(request);
@@ -110,7 +115,8 @@ struct File {
 }
 
 fn zip(manifest: &Manifest, files: &[File]) -> Result<Vec<u8>, BundleError> {
-    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated).large_file(true);
+    let options =
+        SimpleFileOptions::default().compression_method(CompressionMethod::Deflated).large_file(true);
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     // The manifest first: whoever lists the bundle sees it.
     zip.start_file(MANIFEST_PATH, options)?;

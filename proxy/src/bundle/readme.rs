@@ -10,7 +10,9 @@ pub(super) const PATH: &str = "README.txt";
 pub(super) fn text(manifest: &Manifest, has_report: bool) -> String {
     let mut text = format!("A bundle of rdpscope {}, made {}.\n\n", manifest.rdpscope, manifest.created);
     if has_report {
-        text.push_str("Begin with report.html: any browser shows it, it needs no network and runs no script.\n");
+        text.push_str(
+            "Begin with report.html: any browser shows it, it needs no network and runs no script.\n",
+        );
     }
     text.push_str(&format!(
         "{MANIFEST_PATH} has the SHA-256 of every file; \"rdpscope bundle --verify FILE.zip\" holds them against it.\n\n"
@@ -56,10 +58,15 @@ fn replaced(manifest: &Manifest) -> String {
          198.18.0.0/15 and 2001:db8::/32. Certificates have pseudonyms in them, too: their signatures no longer fit.\n",
     );
     if redaction.contains_secrets {
-        text.push_str("  THE TLS SECRETS ARE IN THE CAPTURES: whoever has this file reads everything, passwords too.\n");
+        text.push_str(
+            "  THE TLS SECRETS ARE IN THE CAPTURES: whoever has this file reads everything, passwords too.\n",
+        );
     }
     for found in &redaction.still_found {
-        text.push_str(&format!("  {} still holds a name, {}: look before you send it\n", found.path, found.pseudonym));
+        text.push_str(&format!(
+            "  {} still holds a name, {}: look before you send it\n",
+            found.path, found.pseudonym
+        ));
     }
     text
 }

@@ -3,11 +3,12 @@
 use super::manifest::{self, MANIFEST_VERSION};
 use super::material::{Capture, Material, Trace};
 use super::{
-    BundledFile, BundledSession, File, LeftOut, Manifest, Pseudonym, Redaction, Request, StillFound, readme, sha256,
+    BundledFile, BundledSession, File, LeftOut, Manifest, Pseudonym, Redaction, Request, StillFound, readme,
+    sha256,
 };
 use crate::redact::Redactor;
-use crate::report;
-use crate::trace::{Line, Record};
+use crate::report::{self, Document, Subject};
+use crate::trace::Record;
 use rdpscope_certs::load::certificate_pem;
 
 /// The report's place.
@@ -52,7 +53,7 @@ impl Redacted {
             redacted.capture(file);
         }
         if !records.is_empty() {
-            let page = report::page(records);
+            let page = report::html(&Document { subjects: records, ..Document::default() });
             redacted.push(REPORT.to_owned(), page.into_bytes());
         }
         redacted
@@ -81,22 +82,19 @@ impl Redacted {
         self.files.push(File { path, bytes });
     }
 
-    fn trace(&mut self, trace: Trace) -> Vec<Record> {
+    fn trace(&mut self, trace: Trace) -> Vec<Subject> {
         let mut text = Vec::new();
-        let mut record_lines = Vec::new();
         for mut line in trace.lines {
             self.redactor.line(&mut line);
             text.extend(line.to_string().into_bytes());
             text.push(b'\n');
-            if let Ok(line) = serde_json::from_value::<Line>(line) {
-                record_lines.push(line);
-            }
         }
-        let reading = crate::trace::read::read(&text);
-        self.push(format!("{}/trace.jsonl", trace.folder), text);
+        let reading = crate::trace::read(&text);
+        let path = format!("{}/trace.jsonl", trace.folder);
+        self.push(path.clone(), text);
         let records = reading.map(|reading| reading.records).unwrap_or_default();
         self.sessions.extend(records.iter().filter_map(|record| bundled(&trace.folder, record)));
-        records
+        records.into_iter().map(|record| Subject::new(record, path.clone())).collect()
     }
 
     fn capture(&mut self, capture: Capture) {
@@ -104,8 +102,18 @@ impl Redacted {
         self.contains_secrets |= !key_logs.is_empty();
         match packets.finish(&mut self.redactor, &key_logs) {
             Ok(redacted) => {
-                self.say_left_out(&path, redacted.left_out, "packets of other connections and protocols", "they are not of the sessions");
-                self.say_left_out(&path, redacted.blanked, "bytes of connections without TLS", "logon, input and screen stood in clear there: they are zero");
+                self.say_left_out(
+                    &path,
+                    redacted.left_out,
+                    "packets of other connections and protocols",
+                    "they are not of the sessions",
+                );
+                self.say_left_out(
+                    &path,
+                    redacted.blanked,
+                    "bytes of connections without TLS",
+                    "logon, input and screen stood in clear there: they are zero",
+                );
                 self.push(path, redacted.bytes);
             }
             Err(error) => self.left_out.push(LeftOut { what: path, why: error.to_string() }),
@@ -131,7 +139,12 @@ impl Redacted {
         Redaction {
             kept: request.keep.iter().map(|kind| kind.plural().to_owned()).collect(),
             pseudonyms: pseudonyms.collect(),
-            only_in_their_fields: self.redactor.names().not_looked_for().map(|(_, word)| word.to_owned()).collect(),
+            only_in_their_fields: self
+                .redactor
+                .names()
+                .not_looked_for()
+                .map(|(_, word)| word.to_owned())
+                .collect(),
             left_out: self.left_out.clone(),
             still_found: still_found.collect(),
             contains_secrets: self.contains_secrets,

@@ -55,7 +55,8 @@ pub fn verify(path: &Path) -> Result<Verification, BundleError> {
     let unreadable = |reason: String| BundleError::NotABundle { path: path.to_owned(), reason };
     let file = std::fs::File::open(path)
         .map_err(|source| BundleError::Unreadable { path: path.to_owned(), source })?;
-    let mut archive = ZipArchive::new(file).map_err(|error| unreadable(format!("it is no zip file ({error})")))?;
+    let mut archive =
+        ZipArchive::new(file).map_err(|error| unreadable(format!("it is no zip file ({error})")))?;
     let manifest = manifest(&mut archive).map_err(unreadable)?;
     let mut differences = Vec::new();
     for file in &manifest.files {
@@ -68,8 +69,10 @@ pub fn verify(path: &Path) -> Result<Verification, BundleError> {
         }
     }
     let known: BTreeSet<&str> = manifest.files.iter().map(|file| file.path.as_str()).collect();
-    let added = archive.file_names().filter(|name| *name != MANIFEST_PATH && !known.contains(name));
-    differences.extend(added.map(|name| Difference::Added { path: name.to_owned() }));
+    let names =
+        (0..archive.len()).filter_map(|index| Some(archive.name_for_index(index)?.ok()?.into_owned()));
+    let added = names.filter(|name| name != MANIFEST_PATH && !known.contains(name.as_str()));
+    differences.extend(added.map(|path| Difference::Added { path }));
     Ok(Verification { manifest, differences })
 }
 
@@ -79,8 +82,8 @@ fn manifest(archive: &mut ZipArchive<impl Read + Seek>) -> Result<Manifest, Stri
     file.take(LONGEST_MANIFEST)
         .read_to_end(&mut text)
         .map_err(|error| format!("its {MANIFEST_PATH} is damaged: {error}"))?;
-    let value: serde_json::Value = serde_json::from_slice(&text)
-        .map_err(|error| format!("its {MANIFEST_PATH} is damaged: {error}"))?;
+    let value: serde_json::Value =
+        serde_json::from_slice(&text).map_err(|error| format!("its {MANIFEST_PATH} is damaged: {error}"))?;
     let version = value["bundle"].as_u64();
     if version != Some(u64::from(MANIFEST_VERSION)) {
         let found = version.map_or("an unknown version".to_owned(), |version| format!("version {version}"));
@@ -90,7 +93,11 @@ fn manifest(archive: &mut ZipArchive<impl Read + Seek>) -> Result<Manifest, Stri
 }
 
 /// The file's bytes, no more than one above its length; `None` where there is no such file.
-fn contents(archive: &mut ZipArchive<impl Read + Seek>, path: &str, length: u64) -> Result<Option<Vec<u8>>, String> {
+fn contents(
+    archive: &mut ZipArchive<impl Read + Seek>,
+    path: &str,
+    length: u64,
+) -> Result<Option<Vec<u8>>, String> {
     let file = match archive.by_name(path) {
         Ok(file) => file,
         Err(zip::result::ZipError::FileNotFound) => return Ok(None),

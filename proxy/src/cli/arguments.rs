@@ -1,6 +1,7 @@
 //! What users type.
 
 use super::ab::arguments::AbArguments;
+use super::bundle::arguments::BundleArguments;
 use super::cert::arguments::CertArguments;
 use super::gateway::GatewayArguments;
 use super::interception::InterceptionArguments;
@@ -89,6 +90,8 @@ pub(super) enum Command {
     Report(ReportArguments),
     /// Say what an error code of Remote Desktop means, and what to try
     Explain(ExplainArguments),
+    /// What goes to an escalation in one file: report, traces, captures, certificates, names replaced, hashes
+    Bundle(BundleArguments),
     /// Look at a certificate, make one, trust or forget a CA
     Cert(CertArguments),
     /// The whole story with nothing installed: a server with a fault, a client, and rdpscope between them

@@ -3,6 +3,7 @@
 
 mod ab;
 mod arguments;
+mod bundle;
 mod cert;
 mod console;
 mod demo;
@@ -94,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Ab(ab) => ab::run(*ab, &output),
         Command::Explain(explain) => explain::run(&explain, &output),
         Command::Report(report) => report::run(&report, &output),
+        Command::Bundle(bundle) => bundle::run(bundle, &output),
         Command::Cert(cert) => cert::run(cert, &output),
         Command::Demo(demo) => demo::run(&demo, &output),
         Command::Completions { shell } => {

@@ -5,6 +5,7 @@ use super::clear_text::ClearText;
 use super::{Kind, Redactor, packet};
 use crate::capture::{Frame, whole};
 use crate::trace::Side;
+use pcap_file::DataLink;
 use pcap_file::pcapng::PcapNgWriter;
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketBlock;
 use pcap_file::pcapng::blocks::interface_description::{
@@ -12,7 +13,6 @@ use pcap_file::pcapng::blocks::interface_description::{
 };
 use pcap_file::pcapng::blocks::unknown::UnknownBlock;
 use pcap_file::pcapng::{PcapNgBlock, PcapNgError};
-use pcap_file::DataLink;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -31,7 +31,9 @@ const NANOSECONDS: u8 = 9;
 #[derive(Debug, thiserror::Error)]
 pub enum RedactCaptureError {
     /// It is longer than [`MOST_BYTES`].
-    #[error("its packets have more than {MOST_BYTES} bytes; cut it to the time of the failure, for instance with editcap -A -B")]
+    #[error(
+        "its packets have more than {MOST_BYTES} bytes; cut it to the time of the failure, for instance with editcap -A -B"
+    )]
     TooLong,
     /// The file could not be put together.
     #[error("it cannot be written: {0}")]
@@ -96,7 +98,8 @@ impl CaptureRedaction {
     }
 
     fn is_wanted(&self, packet: &Packet) -> bool {
-        let is_wanted = |only: &BTreeSet<SocketAddr>| only.contains(&packet.source) || only.contains(&packet.destination);
+        let is_wanted =
+            |only: &BTreeSet<SocketAddr>| only.contains(&packet.source) || only.contains(&packet.destination);
         self.only.as_ref().is_none_or(is_wanted)
     }
 
@@ -197,8 +200,13 @@ impl CaptureRedaction {
             let missing = packet.length.saturating_sub(packet.bytes.len());
             let original_len = u32::try_from(data.len() + missing).unwrap_or(u32::MAX);
             let timestamp = Duration::from_nanos(packet.at);
-            let block =
-                EnhancedPacketBlock { interface_id: 0, timestamp, original_len, data: data.into(), options: Vec::new() };
+            let block = EnhancedPacketBlock {
+                interface_id: 0,
+                timestamp,
+                original_len,
+                data: data.into(),
+                options: Vec::new(),
+            };
             writer.write_block(&block.into_block())?;
         }
         Ok(writer.into_inner())

@@ -37,8 +37,9 @@ impl Redactor {
                 }
                 _ => continue,
             };
-            let places: Vec<usize> =
-                (0..der.len().saturating_sub(name.len() - 1)).filter(|place| der[*place..].starts_with(&name)).collect();
+            let places: Vec<usize> = (0..der.len().saturating_sub(name.len() - 1))
+                .filter(|place| der[*place..].starts_with(&name))
+                .collect();
             for place in places {
                 der[place + 2..place + name.len()].copy_from_slice(&with);
             }

@@ -124,7 +124,10 @@ enum Decision {
     Encrypted,
     Unknown,
     /// Bytes of it all, and of those that stay.
-    Pdu { length: usize, keep: usize },
+    Pdu {
+        length: usize,
+        keep: usize,
+    },
 }
 
 fn decide(header: &[u8]) -> Decision {
@@ -187,7 +190,10 @@ mod tests {
     /// A PDU on channel 1003 with these user data.
     fn send_data(choice: u8, data: &[u8]) -> Vec<u8> {
         let length = u16::try_from(data.len()).unwrap() | 0x8000;
-        tpkt(&[&[2, X224_DATA, 0x80, choice << 2, 0, 1, 3, 0xeb, 0x70], &length.to_be_bytes()[..], data].concat())
+        tpkt(
+            &[&[2, X224_DATA, 0x80, choice << 2, 0, 1, 3, 0xeb, 0x70], &length.to_be_bytes()[..], data]
+                .concat(),
+        )
     }
 
     fn blanked(pieces: &[&[u8]], from: Side) -> Vec<u8> {
@@ -215,7 +221,10 @@ mod tests {
         let after = blanked(&[&bytes], Side::Client);
         assert_eq!(after.len(), bytes.len());
         let text = String::from_utf8_lossy(&after);
-        assert!(text.contains("mstshash=someone") && text.contains("client name") && !text.contains("canary"), "{text}");
+        assert!(
+            text.contains("mstshash=someone") && text.contains("client name") && !text.contains("canary"),
+            "{text}"
+        );
         let flags = after.windows(4).filter(|window| *window == [0x40, 0, 0, 0]).count();
         assert_eq!(flags, 1, "the flags of the Client Info PDU");
     }

@@ -49,7 +49,10 @@ mod tests {
         let mut names = Names::new(PseudonymKey::new([1; 32]), Keep::new());
         names.learn_event_log(xml);
         let text = Redactor::new(names).event_log(xml);
-        assert!(!text.to_lowercase().contains("pc7") && !text.contains("contoso") && !text.contains("222"), "{text}");
+        assert!(
+            !text.to_lowercase().contains("pc7") && !text.contains("contoso") && !text.contains("222"),
+            "{text}"
+        );
         assert!(text.contains("code 0x904") && text.contains("S-1-5-21-(left out)'"), "{text}");
     }
 }

@@ -58,14 +58,18 @@ pub(super) fn rebuilt(packet: &Packet) -> Vec<u8> {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
             let (source, destination) = (source.octets(), destination.octets());
             let payload_length = length.min(u16::MAX - Ipv4Header::MIN_LEN as u16);
-            let Ok(mut ip) = Ipv4Header::new(payload_length, packet.time_to_live, number, source, destination) else {
+            let Ok(mut ip) =
+                Ipv4Header::new(payload_length, packet.time_to_live, number, source, destination)
+            else {
                 return bytes;
             };
             ip.header_checksum = ip.calc_header_checksum();
             bytes.extend_from_slice(&ip.to_bytes());
-            bytes.extend(transport_header(packet.transport, header, payload, is_whole, |transport| match transport {
-                Checked::Tcp(tcp) => tcp.calc_checksum_ipv4(&ip, payload).ok(),
-                Checked::Udp(udp) => udp.calc_checksum_ipv4(&ip, payload).ok(),
+            bytes.extend(transport_header(packet.transport, header, payload, is_whole, |transport| {
+                match transport {
+                    Checked::Tcp(tcp) => tcp.calc_checksum_ipv4(&ip, payload).ok(),
+                    Checked::Udp(udp) => udp.calc_checksum_ipv4(&ip, payload).ok(),
+                }
             }));
         }
         (source, destination) => {
@@ -82,9 +86,11 @@ pub(super) fn rebuilt(packet: &Packet) -> Vec<u8> {
                 ..Ipv6Header::default()
             };
             bytes.extend_from_slice(&ip.to_bytes());
-            bytes.extend(transport_header(packet.transport, header, payload, is_whole, |transport| match transport {
-                Checked::Tcp(tcp) => tcp.calc_checksum_ipv6(&ip, payload).ok(),
-                Checked::Udp(udp) => udp.calc_checksum_ipv6(&ip, payload).ok(),
+            bytes.extend(transport_header(packet.transport, header, payload, is_whole, |transport| {
+                match transport {
+                    Checked::Tcp(tcp) => tcp.calc_checksum_ipv6(&ip, payload).ok(),
+                    Checked::Udp(udp) => udp.calc_checksum_ipv6(&ip, payload).ok(),
+                }
             }));
         }
     }

@@ -83,7 +83,8 @@ fn is_binary(before: &str) -> bool {
 
 fn decode(bytes: &[u8]) -> (Encoding, String) {
     let units = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
-        let units: Vec<u16> = bytes.chunks(2).map(|pair| unit([pair[0], pair.get(1).copied().unwrap_or(0)])).collect();
+        let units: Vec<u16> =
+            bytes.chunks(2).map(|pair| unit([pair[0], pair.get(1).copied().unwrap_or(0)])).collect();
         String::from_utf16_lossy(&units)
     };
     match bytes {
@@ -115,7 +116,9 @@ fn encode(encoding: Encoding, text: &str) -> Vec<u8> {
             bytes.extend(text.encode_utf16().flat_map(u16::to_be_bytes));
             bytes
         }
-        Encoding::Latin => text.chars().map(|character| u8::try_from(u32::from(character)).unwrap_or(b'?')).collect(),
+        Encoding::Latin => {
+            text.chars().map(|character| u8::try_from(u32::from(character)).unwrap_or(b'?')).collect()
+        }
     }
 }
 
@@ -140,7 +143,9 @@ mod tests {
         for gone in ["srv10", "contoso", "CONTOSO", "walther", "01AB02", "canary"] {
             assert!(!text.contains(gone), "{gone}: {text}");
         }
-        for there in ["password 51:b:(left out)\r\n", "audiomode:i:0\r\n", "desktopwidth:i:1280\r\n", ".com:3389\r\n"] {
+        for there in
+            ["password 51:b:(left out)\r\n", "audiomode:i:0\r\n", "desktopwidth:i:1280\r\n", ".com:3389\r\n"]
+        {
             assert!(text.contains(there), "{there}: {text}");
         }
     }
@@ -158,7 +163,11 @@ mod tests {
             let after = redacted(&bytes);
             assert_eq!(after[..mark], bytes[..mark]);
             let unit = |pair: &[u8]| {
-                if little { u16::from_le_bytes([pair[0], pair[1]]) } else { u16::from_be_bytes([pair[0], pair[1]]) }
+                if little {
+                    u16::from_le_bytes([pair[0], pair[1]])
+                } else {
+                    u16::from_be_bytes([pair[0], pair[1]])
+                }
             };
             let units: Vec<u16> = after[mark..].chunks(2).map(unit).collect();
             assert_eq!(String::from_utf16(&units).unwrap(), plain);

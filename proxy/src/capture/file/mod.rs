@@ -199,4 +199,3 @@ fn passed_over(format: &mut Format) -> u64 {
         Format::PcapNg(pcapng) => pcapng.take_passed_over(),
     }
 }
-
