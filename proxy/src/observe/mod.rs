@@ -5,6 +5,7 @@ mod certificates;
 pub mod encrypted;
 pub mod gateway;
 pub mod inside;
+mod opened;
 pub mod rdp;
 pub mod session;
 mod summary;
@@ -15,6 +16,7 @@ pub mod udp;
 
 pub use gateway::GatewayObserver;
 pub use inside::InsideObserver;
+pub use opened::{Opened, OpensTls};
 pub use session::{Course, SessionObserver};
 pub use timeline::{Progress, Timeline};
 pub use udp::UdpObserver;
