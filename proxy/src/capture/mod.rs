@@ -4,5 +4,6 @@
 //! streams, and what TLS hides is read where its secrets are known.
 
 mod flow;
+pub mod tls;
 
 pub use flow::{FlowId, FlowKey, FlowOpened, FlowSink, FlowTransport, Missing, Nanoseconds};
