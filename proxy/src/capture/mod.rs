@@ -4,6 +4,7 @@
 //! streams, and what TLS hides is read where its secrets are known.
 
 mod flow;
+pub mod session;
 pub mod tls;
 
 pub use flow::{FlowId, FlowKey, FlowOpened, FlowSink, FlowTransport, Missing, Nanoseconds};

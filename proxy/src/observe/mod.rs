@@ -14,6 +14,7 @@ pub mod timeline;
 pub mod tls;
 pub mod udp;
 
+pub use certificates::describe as describe_certificates;
 pub use gateway::GatewayObserver;
 pub use inside::InsideObserver;
 pub use opened::{Opened, OpensTls};

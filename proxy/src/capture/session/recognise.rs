@@ -1,6 +1,6 @@
 //! What a connection's first bytes are.
 
-use crate::wire::http::http2;
+use crate::wire::http::{HTTP2_PREFACE, http2};
 use crate::wire::{preconnection, x224};
 
 /// Bytes of a beginning that are looked at before it is given up; an X.224 request behind a preconnection PDU with its text
@@ -9,14 +9,9 @@ pub(super) const MOST_LOOKED_AT: usize = 8 * 1024;
 /// X.224 Connection Request, and where its code stands behind the TPKT header.
 const CONNECTION_REQUEST: u8 = 0xe0;
 const CODE_AT: usize = 5;
-/// The longest packet that a connection request can be (MS-RDPBCGR 2.2.1.1 has a cookie or a token of any length; servers
-/// read 4 KiB at most).
-const LONGEST_REQUEST: usize = 4096;
 /// Methods that only a client of a gateway uses (MS-TSGU 2.2.3, MS-RPCH 2.1.2.1).
 const GATEWAY_METHODS: [&[u8]; 4] = [b"RDG_OUT_DATA ", b"RDG_IN_DATA ", b"RPC_IN_DATA ", b"RPC_OUT_DATA "];
 const GATEWAY_PATHS: [&str; 3] = ["/kdcproxy", "/remotedesktopgateway", "/rpc/rpcproxy.dll"];
-/// The beginning of HTTP/2.
-const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n";
 /// A request line that is not over here is of no client of a gateway.
 const LONGEST_REQUEST_LINE: usize = 2048;
 
@@ -55,12 +50,11 @@ pub(super) fn inside(bytes: &[u8]) -> Beginning {
 fn connection_request(bytes: &[u8]) -> Beginning {
     let Some(&first) = bytes.first() else { return Beginning::NeedMore };
     if first == x224::TPKT_VERSION {
-        let Some(length) = x224::packet_length(bytes) else {
-            return if bytes.len() < x224::TPKT_HEADER_LENGTH { Beginning::NeedMore } else { Beginning::Other };
-        };
+        let is_packet = x224::packet_length(bytes).is_some();
         return match bytes.get(CODE_AT) {
+            _ if bytes.len() >= x224::TPKT_HEADER_LENGTH && !is_packet => Beginning::Other,
             None => Beginning::NeedMore,
-            Some(code) if code & 0xf0 == CONNECTION_REQUEST && length <= LONGEST_REQUEST => Beginning::Rdp,
+            Some(code) if code & 0xf0 == CONNECTION_REQUEST => Beginning::Rdp,
             Some(_) => Beginning::Other,
         };
     }
@@ -75,8 +69,9 @@ fn connection_request(bytes: &[u8]) -> Beginning {
 }
 
 fn http(bytes: &[u8]) -> Beginning {
-    if may_become(bytes, HTTP2) {
-        return match http2::first_path(bytes) {
+    if may_become(bytes, HTTP2_PREFACE) {
+        let behind = bytes.get(HTTP2_PREFACE.len()..).unwrap_or_default();
+        return match http2::first_path(behind) {
             Ok(Some(path)) if is_gateway_path(&path) => Beginning::Gateway,
             Ok(None) => Beginning::NeedMore,
             _ => Beginning::Other,

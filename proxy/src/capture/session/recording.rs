@@ -1,7 +1,7 @@
 //! One attempt's record while its packets are read.
 
 use super::{Analysed, Options};
-use crate::capture::Nanoseconds;
+use crate::capture::{FlowKey, Nanoseconds};
 use crate::diagnose::{self, Context};
 use crate::observe::Timeline;
 use crate::trace::{
@@ -38,6 +38,29 @@ pub(super) struct Finished {
     began: Nanoseconds,
     record: Record,
     t_us: Micros,
+}
+
+impl Names {
+    /// Those of an attempt between the ends of `key` in the file `capture`; streams are numbered as tshark does.
+    pub(super) fn new(
+        capture: &str,
+        key: FlowKey,
+        first_frame: u64,
+        tcp_streams: &[u64],
+        udp_streams: &[u64],
+    ) -> Names {
+        let mut settings = serde_json::Map::new();
+        settings.insert("capture".to_owned(), capture.into());
+        settings.insert("client".to_owned(), key.client.to_string().into());
+        settings.insert("server".to_owned(), key.server.to_string().into());
+        settings.insert("first_frame".to_owned(), first_frame.into());
+        for (name, streams) in [("tcp_streams", tcp_streams), ("udp_streams", udp_streams)] {
+            if !streams.is_empty() {
+                settings.insert(name.to_owned(), streams.into());
+            }
+        }
+        Names { target: key.server.to_string(), settings }
+    }
 }
 
 impl Recording {

@@ -65,7 +65,8 @@ impl GatewayEnding {
 
     /// Who ended the attempt and how, where anybody has; `inside` have followed the RDP in the tunnel.
     pub fn ending(&self, inside: &[&SessionObserver]) -> Option<(ClosedBy, How)> {
-        let end = self.end.as_ref()?;
+        // Where the tunnel is still open, nobody has ended anything.
+        let end = self.end.as_ref().filter(|end| end.is_carriers || self.carriers.is_empty())?;
         let announced = inside.iter().find_map(|observer| observer.announced_end());
         if let (true, Some(side)) = (end.is_carriers, announced) {
             return Some((side.into(), How::McsUltimatum));
