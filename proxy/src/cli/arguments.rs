@@ -1,6 +1,7 @@
 //! What users type.
 
 use super::ab::arguments::AbArguments;
+use super::analyze::arguments::{self as analyze, AnalyzeArguments};
 use super::cert::arguments::CertArguments;
 use super::gateway::GatewayArguments;
 use super::interception::InterceptionArguments;
@@ -37,6 +38,7 @@ Examples:
   rdpscope proxy srv10                 then:  mstsc /v:127.0.0.1:13389
   rdpscope proxy srv10 --sessions 1 --client 'xfreerdp /v:{host}:{port} /u:me'
   rdpscope ab srv10 --vary cert        is it the certificate, and what in it?
+  rdpscope analyze customer.pcapng     what somebody else recorded
   rdpscope explain 0x904 0x7
   rdpscope demo
 
@@ -83,6 +85,9 @@ pub(super) enum Command {
     Probe(Box<ProbeArguments>),
     /// Change one thing in every other attempt, and conclude whether that is the cause
     Ab(Box<AbArguments>),
+    /// Read captures: one verdict for each attempt in them
+    #[command(after_help = analyze::EXAMPLES)]
+    Analyze(AnalyzeArguments),
     /// Say what an error code of Remote Desktop means, and what to try
     Explain(ExplainArguments),
     /// Look at a certificate, make one, trust or forget a CA

@@ -2,6 +2,7 @@
 //! error.
 
 mod ab;
+mod analyze;
 mod arguments;
 mod cert;
 mod console;
@@ -91,6 +92,7 @@ pub fn main() -> ExitCode {
         Command::Proxy(proxy) => proxy::run(*proxy, &output),
         Command::Probe(probe) => probe::run(*probe, &output),
         Command::Ab(ab) => ab::run(*ab, &output),
+        Command::Analyze(analyze) => analyze::run(&analyze, &output),
         Command::Explain(explain) => explain::run(&explain, &output),
         Command::Cert(cert) => cert::run(cert, &output),
         Command::Demo(demo) => demo::run(&demo, &output),

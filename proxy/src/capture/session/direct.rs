@@ -54,6 +54,10 @@ impl Direct {
         (self.key.client.ip(), self.key.server)
     }
 
+    pub(super) fn has_ended(&self) -> bool {
+        self.first_end.is_some()
+    }
+
     pub(super) fn reached(&self) -> Option<Phase> {
         self.recording.timeline().reached()
     }

@@ -9,7 +9,7 @@ use crate::trace::{
     ClosedBy, Detail, Event, GatewayMessage, How, Leg, Micros, Phase, Role, Side, Transport,
 };
 use crate::wire::tsgu::Packet;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 /// RDG-Connection-Ids that an attempt is known by; more than a few belong to a program that never stops.
@@ -28,6 +28,8 @@ pub(super) struct GatewayAttempt {
     newest_connection: u32,
     /// Connections that are open, with their RDG-Connection-Id where that is known.
     open: BTreeMap<u32, Option<String>>,
+    /// Connections of which something may still come, be it only what TCP showed.
+    unclosed: BTreeSet<u32>,
     ids: VecDeque<String>,
     streams: Vec<u64>,
     /// When a connection last began, ended or said something.
@@ -52,6 +54,7 @@ impl GatewayAttempt {
             udp: None,
             newest_connection: 0,
             open: BTreeMap::new(),
+            unclosed: BTreeSet::new(),
             ids: VecDeque::new(),
             streams: Vec::new(),
             last: at,
@@ -91,7 +94,7 @@ impl GatewayAttempt {
 
     /// Whether no connection is open and none can be awaited any more.
     pub(super) fn is_over(&self, now: Nanoseconds, window: Nanoseconds) -> bool {
-        self.open.is_empty() && (self.has_channel || now.saturating_sub(self.last) >= window)
+        self.unclosed.is_empty() && (self.has_channel || now.saturating_sub(self.last) >= window)
     }
 
     /// One more connection: its number.
@@ -107,12 +110,14 @@ impl GatewayAttempt {
             self.streams.push(stream);
         }
         self.open.insert(self.newest_connection, id);
+        self.unclosed.insert(self.newest_connection);
         self.ending.connection_began(self.newest_connection, true);
         self.newest_connection
     }
 
     pub(super) fn leave(&mut self, connection: u32, at: Nanoseconds, round_trip: Option<Micros>) {
         self.open.remove(&connection);
+        self.unclosed.remove(&connection);
         self.last = self.last.max(at);
         let summary = self.recording.summary_mut();
         summary.rtt_us = summary.rtt_us.or(round_trip);
@@ -194,6 +199,9 @@ impl GatewayAttempt {
         self.observer.ended(self.recording.at(at), connection, from, how, &mut events);
         self.recording.push(events);
         self.last = self.last.max(at);
+        if by.is_none() || how == How::Reset {
+            self.open.remove(&connection);
+        }
         if let Some(by) = by {
             self.ending.connection_ended(connection, (by, from), how, alerted);
         }

@@ -216,6 +216,8 @@ impl<H: FnMut(Analysed)> Sessions<H> {
         evidence: &TcpEvidence,
     ) {
         let (id, pair, port) = (self.next_id(), direct.pair(), direct.key.server.port());
+        // What nobody has ended was seen to the end of the file, or until it was given up.
+        let at = if direct.has_ended() { at } else { at.max(self.now) };
         match direct.close(at, evidence, (stream, id), &self.options.capture) {
             None => self.totals.other.tcp(port),
             Some(finished) => self.finished(at, (place.0, pair), finished),
@@ -229,7 +231,7 @@ impl<H: FnMut(Analysed)> Sessions<H> {
     }
 
     /// A candidate has turned out to be something.
-    fn turn_out(&mut self, stream: u64, candidate: Candidate, decision: Decision) -> Kind {
+    fn turn_out(&mut self, (stream, place): (u64, FlowId), candidate: Candidate, decision: Decision) -> Kind {
         let key = candidate.opened.key;
         match decision {
             Decision::Undecided => Kind::Candidate(Box::new(candidate)),
@@ -245,6 +247,7 @@ impl<H: FnMut(Analysed)> Sessions<H> {
                         Held::End { at, from, how } => direct.ended(at, from, how),
                     }
                 }
+                self.returns.began(candidate.at, (place.0, direct.pair()));
                 self.speaks_rdp(key.server);
                 Kind::Direct(Box::new(direct))
             }
@@ -329,7 +332,10 @@ impl<H: FnMut(Analysed)> FlowSink for Sessions<H> {
             FlowTransport::Tcp => {
                 let is_rdp = key.server.port() == RDP_PORT || self.servers.contains(&key.server);
                 let kind = match is_rdp {
-                    true => Kind::Direct(Box::new(Direct::new(at, opened, &self.secrets, &self.counts))),
+                    true => {
+                        self.returns.began(at, (id.0, (key.client.ip(), key.server)));
+                        Kind::Direct(Box::new(Direct::new(at, opened, &self.secrets, &self.counts)))
+                    }
                     false => Kind::Candidate(Box::new(Candidate::new(at, opened))),
                 };
                 (&mut self.tcp_streams, kind)
@@ -352,8 +358,8 @@ impl<H: FnMut(Analysed)> FlowSink for Sessions<H> {
                     if decision != Decision::Undecided
                         && let Kind::Candidate(candidate) = std::mem::replace(&mut flow.kind, Kind::Other)
                     {
-                        let stream = flow.stream;
-                        flow.kind = sessions.turn_out(stream, *candidate, decision);
+                        let whose = (flow.stream, flow.place);
+                        flow.kind = sessions.turn_out(whose, *candidate, decision);
                     }
                 }
                 _ => {}

@@ -4,6 +4,7 @@ use super::recording::Finished;
 use super::{Analysed, Options};
 use crate::capture::Nanoseconds;
 use crate::trace::Phase;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 const SECOND: Nanoseconds = 1_000_000_000;
@@ -13,6 +14,9 @@ const RETURN_WINDOW: Nanoseconds = 5 * SECOND;
 const PROGRESS_WINDOW: Nanoseconds = 60 * SECOND;
 /// Verdicts that wait at once; what would be one more is given without.
 const MOST_WAITING: usize = 1024;
+/// Pairs whose connections are remembered, and connections of each: whoever came back did so among the next few.
+const MOST_PAIRS: usize = 4096;
+const MOST_OF_PAIR: usize = 16;
 
 /// Who dials whom.
 pub(super) type Pair = (IpAddr, SocketAddr);
@@ -21,6 +25,17 @@ pub(super) type Pair = (IpAddr, SocketAddr);
 #[derive(Debug, Default)]
 pub(super) struct Returns {
     waiting: Vec<Waiting>,
+    /// The newest connections of each pair. A connection is closed, as far as a capture tells, some time after its end, so
+    /// that who came back may already have come.
+    came: HashMap<Pair, VecDeque<Came>>,
+}
+
+/// A connection: its place, when it began, how far it came.
+#[derive(Debug, Clone, Copy)]
+struct Came {
+    place: u64,
+    began: Nanoseconds,
+    reached: Option<Phase>,
 }
 
 #[derive(Debug)]
@@ -34,10 +49,22 @@ struct Waiting {
 }
 
 impl Returns {
-    /// An attempt is over at `now`: given back with its verdict unless that has to wait.
+    /// A connection begins.
+    pub(super) fn began(&mut self, began: Nanoseconds, (place, pair): (u64, Pair)) {
+        if self.came.len() >= MOST_PAIRS && !self.came.contains_key(&pair) {
+            self.came.clear();
+        }
+        let came = self.came.entry(pair).or_default();
+        if came.len() == MOST_OF_PAIR {
+            came.pop_front();
+        }
+        came.push_back(Came { place, began, reached: None });
+    }
+
+    /// An attempt is over that ended at `ended`: given back with its verdict unless that has to wait.
     pub(super) fn ended(
         &mut self,
-        now: Nanoseconds,
+        ended: Nanoseconds,
         (place, pair): (u64, Pair),
         finished: Finished,
         options: &Options,
@@ -46,7 +73,12 @@ impl Returns {
             return Some(finished.conclude(false, options));
         }
         let reached = finished.reached();
-        self.waiting.push(Waiting { place, pair, ended: now, reached, finished });
+        let in_time = |came: &Came| came.began <= ended.saturating_add(RETURN_WINDOW);
+        let is_return = |came: &Came| came.place > place && in_time(came) && came.reached > reached;
+        if self.came.get(&pair).is_some_and(|came| came.iter().any(is_return)) {
+            return Some(finished.conclude(true, options));
+        }
+        self.waiting.push(Waiting { place, pair, ended, reached, finished });
         None
     }
 
@@ -57,6 +89,10 @@ impl Returns {
         reached: Option<Phase>,
         options: &Options,
     ) -> Vec<Analysed> {
+        let came = self.came.get_mut(&pair).and_then(|came| came.iter_mut().find(|it| it.place == place));
+        if let Some(came) = came {
+            came.reached = reached;
+        }
         let passed = |old: &mut Waiting| old.pair == pair && old.place < place && old.reached < reached;
         let passed = self.waiting.extract_if(.., passed);
         passed.map(|old| old.finished.conclude(true, options)).collect()
