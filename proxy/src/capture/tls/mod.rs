@@ -39,6 +39,8 @@ mod session;
 mod stream;
 mod suite;
 mod tentative;
+#[cfg(test)]
+mod tests;
 
 pub use item::{Decryption, Hole, Misfit, TlsItem};
 pub use secrets::{KeyLogOutcome, RsaKeyError, Secrets};
