@@ -82,12 +82,14 @@ pub enum Decryption {
 /// In what secrets fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Misfit {
-    /// The key log has this client random, but the first encrypted record does not authenticate.
+    /// The secret found for it does not open its first encrypted record.
     NotAuthentic,
     /// The key log has a secret of a length that the cipher suite's hash does not have.
     Length,
     /// Private keys were given, and the server's certificate has another.
     OtherPrivateKey,
+    /// The private key is that of the server's certificate, and does not open the client's key exchange.
+    KeyExchange,
     /// A private key was given, and the key exchange does not depend on it (forward secrecy).
     ForwardSecrecy,
     /// A private key was given, and the session was resumed from one that the capture does not show.
@@ -124,7 +126,7 @@ impl fmt::Display for Decryption {
             Decryption::Unsupported { what } => write!(f, "not decrypted: {what} is not supported"),
             Decryption::Incomplete { hole } => write!(f, "cannot be decrypted: the capture lacks {hole}"),
             Decryption::Broken { record, reason } => {
-                write!(f, "decrypted no further: record {record} of this side {reason}")
+                write!(f, "decrypted no further: record {record} of this side: {reason}")
             }
             Decryption::Stopped => f.write_str("decrypted as far as it was needed"),
         }
@@ -134,9 +136,10 @@ impl fmt::Display for Decryption {
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Misfit::NotAuthentic => "the key log's secret for this connection does not open its records",
+            Misfit::NotAuthentic => "the secret given for this connection does not open its records",
             Misfit::Length => "the key log's secret for this connection has a length that its cipher suite does not use",
             Misfit::OtherPrivateKey => "the private key is not that of the server's certificate",
+            Misfit::KeyExchange => "the private key of the server's certificate does not open the client's key exchange",
             Misfit::ForwardSecrecy => {
                 "the key exchange has forward secrecy, so that a private key does not help and a key log is needed"
             }

@@ -25,11 +25,22 @@
 //! println!("{}", stream.status());
 //! ```
 
+mod assembler;
+mod block;
+mod hash;
+mod hello;
 mod item;
 mod key_log;
+mod mac;
+mod opener;
 mod rsa_key;
 mod secrets;
+mod session;
 mod stream;
+mod suite;
+mod tentative;
+#[cfg(test)]
+mod tests;
 
 pub use item::{Decryption, Hole, Misfit, TlsItem};
 pub use secrets::{KeyLogOutcome, RsaKeyError, Secrets};
