@@ -9,6 +9,8 @@ mod ab;
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod capture_reading;
+#[cfg(test)]
 mod captures;
 #[cfg(test)]
 mod cert;

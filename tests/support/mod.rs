@@ -2,6 +2,7 @@
 
 pub(crate) mod captures;
 pub(crate) mod certificates;
+pub(crate) mod flows;
 #[cfg(target_os = "linux")]
 pub(crate) mod gateway;
 pub(crate) mod left_out;
