@@ -9,7 +9,9 @@ mod flows;
 mod frame;
 mod packet;
 mod reassembly;
+pub mod session;
 mod tcp;
+pub mod tls;
 
 pub use flow::{FlowId, FlowKey, FlowOpened, FlowSink, FlowTransport, Missing, Nanoseconds};
 pub use frame::Frame;

@@ -2,6 +2,7 @@
 
 use super::ab::arguments::AbArguments;
 use super::bundle::arguments::BundleArguments;
+use super::analyze::arguments::{self as analyze, AnalyzeArguments};
 use super::cert::arguments::CertArguments;
 use super::gateway::GatewayArguments;
 use super::interception::InterceptionArguments;
@@ -40,6 +41,7 @@ Examples:
   rdpscope proxy srv10 --sessions 1 --client 'xfreerdp /v:{host}:{port} /u:me'
   rdpscope ab srv10 --vary cert        is it the certificate, and what in it?
   rdpscope report TRACE -o report.html one page for the escalation
+  rdpscope analyze customer.pcapng     what somebody else recorded
   rdpscope explain 0x904 0x7
   rdpscope demo
 
@@ -88,6 +90,9 @@ pub(super) enum Command {
     Ab(Box<AbArguments>),
     /// Tell what was recorded: as text, Markdown, JSON, or one HTML page that needs nothing else
     Report(ReportArguments),
+    /// Read captures: one verdict for each attempt in them
+    #[command(after_help = analyze::EXAMPLES)]
+    Analyze(AnalyzeArguments),
     /// Say what an error code of Remote Desktop means, and what to try
     Explain(ExplainArguments),
     /// What goes to an escalation in one file: report, traces, captures, certificates, names replaced, hashes

@@ -2,6 +2,7 @@
 //! error.
 
 mod ab;
+mod analyze;
 mod arguments;
 mod bundle;
 mod cert;
@@ -93,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Proxy(proxy) => proxy::run(*proxy, &output),
         Command::Probe(probe) => probe::run(*probe, &output),
         Command::Ab(ab) => ab::run(*ab, &output),
+        Command::Analyze(analyze) => analyze::run(&analyze, &output),
         Command::Explain(explain) => explain::run(&explain, &output),
         Command::Report(report) => report::run(&report, &output),
         Command::Bundle(bundle) => bundle::run(bundle, &output),

@@ -5,6 +5,7 @@ mod certificates;
 pub mod encrypted;
 pub mod gateway;
 pub mod inside;
+mod opened;
 pub mod rdp;
 pub mod session;
 mod summary;
@@ -13,8 +14,10 @@ pub mod timeline;
 pub mod tls;
 pub mod udp;
 
+pub use certificates::describe as describe_certificates;
 pub use gateway::GatewayObserver;
 pub use inside::InsideObserver;
+pub use opened::{Opened, OpensTls};
 pub use session::{Course, SessionObserver};
 pub use timeline::{Progress, Timeline};
 pub use udp::UdpObserver;

@@ -12,6 +12,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -123,6 +124,21 @@ impl SessionHandle {
 impl Drop for SessionHandle {
     fn drop(&mut self) {
         self.recorder.followed.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl TraceFolder {
+    /// Writes the folder of a session that is over: its trace and its certificates, laid out as by a recorder. Answers with
+    /// the trace's path.
+    pub fn write_session(&self, session: &SessionId, lines: &[Line]) -> Result<PathBuf, FolderError> {
+        let mut file = self.create_session(session)?;
+        let path = self.trace_path(session);
+        let written = file.write_all(&text(lines)).and_then(|()| file.flush());
+        written.map_err(|source| FolderError::Unwritable { path: path.clone(), source })?;
+        for (prefix, chain) in lines.iter().filter_map(chain) {
+            self.write_certificates(session, prefix, &chain)?;
+        }
+        Ok(path)
     }
 }
 

@@ -415,12 +415,15 @@ impl LiveText {
 
     /// Who ended the session, in which way, and how long after what.
     fn ending(&self, end: &End) -> String {
-        let (who, side) = match end.closed_by {
+        let Some((closed_by, how)) = end.closed_by.zip(end.how) else {
+            return "the record ends here, before the session does".to_owned();
+        };
+        let (who, side) = match closed_by {
             ClosedBy::Client => ("the client", Some(Side::Client)),
             ClosedBy::Server => ("the server", Some(Side::Server)),
             ClosedBy::Proxy => ("rdpscope", None),
         };
-        let how = match end.how {
+        let how = match how {
             How::Fin => "closed the connection",
             How::Reset => "reset the connection",
             How::Timeout => "fell silent until the connection timed out",
@@ -441,7 +444,7 @@ impl LiveText {
     fn after(&self, side: Side, end: &End) -> String {
         let Some((t_us, name)) = &self.moments[side.index()] else { return String::new() };
         let farewell =
-            self.farewells[side.index()].filter(|_| matches!(end.how, How::Alert | How::McsUltimatum));
+            self.farewells[side.index()].filter(|_| matches!(end.how, Some(How::Alert | How::McsUltimatum)));
         let ended_us = farewell.or(self.first_end).unwrap_or(end.t_us);
         format!(" {} after {name}", time::short(ended_us.saturating_sub(*t_us)))
     }

@@ -4,6 +4,7 @@
 //! it is laid out.
 
 mod document;
+pub mod analysis;
 mod experiment;
 mod html;
 mod layout;
@@ -32,6 +33,23 @@ use crate::trace::{Line, Micros, Phase, Record};
 
 /// A finished, or broken off, record as text: every phase, then the verdict.
 pub fn text(record: &Record, style: &Style) -> String {
+    let (mut course, verdict) = course_and_verdict(record, style);
+    course.extend(verdict.map(|verdict| format!("\n{verdict}")));
+    course.join("\n")
+}
+
+/// The same the other way round: the answer first.
+pub fn answer_first(record: &Record, style: &Style) -> String {
+    let (course, verdict) = course_and_verdict(record, style);
+    let course = course.join("\n");
+    match verdict {
+        Some(verdict) => format!("{verdict}\n\n{course}"),
+        None => course,
+    }
+}
+
+/// Every phase, and apart from them the verdict.
+fn course_and_verdict(record: &Record, style: &Style) -> (Vec<String>, Option<String>) {
     let label = record.header.as_ref().map_or("without a header", |header| &header.session);
     let mut live = LiveText::new(label, *style);
     let header = record.header.iter().map(|header| Line::Trace(header.clone()));
@@ -43,8 +61,7 @@ pub fn text(record: &Record, style: &Style) -> String {
         Some(end) => live.line(&Line::End(end.clone())),
         None => live.cut_short(),
     });
-    texts.extend(live.verdict().map(|verdict| format!("\n{verdict}")));
-    texts.join("\n")
+    (texts, live.verdict())
 }
 
 /// Everything that `document` tells, one after the other; experiments and what sets the targets of a probe apart first.

@@ -1,6 +1,6 @@
 //! What was seen, one struct for everything.
 
-use super::{GatewayMessage, How, Leg, Micros, Phase, RdpMessage, Side, UdpMessage};
+use super::{CaptureMessage, GatewayMessage, How, Leg, Micros, Phase, RdpMessage, Side, UdpMessage};
 use crate::wire::credssp::TsRequest;
 use crate::wire::named::Code;
 use crate::wire::preconnection::PreconnectionPdu;
@@ -347,6 +347,9 @@ pub enum Detail {
     /// The RDP-UDP side channel.
     #[serde(untagged)]
     Udp(UdpMessage),
+    /// What only a capture shows.
+    #[serde(untagged)]
+    Capture(CaptureMessage),
 }
 
 /// What an impairment does.

@@ -19,7 +19,7 @@ mod udp;
 mod verdict;
 
 pub use crate::wire::rdp::RdpMessage;
-pub use capture::{MissingReason, SynAnswer, TcpEvidence, TimeToLiveChange};
+pub use capture::{CaptureMessage, MissingReason, SynAnswer, TcpEvidence, TimeToLiveChange};
 pub use comparison::{Comparison, Difference, FailingGroup};
 pub use event::{ConnectError, Detail, Direction, Effect, Event, TcpInfo};
 pub use experiment::{

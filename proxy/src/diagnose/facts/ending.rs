@@ -66,7 +66,7 @@ impl<'a> Facts<'a> {
             None => None,
         };
         let stated = self.summary.closed_by.zip(self.summary.how);
-        let stated = stated.or_else(|| end.map(|end| (end.closed_by, end.how)));
+        let stated = stated.or_else(|| end.and_then(|end| end.closed_by.zip(end.how)));
         if let Some((by, how)) = stated.or(from_events) {
             self.ending.by = Some(by);
             self.ending.how = Some(how);

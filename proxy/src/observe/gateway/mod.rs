@@ -6,6 +6,7 @@
 
 mod attempt;
 mod connection;
+mod ending;
 mod heads;
 mod outer;
 pub mod rpc;
@@ -13,6 +14,7 @@ mod tunnel;
 mod udp;
 mod websocket;
 
+pub use ending::GatewayEnding;
 pub use outer::OuterTls;
 pub use udp::GatewayUdpObserver;
 
@@ -78,6 +80,11 @@ impl GatewayObserver {
     /// What carries the tunnel, once that is known: of several that were tried the last that began.
     pub fn transport(&self) -> Option<Transport> {
         self.attempt.transport()
+    }
+
+    /// The session of RDP inside the tunnel, as it was read.
+    pub fn inner_read(&self) -> &SessionObserver {
+        self.attempt.inner_read()
     }
 
     /// The session of RDP inside the tunnel.
