@@ -3,13 +3,17 @@
 use super::event_log::{self, EVENT_LOGS};
 use super::{BundleError, LeftOut, Request};
 use crate::capture;
+use crate::capture::session::{Options, Sessions};
+use crate::capture::tls::Secrets;
 use crate::redact::Names;
 use crate::redact::capture::CaptureRedaction;
 use crate::trace::{self, NotATrace, Problem, Record};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// Longest trace that is read into memory: some million events.
@@ -78,7 +82,13 @@ impl Material {
             }
         }
         for (file, number) in request.captures.iter().zip(1..) {
-            material.capture(&format!("captures/{number}.pcapng"), file, request.with_secrets)?;
+            let clients = material.analyse(file, number, request.knows_command)?;
+            material.capture(
+                &format!("captures/{number}.pcapng"),
+                file,
+                Some(clients),
+                request.with_secrets,
+            )?;
         }
         for (file, number) in request.rdp_files.iter().zip(1..) {
             material.rdp_file(&format!("profiles/{number}.rdp"), file)?;
@@ -151,7 +161,7 @@ impl Material {
         for file in files_in(beside) {
             match file.extension().and_then(|extension| extension.to_str()) {
                 Some("pcapng") => {
-                    self.capture(&format!("{folder}/capture.pcapng"), &file, with_secrets)?;
+                    self.capture(&format!("{folder}/capture.pcapng"), &file, None, with_secrets)?;
                 }
                 Some("rdp") => self.rdp_file(&format!("{folder}/client.rdp"), &file)?,
                 _ => {}
@@ -160,9 +170,55 @@ impl Material {
         Ok(())
     }
 
-    /// The packets of a capture, and with `with_secrets` its keys.
-    fn capture(&mut self, path: &str, file: &Path, with_secrets: bool) -> Result<(), BundleError> {
-        let mut packets = CaptureRedaction::new(None);
+    /// The attempts in somebody's capture as traces. Answers with the sockets of their clients: whatever else the capture
+    /// has in it is nobody's business.
+    fn analyse(
+        &mut self,
+        file: &Path,
+        number: usize,
+        knows_command: fn(&str) -> bool,
+    ) -> Result<BTreeSet<SocketAddr>, BundleError> {
+        let secrets = Secrets::new();
+        for key_log in capture::file::secrets(file)?.tls_key_logs {
+            secrets.add_key_log(&key_log);
+        }
+        let options = Options {
+            capture: format!("captures/{number}.pcapng"),
+            ids: format!("capture-{number}"),
+            knows_command,
+        };
+        let mut records = Vec::new();
+        let mut sessions =
+            Sessions::new(options, Arc::new(secrets), |analysed| records.push(analysed.record));
+        capture::file::read(file, &mut sessions)?;
+        sessions.finish();
+        let mut clients = BTreeSet::new();
+        for record in records {
+            let folder = self.folder(record.header.as_ref().map(|header| header.session.as_str()));
+            let lines = record.clone().into_lines();
+            // Serialising our own types into memory cannot fail.
+            let lines: Vec<Value> = lines.iter().filter_map(|line| serde_json::to_value(line).ok()).collect();
+            lines.iter().for_each(|line| client_sockets(line, &mut clients));
+            self.traces.push(Trace { folder, lines, records: vec![record] });
+        }
+        if clients.is_empty() {
+            self.leave_out(
+                file.display().to_string(),
+                "there is no Remote Desktop in it that can be recognised",
+            );
+        }
+        Ok(clients)
+    }
+
+    /// The packets of a capture, those of `only` these clients or all, and with `with_secrets` its keys.
+    fn capture(
+        &mut self,
+        path: &str,
+        file: &Path,
+        only: Option<BTreeSet<SocketAddr>>,
+        with_secrets: bool,
+    ) -> Result<(), BundleError> {
+        let mut packets = CaptureRedaction::new(only);
         let damage = capture::file::frames(file, &mut |frame| packets.frame(frame))?;
         for damage in damage {
             self.leave_out(format!("{path}: a part of the capture"), damage.to_string());
@@ -199,6 +255,18 @@ impl Material {
         }
         self.event_logs = extracts;
         left_out.into_iter().for_each(|(what, why)| self.leave_out(what, why));
+    }
+}
+
+/// The sockets of clients in a line of a trace.
+fn client_sockets(line: &Value, clients: &mut BTreeSet<SocketAddr>) {
+    const KEYS: [&str; 2] = ["client", "peer"];
+    let Value::Object(fields) = line else { return };
+    for (key, value) in fields {
+        match value {
+            Value::String(text) if KEYS.contains(&key.as_str()) => clients.extend(text.parse::<SocketAddr>()),
+            value => client_sockets(value, clients),
+        }
     }
 }
 

@@ -24,11 +24,11 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 /// What is to go into a bundle.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Request {
     /// Traces: folders of sessions, `trace.jsonl` files, or what `--json` wrote.
     pub traces: Vec<PathBuf>,
-    /// Captures beside those that lie in the sessions' folders.
+    /// Captures from elsewhere: what they show of Remote Desktop, and a trace of each attempt in them.
     pub captures: Vec<PathBuf>,
     /// Profiles of the client.
     pub rdp_files: Vec<PathBuf>,
@@ -38,6 +38,8 @@ pub struct Request {
     pub with_secrets: bool,
     /// Now, RFC 3339.
     pub created: String,
+    /// Whether this build has a command that a verdict proposes.
+    pub knows_command: fn(&str) -> bool,
 }
 
 /// A bundle.

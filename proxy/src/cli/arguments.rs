@@ -1,8 +1,8 @@
 //! What users type.
 
 use super::ab::arguments::AbArguments;
-use super::bundle::arguments::BundleArguments;
 use super::analyze::arguments::{self as analyze, AnalyzeArguments};
+use super::bundle::arguments::BundleArguments;
 use super::cert::arguments::CertArguments;
 use super::gateway::GatewayArguments;
 use super::interception::InterceptionArguments;

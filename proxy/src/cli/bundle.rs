@@ -27,6 +27,7 @@ fn make(arguments: &BundleArguments, file: &Path, output: &Output) -> Result<Exi
         keep: arguments.keep.iter().map(|keep| keep.kind()).collect(),
         with_secrets: arguments.with_secrets()?,
         created: Timestamp::now().to_string(),
+        knows_command: super::arguments::accepts,
     };
     let key = bundle::key::kept().map_err(Failure::not_done)?;
     let bundle = bundle::make(&request, key).map_err(Failure::not_done)?;

@@ -3,8 +3,8 @@
 //! Nothing here prints, looks at a terminal or asks a clock. Every text from the wire passes [`safe::neutralise`] when
 //! it is laid out.
 
-mod document;
 pub mod analysis;
+mod document;
 mod experiment;
 mod html;
 mod layout;

@@ -5,9 +5,7 @@ use super::recording::{Finished, Names, Recording};
 use crate::capture::{FlowOpened, Nanoseconds};
 use crate::observe::gateway::{GatewayEnding, GatewayUdpObserver};
 use crate::observe::{GatewayObserver, SessionObserver};
-use crate::trace::{
-    ClosedBy, Detail, Event, GatewayMessage, How, Leg, Micros, Phase, Role, Side, Transport,
-};
+use crate::trace::{ClosedBy, Detail, Event, GatewayMessage, How, Leg, Micros, Phase, Role, Side, Transport};
 use crate::wire::tsgu::Packet;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -236,12 +234,14 @@ impl GatewayAttempt {
         }
         let key = self.opened.key;
         let summary = self.recording.summary_mut();
-        summary.transport = self.observer.transport().or(summary.transport.filter(|it| *it != Transport::Tcp));
+        summary.transport =
+            self.observer.transport().or(summary.transport.filter(|it| *it != Transport::Tcp));
         summary.client = Some(key.client.to_string());
         summary.server = Some(key.server.to_string());
         let mut names = Names::new(capture, key, self.opened.first_frame, &self.streams, &[]);
         let gateway = self.gateway.unwrap_or_else(|| key.server.to_string());
-        let with_port = if gateway.contains(':') { gateway } else { format!("{gateway}:{}", key.server.port()) };
+        let with_port =
+            if gateway.contains(':') { gateway } else { format!("{gateway}:{}", key.server.port()) };
         names.target = self.target.unwrap_or_else(|| with_port.clone());
         names.settings.insert("gateway".to_owned(), with_port.into());
         let ended = self.ending.ending(&[self.observer.inner_read()]);

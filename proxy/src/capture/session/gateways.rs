@@ -97,7 +97,13 @@ impl Gateways {
         self.attempt_for((client, server), None).is_some()
     }
 
-    pub(super) fn data(&mut self, connection: &mut GatewayConnection, at: Nanoseconds, from: Side, bytes: &[u8]) {
+    pub(super) fn data(
+        &mut self,
+        connection: &mut GatewayConnection,
+        at: Nanoseconds,
+        from: Side,
+        bytes: &[u8],
+    ) {
         let Some(attempt) = self.attempts.get_mut(&connection.attempt) else { return };
         let mut opened = Vec::new();
         match &mut connection.opener {
@@ -129,7 +135,13 @@ impl Gateways {
         attempt.lost(connection.number, from);
     }
 
-    pub(super) fn ended(&mut self, connection: &mut GatewayConnection, at: Nanoseconds, from: Side, how: How) {
+    pub(super) fn ended(
+        &mut self,
+        connection: &mut GatewayConnection,
+        at: Nanoseconds,
+        from: Side,
+        how: How,
+    ) {
         if let Some(attempt) = self.attempts.get_mut(&connection.attempt) {
             connection.ended(at, from, how, attempt);
         }
@@ -220,7 +232,10 @@ impl GatewayConnection {
 
     fn inside(&mut self, at: Nanoseconds, opened: Vec<Opened>, attempt: &mut GatewayAttempt) {
         let t_us = attempt.at(at);
-        let of = |from: Side, detail| Event { from: Some(from), ..event(t_us, from.into(), Phase::GatewayTls, detail) };
+        let of = |from: Side, detail| Event {
+            from: Some(from),
+            ..event(t_us, from.into(), Phase::GatewayTls, detail)
+        };
         for item in opened {
             let told = match item {
                 Opened::Plaintext { from, bytes } => {
@@ -249,7 +264,8 @@ impl GatewayConnection {
     }
 
     fn ended(&mut self, at: Nanoseconds, from: Side, how: How, attempt: &mut GatewayAttempt) {
-        let alerted = self.alerted[from.index()] || self.outer.as_ref().is_some_and(|outer| outer.alerted(from));
+        let alerted =
+            self.alerted[from.index()] || self.outer.as_ref().is_some_and(|outer| outer.alerted(from));
         let is_first = !std::mem::replace(&mut self.has_ended, true);
         let by = is_first.then(|| ClosedBy::from(from));
         attempt.ended(at, self.number, (from, by), how, alerted);

@@ -80,7 +80,8 @@ fn http(bytes: &[u8]) -> Beginning {
     if GATEWAY_METHODS.iter().any(|method| bytes.starts_with(method)) {
         return Beginning::Gateway;
     }
-    let is_text = bytes.iter().take(LONGEST_REQUEST_LINE).all(|byte| matches!(byte, 0x20..=0x7e | b'\r' | b'\n'));
+    let is_text =
+        bytes.iter().take(LONGEST_REQUEST_LINE).all(|byte| matches!(byte, 0x20..=0x7e | b'\r' | b'\n'));
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     match line.len() < bytes.len() {
         true => {
