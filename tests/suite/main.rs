@@ -8,6 +8,8 @@ mod support;
 mod ab;
 #[cfg(test)]
 mod architecture;
+#[cfg(all(test, target_os = "linux"))]
+mod bundle;
 #[cfg(test)]
 mod capture_reading;
 #[cfg(test)]

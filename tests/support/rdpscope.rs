@@ -95,6 +95,11 @@ impl Rdpscope {
         Rdpscope { address, process, stdout, traces }
     }
 
+    /// Where its traces are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.traces.path()
+    }
+
     /// Asks it to end.
     #[cfg(unix)]
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {

@@ -175,7 +175,9 @@ impl CaptureRedaction {
             blanked += clear_text.blank(side, run) as u64;
             // What follows comes after a hole.
             clear_text.lost(side);
-            redactor.bytes(run);
+            for range in packet::searchable(run) {
+                redactor.bytes(&mut run[range]);
+            }
         }
         for (index, bytes) in stream.into_segments() {
             let header = self.packets[index].header;

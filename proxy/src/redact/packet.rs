@@ -4,6 +4,7 @@ use super::capture::Packet;
 use crate::capture::Whole;
 use etherparse::{IpNumber, Ipv4Header, Ipv6Header, TcpHeader, TcpHeaderSlice, UdpHeader, UdpHeaderSlice};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 
 /// What a packet carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,11 +66,9 @@ pub(super) fn rebuilt(packet: &Packet) -> Vec<u8> {
             };
             ip.header_checksum = ip.calc_header_checksum();
             bytes.extend_from_slice(&ip.to_bytes());
-            bytes.extend(transport_header(packet.transport, header, payload, is_whole, |transport| {
-                match transport {
-                    Checked::Tcp(tcp) => tcp.calc_checksum_ipv4(&ip, payload).ok(),
-                    Checked::Udp(udp) => udp.calc_checksum_ipv4(&ip, payload).ok(),
-                }
+            bytes.extend(transport_header(packet.transport, header, is_whole, |transport| match transport {
+                Checked::Tcp(tcp) => tcp.calc_checksum_ipv4(&ip, payload).ok(),
+                Checked::Udp(udp) => udp.calc_checksum_ipv4(&ip, payload).ok(),
             }));
         }
         (source, destination) => {
@@ -86,11 +85,9 @@ pub(super) fn rebuilt(packet: &Packet) -> Vec<u8> {
                 ..Ipv6Header::default()
             };
             bytes.extend_from_slice(&ip.to_bytes());
-            bytes.extend(transport_header(packet.transport, header, payload, is_whole, |transport| {
-                match transport {
-                    Checked::Tcp(tcp) => tcp.calc_checksum_ipv6(&ip, payload).ok(),
-                    Checked::Udp(udp) => udp.calc_checksum_ipv6(&ip, payload).ok(),
-                }
+            bytes.extend(transport_header(packet.transport, header, is_whole, |transport| match transport {
+                Checked::Tcp(tcp) => tcp.calc_checksum_ipv6(&ip, payload).ok(),
+                Checked::Udp(udp) => udp.calc_checksum_ipv6(&ip, payload).ok(),
             }));
         }
     }
@@ -108,7 +105,6 @@ enum Checked<'a> {
 fn transport_header(
     transport: Transport,
     header: &[u8],
-    payload: &[u8],
     is_whole: bool,
     checksum: impl Fn(Checked<'_>) -> Option<u16>,
 ) -> Vec<u8> {
@@ -119,7 +115,6 @@ fn transport_header(
             (16, sum)
         }
         Transport::Udp => {
-            let _ = payload;
             let sum = UdpHeader::from_slice(header).ok().and_then(|(udp, _)| checksum(Checked::Udp(&udp)));
             (6, sum)
         }
@@ -129,6 +124,35 @@ fn transport_header(
         field.copy_from_slice(&sum.to_be_bytes());
     }
     bytes
+}
+
+/// What of a stream can hold a name: everything but application data of TLS, which is encrypted, and in which a short name
+/// would be found by chance.
+pub(super) fn searchable(stream: &[u8]) -> Vec<Range<usize>> {
+    const TPKT: [u8; 2] = [3, 0];
+    const TLS_MAJOR: u8 = 3;
+    const TLS_CONTENT: std::ops::RangeInclusive<u8> = 20..=24;
+    const APPLICATION_DATA: u8 = 23;
+    let mut ranges = Vec::new();
+    let mut place = 0;
+    while let Some(header) = stream.get(place..place + 5) {
+        let (is_encrypted, length) = match header {
+            [version, reserved, high, low, _] if [*version, *reserved] == TPKT => {
+                (false, usize::from(u16::from_be_bytes([*high, *low])).max(4))
+            }
+            [content, TLS_MAJOR, _, high, low] if TLS_CONTENT.contains(content) => {
+                (*content == APPLICATION_DATA, 5 + usize::from(u16::from_be_bytes([*high, *low])))
+            }
+            _ => break,
+        };
+        let end = stream.len().min(place + length);
+        if !is_encrypted {
+            ranges.push(place..end);
+        }
+        place = end;
+    }
+    ranges.push(place..stream.len());
+    ranges
 }
 
 /// The segments of one direction as runs of bytes without a hole; bytes that were sent twice stand in each run once.

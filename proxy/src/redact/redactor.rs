@@ -8,6 +8,10 @@ use std::net::IpAddr;
 /// The shortest name of which the last look is sure: shorter ones are found in other words, in base64 and in keys.
 const SHORTEST_CERTAIN: usize = 5;
 
+/// The shortest name that is replaced in bytes whatever stands beside it: tags and lengths of binary formats look like
+/// letters and digits.
+const SHORTEST_INSIDE: usize = 4;
+
 /// How often each pseudonym was put in.
 pub type Replaced = BTreeMap<(Kind, String), u64>;
 
@@ -145,8 +149,9 @@ impl Redactor {
     /// Bytes in which names may stand in any encoding; their number stays.
     pub fn bytes(&mut self, bytes: &mut [u8]) {
         let candidates = self.bytes.find_overlapping_iter(&*bytes).filter(|found| {
-            let encoding = self.byte_targets[found.pattern().as_usize()].encoding;
-            stands_apart(bytes, found.start(), found.end(), encoding)
+            let target = &self.byte_targets[found.pattern().as_usize()];
+            target.length >= SHORTEST_INSIDE
+                || stands_apart(bytes, found.start(), found.end(), target.encoding)
         });
         for found in apart(candidates) {
             let target = &self.byte_targets[found.pattern().as_usize()];

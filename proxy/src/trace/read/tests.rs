@@ -48,7 +48,13 @@ fn verdict() -> Line {
 }
 
 fn end() -> Line {
-    Line::End(End { t_us: 9, closed_by: ClosedBy::Client, how: How::Fin, bytes_up: 0, bytes_down: 0 })
+    Line::End(End {
+        t_us: 9,
+        closed_by: Some(ClosedBy::Client),
+        how: Some(How::Fin),
+        bytes_up: 0,
+        bytes_down: 0,
+    })
 }
 
 fn experiment() -> Line {

@@ -242,7 +242,7 @@ fn a_log_of_another_length_or_with_other_secrets_does_not_fit() {
                 .collect();
             secrets.add_key_log(lines.join("\n").as_bytes());
             let (stream, items) = read(&secrets, &recorded.wire);
-            assert_eq!(plaintext(&items), [Vec::new(), Vec::new()]);
+            assert_eq!(plaintext(&items), [Vec::<u8>::new(), Vec::new()]);
             stream.status()
         };
         let other = with(&|secret| "0f".repeat(secret.len() / 2));
