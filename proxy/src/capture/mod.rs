@@ -9,6 +9,8 @@ mod flows;
 mod frame;
 mod packet;
 mod reassembly;
+#[cfg(test)]
+mod scripted;
 mod tcp;
 
 pub use flow::{FlowId, FlowKey, FlowOpened, FlowSink, FlowTransport, Missing, Nanoseconds};
