@@ -74,7 +74,7 @@ impl Flows {
         match packet {
             Packet::Tcp(segment) => self.segment(at, frame, segment, sink),
             Packet::Udp(datagram) => self.datagram(at, frame, datagram, sink),
-            Packet::Unreachable(quoted) => self.unreachable(quoted),
+            Packet::Unreachable(quoted) => self.unreachable(at, quoted, sink),
         }
     }
 
@@ -145,11 +145,19 @@ impl Flows {
         }
     }
 
-    fn unreachable(&mut self, quoted: &Quoted) {
+    fn unreachable(&mut self, at: Nanoseconds, quoted: &Quoted, sink: &mut dyn FlowSink) {
         let ends = Ends::new(quoted.transport, quoted.source, quoted.destination);
-        if let Some(Open { kind: Kind::Tcp(connection), .. }) = self.open.get_mut(&ends) {
-            connection.unreachable(quoted);
-        }
+        let Some(open) = self.open.get_mut(&ends) else { return };
+        open.latest = open.latest.max(at);
+        let client = match &mut open.kind {
+            Kind::Tcp(connection) => {
+                connection.unreachable(quoted);
+                connection.client()
+            }
+            Kind::Udp { client } => *client,
+        };
+        let from = if quoted.source == client { Side::Client } else { Side::Server };
+        sink.unreachable(open.flow, open.latest, from);
     }
 
     fn begin(&mut self, at: Nanoseconds, opened: FlowOpened, sink: &mut dyn FlowSink) -> FlowId {
@@ -213,3 +221,6 @@ impl Flows {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

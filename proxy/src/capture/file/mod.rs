@@ -199,3 +199,6 @@ fn passed_over(format: &mut Format) -> u64 {
         Format::PcapNg(pcapng) => pcapng.take_passed_over(),
     }
 }
+
+#[cfg(test)]
+mod tests;

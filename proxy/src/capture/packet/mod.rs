@@ -97,3 +97,6 @@ fn read<'a>(frame: &Frame<'a>) -> Result<(Network<'a>, Option<Fragment>), Passed
     let network = network::network(packet, (frame.length as usize).saturating_sub(before))?;
     Ok((network, network.fragment))
 }
+
+#[cfg(test)]
+mod tests;
