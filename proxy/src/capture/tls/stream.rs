@@ -235,21 +235,18 @@ impl TlsStream {
                 half.keys = Keys::Ready(Box::new(opener));
             }
             Keys::WantedOfTraffic(Epoch::Early) => half.keys = Keys::Tentative(Box::default()),
+            // A key log may have the secrets of application data alone.
+            Keys::WantedOfTraffic(Epoch::Handshake)
+                if !self.handshake.has_secret(&self.secrets, label(from, Epoch::Handshake)) =>
+            {
+                half.keys = Keys::Tentative(Box::default());
+            }
             Keys::WantedOfTraffic(epoch) => {
-                match self.handshake.keys_of_traffic(&self.secrets, label(from, epoch)) {
-                    Ok((opener, secret)) => {
-                        half.keys = Keys::Ready(Box::new(opener));
-                        half.traffic_secret = Some(secret);
-                        half.epoch = Some(epoch);
-                    }
-                    // A key log may have the secrets of application data alone.
-                    Err(_)
-                        if epoch == Epoch::Handshake && self.handshake.has_traffic(&self.secrets, from) =>
-                    {
-                        half.keys = Keys::Tentative(Box::default());
-                    }
-                    Err(why) => return Err(why),
-                }
+                let keys = self.handshake.keys_of_traffic(&self.secrets, label(from, epoch));
+                let (opener, secret) = keys?;
+                half.keys = Keys::Ready(Box::new(opener));
+                half.traffic_secret = Some(secret);
+                half.epoch = Some(epoch);
             }
             Keys::Clear | Keys::Ready(_) | Keys::Tentative(_) => {}
         }
@@ -285,7 +282,7 @@ impl TlsStream {
     fn change_cipher_spec(&mut self, from: Side) {
         let is_filler = match self.handshake.version() {
             Some(version) => version == TLS_1_3,
-            None => from == Side::Client && self.handshake.client.is_some(),
+            None => self.handshake.is_retried || from == Side::Client && self.handshake.client.is_some(),
         };
         if !is_filler {
             self.half(from).keys = Keys::WantedOfKeyBlock;

@@ -68,7 +68,7 @@ fn a_capture_that_begins_in_the_middle_cannot_be_read() {
         let begun = recorded.wire.iter().position(|(_, bytes)| bytes[0] == 23).unwrap();
         let (stream, items) = read(secrets, &recorded.wire[begun..]);
         assert_eq!(stream.status(), Decryption::Incomplete { hole: Hole::Handshake });
-        assert_eq!(plaintext(&items), [Vec::new(), Vec::new()]);
+        assert_eq!(plaintext(&items).concat(), b"");
     }
 }
 

@@ -90,7 +90,7 @@ fn keys_are_updated_by_either_side() {
 
 #[test]
 fn early_data_is_read_where_the_log_has_its_secret() {
-    let peers = Peers::new(&Choice { early_data: true, ..Choice::new(&TLS13) });
+    let peers = Peers::new(&Choice { early_data: true, tickets: false, ..Choice::new(&TLS13) });
     peers.connect().talk();
     let mut first = peers.connect();
     first.talk();
@@ -115,7 +115,7 @@ fn early_data_is_read_where_the_log_has_its_secret() {
 
 #[test]
 fn early_data_that_the_server_refuses() {
-    let peers = Peers::new(&Choice { early_data: true, ..Choice::new(&TLS13) });
+    let peers = Peers::new(&Choice { early_data: true, tickets: false, ..Choice::new(&TLS13) });
     let mut first = peers.connect();
     first.talk();
     let forgetful = Peers {
@@ -242,7 +242,7 @@ fn a_log_of_another_length_or_with_other_secrets_does_not_fit() {
                 .collect();
             secrets.add_key_log(lines.join("\n").as_bytes());
             let (stream, items) = read(&secrets, &recorded.wire);
-            assert_eq!(plaintext(&items), [Vec::new(), Vec::new()]);
+            assert_eq!(plaintext(&items).concat(), b"");
             stream.status()
         };
         let other = with(&|secret| "0f".repeat(secret.len() / 2));
