@@ -8,6 +8,8 @@ mod support;
 mod ab;
 #[cfg(test)]
 mod architecture;
+#[cfg(all(test, target_os = "linux"))]
+mod capture_tls;
 #[cfg(test)]
 mod captures;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::secrets::{Label, Secret, Secrets};
 use super::session::Handshake;
 use super::tentative::Tentative;
 use crate::trace::Side;
+use crate::wire::Malformed;
 use crate::wire::tls::handshake::message_type;
 use crate::wire::tls::names::TLS_1_3;
 use crate::wire::tls::{
@@ -118,7 +119,10 @@ impl TlsStream {
 
     /// No more of what `from` sends is wanted: its bytes are passed over from here on, at no cost.
     pub fn stop(&mut self, from: Side) {
-        self.half(from).ended.get_or_insert(Decryption::Stopped);
+        let half = self.half(from);
+        if half.ended.is_none() {
+            *half = Half { ended: Some(Decryption::Stopped), ..Half::new() };
+        }
     }
 
     /// Whether nothing more can come of what `from` sends, so that its bytes need not be given.
@@ -161,9 +165,7 @@ impl TlsStream {
     fn end(&mut self, from: Side, why: Decryption, out: &mut Vec<TlsItem>) {
         let half = self.half(from);
         if half.ended.is_none() {
-            half.ended = Some(why.clone());
-            half.keys = Keys::Clear;
-            half.traffic_secret = None;
+            *half = Half { ended: Some(why.clone()), ..Half::new() };
             out.push(TlsItem::Unreadable { from, why });
         }
     }
@@ -291,11 +293,13 @@ impl TlsStream {
 
     fn handshake(&mut self, from: Side, mut fragment: &[u8], protected: bool, out: &mut Vec<TlsItem>) {
         while let Some(message) = self.half(from).handshake.next(&mut fragment) {
-            let read = match message {
-                Ok(message) if protected && self.is_1_3() => Ok(self.message_1_3(from, &message, out)),
-                Ok(message) => self.message(from, &message, protected, out),
-                Err(malformed) => Err(malformed),
-            };
+            let read = message.and_then(|message| {
+                if protected && self.is_1_3() {
+                    self.message_1_3(from, &message, out);
+                    return Ok(());
+                }
+                self.message(from, &message, protected, out)
+            });
             if let Err(malformed) = read {
                 let why = self.half(from).broken(malformed.reason);
                 return self.end(from, why, out);
@@ -310,7 +314,7 @@ impl TlsStream {
         message: &HandshakeMessage,
         protected: bool,
         out: &mut Vec<TlsItem>,
-    ) -> Result<(), crate::wire::Malformed> {
+    ) -> Result<(), Malformed> {
         let begins = message.message_type == message_type::CLIENT_HELLO && from == Side::Client;
         if begins && protected {
             out.push(TlsItem::Renegotiation);
