@@ -51,7 +51,8 @@ struct Half {
     /// The traffic secret of `keys` in TLS 1.3, which the next one comes from.
     traffic_secret: Option<Secret>,
     epoch: Option<Epoch>,
-    has_opened: bool,
+    /// Version and suite of the last record that was opened.
+    opened: Option<(u16, u16)>,
     ended: Option<Decryption>,
 }
 
@@ -72,7 +73,7 @@ impl Half {
             keys: Keys::Clear,
             traffic_secret: None,
             epoch: None,
-            has_opened: false,
+            opened: None,
             ended: None,
         }
     }
@@ -133,12 +134,10 @@ impl TlsStream {
     /// How the reading of one side stands.
     pub fn status_of(&self, from: Side) -> Decryption {
         let half = &self.halves[from.index()];
-        match (&half.ended, &self.handshake.server) {
+        match (&half.ended, half.opened) {
             (Some(why), _) => why.clone(),
-            (None, Some(server)) if half.has_opened => {
-                Decryption::Decrypting { version: server.version, suite: server.suite }
-            }
-            (None, _) => Decryption::NotYet,
+            (None, Some((version, suite))) => Decryption::Decrypting { version, suite },
+            (None, None) => Decryption::NotYet,
         }
     }
 
@@ -190,7 +189,7 @@ impl TlsStream {
     fn is_protected(&self, from: Side, content_type: ContentType) -> bool {
         match self.halves[from.index()].keys {
             Keys::WantedOfKeyBlock => true,
-            Keys::Ready(_) if !self.is_1_3() && self.handshake.version().is_some() => true,
+            Keys::Ready(ref opener) if !opener.is_of_1_3() => true,
             _ => content_type == ContentType::ApplicationData,
         }
     }
@@ -224,7 +223,9 @@ impl TlsStream {
                 return Err(Decryption::Incomplete { hole: Hole::Handshake });
             }
         };
-        half.has_opened = true;
+        if let Keys::Ready(opener) = &half.keys {
+            half.opened = Some(opener.version_and_suite());
+        }
         Ok(Some(content_type))
     }
 
