@@ -12,6 +12,7 @@ mod architecture;
 mod bundle;
 #[cfg(test)]
 mod capture_reading;
+mod capture_tls;
 #[cfg(test)]
 mod captures;
 #[cfg(test)]
