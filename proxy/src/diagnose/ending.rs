@@ -56,7 +56,7 @@ const REASONS_TOLD: &[VerdictId] = &[
     VerdictId::GatewayPolicyDenied,
 ];
 
-const CLIENT_CLOSED: Rule = Rule {
+pub(super) const CLIENT_CLOSED: Rule = Rule {
     id: VerdictId::ClientClosed,
     needs: "the client's end of the connection",
     depends_on: &[],
@@ -66,7 +66,7 @@ const CLIENT_CLOSED: Rule = Rule {
     fix: &[CLIENT_LOG],
 };
 
-const SERVER_CLOSED: Rule = Rule {
+pub(super) const SERVER_CLOSED: Rule = Rule {
     id: VerdictId::ServerClosed,
     needs: "the server's end of the connection",
     depends_on: &[],
@@ -233,6 +233,7 @@ fn look_inside(conclusion: Conclusion, facts: &Facts<'_>) -> Conclusion {
 fn interrupted(facts: &Facts<'_>, phase: Phase) -> String {
     let why = match facts.ending.by {
         Some(_) => facts.ending.stopped.unwrap_or("rdpscope ended the connection"),
+        None if facts.is_recorded => "the capture ends",
         None => "the record ends",
     };
     format!("No fault was seen: {why} before the connection was finished, in phase {phase}.")

@@ -22,7 +22,7 @@ pub use traffic::Traffic;
 
 use super::tls::Secrets;
 use super::{FlowId, FlowKey, FlowOpened, FlowSink, FlowTransport, Missing, Nanoseconds};
-use crate::trace::{How, Phase, Record, Side, TcpEvidence};
+use crate::trace::{How, MissingReason, Phase, Record, Side, TcpEvidence};
 use candidate::{Candidate, Decision, Held};
 use datagrams::{Alone, RDP_PORT};
 use direct::Direct;
@@ -373,6 +373,8 @@ impl<H: FnMut(Analysed)> FlowSink for Sessions<H> {
         self.with(id, |sessions, flow| match &mut flow.kind {
             Kind::Direct(direct) => direct.missing(at, missing),
             Kind::Gateway(connection) => sessions.gateways.missing(connection, at, missing),
+            // Where nobody saw the SYN, the first bytes tell whether anything was before them.
+            Kind::Candidate(_) if missing.reason == MissingReason::BeganEarlier => {}
             // Without its beginning nothing tells what it is.
             Kind::Candidate(_) => {
                 sessions.totals.other.tcp(flow.key.server.port());
