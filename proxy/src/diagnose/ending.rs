@@ -218,6 +218,9 @@ fn client_closed(facts: &Facts<'_>) -> Conclusion {
     let summary = if by_client { client_left(facts, phase) } else { interrupted(facts, phase) };
     let confidence = if by_client { Confidence::Likely } else { Confidence::Possible };
     let conclusion = Conclusion::new(confidence, phase, summary).seen(facts.ending.t_us, who_ended(facts));
+    if facts.is_recorded && facts.ending.by.is_none() {
+        return conclusion.advise(&[]);
+    }
     let nla_was_answered = by_client && phase == Phase::Credssp && facts.inside.credssp.is_some();
     if nla_was_answered { look_inside(conclusion.or_possibly(INSIDE_NLA), facts) } else { conclusion }
 }
