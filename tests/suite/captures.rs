@@ -1,5 +1,6 @@
 //! The observers against captures of real sessions and what another analyser says of them.
 
+mod analyzed;
 mod chunking;
 mod comparison;
 mod credssp;

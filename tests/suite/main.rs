@@ -7,6 +7,8 @@ mod support;
 #[cfg(all(test, target_os = "linux"))]
 mod ab;
 #[cfg(test)]
+mod analyze;
+#[cfg(test)]
 mod architecture;
 #[cfg(all(test, target_os = "linux"))]
 mod bundle;

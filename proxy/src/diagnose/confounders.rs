@@ -44,6 +44,9 @@ impl Confounder {
 
 /// Everything in the session that would be otherwise without rdpscope, in the order of the phases.
 pub(super) fn all(facts: &Facts<'_>) -> Vec<Confounder> {
+    if facts.is_recorded {
+        return Vec::new();
+    }
     let found = [
         impaired(facts),
         prompt(facts),

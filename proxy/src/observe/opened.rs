@@ -25,8 +25,8 @@ pub trait OpensTls: Debug + Send {
 pub enum Opened {
     /// The secrets fit: from here on records are opened. Told before everything that is.
     Began {
-        /// What opens them, in words.
-        secrets: String,
+        /// Version and cipher suite, in words.
+        how: String,
     },
     /// Application data.
     Plaintext {
@@ -135,9 +135,9 @@ impl OpenedTls {
     fn decide(&mut self, t_us: Micros, from: Side, items: &[Opened], out: &mut Vec<Event>) {
         for item in items {
             match item {
-                Opened::Began { secrets } if self.state == State::Undecided => {
+                Opened::Began { how } if self.state == State::Undecided => {
                     self.state = State::Open;
-                    let message = CaptureMessage::TlsOpened { secrets: secrets.clone() };
+                    let message = CaptureMessage::TlsOpened { how: how.clone() };
                     let told = event(t_us, from, Phase::Tls, Detail::Capture(message));
                     out.push(Event { from: None, ..told });
                 }

@@ -98,7 +98,10 @@ impl LiveText {
         let style = self.style;
         let mut page = Page::new(&style, &prefix);
         match line {
-            Line::Trace(header) => self.header = Some(header.clone()),
+            Line::Trace(header) => {
+                self.client = header.settings.get("client").and_then(|client| client.as_str()).map(str::to_owned);
+                self.header = Some(header.clone());
+            }
             Line::Event(event) => self.event(event, &mut page),
             Line::Phase(phase) => self.phase(phase, &mut page),
             Line::Altered(altered) => self.altered(altered, &mut page),
@@ -201,11 +204,11 @@ impl LiveText {
             self.first_end.get_or_insert(event.t_us);
             return;
         }
-        if let Some(text) = words::warning(&event.detail) {
+        if let Some(text) = words::capture_warning(event).or_else(|| words::warning(&event.detail)) {
             let columns = Columns { mark: '!', name: event.phase.id(), outcome: None, us: None };
             self.row(&columns, "", &text, page);
         }
-        if !matches!(event.detail, Detail::TcpInfo(_)) {
+        if !matches!(event.detail, Detail::TcpInfo(_) | Detail::Capture(_)) {
             self.follow(event, page);
         }
         if repeats_the_first_connection(event) {
@@ -256,7 +259,14 @@ impl LiveText {
     }
 
     fn described(&self, events: &[Event]) -> Vec<String> {
-        words::describe(events, self.target(), self.started().map(|started| started.as_microsecond()))
+        let told = words::describe(events, self.target(), self.started().map(|started| started.as_microsecond()));
+        let is_recorded = self.header.as_ref().is_some_and(|header| header.settings.contains_key("capture"));
+        // Of what was recorded nothing was relayed.
+        let plain = |clause: String| match clause.strip_suffix(words::RELAYED) {
+            Some(clause) if is_recorded => clause.to_owned(),
+            _ => clause,
+        };
+        told.into_iter().map(plain).collect()
     }
 
     /// `-v`: the event by itself.
@@ -321,7 +331,7 @@ impl LiveText {
         let belongs = |event: &Event| match (phase.phase, phase.leg) {
             (Phase::Tls | Phase::GatewayTls, Some(Leg::Server)) => server_tls(event),
             (Phase::Tls | Phase::GatewayTls, Some(Leg::Client)) if server_tls(event) => false,
-            _ => event.phase <= phase.phase && !matches!(event.detail, Detail::TcpInfo(_)),
+            _ => event.phase <= phase.phase && !matches!(event.detail, Detail::TcpInfo(_) | Detail::Capture(_)),
         };
         let (taken, left) = std::mem::take(&mut self.waiting).into_iter().partition(belongs);
         self.waiting = left;

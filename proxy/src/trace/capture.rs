@@ -22,8 +22,8 @@ pub enum CaptureMessage {
     RolesGuessed,
     /// TLS of this connection is decrypted from here on.
     TlsOpened {
-        /// With what, in words.
-        secrets: String,
+        /// Version and cipher suite, in words.
+        how: String,
     },
     /// What follows in TLS could not be decrypted, though its beginning was.
     DecryptionStopped {

@@ -2,13 +2,14 @@
 
 use super::network;
 use super::opener::{Opener, TlsCounts};
+use super::recognise::{self, Beginning};
 use super::recording::{Finished, Names, Recording, event};
 use super::returns::Pair;
 use crate::capture::tls::Secrets;
 use crate::capture::{FlowKey, FlowOpened, Missing, Nanoseconds};
 use crate::observe::{SessionObserver, UdpObserver};
 use crate::trace::{
-    CaptureMessage, Detail, Event, How, Leg, Phase, Side, TcpEvidence, Transport, UdpMessage,
+    CaptureMessage, Detail, Event, How, Leg, MissingReason, Phase, Side, TcpEvidence, Transport, UdpMessage,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,6 +22,10 @@ pub(super) struct Direct {
     recording: Recording,
     observer: SessionObserver,
     first_end: Option<(Side, How)>,
+    /// The file may begin in the middle of the connection: the first bytes tell.
+    began_earlier: Vec<Missing>,
+    /// The client's first bytes begin a connection.
+    has_beginning: bool,
     has_data: bool,
     udp: Option<UdpObserver>,
     udp_streams: Vec<u64>,
@@ -44,6 +49,8 @@ impl Direct {
             recording,
             observer: SessionObserver::opening_tls(Box::new(Opener::new(secrets, counts))),
             first_end: None,
+            began_earlier: Vec::new(),
+            has_beginning: false,
             has_data: false,
             udp: None,
             udp_streams: Vec::new(),
@@ -63,6 +70,7 @@ impl Direct {
     }
 
     pub(super) fn data(&mut self, at: Nanoseconds, from: Side, bytes: &[u8]) {
+        self.settle_beginning(at, from, bytes);
         self.has_data = true;
         self.recording.bytes[from.index()] += bytes.len() as u64;
         let mut events = Vec::new();
@@ -76,7 +84,27 @@ impl Direct {
         self.observer.lost(from);
     }
 
+    /// Where nobody saw the SYN, bytes that begin a connection show that nothing is missing before them.
+    fn settle_beginning(&mut self, at: Nanoseconds, from: Side, bytes: &[u8]) {
+        let waiting = std::mem::take(&mut self.began_earlier);
+        if !self.has_data && from == Side::Client {
+            self.has_beginning = matches!(recognise::on_the_wire(bytes), Beginning::Rdp | Beginning::Tls);
+        }
+        if self.has_beginning {
+            return;
+        }
+        waiting.into_iter().for_each(|missing| self.interrupted(at, missing));
+    }
+
     pub(super) fn missing(&mut self, at: Nanoseconds, missing: Missing) {
+        match missing.reason {
+            MissingReason::BeganEarlier if self.has_beginning => {}
+            MissingReason::BeganEarlier if !self.has_data => self.began_earlier.push(missing),
+            _ => self.interrupted(at, missing),
+        }
+    }
+
+    fn interrupted(&mut self, at: Nanoseconds, missing: Missing) {
         let t_us = self.recording.at(at);
         self.has_data = true;
         self.recording.bytes[missing.from.index()] += missing.bytes.unwrap_or_default();

@@ -42,11 +42,12 @@ pub(super) struct GatewayConnection {
 }
 
 impl Gateways {
-    /// A connection that has turned out to be one to a gateway, with all that was kept of it.
+    /// A connection that has turned out to be one to a gateway, with all that was kept of it; an attempt that begins with it
+    /// began at `began`.
     pub(super) fn enter(
         &mut self,
         candidate: Candidate,
-        stream: u64,
+        (stream, began): (u64, Nanoseconds),
         (secrets, counts): (&Arc<Secrets>, &Arc<TlsCounts>),
     ) -> GatewayConnection {
         let id = candidate.connection_id();
@@ -55,7 +56,7 @@ impl Gateways {
         let attempt = self.attempt_for(ends, id.as_deref()).unwrap_or_else(|| {
             self.newest += 1;
             let inner = Box::new(Opener::new(secrets, counts));
-            let begun = GatewayAttempt::new(candidate.at, candidate.opened, inner);
+            let begun = GatewayAttempt::new(began, candidate.opened, inner);
             self.attempts.insert(self.newest, begun);
             self.newest
         });
@@ -242,8 +243,8 @@ impl GatewayConnection {
                     attempt.said(t_us, self.number, from, &bytes);
                     continue;
                 }
-                Opened::Began { secrets } => {
-                    let message = CaptureMessage::TlsOpened { secrets };
+                Opened::Began { how } => {
+                    let message = CaptureMessage::TlsOpened { how };
                     event(t_us, Leg::Client, Phase::GatewayTls, Detail::Capture(message))
                 }
                 Opened::Alert { from, alert } => {

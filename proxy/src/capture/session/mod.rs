@@ -22,7 +22,7 @@ pub use traffic::Traffic;
 
 use super::tls::Secrets;
 use super::{FlowId, FlowKey, FlowOpened, FlowSink, FlowTransport, Missing, Nanoseconds};
-use crate::trace::{How, Phase, Record, Side, TcpEvidence};
+use crate::trace::{How, MissingReason, Phase, Record, Side, TcpEvidence};
 use candidate::{Candidate, Decision, Held};
 use datagrams::{Alone, RDP_PORT};
 use direct::Direct;
@@ -39,6 +39,9 @@ use std::sync::atomic::Ordering;
 const MOST_SERVERS: usize = 4096;
 /// Connections without a byte that are remembered in case RDP is spoken with their server later.
 const MOST_WITHOUT_A_BYTE: usize = 256;
+
+/// A connection that began longer before is of another attempt.
+const MOST_BEFORE: Nanoseconds = 60_000_000_000;
 
 /// What is known of a file besides its packets.
 #[derive(Debug, Clone)]
@@ -252,8 +255,15 @@ impl<H: FnMut(Analysed)> Sessions<H> {
                 Kind::Direct(Box::new(direct))
             }
             Decision::Gateway => {
+                // The attempt began with its first connection, not with the first that said what it is for.
+                let since = self.flows.values().filter_map(|flow| match &flow.kind {
+                    Kind::Candidate(other) => Some(&other.opened).filter(|it| same_ends(it.key, key)).map(|_| other.at),
+                    _ => None,
+                });
+                let began = since.filter(|at| at + MOST_BEFORE >= candidate.at).min().unwrap_or(candidate.at);
                 let secrets = (&self.secrets, &self.counts);
-                Kind::Gateway(Box::new(self.gateways.enter(candidate, stream, secrets)))
+                let began = began.min(candidate.at);
+                Kind::Gateway(Box::new(self.gateways.enter(candidate, (stream, began), secrets)))
             }
         }
     }
@@ -264,7 +274,8 @@ impl<H: FnMut(Analysed)> Sessions<H> {
         let is_gateways = self.gateways.has_attempt(key.client.ip(), key.server);
         if candidate.has_data() && is_gateways {
             let secrets = (&self.secrets, &self.counts);
-            let connection = self.gateways.enter(candidate, stream, secrets);
+            let began = candidate.at;
+            let connection = self.gateways.enter(candidate, (stream, began), secrets);
             self.gateways.closed(&connection, at, &evidence);
         } else if candidate.has_data() || evidence.syns == 0 {
             self.totals.other.tcp(key.server.port());
@@ -373,6 +384,8 @@ impl<H: FnMut(Analysed)> FlowSink for Sessions<H> {
         self.with(id, |sessions, flow| match &mut flow.kind {
             Kind::Direct(direct) => direct.missing(at, missing),
             Kind::Gateway(connection) => sessions.gateways.missing(connection, at, missing),
+            // Where nobody saw the SYN, the first bytes tell whether anything was before them.
+            Kind::Candidate(_) if missing.reason == MissingReason::BeganEarlier => {}
             // Without its beginning nothing tells what it is.
             Kind::Candidate(_) => {
                 sessions.totals.other.tcp(flow.key.server.port());
@@ -456,4 +469,9 @@ impl<H: FnMut(Analysed)> FlowSink for Sessions<H> {
             _ => {}
         });
     }
+}
+
+/// Whether both are connections of one client to one server.
+fn same_ends(one: FlowKey, other: FlowKey) -> bool {
+    (one.client.ip(), one.server) == (other.client.ip(), other.server)
 }

@@ -48,7 +48,7 @@ impl Opener {
             if let Some(status) = decrypting {
                 self.has_begun = true;
                 self.count(true);
-                out.push(Opened::Began { secrets: status.to_string() });
+                out.push(Opened::Began { how: status.to_string() });
             }
         }
         for item in std::mem::take(&mut self.items) {

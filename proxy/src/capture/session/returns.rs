@@ -8,10 +8,11 @@ use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 const SECOND: Nanoseconds = 1_000_000_000;
-/// How long a client has to dial again, as in a live session.
-const RETURN_WINDOW: Nanoseconds = 5 * SECOND;
+/// How long a client has to dial again. A live session's verdict waits for five seconds, because its user does; here nobody
+/// waits, and whoever is asked for a password may take his time.
+const RETURN_WINDOW: Nanoseconds = 60 * SECOND;
 /// How long a connection of a client that did come back has to get further.
-const PROGRESS_WINDOW: Nanoseconds = 60 * SECOND;
+const PROGRESS_WINDOW: Nanoseconds = 120 * SECOND;
 /// Verdicts that wait at once; what would be one more is given without.
 const MOST_WAITING: usize = 1024;
 /// Pairs whose connections are remembered, and connections of each: whoever came back did so among the next few.

@@ -59,6 +59,7 @@ impl<'o> Shown<'o> {
         self.attempts.sort_by(|(left, _), (right, _)| left.started.cmp(&right.started));
         let files = self.files.join("\n");
         match &self.attempts[..] {
+            [] if files.is_empty() => {}
             [] => self.output.progress(&files),
             [(_, Some(record))] => {
                 self.output.result(&report::answer_first(record, &self.style));

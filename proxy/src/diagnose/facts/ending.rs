@@ -87,7 +87,8 @@ impl<'a> Facts<'a> {
         let [client, server] = self.tls.encrypted_alert;
         let by_server = self.ending.by == Some(ClosedBy::Server);
         let is_first = |alert: Micros| server.is_none_or(|server| alert < server);
-        by_server && client.is_some_and(is_first)
+        let farewell = client.or(self.tls.client_farewell.filter(|_| self.tls.opened));
+        by_server && farewell.is_some_and(is_first)
     }
 
     /// Whether this side ended the session.
