@@ -8,6 +8,7 @@ use super::output::Output;
 use super::{Exit, Failure};
 use crate::report::{self, Document, Style};
 use arguments::{Format, ReportArguments};
+use serde::Serialize;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -16,7 +17,12 @@ const FILE_WIDTH: usize = 100;
 
 pub(super) fn run(arguments: &ReportArguments, output: &Output) -> Result<Exit, Failure> {
     let format = arguments.format(output.json)?;
-    let document = fleet::compared(input::document(&arguments.traces)?);
+    let mut document = input::document(&arguments.traces)?;
+    if arguments.compare {
+        document.compare().map_err(Failure::usage)?;
+    } else {
+        document = fleet::compared(document);
+    }
     for note in &document.notes {
         output.progress(note);
     }
@@ -43,13 +49,16 @@ fn content(document: &Document, format: Format, style: &Style) -> String {
         Format::Text => report::document_text(document, style) + "\n",
         Format::Markdown => report::markdown(document),
         Format::Html => report::html(document),
-        // Serialising our own types into memory cannot fail.
         Format::Json => {
-            let lines =
-                document.conclusions().map(|line| serde_json::to_string(&line).unwrap_or_default() + "\n");
-            lines.collect()
+            let contrast = document.contrast.iter().map(json_line);
+            contrast.chain(document.conclusions().map(|line| json_line(&line))).collect()
         }
     }
+}
+
+fn json_line(line: &impl Serialize) -> String {
+    // Serialising our own types into memory cannot fail.
+    serde_json::to_string(line).unwrap_or_default() + "\n"
 }
 
 fn of_file() -> Style {

@@ -1,5 +1,6 @@
 //! What a report is of: sessions, targets and experiments, from one file or several.
 
+use super::compare::{Contrast, contrast};
 use super::safe;
 use crate::diagnose::{self, Context};
 use crate::experiment::Finished;
@@ -14,6 +15,8 @@ pub struct Document {
     pub subjects: Vec<Subject>,
     /// Several targets of a probe side by side.
     pub fleet: Option<Fleet>,
+    /// The two subjects held against each other, where that was asked for.
+    pub contrast: Option<Contrast>,
     /// What is to be known of the files: what could not be read. A sentence each, without its full stop.
     pub notes: Vec<String>,
 }
@@ -119,7 +122,29 @@ impl Subject {
     }
 }
 
+/// Why nothing can be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "--compare takes two sessions, one that works and one that fails, and here {count} were read; name the folder or file of each"
+)]
+pub struct NotTwo {
+    /// How many there are.
+    pub count: usize,
+}
+
 impl Document {
+    /// Holds the second subject against the first; where only the first fails they change places.
+    pub fn compare(&mut self) -> Result<(), NotTwo> {
+        let [working, failing] = &self.subjects[..] else {
+            return Err(NotTwo { count: self.subjects.len() });
+        };
+        if working.fails() && !failing.fails() {
+            self.subjects.swap(0, 1);
+        }
+        self.contrast = Some(contrast(&self.subjects[0], &self.subjects[1]));
+        Ok(())
+    }
+
     /// The experiment of `record` with what the sessions of this document add to it.
     pub fn finished(&self, record: &Record) -> Option<Finished> {
         let line = record.experiment.clone()?;
@@ -135,6 +160,22 @@ impl Document {
         let observed: Option<Verdict> = observed.filter_map(|it| it.record.verdict.clone()).next();
         let fails = !failing.is_empty();
         Some(Finished { proven: record.verdict.clone(), observed, fails, line })
+    }
+
+    /// The experiment that the other subjects belong to, where there is one.
+    pub fn experiment(&self) -> Option<&Subject> {
+        let mut experiments = self.subjects.iter().filter(|subject| subject.record.experiment.is_some());
+        experiments.next().filter(|_| experiments.next().is_none())
+    }
+
+    /// The arm of the experiment to which the session belongs.
+    pub fn arm_of<'a>(&'a self, subject: &'a Subject) -> Option<&'a str> {
+        let experiment = self.experiment()?.record.experiment.as_ref()?;
+        let of_settings =
+            subject.record.header.as_ref().and_then(|header| header.settings.get("arm")?.as_str());
+        let session = subject.session()?;
+        let arm = experiment.arms.iter().find(|arm| arm.runs.iter().any(|run| run.session == session));
+        arm.map(|arm| arm.name.as_str()).or(of_settings)
     }
 
     /// The place of the subject with this session's id.

@@ -2,6 +2,7 @@
 //!
 //! Every text passes [`text`] or [`code`]: nothing from the wire is read as markup, a link, or somebody's name.
 
+use super::compare::{self, Contrast, Difference};
 use super::document::{Document, Subject};
 use super::story::{self, Story};
 use super::{experiment, safe, time, verdict, words};
@@ -19,6 +20,9 @@ pub fn markdown(document: &Document) -> String {
     for note in &document.notes {
         let _ = writeln!(page, "> {}\n", text(note));
     }
+    if let Some(contrast) = &document.contrast {
+        compared(&mut page, contrast);
+    }
     if let Some(fleet) = &document.fleet {
         heading(&mut page, 2, "Targets");
         let _ = writeln!(page, "{} of {} fail.\n", fleet.comparison.failing, fleet.comparison.targets);
@@ -33,6 +37,26 @@ pub fn markdown(document: &Document) -> String {
     page.truncate(page.trim_end().len());
     page.push('\n');
     page
+}
+
+fn compared(page: &mut String, contrast: &Contrast) {
+    heading(page, 2, "Compared");
+    let _ = writeln!(page, "**{}**\n", text(&compare::first_words(contrast)));
+    let _ = writeln!(page, "- works: {}: {}", text(&contrast.working), text(&contrast.answers[0]));
+    let _ = writeln!(page, "- fails: {}: {}", text(&contrast.failing), text(&contrast.answers[1]));
+    if let Some(Difference { phase, working, failing, .. }) = &contrast.parted {
+        let _ = writeln!(page, "- they part in {phase}: {working} where it works, {failing} where it fails");
+    }
+    for note in &contrast.notes {
+        let _ = writeln!(page, "- {}", text(note));
+    }
+    page.push_str("\n| phase | what | works | fails |\n|---|---|---|---|\n");
+    for it in contrast.first.iter().chain(&contrast.others) {
+        let what = format!("{}{}", it.what, compare::aside(it));
+        let cells = [&what, &it.working, &it.failing].map(|cell| text(cell));
+        let _ = writeln!(page, "| {} | {} |", it.phase, cells.join(" | "));
+    }
+    let _ = writeln!(page, "\n{} {}\n", compare::same_words(contrast), compare::CAUTION);
 }
 
 fn told(page: &mut String, document: &Document, subject: &Subject) {

@@ -4,6 +4,7 @@
 //! it is laid out.
 
 pub mod analysis;
+mod compare;
 mod document;
 mod experiment;
 mod html;
@@ -21,7 +22,8 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use document::{Document, Fleet, Host, HostValue, Subject};
+pub use compare::{Contrast, Difference, Weight, contrast, contrast_text};
+pub use document::{Document, Fleet, Host, HostValue, NotTwo, Subject};
 pub use experiment::{KeptExperiment, experiment};
 pub use html::html;
 pub use layout::Style;
@@ -68,13 +70,15 @@ fn course_and_verdict(record: &Record, style: &Style) -> (Vec<String>, Option<St
 pub fn document_text(document: &Document, style: &Style) -> String {
     let (experiments, others): (Vec<&Subject>, Vec<&Subject>) =
         document.subjects.iter().partition(|subject| subject.record.experiment.is_some());
-    let mut parts = Vec::new();
+    let mut parts: Vec<String> =
+        document.contrast.iter().map(|contrast| contrast_text(contrast, style)).collect();
     for subject in experiments {
         let kept = KeptExperiment { file: Some(&subject.source), traces: None };
         parts.extend(document.finished(&subject.record).map(|finished| experiment(&finished, kept, style)));
     }
     if let Some(fleet) = &document.fleet {
-        let rows: Vec<probe::Row> = others.iter().map(|subject| probe::Row::new(&subject.record)).collect();
+        let probed = others.iter().filter(|subject| subject.record.probe.is_some());
+        let rows: Vec<probe::Row> = probed.map(|subject| probe::Row::new(&subject.record)).collect();
         parts.push(probe::summary_table(&rows, &fleet.comparison, style));
     }
     for subject in others {

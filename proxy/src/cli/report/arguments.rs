@@ -15,6 +15,9 @@ pub(in crate::cli) struct ReportArguments {
     /// How it is told [default: as the ending of --output says, otherwise text]
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<Format>,
+    /// Hold two sessions against each other, one that works and one that fails: what is different?
+    #[arg(long)]
+    pub(in crate::cli) compare: bool,
     /// Write it to this file
     #[arg(short, long, value_name = "FILE")]
     pub(in crate::cli) output: Option<PathBuf>,
@@ -38,6 +41,7 @@ Examples:
   rdpscope report TRACES/20261121-121730-54d0-0001           a session, once more
   rdpscope report TRACES -o report.html                      every session below a folder, as one page
   rdpscope report trace.jsonl --format markdown              for a ticket
+  rdpscope report --compare WORKING FAILING                  what is different?
   rdpscope probe @hosts --output fleet.jsonl; rdpscope report fleet.jsonl -o fleet.html
 
 Exit codes:

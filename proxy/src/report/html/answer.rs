@@ -11,7 +11,8 @@ use maud::{Markup, html};
 /// The answer in one sentence.
 pub(super) fn headline(document: &Document, subject: &Subject) -> String {
     if let Some(finished) = document.finished(&subject.record) {
-        return answer_words(&finished).1;
+        let words = answer_words(&finished).1;
+        return finished.proven.map_or(words, |verdict| verdict.summary);
     }
     match &subject.record.verdict {
         Some(verdict) => verdict.summary.clone(),

@@ -38,7 +38,9 @@ pub(super) fn head(document: &Document) -> Markup {
 
 /// Each subject with its verdict; the first `told` are further down.
 pub(super) fn list(document: &Document, told: usize) -> Markup {
-    let count = document.subjects.len();
+    let listed: Vec<(usize, &Subject)> =
+        document.subjects.iter().enumerate().filter(|(_, it)| !super::is_at_the_top(document, it)).collect();
+    let count = listed.len();
     html! {
         nav aria-labelledby="index" {
             section {
@@ -59,8 +61,8 @@ pub(super) fn list(document: &Document, told: usize) -> Markup {
                             }
                         }
                         tbody {
-                            @for (place, subject) in document.subjects.iter().enumerate().take(MOST_LISTED) {
-                                (line(document, subject, place, place < told))
+                            @for (place, subject) in listed.iter().take(MOST_LISTED) {
+                                (line(document, subject, *place, *place < told))
                             }
                         }
                     }
@@ -77,6 +79,7 @@ fn line(document: &Document, subject: &Subject, place: usize, is_told: bool) -> 
             th scope="row" {
                 @if is_told { a href={ "#" (Place::among(place).id("top")) } { (subject.title()) } }
                 @else { (subject.title()) }
+                @if let Some(arm) = document.arm_of(subject) { div.soft.small { "arm " (arm) } }
             }
             td data-name="Verdict" { @if let Some(verdict) = &subject.record.verdict { (badge(verdict)) } }
             td.nowrap data-name="Reached" { @if let Some(phase) = reached { (phase) } }

@@ -7,6 +7,7 @@
 mod alterations;
 mod answer;
 mod certificate;
+mod compare;
 mod experiment;
 mod facts;
 mod fleet;
@@ -68,7 +69,10 @@ fn page(document: &Document) -> Markup {
 fn title(document: &Document) -> String {
     match &document.subjects[..] {
         [only] => format!("{}: {}", safe::name(only.target()), answer::headline(document, only)),
-        _ => index::headline(document),
+        _ => match &document.contrast {
+            Some(contrast) => super::compare::first_words(contrast),
+            None => index::headline(document),
+        },
     }
 }
 
@@ -91,11 +95,15 @@ fn content(document: &Document) -> Markup {
     }
     let told = document.subjects.len().min(MOST_SUBJECTS);
     html! {
-        (index::head(document))
+        @match (&document.contrast, document.experiment()) {
+            (Some(contrast), _) => { (compare::section(contrast)) }
+            (None, Some(experiment)) => { (subject(document, experiment, &Place::alone())) }
+            (None, None) => { (index::head(document)) }
+        }
         (notes)
-        (index::list(document, told))
+        @if document.contrast.is_none() { (index::list(document, told)) }
         @if let Some(fleet) = &document.fleet { (fleet::section(document, fleet)) }
-        @for (place, it) in document.subjects.iter().enumerate().take(told) {
+        @for (place, it) in document.subjects.iter().enumerate().take(told).filter(|(_, it)| !is_at_the_top(document, it)) {
             (subject(document, it, &Place::among(place)))
         }
         @if document.subjects.len() > told {
@@ -103,6 +111,12 @@ fn content(document: &Document) -> Markup {
                 "them by naming its folder." }
         }
     }
+}
+
+/// The one experiment of the page is its answer.
+fn is_at_the_top(document: &Document, subject: &Subject) -> bool {
+    document.contrast.is_none()
+        && document.experiment().is_some_and(|experiment| std::ptr::eq(experiment, subject))
 }
 
 /// One session, target or experiment.

@@ -131,6 +131,7 @@ pub(super) fn badge(verdict: &Verdict) -> Markup {
     let (class, sign) = tone(verdict.id);
     html! {
         span.badge.(class) { (sign) " " (verdict.id) }
+        " "
         span { (verdict.confidence) }
     }
 }

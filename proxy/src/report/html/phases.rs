@@ -120,8 +120,10 @@ fn bar(told: &ToldPhase, y: f64, scale: &Scale, hatch: &str) -> Markup {
     };
     let (sign, _) = outcome(record.outcome);
     html! {
-        text x="0" y=(y + 13.0) { (shortened(told.name, 24)) }
-        text.faint x=(LEFT - 14.0) y=(y + 13.0) text-anchor="end" { (side(record.leg, told.name)) }
+        text x="0" y=(y + 13.0) {
+            (shortened(told.name, 24))
+            tspan.faint dx="7" { (side(record.leg, told.name)) }
+        }
         rect.(class) x=(tidy(from)) y=(y + 2.0) width=(tidy(width)) height=(BAR) rx="2" {}
         @if record.inferred {
             rect x=(tidy(from)) y=(y + 2.0) width=(tidy(width)) height=(BAR) rx="2" fill={ "url(#" (hatch) ")" } {}

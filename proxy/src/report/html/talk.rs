@@ -39,7 +39,7 @@ fn tables(told: &Messages) -> Markup {
 fn table(caption: &str, messages: &[Message]) -> Markup {
     html! {
         table.stack.talk {
-            caption { (caption) "; what a side sent begins in its own column" }
+            caption { (caption) ", each in the column of the side that sent it" }
             thead {
                 tr {
                     th.when scope="col" { "Time" }
@@ -58,9 +58,9 @@ fn row(message: &Message) -> Markup {
         tr {
             th.when scope="row" { (moment(message.t_us)) }
             @match message.speaker {
-                Speaker::Client => { td.client colspan="2" { (said(message, "client →", "client")) } td {} }
-                Speaker::Rdpscope => { td {} td.own colspan="2" { (said(message, "rdpscope", "own")) } }
-                Speaker::Server => { td {} td.server colspan="2" { (said(message, "← server", "server")) } }
+                Speaker::Client => { td.client { (said(message, "client →", "client")) } td {} td {} }
+                Speaker::Rdpscope => { td {} td.own { (said(message, "rdpscope", "own")) } td {} }
+                Speaker::Server => { td {} td {} td.server { (said(message, "← server", "server")) } }
             }
         }
     }
