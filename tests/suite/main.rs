@@ -14,6 +14,7 @@ mod architecture;
 mod bundle;
 #[cfg(test)]
 mod capture_reading;
+#[cfg(test)]
 mod capture_tls;
 #[cfg(test)]
 mod captures;
