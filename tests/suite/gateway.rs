@@ -18,6 +18,7 @@ mod desktop;
 mod flags;
 mod grouping;
 mod inner;
+mod iron;
 mod relaying;
 pub(crate) mod side_channel;
 

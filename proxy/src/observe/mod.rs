@@ -5,6 +5,7 @@ mod certificates;
 pub mod encrypted;
 pub mod gateway;
 pub mod inside;
+pub mod leaving;
 pub mod rdp;
 pub mod session;
 mod summary;

@@ -266,7 +266,7 @@ impl Observed {
 
     /// The same with what has followed RDP whose TLS is terminated inside the tunnel.
     pub(super) fn gateway_ending(&mut self) -> Option<(ClosedBy, How)> {
-        Some(self.gateway.as_deref_mut()?.ending(&self.observer))
+        Some(self.gateway.as_deref_mut()?.ending(&self.observer, &self.trace.record().events))
     }
 
     /// Of an attempt to reach a desktop through a gateway: what is known of its connections.

@@ -8,7 +8,7 @@ use crate::support::rdpscope::{Finished, Rdpscope, Session, program};
 use std::collections::BTreeSet;
 
 /// Phases of an attempt before the desktop.
-const PHASES: [&str; 14] = [
+pub(super) const PHASES: [&str; 14] = [
     "gateway-tcp",
     "gateway-tls",
     "gateway-http",

@@ -2,6 +2,7 @@
 
 use super::inner::InnerPlace;
 use crate::observe::gateway::GatewayUdpObserver;
+use crate::observe::leaving::left_first;
 use crate::observe::{GatewayObserver, SessionObserver};
 use crate::relay::pump::Ending;
 use crate::trace::{ClosedBy, Detail, Event, GatewayMessage, How, Micros, Phase, Side};
@@ -24,6 +25,7 @@ pub(in crate::relay) struct GatewaySeen {
 }
 
 struct ConnectionEnd {
+    connection: u32,
     /// The newest connection at that moment.
     newest_connection: u32,
     /// It carried the tunnel.
@@ -87,6 +89,7 @@ impl GatewaySeen {
         }
         let by = if by_proxy { ClosedBy::Proxy } else { side.into() };
         self.end = Some(ConnectionEnd {
+            connection,
             newest_connection: self.newest_connection,
             is_carriers,
             by,
@@ -96,8 +99,9 @@ impl GatewaySeen {
         });
     }
 
-    /// Who ended the attempt and how, from what was seen; `apart` has followed RDP whose TLS is terminated.
-    pub(in crate::relay) fn ending(&mut self, apart: &SessionObserver) -> (ClosedBy, How) {
+    /// Who ended the attempt and how, from what was seen; `apart` has followed RDP whose TLS is terminated, and `events`
+    /// is all that was told.
+    pub(in crate::relay) fn ending(&mut self, apart: &SessionObserver, events: &[Event]) -> (ClosedBy, How) {
         let Some(end) = &self.end else { return (ClosedBy::Proxy, How::Reset) };
         let inner = self.observer.inner();
         let announced = inner.announced_end().or(apart.announced_end());
@@ -106,9 +110,15 @@ impl GatewaySeen {
         }
         let by_alert =
             end.alerted || (end.is_carriers && (inner.alerted(end.side) || apart.alerted(end.side)));
+        let belongs = |connection: u32| match end.is_carriers {
+            true => self.carriers.contains(&connection),
+            false => connection == end.connection,
+        };
+        let left_first = left_first(events, belongs).filter(|side| *side != end.side);
         match (end.by, end.ending) {
             (ClosedBy::Proxy, _) => (ClosedBy::Proxy, How::Fin),
             (by, _) if by_alert => (by, How::Alert),
+            (_, _) if left_first.is_some() => (end.side.opposite().into(), How::Fin),
             (by, Ending::Fin) => (by, How::Fin),
             (by, Ending::Reset) => (by, How::Reset),
         }
