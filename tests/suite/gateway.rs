@@ -15,6 +15,7 @@ use std::net::{SocketAddr, TcpListener};
 
 mod as_http_proxy;
 mod desktop;
+mod desktop_of_freerdp_3_15;
 mod flags;
 mod grouping;
 mod inner;

@@ -26,7 +26,7 @@ pub(super) const PHASES: [&str; 14] = [
 ];
 const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.canary";
 
-fn assert_desktop(session: &Session, transport: &str) {
+pub(super) fn assert_desktop(session: &Session, transport: &str) {
     session.assert_reached(&PHASES);
     session.assert_reached(&["active"]);
     for leg in ["client", "server"] {

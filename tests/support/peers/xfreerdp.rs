@@ -1,7 +1,7 @@
 //! FreeRDP's X11 client, run once without a person.
 
 use super::{CLIENT_WITHIN, ClientRun, FreeRdp, xvfb::Xvfb};
-use crate::support::left_out::program;
+use crate::support::left_out::{program, say_left_out};
 use crate::support::process::{Lines, Process};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -18,7 +18,11 @@ pub(crate) struct Xfreerdp {
     trusted: Option<PathBuf>,
     patience: Option<Duration>,
     environment: Vec<(&'static str, PathBuf)>,
+    root: Option<PathBuf>,
 }
+
+/// Names the root folder of another system, with a FreeRDP that this one does not have.
+const ROOT_VARIABLE: &str = "RDPSCOPE_FREERDP_ROOT";
 
 impl Xfreerdp {
     /// A client of `version` that also gets `arguments`; it accepts any certificate unless it is told whom to trust.
@@ -29,6 +33,7 @@ impl Xfreerdp {
             trusted: None,
             patience: None,
             environment: Vec::new(),
+            root: None,
         }
     }
 
@@ -36,6 +41,17 @@ impl Xfreerdp {
     pub(crate) fn trusting_only(mut self, authority: &Path) -> Self {
         self.trusted = Some(authority.to_owned());
         self
+    }
+
+    /// FreeRDP 3.15 or newer of another system, which [`ROOT_VARIABLE`] names, with `arguments`; it takes root to run it.
+    /// `None`, after saying so, where there is none.
+    pub(crate) fn newer(arguments: &[&str]) -> Option<Self> {
+        let root = std::env::var_os(ROOT_VARIABLE).map(PathBuf::from);
+        let root = root.filter(|root| root.join("usr/bin/xfreerdp3").is_file());
+        if root.is_none() {
+            say_left_out(&format!("{ROOT_VARIABLE} names no system with FreeRDP 3.15"));
+        }
+        Some(Xfreerdp { root: Some(root?), ..Self::new(FreeRdp::Three, arguments) })
     }
 
     /// Runs with these variables as well, as a member of a realm does.
@@ -91,7 +107,14 @@ impl Xfreerdp {
         let home = TempDir::new().expect("a temporary folder is made");
         let display = Xvfb::shared();
         let [client, _] = Self::programs(self.version);
-        let mut command = super::command(client, home.path());
+        let mut command = match &self.root {
+            None => super::command(client, home.path()),
+            Some(root) => {
+                let mut command = super::command("chroot", Path::new("/tmp"));
+                command.arg(root).arg(client);
+                command
+            }
+        };
         command.env("DISPLAY", &display.display);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.arg(format!("/v:localhost:{port}")).arg("/log-level:DEBUG").args(&self.arguments);
