@@ -269,6 +269,11 @@ impl Observed {
         Some(self.gateway.as_deref_mut()?.ending(&self.observer, &self.trace.record().events))
     }
 
+    /// The silence after which the gateway's side cut its tunnel without a word.
+    pub(super) fn silent_cut(&self) -> Option<Micros> {
+        self.gateway.as_deref()?.silent_cut(&self.trace.record().events)
+    }
+
     /// Of an attempt to reach a desktop through a gateway: what is known of its connections.
     pub(super) fn gateway(&mut self) -> Option<&mut GatewaySeen> {
         self.gateway.as_deref_mut()

@@ -19,6 +19,7 @@ pub(crate) struct Xfreerdp {
     patience: Option<Duration>,
     environment: Vec<(&'static str, PathBuf)>,
     root: Option<PathBuf>,
+    stays: bool,
 }
 
 /// Names the root folder of another system, with a FreeRDP that this one does not have.
@@ -34,12 +35,19 @@ impl Xfreerdp {
             patience: None,
             environment: Vec::new(),
             root: None,
+            stays: false,
         }
     }
 
     /// Trusts the authority in this PEM file, and refuses every certificate that is not good under it.
     pub(crate) fn trusting_only(mut self, authority: &Path) -> Self {
         self.trusted = Some(authority.to_owned());
+        self
+    }
+
+    /// Has a user who does nothing and stays until somebody else ends the session.
+    pub(crate) fn staying(mut self) -> Self {
+        self.stays = true;
         self
     }
 
@@ -128,7 +136,7 @@ impl Xfreerdp {
         let active =
             process.output.wait_for(CLIENT_WITHIN, |line| line.contains("CONNECTION_STATE_ACTIVE")).is_some();
         let exit_code = if active {
-            let ended_by_itself = process.wait(HELD);
+            let ended_by_itself = process.wait(if self.stays { CLIENT_WITHIN } else { HELD });
             process.end();
             ended_by_itself.and_then(|status| status.code())
         } else {

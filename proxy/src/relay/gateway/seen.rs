@@ -2,7 +2,7 @@
 
 use super::inner::InnerPlace;
 use crate::observe::gateway::GatewayUdpObserver;
-use crate::observe::leaving::left_first;
+use crate::observe::leaving::{left_first, silent_cut};
 use crate::observe::{GatewayObserver, SessionObserver};
 use crate::relay::pump::Ending;
 use crate::trace::{ClosedBy, Detail, Event, GatewayMessage, How, Micros, Phase, Side};
@@ -122,6 +122,12 @@ impl GatewaySeen {
             (by, Ending::Fin) => (by, How::Fin),
             (by, Ending::Reset) => (by, How::Reset),
         }
+    }
+
+    /// The silence after which the gateway's side cut the tunnel without a word, by `events`, which is all that was told.
+    pub(in crate::relay) fn silent_cut(&self, events: &[Event]) -> Option<Micros> {
+        let end = self.end.as_ref().filter(|end| end.is_carriers && end.side == Side::Server)?;
+        silent_cut(events, |connection| self.carriers.contains(&connection) && end.by != ClosedBy::Proxy)
     }
 
     /// A datagram of the side channel.
