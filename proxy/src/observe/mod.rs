@@ -6,6 +6,7 @@ pub mod encrypted;
 pub mod gateway;
 pub mod inside;
 mod opened;
+pub mod leaving;
 pub mod rdp;
 pub mod session;
 mod summary;

@@ -3,6 +3,7 @@
 use super::pump::Ending;
 use super::session::{Observed, SharedSession};
 use crate::diagnose::{self, Context};
+use crate::observe::leaving::left_first;
 use crate::trace::{ClosedBy, Detail, End, Event, How, Leg, Line, Micros, Phase, Record, Side, UdpMessage};
 use std::time::Instant;
 
@@ -20,6 +21,20 @@ impl Observed {
             Ending::Reset => (side, How::Reset),
         });
         self.observer.ending(first).unwrap_or((ClosedBy::Proxy, How::Reset))
+        if let Some(side) = self.observer.announced_end() {
+            return (side.into(), How::McsUltimatum);
+        }
+        let left_first = left_first(&self.trace.record().events, |_| false);
+        match self.first_end {
+            Some((_, side, _)) if self.observer.alerted(side) => (side.into(), How::Alert),
+            Some((_, side, _)) if left_first == Some(side.opposite()) => {
+                let by_alert = self.observer.alerted(side.opposite());
+                (side.opposite().into(), if by_alert { How::Alert } else { How::Fin })
+            }
+            Some((_, side, Ending::Fin)) => (side.into(), How::Fin),
+            Some((_, side, Ending::Reset)) => (side.into(), How::Reset),
+            None => (ClosedBy::Proxy, How::Reset),
+        }
     }
 }
 

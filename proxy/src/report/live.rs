@@ -14,10 +14,10 @@ use std::collections::{BTreeSet, VecDeque};
 const MOST_WAITING: usize = 256;
 /// Silence between two phases that is worth a line of its own: no network needs so long.
 const PAUSE_US: Micros = 1_000_000;
-/// Columns of a phase's name; those of the gateway are longer and push the rest of their line.
+/// Columns of a phase's name.
 const PHASE_COLUMNS: usize = 12;
-/// Where the lines of a certificate, footnotes and the end begin.
-const DETAIL_INDENT: usize = 14;
+/// The same of a session through a gateway, whose names are longer.
+const GATEWAY_PHASE_COLUMNS: usize = 18;
 
 /// Footnotes that were given.
 #[derive(Debug, Clone, Copy, Default)]
@@ -159,6 +159,8 @@ impl LiveText {
     pub(super) fn told_phase(&mut self, phase: &PhaseRecord) -> Vec<String> {
         let events = self.take(phase);
         self.clauses(phase, &events)
+        let left = self.name_column(' ', Phase::Closed.id());
+        page.beside(&left, left.len(), &clauses.join("; "));
     }
 
     fn prefix(&self) -> String {
@@ -369,7 +371,8 @@ impl LiveText {
                 Detail::CertificatePresented { chain, .. } => ("presented", chain, Default::default()),
                 _ => continue,
             };
-            let indent = " ".repeat(DETAIL_INDENT);
+            let left = self.name_column(' ', name);
+            let indent = " ".repeat(left.len());
             if let Some(certificate) = chain.first() {
                 // Each connection to a gateway shows it again.
                 if !self.certificates.insert((name, certificate.sha1.clone())) {
@@ -377,11 +380,11 @@ impl LiveText {
                 }
                 let [identity, properties] =
                     words::certificate(certificate, self.started().map(|started| started.as_second()));
-                page.beside(&format!(" {name:<PHASE_COLUMNS$} "), DETAIL_INDENT, &identity);
-                page.beside(&indent, DETAIL_INDENT, &properties);
+                page.beside(&left, left.len(), &identity);
+                page.beside(&indent, indent.len(), &properties);
             }
             for reason in unreadable {
-                page.beside(&indent, DETAIL_INDENT, reason);
+                page.beside(&indent, indent.len(), reason);
             }
         }
     }
@@ -400,21 +403,28 @@ impl LiveText {
     }
 
     fn footnote(&self, text: &str, page: &mut Page<'_>) {
-        let indent = " ".repeat(DETAIL_INDENT);
-        page.beside(&indent, DETAIL_INDENT, &format!("({text})"));
+        let indent = self.name_column(' ', "");
+        page.beside(&indent, indent.len(), &format!("({text})"));
     }
 
     fn altered(&mut self, altered: &Altered, page: &mut Page<'_>) {
         self.head(page);
-        let left = format!("!{:<PHASE_COLUMNS$} ", altered.phase.id());
-        page.beside(&left, DETAIL_INDENT, &words::altered(altered));
+        let left = self.name_column('!', altered.phase.id());
+        page.beside(&left, left.len(), &words::altered(altered));
+    }
+
+    /// The beginning of a line: its mark and a name, so wide that the columns of the session stand.
+    fn name_column(&self, mark: char, name: &str) -> String {
+        let is_of_gateway = self.header.as_ref().is_some_and(|it| it.settings.contains_key("gateway"));
+        let columns = if is_of_gateway { GATEWAY_PHASE_COLUMNS } else { PHASE_COLUMNS };
+        format!("{mark}{name:<columns$} ")
     }
 
     fn row(&mut self, columns: &Columns<'_>, bar: &str, text: &str, page: &mut Page<'_>) {
         self.head(page);
         let outcome = columns.outcome.map_or("", outcome_word);
         let time = columns.us.map(time::short).unwrap_or_default();
-        let name = format!("{}{:<PHASE_COLUMNS$} ", columns.mark, columns.name);
+        let name = self.name_column(columns.mark, columns.name);
         let outcome = format!("{outcome:<4}");
         let (time, bar) = (format!(" {time:>7} "), format!("{bar:<cells$} ", cells = time::BAR_CELLS));
         let width = [&name, &outcome, &time, &bar].iter().map(|part| part.chars().count()).sum();

@@ -287,7 +287,8 @@ pub enum Detail {
     SessionTraffic,
 
     // any phase
-    /// A side ends its direction after a minute or more in which neither had sent anything.
+    /// A side ends its direction after a minute or more in which neither had sent anything. Of a connection to a gateway:
+    /// the gateway's side ends it after a second or more.
     Quiet {
         /// How long.
         for_us: Micros,

@@ -48,6 +48,12 @@ pub(in crate::diagnose) struct Gateway<'a> {
     pub(in crate::diagnose) refused: Vec<Seen<(Transport, u16)>>,
     /// Who first ended each connection, by its number.
     pub(in crate::diagnose) ends: BTreeMap<u32, Seen<(Side, How)>>,
+    /// Before its side ended the first of its connections that it ended in silence: for how long nothing had moved there.
+    pub(in crate::diagnose) quiet: Option<Seen<Micros>>,
+    /// Earlier sessions that it cut after a silence as long.
+    pub(in crate::diagnose) cut_again: Option<Seen<&'a [Micros]>>,
+    /// The gateway has said that the WebSocket ends.
+    pub(in crate::diagnose) closed_websocket: bool,
 }
 
 /// A request and its response.
@@ -200,6 +206,12 @@ impl<'a> Gateway<'a> {
                 self.udp = Some(Seen { t_us, what: (*what, *datagrams, *since_first_us) });
             }
             GatewayMessage::ConnectionMoved { .. } => self.forget(connection),
+            GatewayMessage::CutAgain { earlier_us, .. } => {
+                self.cut_again = Some(Seen { t_us, what: earlier_us.as_slice() });
+            }
+            GatewayMessage::WebsocketControl { frame, .. } => {
+                self.closed_websocket |= frame == "close" && event.from == Some(Side::Server);
+            }
             GatewayMessage::TransportRefused { transport, status } => {
                 self.refused.push(Seen { t_us, what: (*transport, *status) });
             }
@@ -330,6 +342,11 @@ impl<'a> Facts<'a> {
             if let Some(side) = event.from {
                 gateway.ends.entry(number).or_insert(Seen { t_us: event.t_us, what: (side, *how) });
             }
+            return true;
+        }
+        if let (Detail::Quiet { for_us }, Some(_)) = (&event.detail, event.connection) {
+            let gateway = self.gateway.get_or_insert_default();
+            gateway.quiet.get_or_insert(Seen { t_us: event.t_us, what: *for_us });
             return true;
         }
         if !is_of_gateway(event) {
