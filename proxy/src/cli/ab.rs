@@ -9,6 +9,7 @@ use super::output::Output;
 use super::proxy::{announce, interrupted, refuse_strangers, runtime, settings, trace_folder};
 use super::{Exit, Failure};
 use crate::experiment::{Attempt, Depth, Experiment, Factor, FactorError, Finished, furthest};
+use crate::intercept::settings::NlaMode;
 use crate::recorder::{Recorder, TraceFolder};
 use crate::relay::client_command::ClientCommand;
 use crate::relay::listener::Listener;
@@ -46,7 +47,12 @@ const MOST_BARREN: usize = 2;
 pub(super) fn run(arguments: AbArguments, output: &Output) -> Result<Exit, Failure> {
     let AbArguments { vary, runs, mut proxy } = arguments;
     refuse_strangers(&proxy)?;
+    let cert = proxy.interception.cert.clone();
     proxy.settle()?;
+    if vary == Factor::Cert {
+        // What stands in for it with a gateway is not what the user gave.
+        proxy.interception.cert = cert;
+    }
     refuse_contradictions(vary, &proxy)?;
     let is_person = proxy.client.is_none();
     proxy.client = proxy.client.or_else(usual_client);
@@ -60,7 +66,7 @@ pub(super) fn run(arguments: AbArguments, output: &Output) -> Result<Exit, Failu
         let addresses = if vary == Factor::Address { addresses(&proxy).await? } else { Vec::new() };
         let compared = vary.arms(&addresses).map_err(Failure::usage)?;
         let mut header = header(&proxy, vary, runs);
-        let arms = Arms::prepare(proxy, &compared, output).await?;
+        let arms = Arms::prepare(proxy, vary, &compared, output).await?;
         let experiment = Experiment::new(vary, compared, runs.into());
         let listener = Listener::bind(arms.listener()).await.map_err(Failure::not_done)?;
         header.session = listener.run_id().to_owned();
@@ -107,15 +113,15 @@ fn refuse_contradictions(factor: Factor, proxy: &ProxyArguments) -> Result<(), F
     if factor.needs_gateway() && proxy.gateway.gateway.is_none() {
         return Err(Failure::usage(FactorError::NoGateway(factor)));
     }
-    let is_direct = matches!(factor, Factor::Nla | Factor::Udp | Factor::Mss | Factor::Latency);
-    if is_direct && proxy.gateway.gateway.is_some() {
-        return Err(Failure::usage(format!(
-            "--vary {factor} is for a server that is reached directly: leave --gateway out, or vary gateway-udp or \
-             gateway-transport"
-        )));
-    }
     let interception = &proxy.interception;
     let gateway = &proxy.gateway;
+    let is_inside = factor.needs_gateway() || factor == Factor::Nla && gateway.gateway.is_some();
+    if factor == Factor::Udp && gateway.gateway.is_some() {
+        return Err(Failure::usage(
+            "--vary udp is for RDP-UDP to a server that is reached directly: with --gateway UDP goes by the gateway's \
+             side channel; vary gateway-udp",
+        ));
+    }
     let given = [
         (proxy.sessions.is_some(), "--sessions", "--runs says how many attempts there are"),
         (
@@ -134,7 +140,7 @@ fn refuse_contradictions(factor: Factor, proxy: &ProxyArguments) -> Result<(), F
             "--vary tls tries one version after the other",
         ),
         (
-            factor.needs_gateway() && interception.mode() == CertificateMode::Passthrough,
+            is_inside && interception.mode() == CertificateMode::Passthrough,
             "--cert passthrough",
             "what this experiment changes is inside TLS with the gateway",
         ),
@@ -154,14 +160,24 @@ fn refuse_contradictions(factor: Factor, proxy: &ProxyArguments) -> Result<(), F
             "--vary gateway-udp takes the side channel away in every other attempt",
         ),
         (
-            gateway.inner_cert.as_ref().is_some_and(|mode| *mode != CertificateMode::Passthrough),
+            factor == Factor::InnerCert && gateway.inner_cert.is_some(),
             "--inner-cert",
-            "the arms leave TLS inside the tunnel as it is",
+            "--vary inner-cert shows the server's own certificate and others in turn",
         ),
         (
-            matches!(interception.cert, Some(CertificateMode::File(_))),
-            "--cert file:",
-            "the arms need certificates that rdpscope makes",
+            factor == Factor::Cert && gateway.inner_mode().is_some(),
+            "--inner-cert",
+            "where --vary cert shows the gateway's own certificate, what is inside its TLS passes as it is",
+        ),
+        (
+            factor == Factor::Nla && interception.nla != NlaMode::Relay,
+            "--nla",
+            "--vary nla takes NLA away in every other attempt",
+        ),
+        (
+            factor == Factor::Nla && gateway.inner_nla.is_some_and(|mode| mode != NlaMode::Relay),
+            "--inner-nla",
+            "--vary nla takes NLA away in every other attempt",
         ),
     ];
     match given.into_iter().find(|(is_given, ..)| *is_given) {

@@ -7,6 +7,8 @@ use crate::trace::{Micros, Outcome, Phase, Record, VerdictId};
 pub enum Depth {
     /// The server was not reached, or did not speak.
     Network,
+    /// It ended in TLS with the gateway, or right after it: at its certificate.
+    GatewayTls,
     /// It ended on the way through the gateway.
     Gateway,
     /// It ended in the X.224 negotiation.
@@ -38,6 +40,7 @@ impl Depth {
                     Depth::Works
                 }
             }
+            Some(Phase::GatewayTls) => Depth::GatewayTls,
             Some(phase) if phase > Phase::Tcp && phase < Phase::X224 => Depth::Gateway,
             Some(Phase::X224) => Depth::Negotiation,
             Some(Phase::Tls) => Depth::Tls,
@@ -51,6 +54,7 @@ impl Depth {
     pub fn place(self) -> &'static str {
         match self {
             Depth::Network => "before the server spoke",
+            Depth::GatewayTls => "in TLS with the gateway",
             Depth::Gateway => "on the way through the gateway",
             Depth::Negotiation => "in the X.224 negotiation",
             Depth::Tls => "in TLS",

@@ -128,7 +128,7 @@ impl Experiment {
 
     /// Where the second stage is, when there is one.
     fn bisection(&self) -> Option<Step> {
-        if self.factor != Factor::Cert {
+        if !self.factor.is_certificate() {
             return None;
         }
         let tally = |name: &str| self.arm(name).map(|state| self.tally(state)).unwrap_or_default();

@@ -6,6 +6,9 @@ use super::schedule::{ArmState, Experiment};
 use crate::trace::{Detail, GatewayMessage, GatewayUdp, Record, VerdictId};
 use crate::wire::tsgu::Packet;
 
+/// The mode of certificates in which TLS is only relayed.
+pub(super) const PASSTHROUGH: &str = "passthrough";
+
 /// Why sessions that fail with the change as well do not show that the factor is innocent; absent where they do.
 /// `bar` is the place where `baseline` fails.
 pub(super) fn without_factor(
@@ -90,10 +93,17 @@ fn ends_with(state: &ArmState, id: VerdictId) -> bool {
 
 /// Whether rdpscope only relays TLS, so that it can change nothing in it.
 fn passes_tls(state: &ArmState) -> bool {
-    records(state).all(|record| {
-        let cert = record.header.as_ref().and_then(|header| header.settings.get("cert"));
-        cert.is_none_or(|cert| cert == "passthrough")
-    })
+    records(state).all(|record| setting(record, "cert").is_none_or(|cert| cert == PASSTHROUGH))
+}
+
+/// What a session's header says of a setting that is a word.
+pub(super) fn setting<'a>(record: &'a Record, name: &str) -> Option<&'a str> {
+    record.header.as_ref()?.settings.get(name)?.as_str()
+}
+
+/// Whether the way led through an RD Gateway.
+pub(super) fn is_through_gateway(record: &Record) -> bool {
+    setting(record, "gateway").is_some()
 }
 
 pub(super) fn records(state: &ArmState) -> impl Iterator<Item = &Record> {

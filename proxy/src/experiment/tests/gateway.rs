@@ -35,7 +35,9 @@ fn refused(transport: Transport) -> Event {
 /// A session through a gateway, whose TLS ends in rdpscope, with these events.
 fn through(outcome: Outcomes, events: impl IntoIterator<Item = Event>) -> Record {
     let mut record = record(outcome, 1);
-    record.header.as_mut().unwrap().settings.insert("cert".to_owned(), "fresh".into());
+    let settings = &mut record.header.as_mut().unwrap().settings;
+    settings.insert("gateway".to_owned(), "gw.example:443".into());
+    settings.insert("cert".to_owned(), "fresh".into());
     record.events.extend(events);
     record
 }
