@@ -16,6 +16,7 @@ pub mod pump;
 pub mod resolve;
 pub mod series;
 pub mod session;
+pub mod socket;
 mod splice;
 pub mod target;
 pub(crate) mod tcp_info;

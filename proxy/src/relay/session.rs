@@ -7,6 +7,7 @@ use super::impaired::{self, Impaired};
 use super::intercepted::{self, Intercepted};
 use super::pump::{Ending, PumpEnd, Tap, linger, pump, reset};
 use super::resolve::resolve;
+use super::socket::Socket;
 use super::target::Target;
 use super::teller::Teller;
 use super::upstream_proxy::{self, UpstreamProxy};
@@ -16,7 +17,9 @@ use crate::diagnose;
 use crate::intercept::settings::Interception;
 use crate::observe::{SessionObserver, UdpObserver};
 use crate::recorder::SessionTrace;
+use crate::recorder::pcapng::LegCapture;
 use crate::trace::{ClosedBy, Detail, Event, How, Leg, Micros, Phase, Record, Side};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -334,6 +337,7 @@ pub async fn run(
         let detail = Detail::Accepted { peer: peer.to_string(), local };
         session.lock().trace.say(Leg::Client, None, Phase::Tcp, detail);
     }
+    let client = accepted(client, peer, &session);
     let tap = SessionTap {
         session: &session,
         attempts: Some(attempts),
@@ -352,9 +356,20 @@ pub async fn run(
     conclude(session, came_back, knows_command).await
 }
 
+/// The client's connection, captured where that is asked for.
+pub(super) fn accepted(client: TcpStream, peer: SocketAddr, teller: &impl Teller) -> Socket {
+    let now = Instant::now();
+    let local = client.local_addr();
+    let capture = teller.capture().zip(local.ok());
+    let capture = capture.map(|(capture, local)| {
+        LegCapture::established(capture, Side::Client, (local, peer), (now, now))
+    });
+    Socket::from(client).captured(capture)
+}
+
 /// The same over a worse connection.
 async fn relay_impaired(
-    client: TcpStream,
+    client: Socket,
     surroundings: &Surroundings<'_>,
     impaired: Impaired,
     tap: SessionTap<'_>,
@@ -383,7 +398,7 @@ pub(super) fn not_impaired(error: &io::Error) -> String {
 
 /// Relays until the session is over; true where its connections are kept all the same.
 async fn relay(
-    mut client: TcpStream,
+    mut client: Socket,
     surroundings: &Surroundings<'_>,
     impaired: Option<&Impaired>,
     tap: SessionTap<'_>,
@@ -411,11 +426,11 @@ async fn relay(
 
 /// Connects and relays until both sides are done; answers with the server's connection where it is to be kept.
 async fn serve(
-    client: &mut TcpStream,
+    client: &mut Socket,
     surroundings: &Surroundings<'_>,
     impaired: Option<&Impaired>,
     mut tap: SessionTap<'_>,
-) -> Option<TcpStream> {
+) -> Option<Socket> {
     let Surroundings { route, interception, .. } = *surroundings;
     let session = tap.session;
     // On the heap, so that a session that runs for hours does not keep the memory of its first milliseconds.
@@ -456,12 +471,12 @@ async fn serve(
 /// Reaches the server while the client already speaks: the server, where it could be reached, and what the client has
 /// said so far. The error is how the client went away before.
 pub(super) async fn meet(
-    client: &mut TcpStream,
+    client: &mut Socket,
     route: &Route,
     impaired: Option<&Impaired>,
     teller: &impl Teller,
     tap: &mut impl Tap,
-) -> Result<(Option<TcpStream>, Vec<u8>), Ending> {
+) -> Result<(Option<Socket>, Vec<u8>), Ending> {
     let mut first = Vec::with_capacity(USUAL_FIRST_BYTES);
     let connected = tokio::select! {
         connected = reach(route, teller, impaired) => connected,
@@ -472,7 +487,7 @@ pub(super) async fn meet(
 
 /// Reads what the client sends while the server is being connected, so that it is seen at its time. Comes back only
 /// when the client has gone.
-async fn listen_ahead(client: &mut TcpStream, first: &mut Vec<u8>, tap: &mut impl Tap) -> Ending {
+async fn listen_ahead(client: &mut Socket, first: &mut Vec<u8>, tap: &mut impl Tap) -> Ending {
     use tokio::io::AsyncReadExt;
     let (mut reader, _) = client.split();
     loop {
@@ -489,7 +504,7 @@ async fn listen_ahead(client: &mut TcpStream, first: &mut Vec<u8>, tap: &mut imp
     }
 }
 
-pub(super) async fn forward_first(server: &mut TcpStream, first: &[u8]) -> io::Result<()> {
+pub(super) async fn forward_first(server: &mut Socket, first: &[u8]) -> io::Result<()> {
     use tokio::io::AsyncWriteExt;
     if first.is_empty() { Ok(()) } else { server.write_all(first).await }
 }
@@ -499,15 +514,38 @@ pub(super) async fn reach(
     route: &Route,
     teller: &impl Teller,
     impaired: Option<&Impaired>,
-) -> Option<TcpStream> {
-    let server = reach_directly(route, teller, impaired.and_then(Impaired::server_mss)).await?;
+) -> Option<Socket> {
+    let began = Instant::now();
+    let mut connecting = BTreeMap::new();
+    let mss = impaired.and_then(Impaired::server_mss);
+    let server = reach_directly(route, teller, mss, &mut connecting).await?;
+    let capture = teller.capture().and_then(|capture| {
+        let (local, peer) = (server.local_addr().ok()?, server.peer_addr().ok()?);
+        let began = connecting.get(&peer).copied().unwrap_or(began);
+        let times = (began, Instant::now());
+        Some(LegCapture::established(capture, Side::Server, (local, peer), times))
+    });
+    let server = Socket::from(server).captured(capture);
     let joined = impaired::join(impaired, Side::Server, server).await;
     joined.inspect_err(|error| teller.close_by_proxy(&not_impaired(error))).ok()
 }
 
-async fn reach_directly(route: &Route, teller: &impl Teller, mss: Option<u32>) -> Option<TcpStream> {
+/// When each address was begun to be connected is added to `connecting`.
+async fn reach_directly(
+    route: &Route,
+    teller: &impl Teller,
+    mss: Option<u32>,
+    connecting: &mut BTreeMap<SocketAddr, Instant>,
+) -> Option<TcpStream> {
     let say = |phase: Phase, leg: Leg, detail: Detail| teller.say(leg, None, phase, detail);
-    let say_tcp = |detail: Detail| say(Phase::Tcp, Leg::Server, detail);
+    let say_tcp = |detail: Detail| {
+        if let Detail::Connecting { address } = &detail
+            && let Ok(address) = address.parse()
+        {
+            connecting.insert(address, Instant::now());
+        }
+        say(Phase::Tcp, Leg::Server, detail);
+    };
     let target = route.address.as_ref().unwrap_or(&route.target);
     if let Some(proxy) = &route.upstream_proxy {
         return upstream_proxy::connect(proxy, target, mss, say_tcp).await.ok();

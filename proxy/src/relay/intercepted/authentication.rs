@@ -11,11 +11,11 @@ use crate::intercept::presenter::Presented;
 use crate::intercept::settings::Nla;
 use crate::intercept::tls::{ServerLeg, TlsStream, subject_public_key};
 use crate::relay::session::{SessionTap, SharedSession};
+use crate::relay::socket::Socket;
 use crate::trace::{Detail, Leg, Phase, Side};
 use std::future::Future;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 
 /// RDP_NEG_RSP.selectedProtocol.
 const SSL: u32 = 1;
@@ -41,7 +41,7 @@ impl CredsspTap for LegTap {
 /// that describes what follows inside TLS.
 pub(super) async fn log_on<C: AsyncRead + AsyncWrite + Unpin>(
     client: &mut TlsStream<C>,
-    server: &mut ServerLeg<TcpStream>,
+    server: &mut ServerLeg<Socket>,
     presented: &Presented,
     protocol: Option<u32>,
     tap: &SessionTap<'_>,
@@ -65,7 +65,7 @@ pub(super) async fn log_on<C: AsyncRead + AsyncWrite + Unpin>(
 }
 
 async fn to_the_server(
-    server: &mut ServerLeg<TcpStream>,
+    server: &mut ServerLeg<Socket>,
     credentials: &Credentials,
     target: &str,
     with_authorization: bool,
