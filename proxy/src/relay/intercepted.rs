@@ -101,6 +101,7 @@ async fn relay_inside(
     let terminated = Box::pin(legs.handshakes(caller, server, server_early)).await?;
     drop(legs);
     let Terminated { client: mut client_leg, server: mut server_leg, server_words, .. } = terminated;
+    tap.capture_inside();
     impaired::mark(context.impaired).await;
     #[cfg(feature = "nla")]
     let protocol = authentication::log_on(

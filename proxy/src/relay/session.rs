@@ -17,7 +17,7 @@ use crate::diagnose;
 use crate::intercept::settings::Interception;
 use crate::observe::{SessionObserver, UdpObserver};
 use crate::recorder::SessionTrace;
-use crate::recorder::pcapng::LegCapture;
+use crate::recorder::pcapng::{InsideCapture, LegCapture};
 use crate::trace::{ClosedBy, Detail, Event, How, Leg, Micros, Phase, Record, Side};
 use std::collections::BTreeMap;
 use std::io;
@@ -194,12 +194,13 @@ pub(super) struct SessionTap<'a> {
     number: Number,
     reached: Option<Phase>,
     has_desktop: bool,
+    inside: Option<InsideCapture>,
 }
 
 impl<'a> SessionTap<'a> {
     /// Of what is inside a tunnel, for which `client` stands.
     pub(super) fn inside_tunnel(session: &'a SharedSession, client: SocketAddr) -> SessionTap<'a> {
-        SessionTap { session, attempts: None, client, number: 0, reached: None, has_desktop: false }
+        SessionTap { session, attempts: None, client, number: 0, reached: None, has_desktop: false, inside: None }
     }
 
     /// The session.
@@ -209,11 +210,26 @@ impl<'a> SessionTap<'a> {
 
     /// What `from` said inside TLS that is terminated.
     pub(super) fn inside(&mut self, at: Instant, from: Side, bytes: &[u8]) {
+        if let Some(inside) = &mut self.inside {
+            inside.said(at, from, bytes);
+        }
         self.observe(at, |observed, t_us, events| {
             if let Some(terminated) = observed.observer.terminated() {
                 terminated.plaintext(t_us, from, bytes, events);
             }
         });
+    }
+
+    /// TLS ends here from now on: what is inside is captured, too, where secrets are.
+    pub(super) fn capture_inside(&mut self) {
+        self.inside = self.inside_capture();
+    }
+
+    /// A capture of what is inside TLS, where secrets are captured.
+    pub(super) fn inside_capture(&self) -> Option<InsideCapture> {
+        let server = self.session.server()?;
+        let capture = self.session.lock().trace.capture().filter(|it| it.takes_secrets()).cloned()?;
+        Some(InsideCapture::new(capture, self.client, server))
     }
 
     fn observe(&mut self, at: Instant, feed: impl FnOnce(&mut Observed, Micros, &mut Vec<Event>)) {
@@ -345,6 +361,7 @@ pub async fn run(
         number,
         reached: None,
         has_desktop: false,
+        inside: None,
     };
     match Impaired::begin(impairments, &session, true) {
         None => drop(relay(client, surroundings, None, tap, stop).await),

@@ -1,5 +1,6 @@
 //! What waits to be written: packets of both legs, and what is said beside them.
 
+use super::SAME_SEGMENT;
 use crate::trace::Side;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -37,6 +38,8 @@ pub(super) enum Transport {
         flags: Flags,
     },
     Udp,
+    /// What is inside TLS, as Wireshark exports it.
+    Inside,
 }
 
 /// One packet with the place of its bytes in its batch.
@@ -91,9 +94,55 @@ impl Batch {
         self.bytes.len() + self.entries.len() * super::ENTRY_BYTES
     }
 
+    /// One more packet, or more of the last one.
+    pub(super) fn packet(
+        &mut self,
+        at: Instant,
+        ends: &Arc<Ends>,
+        from_us: bool,
+        transport: Transport,
+        bytes: &[u8],
+    ) {
+        if self.join(at, ends, from_us, transport, bytes) {
+            return;
+        }
+        let payload = self.keep(bytes);
+        let packet = Packet { ends: ends.clone(), from_us, transport, payload, comments: Vec::new() };
+        self.entries.push(Entry { at, kind: Kind::Packet(packet) });
+    }
+
+    /// Adds what is the next of the segment that was told last; false where it is not.
+    fn join(
+        &mut self,
+        at: Instant,
+        ends: &Arc<Ends>,
+        from_us: bool,
+        transport: Transport,
+        bytes: &[u8],
+    ) -> bool {
+        let Some(Entry { at: since, kind: Kind::Packet(last) }) = self.entries.last_mut() else { return false };
+        let Transport::Tcp { sequence, acknowledgement, flags } = transport else { return false };
+        let next = Transport::Tcp {
+            sequence: sequence.wrapping_sub(last.payload.len() as u32),
+            acknowledgement,
+            flags,
+        };
+        let joins = !bytes.is_empty()
+            && !last.payload.is_empty()
+            && last.payload.end == self.bytes.len()
+            && Arc::ptr_eq(&last.ends, ends)
+            && (last.from_us, last.transport) == (from_us, next)
+            && at.saturating_duration_since(*since) < SAME_SEGMENT;
+        if joins {
+            self.bytes.extend_from_slice(bytes);
+            last.payload.end = self.bytes.len();
+        }
+        joins
+    }
+
     /// Keeps `bytes`. Those of the packet before are not kept a second time: what passes through is the same on both
     /// legs.
-    pub(super) fn keep(&mut self, bytes: &[u8]) -> Range<usize> {
+    fn keep(&mut self, bytes: &[u8]) -> Range<usize> {
         if let Some(Kind::Packet(last)) = self.entries.last().map(|entry| &entry.kind)
             && !bytes.is_empty()
             && self.bytes.get(last.payload.clone()) == Some(bytes)

@@ -22,6 +22,10 @@ const LARGEST_SEGMENT: usize = 65_535 - 20 - 20;
 const DECRYPTION_SECRETS_BLOCK: u32 = 0x0000_000a;
 /// TLS Key Log, "TLSK".
 const TLS_KEY_LOG: u32 = 0x544c_534b;
+/// LINKTYPE_WIRESHARK_UPPER_PDU.
+const EXPORTED_PDU: DataLink = DataLink::WIRESHARK_UPPER_PDU;
+/// The third interface.
+const INSIDE: u32 = 2;
 /// Hops that a packet which was never on a wire may have.
 const TTL: u8 = 64;
 /// What a receiver takes at once, without the scale that only kernels know.
@@ -40,8 +44,8 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    /// The beginning of a file.
-    pub(super) fn begin(start: &CaptureStart) -> Result<Blocks, String> {
+    /// The beginning of a file; `has_inside`: what is inside TLS has an interface of its own.
+    pub(super) fn begin(start: &CaptureStart, has_inside: bool) -> Result<Blocks, String> {
         let text = |text: String| Cow::Owned(text);
         let section = SectionHeaderBlock {
             endianness: Endianness::Little,
@@ -51,16 +55,20 @@ impl Blocks {
             options: vec![
                 SectionHeaderOption::OS(text(std::env::consts::OS.to_owned())),
                 SectionHeaderOption::UserApplication(text(format!("rdpscope {}", env!("CARGO_PKG_VERSION")))),
-                SectionHeaderOption::Common(CommonOption::Comment(text(section_comment(start)))),
+                SectionHeaderOption::Common(CommonOption::Comment(text(section_comment(start, has_inside)))),
             ],
         };
         let mut writer = PcapNgWriter::with_section_header(Vec::new(), section).map_err(words)?;
-        for (name, description) in [
-            ("client leg", "between the client and rdpscope"),
-            ("server leg", "between rdpscope and the server, or the gateway"),
-        ] {
+        for (name, description, linktype) in [
+            ("client leg", "between the client and rdpscope", DataLink::RAW),
+            ("server leg", "between rdpscope and the server, or the gateway", DataLink::RAW),
+            ("inside TLS", "what each side said inside TLS, message by message", EXPORTED_PDU),
+        ]
+        .into_iter()
+        .take(if has_inside { 3 } else { 2 })
+        {
             let interface = InterfaceDescriptionBlock {
-                linktype: DataLink::RAW,
+                linktype,
                 snaplen: 0,
                 options: vec![
                     InterfaceDescriptionOption::IfName(name.into()),
@@ -108,9 +116,11 @@ impl Blocks {
     /// A packet; several where its bytes do not fit into one.
     pub(super) fn packet(&mut self, at: Instant, packet: &Packet, payload: &[u8]) -> Result<(), String> {
         let mut comments = &packet.comments[..];
-        let mut sent = 0;
+        let transport_is_tcp = matches!(packet.transport, Transport::Tcp { .. });
+        let mut sent = 0_usize;
         loop {
-            let part = &payload[sent..(sent + LARGEST_SEGMENT).min(payload.len())];
+            let most = if transport_is_tcp { LARGEST_SEGMENT } else { usize::MAX };
+            let part = &payload[sent..sent.saturating_add(most).min(payload.len())];
             let is_last = sent + part.len() == payload.len();
             let transport = match packet.transport {
                 Transport::Tcp { sequence, acknowledgement, flags } => Transport::Tcp {
@@ -118,7 +128,7 @@ impl Blocks {
                     acknowledgement,
                     flags,
                 },
-                Transport::Udp => Transport::Udp,
+                other @ (Transport::Udp | Transport::Inside) => other,
             };
             self.segment(at, packet, transport, (part, is_last), std::mem::take(&mut comments))?;
             sent += part.len();
@@ -145,7 +155,10 @@ impl Blocks {
             EnhancedPacketOption::Common(CommonOption::Comment(Cow::Borrowed(comment.as_str())))
         }));
         let block = EnhancedPacketBlock {
-            interface_id: packet.ends.side.index() as u32,
+            interface_id: match transport {
+                Transport::Inside => INSIDE,
+                Transport::Tcp { .. } | Transport::Udp => packet.ends.side.index() as u32,
+            },
             timestamp: self.wall_clock(at),
             original_len: u32::try_from(frame.len()).map_err(words)?,
             data: Cow::Borrowed(&frame),
@@ -175,8 +188,13 @@ fn build(
     (payload, is_last): (&[u8], bool),
 ) -> Result<(), String> {
     let (source, destination) = if from_us { (ends.us, ends.peer) } else { (ends.peer, ends.us) };
+    if transport == Transport::Inside {
+        frame.extend_from_slice(payload);
+        return Ok(());
+    }
     let ip = ip(source, destination)?;
     match transport {
+        Transport::Inside => Ok(()),
         Transport::Tcp { sequence, acknowledgement, flags } => {
             let header = tcp_header((source, destination), sequence, acknowledgement, flags);
             let header = TcpHeader { psh: is_last && !payload.is_empty(), ..header };
@@ -228,7 +246,10 @@ fn ip(source: SocketAddr, destination: SocketAddr) -> Result<PacketBuilderStep<I
     })
 }
 
-fn section_comment(start: &CaptureStart) -> String {
+/// Where there is such an interface.
+const INSIDE_COMMENT: &str = "The interface \"inside TLS\" shows what each side said inside TLS once, as it said it. ";
+
+fn section_comment(start: &CaptureStart, has_inside: bool) -> String {
     let CaptureStart { id, target, settings, .. } = start;
     format!(
         "rdpscope {} session {id}, target {target}, settings {settings}.\n\
@@ -236,9 +257,10 @@ fn section_comment(start: &CaptureStart) -> String {
          sockets, at the times when it did: addresses, ports, order, FIN and RST are those of the connections; sequence \
          numbers count the bytes from 0, because the system does not show its own; pure acknowledgements and \
          retransmissions are not seen.\n\
-         Wireshark takes port 3389 for TPKT alone. To see TLS there: tshark -d tcp.port==3389,tls, or Decode As in the \
+         {}Wireshark takes port 3389 for TPKT alone. To see TLS there: tshark -d tcp.port==3389,tls, or Decode As in the \
          menu Analyze; to see RDP inside TLS on another port: -d tls.port==PORT,tpkt.",
-        env!("CARGO_PKG_VERSION")
+        env!("CARGO_PKG_VERSION"),
+        if has_inside { INSIDE_COMMENT } else { "" }
     )
 }
 

@@ -1,6 +1,6 @@
 //! What one socket tells of its connection, as the segments that Wireshark would have seen.
 
-use super::entry::{Batch, Ends, Entry, Flags, Kind, Packet, Transport};
+use super::entry::{Batch, Ends, Flags, Transport};
 use super::session::SessionCapture;
 use super::{ENTRY_BYTES, MOST_UNPLACED};
 use crate::trace::Side;
@@ -73,10 +73,7 @@ impl ConnectionCapture {
             Place::Settled(session) => session.packet(at, ends, from_us, transport, bytes),
             Place::Open { batch, .. } if batch.weight() + bytes.len() + ENTRY_BYTES > MOST_UNPLACED => {}
             Place::Open { batch, .. } => {
-                let payload = batch.keep(bytes);
-                let packet =
-                    Packet { ends: ends.clone(), from_us, transport, payload, comments: Vec::new() };
-                batch.entries.push(Entry { at, kind: Kind::Packet(packet) });
+                batch.packet(at, ends, from_us, transport, bytes);
             }
         }
     }

@@ -6,10 +6,12 @@
 
 mod entry;
 mod file;
+mod inside;
 mod leg;
 mod session;
 mod writer;
 
+pub(crate) use inside::InsideCapture;
 pub(crate) use leg::{ConnectionCapture, LegCapture};
 pub(crate) use session::CaptureStart;
 pub(crate) use session::{CaptureHandle, SessionCapture};
@@ -33,6 +35,9 @@ const MOST_IN_FILE: u64 = 2 << 30;
 /// How long packets wait for the secrets and comments that belong to them, which are told in the same turn of the same
 /// task. A crash loses no more than this.
 const HOLD: Duration = Duration::from_millis(20);
+/// Bytes that follow one another within this time are shown as one segment: whoever reads a header by itself and then
+/// the rest has received both at once.
+const SAME_SEGMENT: Duration = Duration::from_micros(200);
 /// How often the thread writes while there is something to write.
 const ROUND: Duration = Duration::from_millis(10);
 /// How long the thread waits for a session's folder, which the recorder of traces makes.

@@ -1,6 +1,6 @@
 //! One session's capture as those know it who have something to tell.
 
-use super::entry::{Batch, Ends, Entry, Kind, Lost, Packet, Transport};
+use super::entry::{Batch, Ends, Entry, Kind, Lost, Transport};
 use super::{CaptureSettings, ENTRY_BYTES, QUEUE_BYTES};
 use crate::recorder::SessionId;
 use crate::trace::{Leg, Line, Micros, Outcome as PhaseOutcome, PhaseRecord, Side};
@@ -116,6 +116,18 @@ impl SessionCapture {
         self.packet(at, &ends, from_us, Transport::Udp, bytes);
     }
 
+    /// What `from` said inside TLS, with the tags that Wireshark wants, from `source` to `destination`.
+    pub(super) fn inside(
+        self: &Arc<Self>,
+        at: Instant,
+        from: Side,
+        (source, destination): (SocketAddr, SocketAddr),
+        bytes: &[u8],
+    ) {
+        let ends = Arc::new(Ends { side: from, us: destination, peer: source });
+        self.packet(at, &ends, false, Transport::Inside, bytes);
+    }
+
     /// A line of a key log, where secrets are wanted.
     pub(crate) fn secret(self: &Arc<Self>, line: &str) {
         if self.takes_secrets() && self.goes_on() {
@@ -180,9 +192,7 @@ impl SessionCapture {
         if lost != Lost::default() {
             pending.batch.entries.push(Entry { at, kind: Kind::Lost(lost) });
         }
-        let payload = pending.batch.keep(bytes);
-        let packet = Packet { ends: ends.clone(), from_us, transport, payload, comments: Vec::new() };
-        pending.batch.entries.push(Entry { at, kind: Kind::Packet(packet) });
+        pending.batch.packet(at, ends, from_us, transport, bytes);
         self.handle.queued.fetch_add(pending.batch.weight() - before, Ordering::Relaxed);
         self.announce(&mut pending);
     }

@@ -163,6 +163,8 @@ impl Open {
                 self.comments.push(text);
             }
         }
+        // What one task tells late, as when a connection was begun, still stands at its time.
+        batch.entries.sort_by_key(|entry| entry.at);
         self.held.push((Instant::now(), batch));
     }
 
@@ -209,7 +211,7 @@ impl Open {
         }
         match folder.create_capture(&self.session.start.id) {
             Ok(file) => {
-                let blocks = Blocks::begin(&self.session.start)?;
+                let blocks = Blocks::begin(&self.session.start, self.session.takes_secrets())?;
                 self.file = Some((file, blocks));
                 Ok(true)
             }
