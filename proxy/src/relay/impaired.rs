@@ -185,11 +185,7 @@ impl Impaired {
 ///
 /// # Errors
 /// Where the system gives no connection within the machine.
-pub(super) async fn join(
-    impaired: Option<&Impaired>,
-    side: Side,
-    stream: Socket,
-) -> io::Result<Socket> {
+pub(super) async fn join(impaired: Option<&Impaired>, side: Side, stream: Socket) -> io::Result<Socket> {
     match impaired {
         Some(impaired) => impaired.join(side, stream).await,
         None => Ok(stream),

@@ -142,11 +142,7 @@ fn held(tap: &SessionTap<'_>, side: Side) -> Vec<u8> {
 }
 
 /// There is nothing to change: the bytes go on as without interception.
-async fn pass_through(
-    client: &mut Socket,
-    mut server: Socket,
-    tap: &mut SessionTap<'_>,
-) -> Option<Socket> {
+async fn pass_through(client: &mut Socket, mut server: Socket, tap: &mut SessionTap<'_>) -> Option<Socket> {
     let end = pump(client, &mut server, tap).await;
     if end == PumpEnd::Reset {
         reset(client);

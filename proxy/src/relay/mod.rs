@@ -13,6 +13,7 @@ mod impaired;
 mod intercepted;
 pub mod listener;
 pub mod pump;
+mod reach;
 pub mod resolve;
 pub mod series;
 pub mod session;

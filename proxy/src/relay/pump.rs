@@ -258,7 +258,7 @@ impl<'a> Flow<'a> {
         #[cfg(target_os = "linux")]
         if let Some(pipe) = &mut self.pipe {
             ready!(pipe.poll_drain(cx, self.sink.stream()))?;
-            if self.calm_reads > CALM_READS {
+            if self.calm_reads > CALM_READS || self.source.is_captured() {
                 self.pipe = None;
             }
         }
@@ -303,6 +303,8 @@ impl<'a> Flow<'a> {
         let Some(pipe) = &mut self.pipe else { return Poll::Ready(Ok(0)) };
         let count = ready!(pipe.poll_fill(cx, self.source.stream()))?;
         if count > 0 {
+            self.source.unseen(count);
+            self.sink.unseen(count);
             tap.unseen(Instant::now(), self.from, count as u64);
         }
         Poll::Ready(Ok(count))

@@ -2,24 +2,24 @@
 
 use super::attempts::{Attempts, Number};
 use super::conclude::{conclude, udp_events};
+use super::connect;
 use super::gateway::seen::GatewaySeen;
 use super::impaired::{self, Impaired};
 use super::intercepted::{self, Intercepted};
 use super::pump::{Ending, PumpEnd, Tap, linger, pump, reset};
-use super::resolve::resolve;
+use super::reach::{accepted, reach};
 use super::socket::Socket;
 use super::target::Target;
 use super::teller::Teller;
-use super::upstream_proxy::{self, UpstreamProxy};
-use super::{connect, udp::UdpSessions};
+use super::udp::UdpSessions;
+use super::upstream_proxy::UpstreamProxy;
 use crate::alter::impair::Impairments;
 use crate::diagnose;
 use crate::intercept::settings::Interception;
 use crate::observe::{SessionObserver, UdpObserver};
 use crate::recorder::SessionTrace;
-use crate::recorder::pcapng::{InsideCapture, LegCapture};
+use crate::recorder::pcapng::InsideCapture;
 use crate::trace::{ClosedBy, Detail, Event, How, Leg, Micros, Phase, Record, Side};
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -200,7 +200,15 @@ pub(super) struct SessionTap<'a> {
 impl<'a> SessionTap<'a> {
     /// Of what is inside a tunnel, for which `client` stands.
     pub(super) fn inside_tunnel(session: &'a SharedSession, client: SocketAddr) -> SessionTap<'a> {
-        SessionTap { session, attempts: None, client, number: 0, reached: None, has_desktop: false, inside: None }
+        SessionTap {
+            session,
+            attempts: None,
+            client,
+            number: 0,
+            reached: None,
+            has_desktop: false,
+            inside: None,
+        }
     }
 
     /// The session.
@@ -373,17 +381,6 @@ pub async fn run(
     conclude(session, came_back, knows_command).await
 }
 
-/// The client's connection, captured where that is asked for.
-pub(super) fn accepted(client: TcpStream, peer: SocketAddr, teller: &impl Teller) -> Socket {
-    let now = Instant::now();
-    let local = client.local_addr();
-    let capture = teller.capture().zip(local.ok());
-    let capture = capture.map(|(capture, local)| {
-        LegCapture::established(capture, Side::Client, (local, peer), (now, now))
-    });
-    Socket::from(client).captured(capture)
-}
-
 /// The same over a worse connection.
 async fn relay_impaired(
     client: Socket,
@@ -524,66 +521,6 @@ async fn listen_ahead(client: &mut Socket, first: &mut Vec<u8>, tap: &mut impl T
 pub(super) async fn forward_first(server: &mut Socket, first: &[u8]) -> io::Result<()> {
     use tokio::io::AsyncWriteExt;
     if first.is_empty() { Ok(()) } else { server.write_all(first).await }
-}
-
-/// Resolves and connects; what happened is in the trace.
-pub(super) async fn reach(
-    route: &Route,
-    teller: &impl Teller,
-    impaired: Option<&Impaired>,
-) -> Option<Socket> {
-    let began = Instant::now();
-    let mut connecting = BTreeMap::new();
-    let mss = impaired.and_then(Impaired::server_mss);
-    let server = reach_directly(route, teller, mss, &mut connecting).await?;
-    let capture = teller.capture().and_then(|capture| {
-        let (local, peer) = (server.local_addr().ok()?, server.peer_addr().ok()?);
-        let began = connecting.get(&peer).copied().unwrap_or(began);
-        let times = (began, Instant::now());
-        Some(LegCapture::established(capture, Side::Server, (local, peer), times))
-    });
-    let server = Socket::from(server).captured(capture);
-    let joined = impaired::join(impaired, Side::Server, server).await;
-    joined.inspect_err(|error| teller.close_by_proxy(&not_impaired(error))).ok()
-}
-
-/// When each address was begun to be connected is added to `connecting`.
-async fn reach_directly(
-    route: &Route,
-    teller: &impl Teller,
-    mss: Option<u32>,
-    connecting: &mut BTreeMap<SocketAddr, Instant>,
-) -> Option<TcpStream> {
-    let say = |phase: Phase, leg: Leg, detail: Detail| teller.say(leg, None, phase, detail);
-    let say_tcp = |detail: Detail| {
-        if let Detail::Connecting { address } = &detail
-            && let Ok(address) = address.parse()
-        {
-            connecting.insert(address, Instant::now());
-        }
-        say(Phase::Tcp, Leg::Server, detail);
-    };
-    let target = route.address.as_ref().unwrap_or(&route.target);
-    if let Some(proxy) = &route.upstream_proxy {
-        return upstream_proxy::connect(proxy, target, mss, say_tcp).await.ok();
-    }
-    let began = Instant::now();
-    let resolved = resolve(target).await;
-    let took_us = connect::micros(began.elapsed());
-    let name = target.host.clone();
-    let addresses = match resolved {
-        Ok(addresses) => addresses,
-        Err(error) => {
-            let reason = connect::plain_reason(&error);
-            say(Phase::Dns, Leg::Proxy, Detail::ResolutionFailed { name, reason, took_us });
-            return None;
-        }
-    };
-    if target.ip().is_none() {
-        let addresses = addresses.iter().map(SocketAddr::to_string).collect();
-        say(Phase::Dns, Leg::Proxy, Detail::Resolved { name, addresses, took_us });
-    }
-    connect::connect_with(&addresses, connect::CONNECT_TIMEOUT, mss, say_tcp).await.ok()
 }
 
 /// The client went away while the server was still being connected: what the server had not done until then counts.

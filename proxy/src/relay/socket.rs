@@ -266,11 +266,27 @@ impl Source<'_> {
 
     /// Whether somebody has to see what passes.
     pub(super) fn is_captured(&self) -> bool {
-        self.capture.is_some_and(LegCapture::goes_on)
+        self.capture.is_some_and(LegCapture::has_room)
+    }
+
+    /// So many bytes came that nobody saw.
+    #[cfg(target_os = "linux")]
+    pub(super) fn unseen(&self, count: usize) {
+        if let Some(capture) = self.capture {
+            capture.unseen(false, count as u64);
+        }
     }
 }
 
 impl Sink<'_> {
+    /// So many bytes go that nobody saw.
+    #[cfg(target_os = "linux")]
+    pub(super) fn unseen(&self, count: usize) {
+        if let Some(capture) = self.capture {
+            capture.unseen(true, count as u64);
+        }
+    }
+
     /// The socket itself.
     pub(super) fn stream(&self) -> &TcpStream {
         self.half.as_ref()

@@ -2,8 +2,8 @@
 
 use super::ending::{StreamEnd, fatal, read_ending};
 use super::error::{HandshakeError, HandshakeFailure};
-use super::version::TlsVersion;
 use super::key_log::KeyLog;
+use super::version::TlsVersion;
 use super::{Offer, ServerIdentity, ServerLeg, Tee, TlsStream, dns_name, subject_public_key};
 use crate::trace::Side;
 use crate::wire::tls::Alert;

@@ -120,7 +120,9 @@ impl Batch {
         transport: Transport,
         bytes: &[u8],
     ) -> bool {
-        let Some(Entry { at: since, kind: Kind::Packet(last) }) = self.entries.last_mut() else { return false };
+        let Some(Entry { at: since, kind: Kind::Packet(last) }) = self.entries.last_mut() else {
+            return false;
+        };
         let Transport::Tcp { sequence, acknowledgement, flags } = transport else { return false };
         let next = Transport::Tcp {
             sequence: sequence.wrapping_sub(last.payload.len() as u32),

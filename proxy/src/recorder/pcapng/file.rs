@@ -123,11 +123,9 @@ impl Blocks {
             let part = &payload[sent..sent.saturating_add(most).min(payload.len())];
             let is_last = sent + part.len() == payload.len();
             let transport = match packet.transport {
-                Transport::Tcp { sequence, acknowledgement, flags } => Transport::Tcp {
-                    sequence: sequence.wrapping_add(sent as u32),
-                    acknowledgement,
-                    flags,
-                },
+                Transport::Tcp { sequence, acknowledgement, flags } => {
+                    Transport::Tcp { sequence: sequence.wrapping_add(sent as u32), acknowledgement, flags }
+                }
                 other @ (Transport::Udp | Transport::Inside) => other,
             };
             self.segment(at, packet, transport, (part, is_last), std::mem::take(&mut comments))?;
@@ -200,9 +198,7 @@ fn build(
             let header = TcpHeader { psh: is_last && !payload.is_empty(), ..header };
             ip.tcp_header(header).write(frame, payload).map_err(words)
         }
-        Transport::Udp => {
-            ip.udp(source.port(), destination.port()).write(frame, payload).map_err(words)
-        }
+        Transport::Udp => ip.udp(source.port(), destination.port()).write(frame, payload).map_err(words),
     }
 }
 
@@ -247,7 +243,8 @@ fn ip(source: SocketAddr, destination: SocketAddr) -> Result<PacketBuilderStep<I
 }
 
 /// Where there is such an interface.
-const INSIDE_COMMENT: &str = "The interface \"inside TLS\" shows what each side said inside TLS once, as it said it. ";
+const INSIDE_COMMENT: &str =
+    "The interface \"inside TLS\" shows what each side said inside TLS once, as it said it. ";
 
 fn section_comment(start: &CaptureStart, has_inside: bool) -> String {
     let CaptureStart { id, target, settings, .. } = start;

@@ -15,7 +15,10 @@ pub(crate) struct ConnectionCapture {
 
 enum Place {
     /// Which session it belongs to shows later.
-    Open { batch: Batch, takes_secrets: bool },
+    Open {
+        batch: Batch,
+        takes_secrets: bool,
+    },
     Settled(Arc<SessionCapture>),
 }
 
@@ -60,11 +63,18 @@ impl ConnectionCapture {
         }
     }
 
-    /// Whether it still takes packets.
-    fn goes_on(&self) -> bool {
+    /// Whether it takes packets now.
+    fn has_room(&self) -> bool {
         match &*self.lock() {
             Place::Open { .. } => true,
-            Place::Settled(session) => session.goes_on(),
+            Place::Settled(session) => session.has_room(),
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn lose(&self, bytes: u64) {
+        if let Place::Settled(session) = &*self.lock() {
+            session.lose(bytes);
         }
     }
 
@@ -140,9 +150,9 @@ impl LegCapture {
         leg
     }
 
-    /// Whether it still takes packets.
-    pub(crate) fn goes_on(&self) -> bool {
-        self.connection.goes_on()
+    /// Whether it takes packets now; what passes meanwhile need not be seen.
+    pub(crate) fn has_room(&self) -> bool {
+        self.connection.has_room()
     }
 
     /// `bytes` came from the peer.
@@ -164,6 +174,7 @@ impl LegCapture {
     }
 
     /// So many bytes passed that nobody saw: the file has a gap there.
+    #[cfg(target_os = "linux")]
     pub(crate) fn unseen(&self, from_us: bool, count: u64) {
         let mut state = self.lock();
         if from_us {
@@ -171,6 +182,7 @@ impl LegCapture {
         } else {
             state.received += count;
         }
+        self.connection.lose(count);
     }
 
     /// The peer sent FIN.

@@ -14,6 +14,8 @@ mod writer;
 pub(crate) use inside::InsideCapture;
 pub(crate) use leg::{ConnectionCapture, LegCapture};
 pub(crate) use session::CaptureStart;
+#[cfg(test)]
+use session::Outcome;
 pub(crate) use session::{CaptureHandle, SessionCapture};
 pub(crate) use writer::CaptureThread;
 

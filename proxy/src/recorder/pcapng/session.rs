@@ -45,11 +45,48 @@ pub(super) enum Due {
     Stop,
 }
 
+/// How much waits for the disk.
+#[derive(Default)]
+pub(super) struct Queue {
+    bytes: AtomicUsize,
+    is_full: AtomicBool,
+}
+
+impl Queue {
+    /// Whether there is room for `bytes` more. Once there was not, there is none until most of what waits is written: whoever
+    /// is faster than the disk for long goes on unseen at full speed, and not slowed down by what is dropped in the end.
+    fn has_room(&self, bytes: usize) -> bool {
+        if self.bytes() + bytes > QUEUE_BYTES {
+            self.is_full.store(true, Ordering::Relaxed);
+        }
+        !self.is_full()
+    }
+
+    fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn free(&self, bytes: usize) {
+        let before = self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        if before.saturating_sub(bytes) < QUEUE_BYTES / 8 {
+            self.is_full.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
 /// The way to the captures; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct CaptureHandle {
     pub(super) due: Sender<Due>,
-    pub(super) queued: Arc<AtomicUsize>,
+    pub(super) queue: Arc<Queue>,
     pub(super) settings: CaptureSettings,
 }
 
@@ -97,6 +134,19 @@ impl SessionCapture {
     /// Whether it still takes packets.
     pub(crate) fn goes_on(&self) -> bool {
         !self.has_stopped.load(Ordering::Relaxed)
+    }
+
+    /// Whether it takes packets now.
+    pub(super) fn has_room(&self) -> bool {
+        self.goes_on() && !self.handle.queue.is_full()
+    }
+
+    /// So many bytes passed that nobody saw.
+    #[cfg(target_os = "linux")]
+    pub(super) fn lose(&self, bytes: u64) {
+        if self.goes_on() {
+            self.lock().lose(bytes);
+        }
     }
 
     /// Nothing more is taken.
@@ -162,7 +212,7 @@ impl SessionCapture {
         if self.goes_on() {
             let mut pending = self.lock();
             pending.batch.entries.push(Entry { at, kind: Kind::Comment(text.to_owned()) });
-            self.handle.queued.fetch_add(ENTRY_BYTES, Ordering::Relaxed);
+            self.handle.queue.add(ENTRY_BYTES);
             self.announce(&mut pending);
         }
     }
@@ -182,9 +232,8 @@ impl SessionCapture {
         if pending.is_over {
             return;
         }
-        let queued = self.handle.queued.load(Ordering::Relaxed);
-        if queued + bytes.len() + ENTRY_BYTES > QUEUE_BYTES {
-            pending.lose(bytes.len());
+        if !self.handle.queue.has_room(bytes.len() + ENTRY_BYTES) {
+            pending.lose(bytes.len() as u64);
             return;
         }
         let lost = std::mem::take(&mut pending.lost);
@@ -193,7 +242,7 @@ impl SessionCapture {
             pending.batch.entries.push(Entry { at, kind: Kind::Lost(lost) });
         }
         pending.batch.packet(at, ends, from_us, transport, bytes);
-        self.handle.queued.fetch_add(pending.batch.weight() - before, Ordering::Relaxed);
+        self.handle.queue.add(pending.batch.weight() - before);
         self.announce(&mut pending);
     }
 
@@ -203,7 +252,7 @@ impl SessionCapture {
             return;
         }
         let mut pending = self.lock();
-        self.handle.queued.fetch_add(batch.weight(), Ordering::Relaxed);
+        self.handle.queue.add(batch.weight());
         pending.batch.append(batch);
         self.announce(&mut pending);
     }
@@ -251,10 +300,10 @@ pub(super) struct Taken {
 }
 
 impl Pending {
-    fn lose(&mut self, bytes: usize) {
+    fn lose(&mut self, bytes: u64) {
         for lost in [&mut self.lost, &mut self.all_lost] {
             lost.packets += 1;
-            lost.bytes += bytes as u64;
+            lost.bytes += bytes;
         }
     }
 }

@@ -2,14 +2,13 @@
 
 use super::entry::{Batch, Kind, Packet};
 use super::file::Blocks;
-use super::session::{CaptureHandle, Due, Outcome, SessionCapture, Taken};
+use super::session::{CaptureHandle, Due, Outcome, Queue, SessionCapture, Taken};
 use super::{CaptureSettings, FOLDER_PATIENCE, HOLD, MOST_IN_FILE, QUEUE_BYTES, ROUND};
 use crate::recorder::TraceFolder;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -33,13 +32,13 @@ impl CaptureThread {
     /// Starts it.
     pub(crate) fn start(folder: TraceFolder, settings: CaptureSettings) -> io::Result<CaptureThread> {
         let (due, receiver) = mpsc::channel();
-        let queued = Arc::new(AtomicUsize::new(0));
-        let writer = Writer { folder, open: HashMap::new(), queued: queued.clone() };
+        let queue = Arc::new(Queue::default());
+        let writer = Writer { folder, open: HashMap::new(), queue: queue.clone() };
         let thread = std::thread::Builder::new().name("capture".to_owned()).spawn(move || {
             be_nice();
             writer.run(&receiver);
         })?;
-        Ok(CaptureThread { handle: CaptureHandle { due, queued, settings }, thread })
+        Ok(CaptureThread { handle: CaptureHandle { due, queue, settings }, thread })
     }
 
     /// The way to it.
@@ -69,7 +68,7 @@ struct Writer {
     folder: TraceFolder,
     /// By the place of the session's capture in memory, which is its own as long as it is here.
     open: HashMap<usize, Open>,
-    queued: Arc<AtomicUsize>,
+    queue: Arc<Queue>,
 }
 
 /// A session's open capture.
@@ -96,7 +95,7 @@ impl Writer {
             } else {
                 receiver.recv().map_err(|_| RecvTimeoutError::Disconnected)
             };
-            if self.queued.load(Ordering::Relaxed) < MUCH {
+            if self.queue.bytes() < MUCH {
                 std::thread::sleep(ROUND);
             }
             let mut is_last = matches!(first, Err(RecvTimeoutError::Disconnected));
@@ -106,11 +105,11 @@ impl Writer {
                     Due::Stop => is_last = true,
                 }
             }
-            let is_full = self.queued.load(Ordering::Relaxed) >= MUCH;
-            let (folder, queued) = (&self.folder, &self.queued);
+            let is_full = self.queue.bytes() >= MUCH;
+            let (folder, queue) = (&self.folder, &self.queue);
             self.open.retain(|_, open| {
                 let freed = open.write(folder, is_full || is_last);
-                queued.fetch_sub(freed, Ordering::Relaxed);
+                queue.free(freed);
                 !open.is_over
             });
             if is_last {
@@ -120,7 +119,8 @@ impl Writer {
     }
 
     fn take(&mut self, session: &Arc<SessionCapture>) {
-        let open = self.open.entry(Arc::as_ptr(session) as usize).or_insert_with(|| Open::new(session.clone()));
+        let open =
+            self.open.entry(Arc::as_ptr(session) as usize).or_insert_with(|| Open::new(session.clone()));
         open.take();
     }
 }
@@ -176,7 +176,8 @@ impl Open {
             true => self.held.len(),
             false => self.held.iter().take_while(|(since, _)| now.duration_since(*since) >= HOLD).count(),
         };
-        let secrets: String = self.held.iter_mut().map(|(_, held)| std::mem::take(&mut held.secrets)).collect();
+        let secrets: String =
+            self.held.iter_mut().map(|(_, held)| std::mem::take(&mut held.secrets)).collect();
         if due == 0 && secrets.is_empty() && self.end.is_none() {
             return 0;
         }
@@ -215,7 +216,9 @@ impl Open {
                 self.file = Some((file, blocks));
                 Ok(true)
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.began.elapsed() < FOLDER_PATIENCE => {
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound && self.began.elapsed() < FOLDER_PATIENCE =>
+            {
                 Ok(false)
             }
             Err(error) => Err(format!("the file cannot be made: {error}")),

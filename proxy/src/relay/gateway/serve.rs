@@ -13,7 +13,8 @@ use crate::relay::intercepted::legs::{Beginning, Caller, Legs, Stopped, Terminat
 use crate::relay::intercepted::{Intercepted, ending, note_farewell, note_line};
 use crate::relay::listener::Present;
 use crate::relay::pump::{Ending, PumpEnd, linger, pump, reset};
-use crate::relay::session::{accepted, forward_first, meet, not_impaired};
+use crate::relay::reach::accepted;
+use crate::relay::session::{forward_first, meet, not_impaired};
 use crate::relay::socket::Socket;
 use crate::relay::teller::Teller;
 use crate::relay::workers;

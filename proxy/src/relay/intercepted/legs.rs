@@ -6,8 +6,8 @@ use super::{Intercepted, note_farewell};
 use crate::intercept::presenter::Presented;
 use crate::intercept::settings::Nla;
 use crate::intercept::tls::{
-    self, HandshakeError, HandshakeFailure, KeyLog, Offer, PeekError, ServerLeg, Stack, StreamEnd, Tee, TlsStream,
-    VersionRange, WireTap,
+    self, HandshakeError, HandshakeFailure, KeyLog, Offer, PeekError, ServerLeg, Stack, StreamEnd, Tee,
+    TlsStream, VersionRange, WireTap,
 };
 use crate::relay::pump::{Ending, reset};
 use crate::relay::socket::Socket;
