@@ -70,6 +70,8 @@ mod probe_nmap;
 mod probe_tls;
 #[cfg(test)]
 mod probe_udp;
+#[cfg(all(test, target_os = "linux"))]
+mod recording;
 #[cfg(test)]
 mod relay_properties;
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use crate::support::oracles::Random;
 use proptest::prelude::*;
-use rdpscope::relay::pump::{Ending, PumpEnd, Tap, pump};
+use rdpscope::relay::pump::{Ending, PumpEnd, Tap, pump, reset};
+use rdpscope::relay::socket::Socket;
 use rdpscope::trace::Side;
 use socket2::SockRef;
 use std::io::ErrorKind;
@@ -191,8 +192,10 @@ async fn write(
 
 /// Plays one conversation through the pump and judges what arrived; answers with what the tap saw.
 async fn play(parts: [Part; 2], end: End, opaque_after: Option<usize>) -> Seen {
-    let (mut client_at_relay, client) = pair(parts[0].read).await;
-    let (mut server_at_relay, server) = pair(parts[1].read).await;
+    let (client_at_relay, client) = pair(parts[0].read).await;
+    let (server_at_relay, server) = pair(parts[1].read).await;
+    let (mut client_at_relay, mut server_at_relay) =
+        (Socket::from(client_at_relay), Socket::from(server_at_relay));
     let sent = [random_bytes(1, parts[0].length), random_bytes(2, parts[1].length)];
     let lengths = [sent[0].len(), sent[1].len()];
     let progress = Progress { arrived: watch::Sender::new([0, 0]), finished: watch::Sender::new([false; 2]) };
@@ -220,7 +223,7 @@ async fn play(parts: [Part; 2], end: End, opaque_after: Option<usize>) -> Seen {
         let was_reset = pump(&mut client_at_relay, &mut server_at_relay, &mut seen).await == PumpEnd::Reset;
         if was_reset {
             for stream in [&client_at_relay, &server_at_relay] {
-                SockRef::from(stream).set_linger(Some(Duration::ZERO)).expect("a socket takes its options");
+                reset(stream);
             }
         }
         drop((client_at_relay, server_at_relay));

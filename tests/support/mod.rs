@@ -18,3 +18,5 @@ pub(crate) mod schema;
 pub(crate) mod scripted;
 pub(crate) mod seeds;
 pub(crate) mod sources;
+#[cfg(target_os = "linux")]
+pub(crate) mod tshark;

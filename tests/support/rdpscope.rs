@@ -49,6 +49,8 @@ pub(crate) struct Session {
     lines: Vec<Value>,
     /// The certificates that it showed, as PEM by the names of their files.
     pub(crate) certificates: BTreeMap<String, String>,
+    /// What was on the wire, where that was captured.
+    pub(crate) capture: Option<Vec<u8>>,
 }
 
 impl Rdpscope {
@@ -116,6 +118,20 @@ impl Rdpscope {
     pub(crate) fn wait_for(&self, wanted: impl Fn(&Value) -> bool) {
         let line = self.stdout.wait_for(END_WITHIN, |line| wanted(&json(line)));
         assert!(line.is_some(), "it does not say so:\n{}", self.stdout.all().join("\n"));
+    }
+
+    /// Waits until a session's file of this name holds what is `wanted`.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn wait_for_file(&self, name: &str, wanted: impl Fn(&[u8]) -> bool) -> bool {
+        let deadline = std::time::Instant::now() + END_WITHIN;
+        while std::time::Instant::now() < deadline {
+            let files = entries(self.traces.path()).into_iter().map(|session| session.join(name));
+            if files.filter_map(|file| std::fs::read(file).ok()).any(|bytes| wanted(&bytes)) {
+                return true;
+            }
+            std::thread::sleep(super::process::LOOK_AGAIN);
+        }
+        false
     }
 
     /// Waits until a line on standard error is `wanted`.
@@ -306,6 +322,7 @@ fn read_traces(folder: &Path) -> Vec<Session> {
     let session = |folder: &Path| Session {
         lines: read_lines(&folder.join("trace.jsonl")),
         certificates: read_certificates(&folder.join("certificates")),
+        capture: read_capture(&folder.join("session.pcapng")),
     };
     let mut sessions: Vec<Session> =
         entries(folder).iter().filter(|path| path.is_dir()).map(|path| session(path)).collect();
@@ -340,6 +357,17 @@ fn read_certificates(folder: &Path) -> BTreeMap<String, String> {
         (name, read_text(&path))
     };
     entries.map(read).collect()
+}
+
+fn read_capture(file: &Path) -> Option<Vec<u8>> {
+    let capture = std::fs::read(file).ok()?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = file.metadata().expect("it is there").permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{}", file.display());
+    }
+    Some(capture)
 }
 
 fn read_text(file: &Path) -> String {

@@ -6,7 +6,7 @@ mod arms;
 use super::arguments::ProxyArguments;
 use super::console::Console;
 use super::output::Output;
-use super::proxy::{announce, interrupted, refuse_strangers, runtime, settings, trace_folder};
+use super::proxy::{announce, capture, interrupted, refuse_strangers, runtime, settings, trace_folder};
 use super::{Exit, Failure};
 use crate::experiment::{Attempt, Depth, Experiment, Factor, FactorError, Finished, furthest};
 use crate::intercept::settings::NlaMode;
@@ -58,6 +58,7 @@ pub(super) fn run(arguments: AbArguments, output: &Output) -> Result<Exit, Failu
     proxy.client = proxy.client.or_else(usual_client);
     let patience = patience(vary, is_person);
     let folder = trace_folder(&proxy)?;
+    let capture = capture(&proxy, output);
     let kept_in = folder.clone();
     let duration = proxy.duration;
     runtime()?.block_on(async {
@@ -72,7 +73,7 @@ pub(super) fn run(arguments: AbArguments, output: &Output) -> Result<Exit, Failu
         header.session = listener.run_id().to_owned();
         announce(&listener, output);
         let console = Console::of_experiment(output.clone(), folder.clone());
-        let recorder = Recorder::start(folder, Box::new(console))
+        let recorder = Recorder::start_with(folder, capture, Box::new(console))
             .map_err(|error| Failure::not_done(format!("cannot start its recorder: {error}")))?;
         let handle = recorder.handle().ok_or_else(|| Failure::not_done("the recorder has ended"))?;
         let series = Series::start(listener, handle).map_err(Failure::not_done)?;

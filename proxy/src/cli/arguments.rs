@@ -131,6 +131,12 @@ pub(super) struct ProxyArguments {
     /// Keep no trace
     #[arg(long, conflicts_with = "trace")]
     pub(super) no_trace: bool,
+    /// Also write what is on the wire of both legs to session.pcapng beside each trace, for Wireshark
+    #[arg(long, conflicts_with = "no_trace")]
+    pub(super) capture: bool,
+    /// Write the secrets of TLS that rdpscope terminates into the capture: it shows what was typed then
+    #[arg(long, requires = "capture")]
+    pub(super) secrets: bool,
     /// Reach the server through http://HOST[:PORT] (CONNECT) or socks5://HOST[:PORT]
     #[arg(long, value_name = "URL", value_parser = upstream_proxy)]
     pub(super) upstream_proxy: Option<UpstreamProxy>,

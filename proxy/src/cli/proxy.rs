@@ -6,10 +6,11 @@ use super::interception;
 use super::output::Output;
 use super::{Exit, Failure};
 use crate::alter::impair::Impairments;
-use crate::recorder::{Recorder, TraceFolder};
+use crate::recorder::{CaptureSettings, Recorder, TraceFolder};
 use crate::relay::listener::{Finished, Listener, Settings};
 use crate::relay::session::Route;
 use crate::trace::Record;
+use rdpscope_certs::mode::CertificateMode;
 use serde_json::{Map, Value, json};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -27,7 +28,9 @@ pub(super) fn run(mut arguments: ProxyArguments, output: &Output) -> Result<Exit
         arguments.udp,
     )?;
     let impairments = Impairments::new(arguments.impair.clone()).map_err(Failure::usage)?;
+    refuse_needless_secrets(&arguments)?;
     let folder = trace_folder(&arguments)?;
+    let capture = capture(&arguments, output);
     let ca_out = arguments.interception.ca_out.clone();
     let mut settings = Settings { impairments, ..settings(arguments) };
     let runtime = runtime()?;
@@ -43,7 +46,7 @@ pub(super) fn run(mut arguments: ProxyArguments, output: &Output) -> Result<Exit
                 gateway.inner = inner.map(Arc::new);
             }
         }
-        relay_between(settings, folder, output, interrupted, |_| std::future::ready(())).await
+        relay_between(settings, (folder, capture), output, interrupted, |_| std::future::ready(())).await
     })
 }
 
@@ -70,7 +73,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 /// Listens and relays until it is over; `client` is run once the address is known.
 pub(super) async fn relay_between<C>(
     settings: Settings,
-    folder: Option<TraceFolder>,
+    (folder, capture): (Option<TraceFolder>, Option<CaptureSettings>),
     output: &Output,
     interrupted: impl Future<Output = ()>,
     client: impl FnOnce(SocketAddr) -> C,
@@ -82,7 +85,7 @@ where
     announce(&listener, output);
     tokio::spawn(client(listener.address()));
     let console = Console::new(output.clone(), folder.clone());
-    let recorder = Recorder::start(folder, Box::new(console))
+    let recorder = Recorder::start_with(folder, capture, Box::new(console))
         .map_err(|error| Failure::not_done(format!("cannot start its recorder: {error}")))?;
     let fault_found = Arc::new(AtomicBool::new(false));
     let found = fault_found.clone();
@@ -127,6 +130,29 @@ pub(super) fn trace_folder(arguments: &ProxyArguments) -> Result<Option<TraceFol
     TraceFolder::open(&path).map(Some).map_err(Failure::not_done)
 }
 
+/// What is captured, with a warning where the file will hold secrets.
+pub(super) fn capture(arguments: &ProxyArguments, output: &Output) -> Option<CaptureSettings> {
+    if arguments.secrets {
+        output.progress(
+            "with --secrets the captures show all that is inside TLS, what is typed and passwords that clients send \
+             among it: keep them as you would keep a password",
+        );
+    }
+    arguments.capture.then_some(CaptureSettings { secrets: arguments.secrets })
+}
+
+/// Where TLS passes through there is no secret that rdpscope knows.
+fn refuse_needless_secrets(arguments: &ProxyArguments) -> Result<(), Failure> {
+    let passes = arguments.interception.mode() == CertificateMode::Passthrough;
+    if arguments.secrets && passes {
+        return Err(Failure::usage(
+            "--secrets needs TLS that rdpscope terminates, and here it passes through: add --cert fresh or another \
+             certificate, or leave --secrets out",
+        ));
+    }
+    Ok(())
+}
+
 pub(super) fn settings(arguments: ProxyArguments) -> Settings {
     Settings {
         knows_command: arguments::accepts,
@@ -159,6 +185,12 @@ fn shown(arguments: &ProxyArguments) -> Map<String, Value> {
     if !arguments.impair.is_empty() {
         let asked: Vec<String> = arguments.impair.iter().map(ToString::to_string).collect();
         shown.insert("impair".to_owned(), json!(asked));
+    }
+    if arguments.capture {
+        shown.insert("capture".to_owned(), json!(true));
+    }
+    if arguments.secrets {
+        shown.insert("secrets".to_owned(), json!(true));
     }
     if let Some(address) = arguments.address() {
         shown.insert("address".to_owned(), json!(address.to_string()));

@@ -57,6 +57,11 @@ impl TraceFolder {
         self.path.join(&**session).join("trace.jsonl")
     }
 
+    /// Where a session's capture is, where there is one.
+    pub fn capture_path(&self, session: &SessionId) -> PathBuf {
+        self.path.join(&**session).join(super::pcapng::FILE_NAME)
+    }
+
     /// Writes the lines of an experiment beside its sessions' folders: `experiment-ID.jsonl`. Answers with the path.
     pub fn write_experiment(&self, id: &str, lines: &[Line]) -> Result<PathBuf, FolderError> {
         let path = self.path.join(format!("experiment-{id}.jsonl"));
@@ -77,6 +82,11 @@ impl TraceFolder {
         let unwritable = |source| FolderError::Unwritable { path: folder.clone(), source };
         private_folders(false).create(&folder).map_err(unwritable)?;
         create_private(&self.trace_path(session)).map_err(unwritable)
+    }
+
+    /// Makes the empty capture of a session whose folder is there.
+    pub(super) fn create_capture(&self, session: &SessionId) -> io::Result<File> {
+        create_private(&self.capture_path(session))
     }
 
     /// Writes certificates beside the session's trace as PEM: `certificates/server-1.pem` and so on for the prefix

@@ -2,12 +2,15 @@
 //! a stopped terminal never holds the relay up. What the queue cannot take is dropped and counted.
 
 mod folder;
+pub(crate) mod pcapng;
 mod session_trace;
 
 pub use folder::{FolderError, TraceFolder};
+pub use pcapng::CaptureSettings;
 pub use session_trace::{SessionTrace, TraceStart};
 
-use crate::trace::{Detail, Line, Side};
+use crate::trace::{Detail, Line, Micros, Side};
+use pcapng::{CaptureHandle, CaptureThread};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
@@ -49,6 +52,11 @@ pub trait Watcher: Send {
     fn flush(&mut self) {}
 }
 
+/// Whole microseconds from `began` to `moment`.
+fn micros_since(began: Instant, moment: Instant) -> Micros {
+    crate::relay::connect::micros(moment.saturating_duration_since(began))
+}
+
 /// What the names of a chain's files begin with, and the chain in DER.
 type Chain = (&'static str, Vec<Arc<[u8]>>);
 
@@ -73,6 +81,7 @@ pub struct RecorderHandle {
     writes: bool,
     most_followed: usize,
     followed: Arc<AtomicUsize>,
+    capture: Option<CaptureHandle>,
 }
 
 /// A session's way to the recorder. Gone, it makes room for another that is followed.
@@ -171,18 +180,38 @@ fn text(lines: &[Line]) -> Vec<u8> {
 pub struct Recorder {
     handle: Option<RecorderHandle>,
     thread: Option<JoinHandle<()>>,
+    capture: Option<CaptureThread>,
 }
 
 impl Recorder {
     /// Starts it. Without a `folder` nothing is written, but `watcher` still sees everything.
     pub fn start(folder: Option<TraceFolder>, watcher: Box<dyn Watcher>) -> std::io::Result<Recorder> {
+        Recorder::start_with(folder, None, watcher)
+    }
+
+    /// The same with captures beside the traces, where `capture` asks for them and there is a `folder`.
+    pub fn start_with(
+        folder: Option<TraceFolder>,
+        capture: Option<CaptureSettings>,
+        watcher: Box<dyn Watcher>,
+    ) -> std::io::Result<Recorder> {
+        let capture = match (&folder, capture) {
+            (Some(folder), Some(settings)) => Some(CaptureThread::start(folder.clone(), settings)?),
+            _ => None,
+        };
         let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
         let (writes, most_followed) = (folder.is_some(), watcher.most_followed());
         let writer = Writer { folder, watcher, files: HashMap::new(), due: Vec::new(), complained: false };
         let thread =
             std::thread::Builder::new().name("recorder".to_owned()).spawn(move || writer.run(receiver))?;
-        let handle = RecorderHandle { sender, writes, most_followed, followed: Arc::default() };
-        Ok(Recorder { handle: Some(handle), thread: Some(thread) })
+        let handle = RecorderHandle {
+            sender,
+            writes,
+            most_followed,
+            followed: Arc::default(),
+            capture: capture.as_ref().map(CaptureThread::handle),
+        };
+        Ok(Recorder { handle: Some(handle), thread: Some(thread), capture })
     }
 
     /// The way to it.
@@ -193,6 +222,9 @@ impl Recorder {
     /// Waits until everything that was handed over is written. Every other handle must be gone.
     pub fn finish(mut self) {
         self.handle = None;
+        if let Some(capture) = self.capture.take() {
+            capture.finish();
+        }
         if let Some(thread) = self.thread.take() {
             // A panic in the recorder was already reported by its thread.
             let _ = thread.join();

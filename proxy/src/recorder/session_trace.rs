@@ -1,8 +1,10 @@
 //! One session's record while it grows: in memory for the verdict, and line by line to the recorder.
 
+use super::pcapng::{CaptureStart, FILE_NAME, SessionCapture};
 use super::{RecorderHandle, SessionHandle, SessionId};
 use crate::observe::{Progress, Timeline};
 use crate::trace::{Detail, Event, Header, Leg, Line, Micros, Phase, Record, SCHEMA_VERSION, Side};
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::watch;
 
@@ -40,11 +42,22 @@ pub struct SessionTrace {
     is_header_due: bool,
     /// Who wants to know how far the session is.
     progress: Option<watch::Sender<Progress>>,
+    capture: Option<Arc<SessionCapture>>,
 }
 
 impl SessionTrace {
     /// Begins a trace and hands its first line over.
     pub fn begin(start: TraceStart, recorder: Option<RecorderHandle>) -> SessionTrace {
+        let capture = recorder.as_ref().and_then(|recorder| recorder.capture.as_ref());
+        let capture = capture.map(|capture| {
+            capture.begin(CaptureStart {
+                id: start.id.clone(),
+                target: start.target.clone(),
+                settings: serde_json::Value::from(start.settings.clone()).to_string(),
+                started: start.started,
+                began: start.began,
+            })
+        });
         let header = Header {
             schema: SCHEMA_VERSION,
             rdpscope: env!("CARGO_PKG_VERSION").to_owned(),
@@ -68,6 +81,7 @@ impl SessionTrace {
             dropped: 0,
             is_header_due,
             progress: None,
+            capture,
         }
     }
 
@@ -78,7 +92,12 @@ impl SessionTrace {
 
     /// A moment in the session's own time, µs.
     pub fn at(&self, moment: Instant) -> Micros {
-        crate::relay::connect::micros(moment.saturating_duration_since(self.began))
+        super::micros_since(self.began, moment)
+    }
+
+    /// Its capture, where there is one.
+    pub(crate) fn capture(&self) -> Option<&Arc<SessionCapture>> {
+        self.capture.as_ref()
     }
 
     /// The phases and facts so far.
@@ -139,6 +158,8 @@ impl SessionTrace {
 
     /// Hands the last lines over and waits until there is room for them; answers with the whole record.
     pub async fn conclude(mut self, mut lines: Vec<Line>) -> Record {
+        let captured = self.end_capture(&lines).await;
+        lines.splice(0..0, captured);
         let due = self.due();
         let count = due.len();
         lines.splice(0..0, due);
@@ -149,8 +170,36 @@ impl SessionTrace {
         self.record
     }
 
+    /// Waits until the capture is written, and says what became of it.
+    async fn end_capture(&mut self, last: &[Line]) -> Option<Line> {
+        let capture = self.capture.take()?;
+        capture.note(last);
+        let outcome = capture.end().await?;
+        let detail = Detail::Captured {
+            file: FILE_NAME.to_owned(),
+            packets: outcome.packets,
+            dropped: outcome.lost.packets,
+            dropped_bytes: outcome.lost.bytes,
+            stopped: outcome.stopped,
+            secrets: capture.takes_secrets(),
+        };
+        let t_us = self.at(Instant::now());
+        Some(Line::Event(Event {
+            t_us,
+            leg: Leg::Proxy,
+            from: None,
+            connection: None,
+            phase: Phase::Closed,
+            inferred: false,
+            detail,
+        }))
+    }
+
     /// Lines of any kind, in their order.
     pub fn lines(&mut self, lines: Vec<Line>) {
+        if let Some(capture) = &self.capture {
+            capture.note(&lines);
+        }
         if let Some(recorder) = &self.recorder {
             let is_taken = if self.dropped == 0 && !self.is_header_due {
                 recorder.offer(&lines)

@@ -2,6 +2,7 @@
 //! as they came. What the gate gives out as one message leaves in one write, and so in one record.
 
 use super::pump::{Ending, SILENCE_AFTER_CLIENT};
+use super::socket::Socket;
 use crate::alter::{Gate, Note};
 use crate::intercept::tls::{StreamEnd, TlsStream, read_ending};
 use crate::trace::{Micros, Side};
@@ -13,7 +14,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// Bytes read at once: four TLS records.
 const READ_SIZE: usize = 64 * 1024;
@@ -56,7 +56,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel for TlsStream<S> {
     }
 }
 
-impl Channel for TcpStream {
+impl Channel for Socket {
     const END_OF_FILE: StreamEnd = StreamEnd::Fin;
 
     fn ending(_error: &io::Error) -> StreamEnd {

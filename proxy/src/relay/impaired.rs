@@ -7,13 +7,14 @@
 
 use super::pump::{Ending, reset};
 use super::session::{SharedSession, WeakSession};
+use super::socket::Socket;
 use super::tcp_info::tcp_info;
 use crate::alter::impair::{After, Impairment, Impairments, Shape, Shaper};
 use crate::observe::Progress;
 use crate::trace::{Detail, Direction, Effect, Leg, Micros, Phase, Side, TcpInfo};
 use socket2::SockRef;
 use std::io::{self, Read};
-use std::net::{Ipv4Addr, Shutdown};
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -47,7 +48,7 @@ enum Peer {
     #[default]
     Direct,
     /// A link has it.
-    Open(Weak<TcpStream>),
+    Open(Weak<Socket>),
     /// It is closed; what the system knew of it last.
     Closed(Option<TcpInfo>),
 }
@@ -102,7 +103,7 @@ impl Impaired {
         self.impairments.mss(Direction::Up)
     }
 
-    async fn join(&self, side: Side, stream: TcpStream) -> io::Result<TcpStream> {
+    async fn join(&self, side: Side, stream: Socket) -> io::Result<Socket> {
         let shape = self.impairments.shape(Direction::to(side));
         if shape == Shape::default() {
             return Ok(stream);
@@ -117,7 +118,7 @@ impl Impaired {
             direction: Direction::to(side),
             peer,
             known,
-            inner,
+            inner: inner.into(),
             shape,
             shaper: Shaper::new(shape, self.seed ^ side.index() as u64),
             began: self.began,
@@ -143,7 +144,7 @@ impl Impaired {
         };
         let running = tokio::spawn(link.run());
         lock(&self.links).push(running);
-        Ok(of_session)
+        Ok(of_session.into())
     }
 
     /// Waits until rdpscope has cut the session on both sides, as it was asked to.
@@ -184,11 +185,7 @@ impl Impaired {
 ///
 /// # Errors
 /// Where the system gives no connection within the machine.
-pub(super) async fn join(
-    impaired: Option<&Impaired>,
-    side: Side,
-    stream: TcpStream,
-) -> io::Result<TcpStream> {
+pub(super) async fn join(impaired: Option<&Impaired>, side: Side, stream: Socket) -> io::Result<Socket> {
     match impaired {
         Some(impaired) => impaired.join(side, stream).await,
         None => Ok(stream),
@@ -218,10 +215,10 @@ pub(super) fn set_mss(_socket: &TcpSocket, _mss: u32) -> io::Result<()> {
 }
 
 /// What the system knows of the connection to `side`, for which the session uses `stream`.
-pub(super) fn info(impaired: Option<&Impaired>, side: Side, stream: &TcpStream) -> Option<TcpInfo> {
+pub(super) fn info(impaired: Option<&Impaired>, side: Side, stream: &Socket) -> Option<TcpInfo> {
     match impaired.map(|impaired| lock(&impaired.peers[side.index()])).as_deref() {
-        None | Some(Peer::Direct) => tcp_info(stream),
-        Some(Peer::Open(peer)) => tcp_info(&*peer.upgrade()?),
+        None | Some(Peer::Direct) => tcp_info(stream.stream()),
+        Some(Peer::Open(peer)) => tcp_info(peer.upgrade()?.stream()),
         Some(Peer::Closed(info)) => *info,
     }
 }
@@ -272,10 +269,10 @@ struct Link {
     /// The one that leads to the side.
     direction: Direction,
     /// The socket to the side.
-    peer: Arc<TcpStream>,
+    peer: Arc<Socket>,
     known: Arc<Mutex<Peer>>,
     /// The other end of what the session has in its place.
-    inner: TcpStream,
+    inner: Socket,
     shape: Shape,
     shaper: Shaper,
     began: Instant,
@@ -320,7 +317,7 @@ impl Link {
                 course => break course,
             }
         };
-        *lock(&self.known) = Peer::Closed(tcp_info(&self.peer));
+        *lock(&self.known) = Peer::Closed(tcp_info(self.peer.stream()));
         if course == Course::Over {
             return;
         }
@@ -344,7 +341,7 @@ impl Link {
                 }
                 Some(Effect::Closed) => {
                     self.say_cut();
-                    finish(&self.peer);
+                    self.peer.finish();
                 }
                 Some(Effect::Stalled) => self.say_cut(),
                 Some(Effect::Shaped) | None => {}
@@ -356,14 +353,14 @@ impl Link {
                 reset(&self.peer);
                 return Course::Over;
             }
-            finish(&self.peer);
+            self.peer.finish();
         }
         let peer_is_done = self.answer_ended && self.answer.is_empty();
         if !self.end_passed || !(peer_is_done || self.is_over) {
             return Course::On;
         }
         // A session that had sent FIN may have ended by a reset since.
-        if let Ok(Some(_)) = self.inner.take_error() {
+        if let Ok(Some(_)) = self.inner.stream().take_error() {
             reset(&self.peer);
         }
         Course::Over
@@ -407,7 +404,7 @@ impl Link {
         while self.session_ending.is_none() && self.shaper.room() > 0 {
             let most = self.shaper.room().min(READ_SIZE);
             // From the system itself: the runtime may not have heard yet of what the session has just sent.
-            let read = (&*SockRef::from(&self.inner)).read(&mut self.scratch[..most]);
+            let read = (&*SockRef::from(self.inner.stream())).read(&mut self.scratch[..most]);
             if !self.took(read) {
                 break;
             }
@@ -478,7 +475,7 @@ impl Link {
         match self.peer.try_read(&mut self.scratch) {
             Ok(0) if !self.peer_is_gone => {
                 self.answer_ended = true;
-                finish(&self.inner);
+                self.inner.finish();
             }
             Ok(0) => self.peer_was_reset(),
             Ok(count) if !self.session_is_deaf => {
@@ -540,7 +537,7 @@ impl Link {
 }
 
 /// What the session still says to a side whose connection was cut goes nowhere, until it ends.
-async fn outlive(inner: TcpStream, mut over: Option<watch::Receiver<bool>>) {
+async fn outlive(inner: Socket, mut over: Option<watch::Receiver<bool>>) {
     let mut scratch = vec![0; READ_SIZE];
     loop {
         tokio::select! {
@@ -574,11 +571,6 @@ async fn sleep_until(due: Option<Instant>) {
         Some(due) => tokio::time::sleep_until(due.into()).await,
         None => std::future::pending().await,
     }
-}
-
-/// Sends FIN; a side that has gone needs none.
-fn finish(stream: &TcpStream) {
-    let _ = SockRef::from(stream).shutdown(Shutdown::Write);
 }
 
 fn is_passing(error: &io::Error) -> bool {

@@ -11,6 +11,7 @@ use super::exchange::{ExchangeEnd, ExchangeTap, exchange};
 use super::impaired::{self, Impaired};
 use super::pump::{PumpEnd, Tap, pump, reset};
 use super::session::{Route, SessionTap};
+use super::socket::Socket;
 use super::teller::Teller;
 use crate::alter::Note;
 use crate::intercept::settings::Interception;
@@ -18,7 +19,6 @@ use crate::intercept::tls::StreamEnd;
 use crate::trace::{Detail, Event, Leg, Line, Micros, Phase, Side};
 use crate::wire::tls::Alert;
 use std::time::Instant;
-use tokio::net::TcpStream;
 
 use legs::{Beginning, Caller, Legs, Stopped, Terminated};
 use negotiation::Negotiated;
@@ -37,12 +37,12 @@ pub(super) struct Intercepted<'a> {
 /// Relays until both sides are done; what the client had sent before the server was connected is `first`. Answers with
 /// the server's connection where the client has left it and it is to be kept.
 pub(super) async fn serve(
-    client: &mut TcpStream,
-    mut server: TcpStream,
+    client: &mut Socket,
+    mut server: Socket,
     first: Vec<u8>,
     tap: &mut SessionTap<'_>,
     context: Intercepted<'_>,
-) -> Option<TcpStream> {
+) -> Option<Socket> {
     let mut negotiation = negotiation::Negotiation::new(context.interception.alterations, first);
     // Each on the heap, so that a session that runs for hours keeps only the memory of what it is at.
     let negotiated = Box::pin(negotiation.run(client, &mut server, tap)).await;
@@ -73,8 +73,8 @@ pub(super) async fn serve(
 
 /// Runs TLS on both legs until the session is over.
 async fn terminate(
-    client: &mut TcpStream,
-    server: TcpStream,
+    client: &mut Socket,
+    server: Socket,
     negotiation: negotiation::Negotiation,
     tap: &mut SessionTap<'_>,
     context: Intercepted<'_>,
@@ -87,8 +87,8 @@ async fn terminate(
 }
 
 async fn relay_inside(
-    client: &mut TcpStream,
-    server: TcpStream,
+    client: &mut Socket,
+    server: Socket,
     negotiation: negotiation::Negotiation,
     tap: &mut SessionTap<'_>,
     context: Intercepted<'_>,
@@ -101,6 +101,7 @@ async fn relay_inside(
     let terminated = Box::pin(legs.handshakes(caller, server, server_early)).await?;
     drop(legs);
     let Terminated { client: mut client_leg, server: mut server_leg, server_words, .. } = terminated;
+    tap.capture_inside();
     impaired::mark(context.impaired).await;
     #[cfg(feature = "nla")]
     let protocol = authentication::log_on(
@@ -141,11 +142,7 @@ fn held(tap: &SessionTap<'_>, side: Side) -> Vec<u8> {
 }
 
 /// There is nothing to change: the bytes go on as without interception.
-async fn pass_through(
-    client: &mut TcpStream,
-    mut server: TcpStream,
-    tap: &mut SessionTap<'_>,
-) -> Option<TcpStream> {
+async fn pass_through(client: &mut Socket, mut server: Socket, tap: &mut SessionTap<'_>) -> Option<Socket> {
     let end = pump(client, &mut server, tap).await;
     if end == PumpEnd::Reset {
         reset(client);

@@ -3,6 +3,7 @@
 //! A turn reads once, writes at once and only then shows the bytes to the [`Tap`], so that observation never delays
 //! a byte. Memory is held only for what the other side does not take yet: an idle session holds no buffer.
 
+use super::socket::{Sink, Socket, Source};
 use super::splice::Pipe;
 use crate::trace::Side;
 use std::cell::RefCell;
@@ -12,8 +13,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 /// Bytes read at once. Larger than a socket usually holds, so that one read empties it.
 const READ_SIZE: usize = 256 * 1024;
@@ -68,7 +67,7 @@ pub enum PumpEnd {
 }
 
 /// Keeps a connection that the client has left until the server ends it; what still comes goes to the client.
-pub async fn linger(mut client: TcpStream, mut server: TcpStream) {
+pub async fn linger(mut client: Socket, mut server: Socket) {
     let copied = tokio::io::copy(&mut server, &mut client).await;
     if copied.is_err() {
         reset(&client);
@@ -77,16 +76,15 @@ pub async fn linger(mut client: TcpStream, mut server: TcpStream) {
 }
 
 /// The next close of `stream` sends RST instead of FIN.
-pub fn reset(stream: &TcpStream) {
-    // A socket that is gone already needs no reset.
-    let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+pub fn reset(stream: &Socket) {
+    stream.reset();
 }
 
 /// Copies until both directions have ended, one side resets, or the client has left a silent server.
 ///
 /// A reset is passed on after the bytes that came before it. It is seen when these have been taken, so a reset by one
 /// side waits for the other to read.
-pub async fn pump(client: &mut TcpStream, server: &mut TcpStream, tap: &mut impl Tap) -> PumpEnd {
+pub async fn pump(client: &mut Socket, server: &mut Socket, tap: &mut impl Tap) -> PumpEnd {
     let (client_reader, client_writer) = client.split();
     let (server_reader, server_writer) = server.split();
     let mut up = Flow::new(Side::Client, client_reader, server_writer);
@@ -134,8 +132,8 @@ async fn rest_of(open: &mut Flow<'_>, tap: &mut impl Tap) -> Option<FlowEnd> {
 
 /// Waits for the reset of a side that nobody reads from any more.
 #[cfg(target_os = "linux")]
-async fn reset_of(source: &ReadHalf<'_>) {
-    match source.ready(tokio::io::Interest::ERROR).await {
+async fn reset_of(source: &Source<'_>) {
+    match source.stream().ready(tokio::io::Interest::ERROR).await {
         Ok(_) => {}
         Err(_) => std::future::pending().await,
     }
@@ -143,7 +141,7 @@ async fn reset_of(source: &ReadHalf<'_>) {
 
 /// Other systems tell of a reset only to those who read or write.
 #[cfg(not(target_os = "linux"))]
-async fn reset_of(_source: &ReadHalf<'_>) {
+async fn reset_of(_source: &Source<'_>) {
     std::future::pending().await
 }
 
@@ -161,8 +159,8 @@ enum FlowEnd {
 /// One direction.
 struct Flow<'a> {
     from: Side,
-    source: ReadHalf<'a>,
-    sink: WriteHalf<'a>,
+    source: Source<'a>,
+    sink: Sink<'a>,
     /// Read and not yet taken by the sink.
     pending: Vec<u8>,
     pending_start: usize,
@@ -182,7 +180,7 @@ struct Flow<'a> {
 }
 
 impl<'a> Flow<'a> {
-    fn new(from: Side, source: ReadHalf<'a>, sink: WriteHalf<'a>) -> Self {
+    fn new(from: Side, source: Source<'a>, sink: Sink<'a>) -> Self {
         Flow {
             from,
             source,
@@ -259,8 +257,8 @@ impl<'a> Flow<'a> {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         #[cfg(target_os = "linux")]
         if let Some(pipe) = &mut self.pipe {
-            ready!(pipe.poll_drain(cx, self.sink.as_ref()))?;
-            if self.calm_reads > CALM_READS {
+            ready!(pipe.poll_drain(cx, self.sink.stream()))?;
+            if self.calm_reads > CALM_READS || self.source.is_captured() {
                 self.pipe = None;
             }
         }
@@ -303,8 +301,10 @@ impl<'a> Flow<'a> {
     #[cfg(target_os = "linux")]
     fn poll_move(&mut self, cx: &mut Context<'_>, tap: &mut impl Tap) -> Poll<io::Result<usize>> {
         let Some(pipe) = &mut self.pipe else { return Poll::Ready(Ok(0)) };
-        let count = ready!(pipe.poll_fill(cx, self.source.as_ref()))?;
+        let count = ready!(pipe.poll_fill(cx, self.source.stream()))?;
         if count > 0 {
+            self.source.unseen(count);
+            self.sink.unseen(count);
             tap.unseen(Instant::now(), self.from, count as u64);
         }
         Poll::Ready(Ok(count))
@@ -319,7 +319,8 @@ impl<'a> Flow<'a> {
     #[cfg(target_os = "linux")]
     fn choose_way(&mut self, count: usize, tap: &impl Tap) {
         self.calm_reads = if count >= BUSY_READ { 0 } else { self.calm_reads + 1 };
-        if self.pipe.is_none() && count >= BUSY_READ && tap.is_opaque(self.from) {
+        let is_seen = self.source.is_captured();
+        if self.pipe.is_none() && count >= BUSY_READ && !is_seen && tap.is_opaque(self.from) {
             self.pipe = Pipe::new().ok();
         }
     }
@@ -332,7 +333,7 @@ impl<'a> Flow<'a> {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     /// Nobody looks at anything.
     struct Blind;
@@ -346,11 +347,11 @@ mod tests {
         fn ended(&mut self, _at: Instant, _from: Side, _ending: Ending) {}
     }
 
-    async fn pair() -> (TcpStream, TcpStream) {
+    async fn pair() -> (Socket, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port is free");
         let address = listener.local_addr().expect("a listener has an address");
         let ours = TcpStream::connect(address).await.expect("loopback connects");
-        (ours, listener.accept().await.expect("the connection is accepted").0)
+        (ours.into(), listener.accept().await.expect("the connection is accepted").0)
     }
 
     #[tokio::test]

@@ -2,20 +2,23 @@
 
 use super::attempts::{Attempts, Number};
 use super::conclude::{conclude, udp_events};
+use super::connect;
 use super::gateway::seen::GatewaySeen;
 use super::impaired::{self, Impaired};
 use super::intercepted::{self, Intercepted};
 use super::pump::{Ending, PumpEnd, Tap, linger, pump, reset};
-use super::resolve::resolve;
+use super::reach::{accepted, reach};
+use super::socket::Socket;
 use super::target::Target;
 use super::teller::Teller;
-use super::upstream_proxy::{self, UpstreamProxy};
-use super::{connect, udp::UdpSessions};
+use super::udp::UdpSessions;
+use super::upstream_proxy::UpstreamProxy;
 use crate::alter::impair::Impairments;
 use crate::diagnose;
 use crate::intercept::settings::Interception;
 use crate::observe::{SessionObserver, UdpObserver};
 use crate::recorder::SessionTrace;
+use crate::recorder::pcapng::InsideCapture;
 use crate::trace::{ClosedBy, Detail, Event, How, Leg, Micros, Phase, Record, Side};
 use std::io;
 use std::net::SocketAddr;
@@ -191,12 +194,21 @@ pub(super) struct SessionTap<'a> {
     number: Number,
     reached: Option<Phase>,
     has_desktop: bool,
+    inside: Option<InsideCapture>,
 }
 
 impl<'a> SessionTap<'a> {
     /// Of what is inside a tunnel, for which `client` stands.
     pub(super) fn inside_tunnel(session: &'a SharedSession, client: SocketAddr) -> SessionTap<'a> {
-        SessionTap { session, attempts: None, client, number: 0, reached: None, has_desktop: false }
+        SessionTap {
+            session,
+            attempts: None,
+            client,
+            number: 0,
+            reached: None,
+            has_desktop: false,
+            inside: None,
+        }
     }
 
     /// The session.
@@ -206,11 +218,26 @@ impl<'a> SessionTap<'a> {
 
     /// What `from` said inside TLS that is terminated.
     pub(super) fn inside(&mut self, at: Instant, from: Side, bytes: &[u8]) {
+        if let Some(inside) = &mut self.inside {
+            inside.said(at, from, bytes);
+        }
         self.observe(at, |observed, t_us, events| {
             if let Some(terminated) = observed.observer.terminated() {
                 terminated.plaintext(t_us, from, bytes, events);
             }
         });
+    }
+
+    /// TLS ends here from now on: what is inside is captured, too, where secrets are.
+    pub(super) fn capture_inside(&mut self) {
+        self.inside = self.inside_capture();
+    }
+
+    /// A capture of what is inside TLS, where secrets are captured.
+    pub(super) fn inside_capture(&self) -> Option<InsideCapture> {
+        let server = self.session.server()?;
+        let capture = self.session.lock().trace.capture().filter(|it| it.takes_secrets()).cloned()?;
+        Some(InsideCapture::new(capture, self.client, server))
     }
 
     fn observe(&mut self, at: Instant, feed: impl FnOnce(&mut Observed, Micros, &mut Vec<Event>)) {
@@ -339,6 +366,7 @@ pub async fn run(
         let detail = Detail::Accepted { peer: peer.to_string(), local };
         session.lock().trace.say(Leg::Client, None, Phase::Tcp, detail);
     }
+    let client = accepted(client, peer, &session);
     let tap = SessionTap {
         session: &session,
         attempts: Some(attempts),
@@ -346,6 +374,7 @@ pub async fn run(
         number,
         reached: None,
         has_desktop: false,
+        inside: None,
     };
     match Impaired::begin(impairments, &session, true) {
         None => drop(relay(client, surroundings, None, tap, stop).await),
@@ -359,7 +388,7 @@ pub async fn run(
 
 /// The same over a worse connection.
 async fn relay_impaired(
-    client: TcpStream,
+    client: Socket,
     surroundings: &Surroundings<'_>,
     impaired: Impaired,
     tap: SessionTap<'_>,
@@ -388,7 +417,7 @@ pub(super) fn not_impaired(error: &io::Error) -> String {
 
 /// Relays until the session is over; true where its connections are kept all the same.
 async fn relay(
-    mut client: TcpStream,
+    mut client: Socket,
     surroundings: &Surroundings<'_>,
     impaired: Option<&Impaired>,
     tap: SessionTap<'_>,
@@ -416,11 +445,11 @@ async fn relay(
 
 /// Connects and relays until both sides are done; answers with the server's connection where it is to be kept.
 async fn serve(
-    client: &mut TcpStream,
+    client: &mut Socket,
     surroundings: &Surroundings<'_>,
     impaired: Option<&Impaired>,
     mut tap: SessionTap<'_>,
-) -> Option<TcpStream> {
+) -> Option<Socket> {
     let Surroundings { route, interception, .. } = *surroundings;
     let session = tap.session;
     // On the heap, so that a session that runs for hours does not keep the memory of its first milliseconds.
@@ -461,12 +490,12 @@ async fn serve(
 /// Reaches the server while the client already speaks: the server, where it could be reached, and what the client has
 /// said so far. The error is how the client went away before.
 pub(super) async fn meet(
-    client: &mut TcpStream,
+    client: &mut Socket,
     route: &Route,
     impaired: Option<&Impaired>,
     teller: &impl Teller,
     tap: &mut impl Tap,
-) -> Result<(Option<TcpStream>, Vec<u8>), Ending> {
+) -> Result<(Option<Socket>, Vec<u8>), Ending> {
     let mut first = Vec::with_capacity(USUAL_FIRST_BYTES);
     let connected = tokio::select! {
         connected = reach(route, teller, impaired) => connected,
@@ -477,7 +506,7 @@ pub(super) async fn meet(
 
 /// Reads what the client sends while the server is being connected, so that it is seen at its time. Comes back only
 /// when the client has gone.
-async fn listen_ahead(client: &mut TcpStream, first: &mut Vec<u8>, tap: &mut impl Tap) -> Ending {
+async fn listen_ahead(client: &mut Socket, first: &mut Vec<u8>, tap: &mut impl Tap) -> Ending {
     use tokio::io::AsyncReadExt;
     let (mut reader, _) = client.split();
     loop {
@@ -494,46 +523,9 @@ async fn listen_ahead(client: &mut TcpStream, first: &mut Vec<u8>, tap: &mut imp
     }
 }
 
-pub(super) async fn forward_first(server: &mut TcpStream, first: &[u8]) -> io::Result<()> {
+pub(super) async fn forward_first(server: &mut Socket, first: &[u8]) -> io::Result<()> {
     use tokio::io::AsyncWriteExt;
     if first.is_empty() { Ok(()) } else { server.write_all(first).await }
-}
-
-/// Resolves and connects; what happened is in the trace.
-pub(super) async fn reach(
-    route: &Route,
-    teller: &impl Teller,
-    impaired: Option<&Impaired>,
-) -> Option<TcpStream> {
-    let server = reach_directly(route, teller, impaired.and_then(Impaired::server_mss)).await?;
-    let joined = impaired::join(impaired, Side::Server, server).await;
-    joined.inspect_err(|error| teller.close_by_proxy(&not_impaired(error))).ok()
-}
-
-async fn reach_directly(route: &Route, teller: &impl Teller, mss: Option<u32>) -> Option<TcpStream> {
-    let say = |phase: Phase, leg: Leg, detail: Detail| teller.say(leg, None, phase, detail);
-    let say_tcp = |detail: Detail| say(Phase::Tcp, Leg::Server, detail);
-    let target = route.address.as_ref().unwrap_or(&route.target);
-    if let Some(proxy) = &route.upstream_proxy {
-        return upstream_proxy::connect(proxy, target, mss, say_tcp).await.ok();
-    }
-    let began = Instant::now();
-    let resolved = resolve(target).await;
-    let took_us = connect::micros(began.elapsed());
-    let name = target.host.clone();
-    let addresses = match resolved {
-        Ok(addresses) => addresses,
-        Err(error) => {
-            let reason = connect::plain_reason(&error);
-            say(Phase::Dns, Leg::Proxy, Detail::ResolutionFailed { name, reason, took_us });
-            return None;
-        }
-    };
-    if target.ip().is_none() {
-        let addresses = addresses.iter().map(SocketAddr::to_string).collect();
-        say(Phase::Dns, Leg::Proxy, Detail::Resolved { name, addresses, took_us });
-    }
-    connect::connect_with(&addresses, connect::CONNECT_TIMEOUT, mss, say_tcp).await.ok()
 }
 
 /// The client went away while the server was still being connected: what the server had not done until then counts.

@@ -2,8 +2,10 @@
 
 use super::pump::Ending;
 use super::session::SharedSession;
+use crate::recorder::pcapng::ConnectionCapture;
 use crate::trace::{Detail, Leg, Phase, Side};
 use crate::wire::tls::Alert;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Takes what one connection tells. Clones tell the same one.
@@ -26,6 +28,8 @@ pub(super) trait Teller: Clone + Send + Sync + 'static {
     fn ended(&self, at: Instant, from: Side, ending: Ending);
     /// rdpscope ends the connection.
     fn close_by_proxy(&self, reason: &str);
+    /// Where what is on its wire is kept, if it is.
+    fn capture(&self) -> Option<Arc<ConnectionCapture>>;
 }
 
 impl Teller for SharedSession {
@@ -63,5 +67,9 @@ impl Teller for SharedSession {
 
     fn close_by_proxy(&self, reason: &str) {
         self.lock().close_by_proxy(reason);
+    }
+
+    fn capture(&self) -> Option<Arc<ConnectionCapture>> {
+        self.lock().trace.capture().cloned().map(ConnectionCapture::of)
     }
 }

@@ -100,6 +100,7 @@ pub(super) async fn relay(
                 // An ICMP error for a datagram sent earlier is reported here; it says nothing about this socket.
                 let Ok((length, client)) = received else { continue };
                 observe(&sessions, channel, client, Side::Client, &buffer[..length]);
+                capture(&sessions, (client.ip(), Side::Client, false), (listener.local_addr().ok(), client), &buffer[..length]);
                 if mode == UdpMode::Drop {
                     continue;
                 }
@@ -139,12 +140,20 @@ async fn flow(
             datagram = from_client.recv() => {
                 let Some(datagram) = datagram else { return client };
                 // What the network refuses is lost, like any datagram.
-                let _ = socket.send(&datagram).await;
+                if socket.send(&datagram).await.is_ok() {
+                    let ends = (socket.local_addr().ok(), server);
+                    capture(&sessions, (client.ip(), Side::Server, true), ends, &datagram);
+                }
             }
             received = socket.recv(&mut buffer) => {
                 let Ok(length) = received else { continue };
+                let ends = (socket.local_addr().ok(), server);
                 observe(&sessions, channel, client, Side::Server, &buffer[..length]);
-                let _ = listener.send_to(&buffer[..length], client).await;
+                capture(&sessions, (client.ip(), Side::Server, false), ends, &buffer[..length]);
+                if listener.send_to(&buffer[..length], client).await.is_ok() {
+                    let ends = (listener.local_addr().ok(), client);
+                    capture(&sessions, (client.ip(), Side::Client, true), ends, &buffer[..length]);
+                }
             }
             () = tokio::time::sleep(FLOW_IDLE) => return client,
         }
@@ -166,5 +175,18 @@ fn observe(sessions: &UdpSessions, channel: UdpChannel, client: SocketAddr, from
     match channel {
         UdpChannel::Rdp => session.datagram(Instant::now(), from, bytes),
         UdpChannel::Gateway => session.gateway_datagram(Instant::now(), from, bytes),
+    }
+}
+
+/// A datagram on the leg of `side`, from us or to us, between our end and the other.
+fn capture(
+    sessions: &UdpSessions,
+    (client, side, from_us): (IpAddr, Side, bool),
+    (us, peer): (Option<SocketAddr>, SocketAddr),
+    bytes: &[u8],
+) {
+    let capture = sessions.newest(client).and_then(|session| session.lock().trace.capture().cloned());
+    if let (Some(capture), Some(us)) = (capture, us) {
+        capture.datagram(Instant::now(), (side, from_us), (us, peer), bytes);
     }
 }

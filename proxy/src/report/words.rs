@@ -131,6 +131,9 @@ fn oddity(event: &Event) -> Option<String> {
             format!("{who} sent a broken {structure}: {reason} (offset {offset}){RELAYED}")
         }
         Detail::ObservationStopped { reason } => format!("no longer followed: {}", safe::name(reason)),
+        Detail::Captured { packets, dropped, stopped, secrets, .. } => {
+            captured(*packets, *dropped, stopped.as_deref(), *secrets)
+        }
         Detail::TraceIncomplete { dropped } => format!("the trace lacks {dropped} lines"),
         Detail::Impaired { setting, effect, .. } => {
             let setting = safe::name(setting);
@@ -143,6 +146,21 @@ fn oddity(event: &Event) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+/// What became of a capture.
+fn captured(packets: u64, dropped: u64, stopped: Option<&str>, secrets: bool) -> String {
+    let mut text = format!("captured: {packets} packets");
+    if secrets {
+        text.push_str(" with the secrets of TLS");
+    }
+    if dropped > 0 {
+        text.push_str(&format!(", and {dropped} are missing that came faster than they could be written"));
+    }
+    if let Some(reason) = stopped {
+        text.push_str(&format!("; the capture ends early: {}", safe::name(reason)));
+    }
+    text
 }
 
 /// The side channel, where there is something to tell: whether it went well, and a clause.

@@ -333,6 +333,23 @@ pub enum Detail {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         delay_us: Option<Micros>,
     },
+    /// What was on the wire of both legs is in a file beside this trace.
+    Captured {
+        /// Its name.
+        file: String,
+        /// Packets in it.
+        packets: u64,
+        /// Packets that are missing because they came faster than they could be written.
+        dropped: u64,
+        /// The bytes in them.
+        dropped_bytes: u64,
+        /// Why it ends before the session does; absent where it does not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stopped: Option<String>,
+        /// True where the secrets of TLS are in it: it shows what was typed, passwords among it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        secrets: bool,
+    },
     /// The trace lacks this many events: they came faster than they could be written, or the disk was full.
     TraceIncomplete {
         /// How many.

@@ -2,11 +2,13 @@
 
 use super::ending::{StreamEnd, fatal, read_ending};
 use super::error::{HandshakeError, HandshakeFailure};
+use super::key_log::KeyLog;
 use super::version::TlsVersion;
 use super::{Offer, ServerIdentity, ServerLeg, Tee, TlsStream, dns_name, subject_public_key};
 use crate::trace::Side;
 use crate::wire::tls::Alert;
 use openssl::error::ErrorStack;
+use openssl::ex_data::Index;
 use openssl::pkey::PKey;
 use openssl::ssl::{
     Error, Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslRef, SslSessionCacheMode,
@@ -16,6 +18,7 @@ use openssl::x509::X509;
 use rdpscope_certs::Identity;
 use std::io;
 use std::pin::Pin;
+use std::sync::OnceLock;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio_openssl::SslStream;
@@ -40,7 +43,8 @@ pub(super) async fn connect<S>(stream: Tee<S>, offer: &Offer) -> Result<ServerLe
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let stream = client_session(offer).and_then(|session| SslStream::new(session, stream));
+    let session = client_session(offer).and_then(|session| with_key_log(session, stream.key_log()));
+    let stream = session.and_then(|session| SslStream::new(session, stream));
     let mut stream = Box::new(stream.map_err(|error| ours(Side::Server, &error))?);
     match Pin::new(&mut *stream).connect().await {
         Ok(()) => {
@@ -67,7 +71,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let context = identity.legacy.as_ref().map_err(|error| ours(Side::Client, error))?;
-    let stream = Ssl::new(context).and_then(|session| SslStream::new(session, stream));
+    let session = Ssl::new(context).and_then(|session| with_key_log(session, stream.key_log()));
+    let stream = session.and_then(|session| SslStream::new(session, stream));
     let mut stream = Box::new(stream.map_err(|error| ours(Side::Client, &error))?);
     match Pin::new(&mut *stream).accept().await {
         Ok(()) => Ok(TlsStream::from_openssl(stream)),
@@ -113,6 +118,12 @@ fn context(method: SslMethod) -> Result<SslContextBuilder, ErrorStack> {
     let mut context = SslContextBuilder::new(method)?;
     context.set_min_proto_version(Some(SslVersion::TLS1))?;
     context.set_cipher_list(CIPHERS)?;
+    let key_log = key_log_index()?;
+    context.set_keylog_callback(move |session, line| {
+        if let Some(wanted) = session.ex_data(key_log) {
+            wanted.line(line);
+        }
+    });
     context.set_session_cache_mode(SslSessionCacheMode::OFF);
     context.set_options(
         SslOptions::NO_TICKET
@@ -120,6 +131,24 @@ fn context(method: SslMethod) -> Result<SslContextBuilder, ErrorStack> {
             | SslOptions::from_bits_retain(LEGACY_SERVER_CONNECT),
     );
     Ok(context)
+}
+
+/// Where a session of OpenSSL keeps who wants its secrets.
+fn key_log_index() -> Result<Index<Ssl, KeyLog>, ErrorStack> {
+    static INDEX: OnceLock<Index<Ssl, KeyLog>> = OnceLock::new();
+    if let Some(index) = INDEX.get() {
+        return Ok(*index);
+    }
+    let index = Ssl::new_ex_index()?;
+    // Whoever was faster has one that is as good.
+    Ok(*INDEX.get_or_init(|| index))
+}
+
+fn with_key_log(mut session: Ssl, key_log: Option<KeyLog>) -> Result<Ssl, ErrorStack> {
+    if let Some(key_log) = key_log {
+        session.set_ex_data(key_log_index()?, key_log);
+    }
+    Ok(session)
 }
 
 fn openssl_version(version: TlsVersion) -> SslVersion {

@@ -1,5 +1,6 @@
 //! The wire below TLS, shown to whoever watches.
 
+use super::key_log::KeyLog;
 use crate::wire::tls::Alert;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -25,6 +26,10 @@ pub trait WireTap: Send + Sync {
     fn wire(&mut self, at: Instant, sent_by_us: bool, bytes: &[u8]);
     /// So many bytes were received after [`Tee::quiet`].
     fn count(&mut self, _received: usize) {}
+    /// Who wants the secrets of the connection, if anybody does.
+    fn key_log(&self) -> Option<KeyLog> {
+        None
+    }
 }
 
 impl<F: FnMut(Instant, bool, &[u8]) + Send + Sync> WireTap for F {
@@ -103,6 +108,11 @@ impl<S> Tee<S> {
     /// The stream below, for good.
     pub fn into_inner(self) -> S {
         self.stream
+    }
+
+    /// Who wants the secrets of the connection.
+    pub(super) fn key_log(&self) -> Option<KeyLog> {
+        self.tap.key_log()
     }
 
     /// From here on writes are not joined any more.

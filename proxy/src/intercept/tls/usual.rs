@@ -10,7 +10,7 @@ use crate::trace::Side;
 use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::pki_types::{IpAddr, Ipv4Addr, ServerName};
-use rustls::{ClientConfig, ProtocolVersion, SupportedProtocolVersion};
+use rustls::{ClientConfig, ProtocolVersion, ServerConfig, SupportedProtocolVersion};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
@@ -32,6 +32,9 @@ where
     config.dangerous().set_certificate_verifier(Arc::clone(&witness) as Arc<_>);
     let (name, enable_sni) = server_name(offer.server_name.as_deref());
     config.enable_sni = enable_sni;
+    if let Some(key_log) = stream.key_log() {
+        config.key_log = Arc::new(key_log);
+    }
     config.alpn_protocols = offer.protocols.iter().map(|name| name.clone().into_bytes()).collect();
 
     let handshake = Box::pin(TlsConnector::from(Arc::new(config)).connect(name, stream).into_fallible());
@@ -64,7 +67,15 @@ pub(super) async fn accept<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let acceptor = TlsAcceptor::from(Arc::clone(&identity.usual));
+    let config = match stream.key_log() {
+        None => Arc::clone(&identity.usual),
+        Some(key_log) => {
+            let mut config = ServerConfig::clone(&identity.usual);
+            config.key_log = Arc::new(key_log);
+            Arc::new(config)
+        }
+    };
+    let acceptor = TlsAcceptor::from(config);
     match Box::pin(acceptor.accept(stream).into_fallible()).await {
         Ok(stream) => Ok(TlsStream::from_rustls(stream.into())),
         Err((error, stream)) => Err(failed(Side::Client, &error, stream).await.error),

@@ -4,6 +4,7 @@
 use super::attempts::{AttemptNumber, Joined};
 use super::host::Host;
 use crate::observe::gateway::OuterTls;
+use crate::recorder::pcapng::ConnectionCapture;
 use crate::relay::pump::{Ending, Tap};
 use crate::relay::session::SharedSession;
 use crate::relay::teller::Teller;
@@ -33,6 +34,7 @@ struct Place {
     session: SharedSession,
     outer: OuterTls,
     kept: Option<Kept>,
+    capture: Option<Arc<ConnectionCapture>>,
     /// Bytes that came from either side.
     bytes: [u64; 2],
     has_ended: bool,
@@ -50,6 +52,7 @@ struct Kept {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        self.settle_capture();
         self.host.leave(self.attempt, self.number);
     }
 }
@@ -61,6 +64,10 @@ impl GatewayConnection {
         if let Some(gateway) = session.lock().gateway() {
             gateway.connection_began(connection, sees_inside);
         }
+        let capture = session.lock().trace.capture().map(|capture| match sees_inside {
+            true => ConnectionCapture::unsettled(capture),
+            false => ConnectionCapture::of(capture.clone()),
+        });
         let outer = if sees_inside { OuterTls::terminated() } else { OuterTls::passing_through() };
         let place = Place {
             host,
@@ -70,6 +77,7 @@ impl GatewayConnection {
             session,
             outer,
             kept: sees_inside.then(Kept::default),
+            capture,
             bytes: [0, 0],
             has_ended: false,
             is_complete: false,
@@ -206,6 +214,10 @@ impl Teller for GatewayConnection {
         self.say(Leg::Proxy, None, Phase::Closed, Detail::ProxyClosed { reason: reason.to_owned() });
         self.gave_up();
     }
+
+    fn capture(&self) -> Option<Arc<ConnectionCapture>> {
+        self.lock().capture.clone()
+    }
 }
 
 /// Of a connection whose TLS passes through.
@@ -266,6 +278,7 @@ impl Place {
         if kept.length > MOST_KEPT_BYTES {
             // Whoever says so much without a head is no client of a gateway, and stays where it is.
             self.kept = None;
+            self.settle_capture();
             return;
         }
         kept.said.push((at, from, bytes.to_vec()));
@@ -347,6 +360,14 @@ impl Place {
         let began = kept.events.first().map_or_else(Instant::now, |(at, _)| *at);
         if let Some(moved) = self.host.sort((self.attempt, self.number), id.as_deref(), self.client, began) {
             self.move_to(moved, kept);
+        }
+        self.settle_capture();
+    }
+
+    /// What was captured belongs where the connection is now.
+    fn settle_capture(&self) {
+        if let (Some(capture), Some(session)) = (&self.capture, self.session.lock().trace.capture()) {
+            capture.settle(session);
         }
     }
 

@@ -92,7 +92,7 @@ impl Inner {
 
 /// Runs the session inside the tunnel to its end.
 async fn run(
-    mut client: TcpStream,
+    client: TcpStream,
     server: TcpStream,
     peer: SocketAddr,
     session: SharedSession,
@@ -101,6 +101,7 @@ async fn run(
 ) {
     let mut tap = SessionTap::inside_tunnel(&session, peer);
     let context = Intercepted { interception: &interception, route: None, impaired: None };
+    let (mut client, server) = (client.into(), server.into());
     let server = Box::pin(intercepted::serve(&mut client, server, Vec::new(), &mut tap, context)).await;
     drop(server);
     over.send_replace(true);

@@ -13,7 +13,9 @@ use crate::relay::intercepted::legs::{Beginning, Caller, Legs, Stopped, Terminat
 use crate::relay::intercepted::{Intercepted, ending, note_farewell, note_line};
 use crate::relay::listener::Present;
 use crate::relay::pump::{Ending, PumpEnd, linger, pump, reset};
+use crate::relay::reach::accepted;
 use crate::relay::session::{forward_first, meet, not_impaired};
+use crate::relay::socket::Socket;
 use crate::relay::teller::Teller;
 use crate::relay::workers;
 use crate::trace::{Detail, Leg, Micros, Phase, Side};
@@ -47,7 +49,7 @@ pub(in crate::relay) async fn serve(
     let Some(gateway) = &present.settings.gateway else { return };
     let Some(connection) = host.enter(peer, &present) else {
         // What would begin one session too many is refused as by a port that nobody listens on.
-        reset(&client);
+        reset(&client.into());
         return;
     };
     serve_gateway(client, peer, connection, gateway, &present).await;
@@ -56,7 +58,7 @@ pub(in crate::relay) async fn serve(
 /// A direct session behind an HTTP CONNECT.
 fn serve_server(client: TcpStream, peer: SocketAddr, room: OwnedSemaphorePermit, host: &Host) {
     if !host.may_begin() {
-        reset(&client);
+        reset(&client.into());
         return;
     }
     let number = host.shared.attempts.began(peer.ip());
@@ -73,8 +75,9 @@ async fn serve_gateway(
     present: &Present,
 ) {
     let local = client.local_addr().map_or_else(|_| String::new(), |local| local.to_string());
-    let accepted = Detail::Accepted { peer: peer.to_string(), local };
-    connection.say(Leg::Client, None, Phase::Tcp, accepted);
+    let detail = Detail::Accepted { peer: peer.to_string(), local };
+    connection.say(Leg::Client, None, Phase::Tcp, detail);
+    let client = accepted(client, peer, &connection);
     let impairments = &present.settings.impairments;
     let Some(impaired) = Impaired::begin(impairments, &connection.session(), connection.number() == 1) else {
         relay_until_stopped(client, &connection, gateway, present, None).await;
@@ -96,7 +99,7 @@ async fn serve_gateway(
 
 /// Relays until the connection is over; true where it is kept all the same.
 async fn relay_until_stopped(
-    mut client: TcpStream,
+    mut client: Socket,
     connection: &GatewayConnection,
     gateway: &Gateway,
     present: &Present,
@@ -125,12 +128,12 @@ async fn relay_until_stopped(
 
 /// Connects and relays until both sides are done; answers with the gateway's connection where it is to be kept.
 async fn relay(
-    client: &mut TcpStream,
+    client: &mut Socket,
     connection: &GatewayConnection,
     gateway: &Gateway,
     present: &Present,
     impaired: Option<&Impaired>,
-) -> Option<TcpStream> {
+) -> Option<Socket> {
     let mut tap = connection.clone();
     let (server, first) = match meet(client, &gateway.route, impaired, connection, &mut tap).await {
         Ok((Some(server), first)) => (server, first),
@@ -162,12 +165,12 @@ async fn relay(
 
 /// TLS goes on untouched.
 async fn pass_through(
-    client: &mut TcpStream,
-    mut server: TcpStream,
+    client: &mut Socket,
+    mut server: Socket,
     first: &[u8],
     mut tap: GatewayConnection,
     impaired: Option<&Impaired>,
-) -> Option<TcpStream> {
+) -> Option<Socket> {
     if forward_first(&mut server, first).await.is_err() {
         tap.ended(Instant::now(), Side::Server, Ending::Reset);
         reset(client);
@@ -184,8 +187,8 @@ async fn pass_through(
 
 /// TLS on both legs, then what is inside from one to the other, as it comes.
 async fn relay_inside(
-    client: &mut TcpStream,
-    server: TcpStream,
+    client: &mut Socket,
+    server: Socket,
     first: Vec<u8>,
     tap: GatewayConnection,
     context: Intercepted<'_>,
@@ -209,7 +212,7 @@ async fn relay_inside(
     Ok(end)
 }
 
-fn note_tcp(connection: &GatewayConnection, impaired: Option<&Impaired>, server: &TcpStream) {
+fn note_tcp(connection: &GatewayConnection, impaired: Option<&Impaired>, server: &Socket) {
     if let Some(info) = impaired::info(impaired, Side::Server, server) {
         connection.say(Leg::Server, None, Phase::Tcp, Detail::TcpInfo(info));
     }

@@ -10,12 +10,13 @@ use crate::intercept::credssp::{
 use crate::intercept::presenter::Presented;
 use crate::intercept::settings::Nla;
 use crate::intercept::tls::{ServerLeg, TlsStream, subject_public_key};
+use crate::recorder::pcapng::InsideCapture;
 use crate::relay::session::{SessionTap, SharedSession};
+use crate::relay::socket::Socket;
 use crate::trace::{Detail, Leg, Phase, Side};
 use std::future::Future;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 
 /// RDP_NEG_RSP.selectedProtocol.
 const SSL: u32 = 1;
@@ -29,11 +30,16 @@ const LOG_ON_WITHIN: Duration = Duration::from_secs(60);
 struct LegTap {
     session: SharedSession,
     side: Side,
+    capture: Option<InsideCapture>,
 }
 
 impl CredsspTap for LegTap {
     fn message(&mut self, from_us: bool, bytes: &[u8]) {
-        self.session.lock().credssp(Instant::now(), self.side, from_us, bytes);
+        let now = Instant::now();
+        if let Some(capture) = &mut self.capture {
+            capture.said(now, if from_us { self.side.opposite() } else { self.side }, bytes);
+        }
+        self.session.lock().credssp(now, self.side, from_us, bytes);
     }
 }
 
@@ -41,7 +47,7 @@ impl CredsspTap for LegTap {
 /// that describes what follows inside TLS.
 pub(super) async fn log_on<C: AsyncRead + AsyncWrite + Unpin>(
     client: &mut TlsStream<C>,
-    server: &mut ServerLeg<TcpStream>,
+    server: &mut ServerLeg<Socket>,
     presented: &Presented,
     protocol: Option<u32>,
     tap: &SessionTap<'_>,
@@ -54,7 +60,7 @@ pub(super) async fn log_on<C: AsyncRead + AsyncWrite + Unpin>(
     let with_authorization = protocol == Some(HYBRID_EX);
     let target = format!("TERMSRV/{}", context.interception.server_name);
     let session = tap.session();
-    let leg = |side| LegTap { session: session.clone(), side };
+    let leg = |side| LegTap { session: session.clone(), side, capture: tap.inside_capture() };
     let mut at_server = leg(Side::Server);
     let to_server = to_the_server(server, credentials, &target, with_authorization, &mut at_server);
     let authorization = concluded(session, Side::Server, to_server).await?;
@@ -65,7 +71,7 @@ pub(super) async fn log_on<C: AsyncRead + AsyncWrite + Unpin>(
 }
 
 async fn to_the_server(
-    server: &mut ServerLeg<TcpStream>,
+    server: &mut ServerLeg<Socket>,
     credentials: &Credentials,
     target: &str,
     with_authorization: bool,

@@ -6,19 +6,18 @@ use super::{Intercepted, note_farewell};
 use crate::intercept::presenter::Presented;
 use crate::intercept::settings::Nla;
 use crate::intercept::tls::{
-    self, HandshakeError, HandshakeFailure, Offer, PeekError, ServerLeg, Stack, StreamEnd, Tee, TlsStream,
-    VersionRange, WireTap,
+    self, HandshakeError, HandshakeFailure, KeyLog, Offer, PeekError, ServerLeg, Stack, StreamEnd, Tee,
+    TlsStream, VersionRange, WireTap,
 };
 use crate::relay::pump::{Ending, reset};
+use crate::relay::socket::Socket;
 use crate::relay::teller::Teller;
 use crate::trace::{Detail, Leg, Phase, Side};
 use crate::wire::tls::ClientHello;
-use socket2::SockRef;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 /// RDP_NEG_RSP.selectedProtocol of those that authenticate with CredSSP.
 const HYBRID: u32 = 2;
@@ -45,15 +44,15 @@ impl From<Ending> for Stopped {
 
 /// The client before its handshake.
 pub(in crate::relay) struct Caller<'s> {
-    pub(in crate::relay) stream: &'s mut TcpStream,
+    pub(in crate::relay) stream: &'s mut Socket,
     /// What it has sent: its ClientHello, and whatever it did not wait to say.
     pub(in crate::relay) early: Vec<u8>,
 }
 
 /// Both legs with their handshakes behind them.
 pub(in crate::relay) struct Terminated<'s> {
-    pub(in crate::relay) client: TlsStream<&'s mut TcpStream>,
-    pub(in crate::relay) server: ServerLeg<TcpStream>,
+    pub(in crate::relay) client: TlsStream<&'s mut Socket>,
+    pub(in crate::relay) server: ServerLeg<Socket>,
     /// What the server has said meanwhile in TLS.
     pub(in crate::relay) server_words: Vec<u8>,
     /// What the client was shown.
@@ -91,6 +90,11 @@ impl<T: Teller> WireTap for LegTap<T> {
     fn count(&mut self, received: usize) {
         self.teller.count(self.side, received as u64);
     }
+
+    fn key_log(&self) -> Option<KeyLog> {
+        let capture = self.teller.capture().filter(|capture| capture.takes_secrets())?;
+        Some(KeyLog::new(move |line| capture.secret(line)))
+    }
 }
 
 impl<T: Teller> Legs<'_, T> {
@@ -98,7 +102,7 @@ impl<T: Teller> Legs<'_, T> {
     pub(in crate::relay) async fn handshakes<'s>(
         &self,
         mut caller: Caller<'s>,
-        server: TcpStream,
+        server: Socket,
         mut server_early: Vec<u8>,
     ) -> Result<Terminated<'s>, Stopped> {
         // Each step on the heap, so that the session does not keep its memory.
@@ -126,7 +130,7 @@ impl<T: Teller> Legs<'_, T> {
     async fn client_hello(
         &self,
         caller: &mut Caller<'_>,
-        server: &TcpStream,
+        server: &Socket,
         server_early: &mut Vec<u8>,
     ) -> Result<Box<ClientHello>, Stopped> {
         let (mut wire, mut server_wire) = (self.wire(Side::Client), self.wire(Side::Server));
@@ -152,9 +156,9 @@ impl<T: Teller> Legs<'_, T> {
     async fn server_leg(
         &self,
         caller: &mut Caller<'_>,
-        server: Tee<TcpStream>,
+        server: Tee<Socket>,
         hello: &ClientHello,
-    ) -> Result<ServerLeg<TcpStream>, Stopped> {
+    ) -> Result<ServerLeg<Socket>, Stopped> {
         let interception = self.context.interception;
         let offer = Offer {
             server_name: Some(interception.server_name.clone()),
@@ -188,10 +192,10 @@ impl<T: Teller> Legs<'_, T> {
     async fn handshake(
         &self,
         caller: &mut Caller<'_>,
-        server: Tee<TcpStream>,
+        server: Tee<Socket>,
         offer: &Offer,
         stack: &Stack,
-    ) -> Result<ServerLeg<TcpStream>, Stopped> {
+    ) -> Result<ServerLeg<Socket>, Stopped> {
         match self.try_handshake(caller, server, offer, stack).await? {
             Ok(leg) => Ok(leg),
             Err(error) => Err(self.server_refused(caller, &error).await),
@@ -202,19 +206,18 @@ impl<T: Teller> Legs<'_, T> {
     async fn try_handshake(
         &self,
         caller: &mut Caller<'_>,
-        server: Tee<TcpStream>,
+        server: Tee<Socket>,
         offer: &Offer,
         stack: &Stack,
-    ) -> Result<Result<ServerLeg<TcpStream>, HandshakeError>, Stopped> {
+    ) -> Result<Result<ServerLeg<Socket>, HandshakeError>, Stopped> {
         let mut wire = self.wire(Side::Client);
         // The handshake takes the socket with it when it is dropped, and a reset is to be passed on.
-        let socket = SockRef::from(server.get_ref()).try_clone();
+        let resetter = server.get_ref().resetter();
         tokio::select! {
             leg = tls::connect(server, offer, stack) => Ok(leg),
             ending = gone(caller.stream, &mut caller.early, &mut wire) => {
-                if let (Ending::Reset, Ok(socket)) = (ending, socket) {
-                    // A socket that is gone already needs no reset.
-                    let _ = socket.set_linger(Some(Duration::ZERO));
+                if let (Ending::Reset, Ok(resetter)) = (ending, resetter) {
+                    resetter.reset();
                 }
                 Err(self.left(Side::Client, ending))
             }
@@ -222,7 +225,7 @@ impl<T: Teller> Legs<'_, T> {
     }
 
     /// A further connection on which the server is told what it was told on the first.
-    async fn negotiate_again(&self, caller: &mut Caller<'_>) -> Result<TcpStream, Stopped> {
+    async fn negotiate_again(&self, caller: &mut Caller<'_>) -> Result<Socket, Stopped> {
         let mut wire = self.wire(Side::Client);
         let again = negotiation::again(self.context, &self.teller, self.beginning.sent_to_server);
         let again = tokio::select! {
@@ -256,7 +259,7 @@ impl<T: Teller> Legs<'_, T> {
     }
 
     /// What the client will be shown, with what is to be said of the server's certificate.
-    async fn present(&self, server_leg: &ServerLeg<TcpStream>) -> Result<Arc<Presented>, Stopped> {
+    async fn present(&self, server_leg: &ServerLeg<Socket>) -> Result<Arc<Presented>, Stopped> {
         let interception = self.context.interception;
         self.teller.server_certificate(Instant::now(), &server_leg.chain);
         self.say(Leg::Server, Some(Side::Server), Detail::HandshakeComplete);
@@ -297,9 +300,9 @@ impl<T: Teller> Legs<'_, T> {
         caller: Caller<'s>,
         hello: &ClientHello,
         presented: &Presented,
-        server_leg: &mut ServerLeg<TcpStream>,
+        server_leg: &mut ServerLeg<Socket>,
         server_words: &mut Vec<u8>,
-    ) -> Result<TlsStream<&'s mut TcpStream>, Stopped> {
+    ) -> Result<TlsStream<&'s mut Socket>, Stopped> {
         let tee = Tee::new(caller.stream, caller.early, self.wire(Side::Client));
         let stack = match tls::client_needs_legacy(hello) {
             Some(need) => Stack::Legacy { need },
@@ -388,7 +391,7 @@ fn protocols(hello: &ClientHello) -> Vec<String> {
 }
 
 /// Tells the server in TLS that its client has left, or by a reset that it was reset.
-async fn close_server(mut server: TlsStream<TcpStream>, stopped: Stopped) -> Stopped {
+async fn close_server(mut server: TlsStream<Socket>, stopped: Stopped) -> Stopped {
     match stopped {
         // A server that has left needs no farewell.
         Stopped::Closed => drop(server.shutdown().await),
@@ -399,7 +402,7 @@ async fn close_server(mut server: TlsStream<TcpStream>, stopped: Stopped) -> Sto
 
 /// Waits until the peer has left. What it says out of turn is shown to `wire` and kept in `early` for whoever reads from
 /// it next, since an end cannot be seen behind bytes that nobody takes.
-async fn gone(stream: &TcpStream, early: &mut Vec<u8>, wire: &mut impl WireTap) -> Ending {
+async fn gone(stream: &Socket, early: &mut Vec<u8>, wire: &mut impl WireTap) -> Ending {
     loop {
         if early.len() >= MOST_EARLY {
             std::future::pending::<()>().await;
@@ -418,7 +421,7 @@ async fn gone(stream: &TcpStream, early: &mut Vec<u8>, wire: &mut impl WireTap) 
 }
 
 /// Waits for the end of what the server says in TLS, which is kept in `words`.
-async fn end_of(server: &mut TlsStream<TcpStream>, words: &mut Vec<u8>) -> StreamEnd {
+async fn end_of(server: &mut TlsStream<Socket>, words: &mut Vec<u8>) -> StreamEnd {
     loop {
         if words.len() >= MOST_EARLY {
             std::future::pending::<()>().await;

@@ -4,14 +4,15 @@ use super::{Intercepted, note_changes};
 use crate::alter::{Alterations, Gate};
 use crate::observe::Course;
 use crate::relay::pump::{Ending, Tap};
-use crate::relay::session::{SessionTap, reach};
+use crate::relay::reach::reach;
+use crate::relay::session::SessionTap;
+use crate::relay::socket::Socket;
 use crate::relay::teller::Teller;
 use crate::trace::Side;
 use crate::wire::x224::{self, Tpdu};
 use std::io;
 use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 /// Bytes read at once while the negotiation goes on.
 const READ_SIZE: usize = 16 * 1024;
@@ -64,8 +65,8 @@ impl Negotiation {
     /// Relays until TLS begins or it is clear that it will not.
     pub(super) async fn run(
         &mut self,
-        client: &mut TcpStream,
-        server: &mut TcpStream,
+        client: &mut Socket,
+        server: &mut Socket,
         tap: &mut SessionTap<'_>,
     ) -> Negotiated {
         loop {
@@ -105,8 +106,8 @@ impl Negotiation {
     /// Sends on what the observer no longer holds back as the start of something.
     async fn forward(
         &mut self,
-        client: &mut TcpStream,
-        server: &mut TcpStream,
+        client: &mut Socket,
+        server: &mut Socket,
         tap: &SessionTap<'_>,
     ) -> io::Result<()> {
         for side in [Side::Client, Side::Server] {
@@ -140,7 +141,7 @@ pub(super) async fn again(
     context: Intercepted<'_>,
     teller: &impl Teller,
     sent_to_server: &[u8],
-) -> Result<TcpStream, String> {
+) -> Result<Socket, String> {
     let failed = |error: io::Error| format!("the server could not be asked once more for its TLS: {error}");
     let Some(route) = context.route else {
         return Err("a tunnel has one connection to the server, and this one was used up; the next attempt begins with \
@@ -169,7 +170,7 @@ pub(super) async fn again(
 }
 
 /// What the peer sends next; nothing where it sent FIN.
-async fn read(stream: &TcpStream) -> io::Result<Vec<u8>> {
+async fn read(stream: &Socket) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(READ_SIZE);
     loop {
         stream.readable().await?;

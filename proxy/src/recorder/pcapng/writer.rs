@@ -1,0 +1,308 @@
+//! The thread that writes captures.
+
+use super::entry::{Batch, Kind, Packet};
+use super::file::Blocks;
+use super::session::{CaptureHandle, Due, Outcome, Queue, SessionCapture, Taken};
+use super::{CaptureSettings, FOLDER_PATIENCE, HOLD, MOST_IN_FILE, QUEUE_BYTES, ROUND};
+use crate::recorder::TraceFolder;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+use tokio::sync::oneshot;
+
+/// Room that a session's capture keeps from one round to the next.
+const MOST_KEPT: usize = 256 * 1024;
+/// So much in the queue is written without waiting for more.
+const MUCH: usize = QUEUE_BYTES / 4;
+/// How nice the thread is to those that relay.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
+
+/// The thread that writes captures.
+pub(crate) struct CaptureThread {
+    handle: CaptureHandle,
+    thread: JoinHandle<()>,
+}
+
+impl CaptureThread {
+    /// Starts it.
+    pub(crate) fn start(folder: TraceFolder, settings: CaptureSettings) -> io::Result<CaptureThread> {
+        let (due, receiver) = mpsc::channel();
+        let queue = Arc::new(Queue::default());
+        let writer = Writer { folder, open: HashMap::new(), queue: queue.clone() };
+        let thread = std::thread::Builder::new().name("capture".to_owned()).spawn(move || {
+            be_nice();
+            writer.run(&receiver);
+        })?;
+        Ok(CaptureThread { handle: CaptureHandle { due, queue, settings }, thread })
+    }
+
+    /// The way to it.
+    pub(crate) fn handle(&self) -> CaptureHandle {
+        self.handle.clone()
+    }
+
+    /// Waits until everything that was handed over is written.
+    pub(crate) fn finish(self) {
+        // A thread that has ended needs no word.
+        let _ = self.handle.due.send(Due::Stop);
+        let _ = self.thread.join();
+    }
+}
+
+/// Where processors are few, the relay comes first.
+#[cfg(target_os = "linux")]
+fn be_nice() {
+    // On Linux this is the calling thread alone. Where it is not allowed, it is as it was.
+    let _ = rustix::process::setpriority_process(None, NICE);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn be_nice() {}
+
+struct Writer {
+    folder: TraceFolder,
+    /// By the place of the session's capture in memory, which is its own as long as it is here.
+    open: HashMap<usize, Open>,
+    queue: Arc<Queue>,
+}
+
+/// A session's open capture.
+struct Open {
+    session: Arc<SessionCapture>,
+    began: Instant,
+    file: Option<(File, Blocks)>,
+    length: u64,
+    /// What waits for its time, oldest first.
+    held: Vec<(Instant, Batch)>,
+    /// For the next packet.
+    comments: Vec<String>,
+    room: Batch,
+    outcome: Outcome,
+    end: Option<oneshot::Sender<Outcome>>,
+    is_over: bool,
+}
+
+impl Writer {
+    fn run(mut self, receiver: &Receiver<Due>) {
+        loop {
+            let first = if self.open.values().any(Open::has_something) {
+                receiver.recv_timeout(ROUND)
+            } else {
+                receiver.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            };
+            if self.queue.bytes() < MUCH {
+                std::thread::sleep(ROUND);
+            }
+            let mut is_last = matches!(first, Err(RecvTimeoutError::Disconnected));
+            for due in first.into_iter().chain(receiver.try_iter()) {
+                match due {
+                    Due::Session(session) => self.take(&session),
+                    Due::Stop => is_last = true,
+                }
+            }
+            let is_full = self.queue.bytes() >= MUCH;
+            let (folder, queue) = (&self.folder, &self.queue);
+            self.open.retain(|_, open| {
+                let freed = open.write(folder, is_full || is_last);
+                queue.free(freed);
+                !open.is_over
+            });
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    fn take(&mut self, session: &Arc<SessionCapture>) {
+        let open =
+            self.open.entry(Arc::as_ptr(session) as usize).or_insert_with(|| Open::new(session.clone()));
+        open.take();
+    }
+}
+
+impl Open {
+    fn new(session: Arc<SessionCapture>) -> Open {
+        Open {
+            session,
+            began: Instant::now(),
+            file: None,
+            length: 0,
+            held: Vec::new(),
+            comments: Vec::new(),
+            room: Batch::default(),
+            outcome: Outcome::default(),
+            end: None,
+            is_over: false,
+        }
+    }
+
+    fn has_something(&self) -> bool {
+        !self.held.is_empty() || self.end.is_some()
+    }
+
+    /// Takes what is new. Comments find the packet that they belong to, here or in what is held.
+    fn take(&mut self) {
+        let Taken { mut batch, lost, end } = self.session.take(std::mem::take(&mut self.room));
+        self.outcome.lost = lost;
+        self.end = self.end.take().or(end);
+        let mut comments = Vec::new();
+        for entry in &mut batch.entries {
+            if let Kind::Comment(text) = &mut entry.kind {
+                comments.push((entry.at, std::mem::take(text)));
+            }
+        }
+        for (at, text) in comments {
+            let mut newest_first =
+                std::iter::once(&mut batch).chain(self.held.iter_mut().rev().map(|(_, held)| held));
+            if !newest_first.any(|batch| batch.comment(at, &text)) {
+                self.comments.push(text);
+            }
+        }
+        // What one task tells late, as when a connection was begun, still stands at its time.
+        batch.entries.sort_by_key(|entry| entry.at);
+        self.held.push((Instant::now(), batch));
+    }
+
+    /// Writes what has waited long enough, or all of it. Answers with what there is room for again in the queue.
+    fn write(&mut self, folder: &TraceFolder, at_once: bool) -> usize {
+        let at_once = at_once || self.end.is_some();
+        let now = Instant::now();
+        let due = match at_once {
+            true => self.held.len(),
+            false => self.held.iter().take_while(|(since, _)| now.duration_since(*since) >= HOLD).count(),
+        };
+        let secrets: String =
+            self.held.iter_mut().map(|(_, held)| std::mem::take(&mut held.secrets)).collect();
+        if due == 0 && secrets.is_empty() && self.end.is_none() {
+            return 0;
+        }
+        match self.ready(folder) {
+            Ok(true) => {}
+            Ok(false) => {
+                // The folder is not there yet.
+                if let Some((_, held)) = self.held.first_mut() {
+                    held.secrets.insert_str(0, &secrets);
+                }
+                return 0;
+            }
+            Err(reason) => self.stop(reason),
+        }
+        let batches: Vec<Batch> = self.held.drain(..due).map(|(_, batch)| batch).collect();
+        let freed = batches.iter().map(Batch::weight).sum();
+        let written = self.encode(&secrets, &batches).and_then(|()| self.flush());
+        if let Err(reason) = written {
+            self.stop(reason);
+        }
+        self.keep_room(batches);
+        if self.end.is_some() {
+            self.close();
+        }
+        freed
+    }
+
+    /// Whether there is a file to write to.
+    fn ready(&mut self, folder: &TraceFolder) -> Result<bool, String> {
+        if self.file.is_some() || self.outcome.stopped.is_some() {
+            return Ok(true);
+        }
+        match folder.create_capture(&self.session.start.id) {
+            Ok(file) => {
+                let blocks = Blocks::begin(&self.session.start, self.session.takes_secrets())?;
+                self.file = Some((file, blocks));
+                Ok(true)
+            }
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound && self.began.elapsed() < FOLDER_PATIENCE =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(format!("the file cannot be made: {error}")),
+        }
+    }
+
+    fn encode(&mut self, secrets: &str, batches: &[Batch]) -> Result<(), String> {
+        let Some((_, blocks)) = &mut self.file else { return Ok(()) };
+        if !secrets.is_empty() {
+            blocks.secrets(secrets)?;
+        }
+        for batch in batches {
+            for entry in &batch.entries {
+                match &entry.kind {
+                    Kind::Packet(packet) => {
+                        let payload = batch.bytes.get(packet.payload.clone()).unwrap_or_default();
+                        match std::mem::take(&mut self.comments) {
+                            comments if comments.is_empty() => blocks.packet(entry.at, packet, payload)?,
+                            mut comments => {
+                                comments.extend(packet.comments.iter().cloned());
+                                let packet = Packet {
+                                    ends: packet.ends.clone(),
+                                    payload: packet.payload.clone(),
+                                    comments,
+                                    ..*packet
+                                };
+                                blocks.packet(entry.at, &packet, payload)?;
+                            }
+                        }
+                    }
+                    Kind::Lost(lost) => self.comments.push(format!(
+                        "rdpscope: {} packets with {} bytes before this one are missing; they came faster than they \
+                         could be written",
+                        lost.packets, lost.bytes
+                    )),
+                    Kind::Comment(_) => {}
+                }
+            }
+        }
+        self.outcome.packets = blocks.packets();
+        Ok(())
+    }
+
+    /// Writes whole blocks, or none: what a full disk takes of them is taken back.
+    fn flush(&mut self) -> Result<(), String> {
+        let Some((file, blocks)) = &mut self.file else { return Ok(()) };
+        let bytes = blocks.bytes();
+        if self.length + bytes.len() as u64 > MOST_IN_FILE {
+            return Err(format!("it has {} GiB", MOST_IN_FILE >> 30));
+        }
+        if let Err(error) = file.write_all(bytes) {
+            // Where even that fails the last block is cut, which readers say.
+            let _ = file.set_len(self.length);
+            return Err(format!("it cannot be written: {error}"));
+        }
+        self.length += bytes.len() as u64;
+        blocks.clear(MOST_KEPT);
+        Ok(())
+    }
+
+    fn stop(&mut self, reason: String) {
+        self.outcome.stopped.get_or_insert(reason);
+        self.session.stop();
+        self.file = None;
+    }
+
+    /// Memory for the next round, unless it is more than a calm session needs.
+    fn keep_room(&mut self, batches: Vec<Batch>) {
+        let mut used = batches.into_iter().last().unwrap_or_default();
+        let is_busy = used.bytes.len() * 2 >= used.bytes.capacity();
+        if is_busy || used.bytes.capacity() <= MOST_KEPT {
+            used.entries.clear();
+            used.bytes.clear();
+            used.secrets.clear();
+            self.room = used;
+        }
+    }
+
+    fn close(&mut self) {
+        self.file = None;
+        self.is_over = true;
+        if let Some(end) = self.end.take() {
+            // Whoever waited may have been cut short.
+            let _ = end.send(self.outcome.clone());
+        }
+    }
+}
