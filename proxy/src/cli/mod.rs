@@ -12,6 +12,7 @@ mod interception;
 mod output;
 mod probe;
 mod proxy;
+mod watching;
 
 use arguments::{Arguments, Command};
 use clap::Parser;

@@ -4,6 +4,7 @@ use super::arguments::{self, ProxyArguments};
 use super::console::Console;
 use super::interception;
 use super::output::Output;
+use super::watching::{BoundWatching, Watching};
 use super::{Exit, Failure};
 use crate::alter::impair::Impairments;
 use crate::recorder::{Recorder, TraceFolder};
@@ -28,6 +29,7 @@ pub(super) fn run(mut arguments: ProxyArguments, output: &Output) -> Result<Exit
     )?;
     let impairments = Impairments::new(arguments.impair.clone()).map_err(Failure::usage)?;
     let folder = trace_folder(&arguments)?;
+    let watching = BoundWatching::bind(&arguments)?;
     let ca_out = arguments.interception.ca_out.clone();
     let mut settings = Settings { impairments, ..settings(arguments) };
     let runtime = runtime()?;
@@ -43,7 +45,8 @@ pub(super) fn run(mut arguments: ProxyArguments, output: &Output) -> Result<Exit
                 gateway.inner = inner.map(Arc::new);
             }
         }
-        relay_between(settings, folder, output, interrupted, |_| std::future::ready(())).await
+        let watching = watching.start(folder.as_ref(), output)?;
+        relay_between(settings, folder, watching, output, interrupted, |_| std::future::ready(())).await
     })
 }
 
@@ -71,6 +74,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 pub(super) async fn relay_between<C>(
     settings: Settings,
     folder: Option<TraceFolder>,
+    watching: Watching,
     output: &Output,
     interrupted: impl Future<Output = ()>,
     client: impl FnOnce(SocketAddr) -> C,
@@ -92,10 +96,11 @@ where
         }
     };
     let finished = match recorder.handle() {
-        Some(handle) => listener.run(handle, interrupted, note).await,
+        Some(handle) => listener.run(handle.with_taps(watching.taps()), interrupted, note).await,
         None => Ok(Finished::Done),
     };
     recorder.finish();
+    watching.finish();
     match finished.map_err(Failure::not_done)? {
         Finished::Interrupted => Ok(Exit::Interrupted),
         Finished::Done if fault_found.load(Ordering::Relaxed) => Ok(Exit::Fault),
