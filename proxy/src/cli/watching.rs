@@ -31,11 +31,11 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     let text = text.replace("localhost", "127.0.0.1");
     let with_port = text.parse().ok();
     let port_alone = || Some(SocketAddr::new(LOCAL, text.strip_prefix(':')?.parse().ok()?));
-    let address_alone = || Some(SocketAddr::new(bare.replace("localhost", "127.0.0.1").parse().ok()?, DEFAULT_PORT));
-    with_port
-        .or_else(port_alone)
-        .or_else(address_alone)
-        .ok_or_else(|| format!("not an address for the dashboard; write for example 127.0.0.1:{DEFAULT_PORT} or :0"))
+    let address_alone =
+        || Some(SocketAddr::new(bare.replace("localhost", "127.0.0.1").parse().ok()?, DEFAULT_PORT));
+    with_port.or_else(port_alone).or_else(address_alone).ok_or_else(|| {
+        format!("not an address for the dashboard; write for example 127.0.0.1:{DEFAULT_PORT} or :0")
+    })
 }
 
 /// Who watches before anything is there to be watched.
@@ -81,7 +81,11 @@ impl Watching {
     }
 
     /// Shows how far an experiment is.
-    pub(super) fn show_experiment(&self, experiment: impl FnOnce() -> Experiment, attempt: Option<AttemptView>) {
+    pub(super) fn show_experiment(
+        &self,
+        experiment: impl FnOnce() -> Experiment,
+        attempt: Option<AttemptView>,
+    ) {
         if let Some(dashboard) = &self.dashboard {
             dashboard.show_experiment(experiment(), attempt);
         }

@@ -186,9 +186,16 @@ mod tests {
         for host in ["127.0.0.1:8389", "localhost:8389", "LOCALHOST:8389"] {
             assert!(local.is_own_host(host), "{host}");
         }
-        for host in
-            ["evil.example:8389", "127.0.0.1", "127.0.0.1:80", "localhost", "127.0.0.2:8389", "", "[::1]:8389", ":8389"]
-        {
+        for host in [
+            "evil.example:8389",
+            "127.0.0.1",
+            "127.0.0.1:80",
+            "localhost",
+            "127.0.0.2:8389",
+            "",
+            "[::1]:8389",
+            ":8389",
+        ] {
             assert!(!local.is_own_host(host), "{host}");
         }
         assert!(access("[::1]:8389").is_own_host("[::1]:8389"));
@@ -201,7 +208,8 @@ mod tests {
     fn whoever_knows_the_token_is_let_in_and_nobody_else() {
         let access = access("127.0.0.1:8389");
         let host = ("host", "127.0.0.1:8389");
-        let check = |pairs: &[(&'static str, &str)], query| access.check(&Method::GET, &headers(pairs), query);
+        let check =
+            |pairs: &[(&'static str, &str)], query| access.check(&Method::GET, &headers(pairs), query);
         let bearer = format!("Bearer {TOKEN}");
         let cookie = format!("a=b; rdpscope-8389={COOKIE_VALUE}");
         assert_eq!(check(&[host, ("authorization", &bearer)], None), Ok(Entry::Bearer));

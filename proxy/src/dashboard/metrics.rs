@@ -59,7 +59,8 @@ impl Metrics {
         *self.sessions.entry((verdict, confidence)).or_default() += 1;
         for phase in &ending.progress.phases {
             // How long a desktop was used is no matter of speed, and what was left out took no time.
-            if phase.phase >= Phase::Active && phase.phase != Phase::Udp || phase.outcome == Outcome::Skipped {
+            if phase.phase >= Phase::Active && phase.phase != Phase::Udp || phase.outcome == Outcome::Skipped
+            {
                 continue;
             }
             let key = (phase.phase, outcome(phase.outcome), leg(phase.leg));
@@ -118,7 +119,11 @@ impl Metrics {
 
     fn durations(&self, text: &mut Text) {
         const NAME: &str = "rdpscope_phase_duration_seconds";
-        text.family(NAME, "histogram", "How long the phases up to the desktop took in sessions that are over.");
+        text.family(
+            NAME,
+            "histogram",
+            "How long the phases up to the desktop took in sessions that are over.",
+        );
         for ((phase, outcome, leg), histogram) in &self.phases {
             let labels = [("phase", phase.id()), ("outcome", *outcome), ("leg", *leg)];
             let mut below = 0;

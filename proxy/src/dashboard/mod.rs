@@ -190,7 +190,8 @@ fn kept_token(path: &Path) -> Result<Secret, DashboardError> {
             ))
         }),
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
-            let token = Secret::random().ok_or_else(|| error("the system gives no random numbers".to_owned()))?;
+            let token =
+                Secret::random().ok_or_else(|| error("the system gives no random numbers".to_owned()))?;
             crate::recorder::write_private(path, token.expose().as_bytes())
                 .map_err(|failed| error(failed.to_string()))?;
             Ok(token)

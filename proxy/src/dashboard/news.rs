@@ -2,9 +2,7 @@
 //! bounded queue.
 
 use crate::recorder::{SessionId, Tap};
-use crate::trace::{
-    Confidence, Detail, End, Line, Phase, PhaseRecord, Record, Verdict, VerdictId,
-};
+use crate::trace::{Confidence, Detail, End, Line, Phase, PhaseRecord, Record, Verdict, VerdictId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
@@ -232,7 +230,10 @@ mod tests {
         }
         let Some(News { what: What::Ended(ending), .. }) = last else { panic!("{last:?}") };
         assert_eq!(ending.progress.phases.len(), 1);
-        assert_eq!((&*ending.beginning.target, ending.beginning.started_ms), ("srv10:3389", 1_767_225_600_000));
+        assert_eq!(
+            (&*ending.beginning.target, ending.beginning.started_ms),
+            ("srv10:3389", 1_767_225_600_000)
+        );
     }
 
     #[test]

@@ -65,7 +65,8 @@ const FILTER: &str = "<form id=\"filter\" hidden><fieldset><legend class=\"unsee
 const FOOT: &str = "</main><p id=\"said\" class=\"unseen\" aria-live=\"polite\"></p></body></html>\n";
 
 fn elsewhere(left: u64, unseen: u64) -> String {
-    let left = (left > 0).then(|| format!("{left} older sessions have left this page; their traces are kept."));
+    let left =
+        (left > 0).then(|| format!("{left} older sessions have left this page; their traces are kept."));
     let unseen = (unseen > 0).then(|| format!("{unseen} more sessions run than there is room for here."));
     [left, unseen].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
@@ -93,7 +94,10 @@ fn session_html(session: &SessionView) -> String {
     );
     session.phases.iter().for_each(|phase| html.push_str(&phase_html(phase)));
     if let Some(current) = session.current {
-        let _ = write!(html, "<li class=\"now\"><span class=\"sign\" aria-hidden=\"true\">…</span>{current}</li>");
+        let _ = write!(
+            html,
+            "<li class=\"now\"><span class=\"sign\" aria-hidden=\"true\">…</span>{current}</li>"
+        );
     }
     html.push_str("</ol><p class=\"verdict\">");
     html.push_str(&session.verdict.as_ref().map_or_else(|| "running".to_owned(), verdict_html));
@@ -107,12 +111,7 @@ fn session_html(session: &SessionView) -> String {
 }
 
 fn verdict_html(verdict: &VerdictView) -> String {
-    format!(
-        "<strong>{}</strong> {}: {}",
-        verdict.id,
-        escaped(&verdict.confidence),
-        escaped(&verdict.summary)
-    )
+    format!("<strong>{}</strong> {}: {}", verdict.id, escaped(&verdict.confidence), escaped(&verdict.summary))
 }
 
 fn phase_html(phase: &PhaseView) -> String {
@@ -164,7 +163,8 @@ fn facts(session: &SessionView) -> String {
 /// The attempt that is due, with its button. It stays in the page, so that a script can fill it in.
 fn attempt_html(attempt: Option<&AttemptView>) -> String {
     let hidden = if attempt.is_some() { "" } else { " hidden" };
-    let (words, turn) = attempt.map_or_else(Default::default, |attempt| (attempt_words(attempt), attempt.turn));
+    let (words, turn) =
+        attempt.map_or_else(Default::default, |attempt| (attempt_words(attempt), attempt.turn));
     format!(
         "<h2 id=\"experiment-title\">Experiment</h2><form id=\"attempt\" method=\"post\" action=\"/next\"{hidden}>\
          <p id=\"attempt-words\" aria-live=\"polite\">{}</p><input type=\"hidden\" name=\"turn\" value=\"{turn}\">\
@@ -209,7 +209,8 @@ fn matrix_html(shown: &ExperimentView) -> String {
         html.push_str("</tr>");
     }
     let conclusion = &experiment.conclusion;
-    let guilty = conclusion.guilty.as_ref().map_or_else(String::new, |guilty| format!(": {}", escaped(guilty)));
+    let guilty =
+        conclusion.guilty.as_ref().map_or_else(String::new, |guilty| format!(": {}", escaped(guilty)));
     let _ = write!(
         html,
         "</tbody></table><p class=\"conclusion\"><strong>{}{guilty}</strong> so far. {}</p>",
@@ -217,7 +218,8 @@ fn matrix_html(shown: &ExperimentView) -> String {
         escaped(&conclusion.because)
     );
     for confounder in &experiment.confounders {
-        let _ = write!(html, "<p class=\"hint\">{}: {}</p>", escaped(&confounder.id), escaped(&confounder.text));
+        let _ =
+            write!(html, "<p class=\"hint\">{}: {}</p>", escaped(&confounder.id), escaped(&confounder.text));
     }
     html
 }

@@ -39,12 +39,15 @@ impl Source {
     /// The page; or why there is none, in a sentence.
     pub(super) fn html(self) -> Result<Response, String> {
         let record = match self {
-            Source::Trace(path) => Arc::new(read(&path).map_err(|error| {
-                format!("The trace {} cannot be read: {error}.", path.display())
-            })?),
+            Source::Trace(path) => Arc::new(
+                read(&path)
+                    .map_err(|error| format!("The trace {} cannot be read: {error}.", path.display()))?,
+            ),
             Source::Record(record) => record,
             Source::NotYet => {
-                return Err("No trace is kept, so that there is a report only when the session is over.".to_owned());
+                return Err(
+                    "No trace is kept, so that there is a report only when the session is over.".to_owned()
+                );
             }
         };
         let style = Style { color: false, width: WIDTH, verbose: 1, ascii: false };

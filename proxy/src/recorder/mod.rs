@@ -183,7 +183,8 @@ impl Recorder {
         let writer = Writer { folder, watcher, files: HashMap::new(), due: Vec::new(), complained: false };
         let thread =
             std::thread::Builder::new().name("recorder".to_owned()).spawn(move || writer.run(receiver))?;
-        let handle = RecorderHandle { sender, writes, most_followed, followed: Arc::default(), taps: Taps::default() };
+        let handle =
+            RecorderHandle { sender, writes, most_followed, followed: Arc::default(), taps: Taps::default() };
         Ok(Recorder { handle: Some(handle), thread: Some(thread) })
     }
 
