@@ -5,6 +5,7 @@ use super::cert::arguments::CertArguments;
 use super::gateway::GatewayArguments;
 use super::interception::InterceptionArguments;
 use super::probe::arguments::ProbeArguments;
+use super::report::arguments::ReportArguments;
 use super::watching::WatchingArguments;
 use crate::alter::impair::{self, Impairment, ImpairmentError};
 use crate::relay::client_command::{ClientCommand, ClientCommandError};
@@ -38,6 +39,7 @@ Examples:
   rdpscope proxy srv10                 then:  mstsc /v:127.0.0.1:13389
   rdpscope proxy srv10 --sessions 1 --client 'xfreerdp /v:{host}:{port} /u:me'
   rdpscope ab srv10 --vary cert        is it the certificate, and what in it?
+  rdpscope report TRACE -o report.html one page for the escalation
   rdpscope explain 0x904 0x7
   rdpscope demo
 
@@ -84,6 +86,8 @@ pub(super) enum Command {
     Probe(Box<ProbeArguments>),
     /// Change one thing in every other attempt, and conclude whether that is the cause
     Ab(Box<AbArguments>),
+    /// Tell what was recorded: as text, Markdown, JSON, or one HTML page that needs nothing else
+    Report(ReportArguments),
     /// Say what an error code of Remote Desktop means, and what to try
     Explain(ExplainArguments),
     /// Look at a certificate, make one, trust or forget a CA

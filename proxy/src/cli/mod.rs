@@ -12,6 +12,7 @@ mod interception;
 mod output;
 mod probe;
 mod proxy;
+mod report;
 mod watching;
 
 use arguments::{Arguments, Command};
@@ -93,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Probe(probe) => probe::run(*probe, &output),
         Command::Ab(ab) => ab::run(*ab, &output),
         Command::Explain(explain) => explain::run(&explain, &output),
+        Command::Report(report) => report::run(&report, &output),
         Command::Cert(cert) => cert::run(cert, &output),
         Command::Demo(demo) => demo::run(&demo, &output),
         Command::Completions { shell } => {

@@ -246,7 +246,8 @@ fn time_html(started_ms: i64) -> String {
 
 fn duration(us: u64) -> String {
     match us {
-        0..1_000 => format!("{us} µs"),
+        0 => String::new(),
+        1..1_000 => format!("{us} µs"),
         1_000..1_000_000 => format!("{} ms", us / 1_000),
         _ => format!("{:.1} s", us as f64 / 1e6),
     }
@@ -262,7 +263,7 @@ fn size(bytes: u64) -> String {
 }
 
 /// `text` as HTML shows it, in an element or in an attribute between quotation marks.
-pub(super) fn escaped(text: &str) -> String {
+fn escaped(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

@@ -1,24 +1,31 @@
 //! The report of one session: read from its trace, or made of its record where none is kept.
 
 use super::board::Board;
-use super::page::escaped;
 use super::server::html_response;
 use crate::recorder::TraceFolder;
-use crate::report::{self, Style};
-use crate::trace::{Line, Record};
+use crate::report::{self, Document, Subject};
+use crate::trace::{self, Record};
 use axum::response::Response;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// How much of a trace is read: more than 100,000 events.
 const MOST_TRACE_BYTES: u64 = 64 << 20;
-/// Columns of the text.
-const WIDTH: usize = 110;
+/// What a report may do: nothing but look as its own style says.
+const CONTENT_SECURITY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; \
+    base-uri 'none'; form-action 'none'; sandbox";
+
+/// What a report is made of.
+pub(super) struct Source {
+    session: String,
+    is_over: bool,
+    place: Place,
+}
 
 /// Where the record of a session is.
-pub(super) enum Source {
+enum Place {
     Trace(PathBuf),
     Record(Arc<Record>),
     /// It runs and is not written anywhere.
@@ -28,52 +35,52 @@ pub(super) enum Source {
 impl Source {
     /// That of the session `id`; none where it is not on the page.
     pub(super) fn of(board: &Board, traces: Option<&TraceFolder>, id: &str) -> Option<Source> {
-        let (session, _) = board.session(id)?;
-        Some(match (traces, board.record(id)) {
-            (Some(folder), _) => Source::Trace(folder.trace_path(session)),
-            (None, Some(record)) => Source::Record(record),
-            (None, None) => Source::NotYet,
-        })
+        let (session, view) = board.session(id)?;
+        let place = match (traces, board.record(id)) {
+            (Some(folder), _) => Place::Trace(folder.trace_path(session)),
+            (None, Some(record)) => Place::Record(record),
+            (None, None) => Place::NotYet,
+        };
+        Some(Source { session: session.to_string(), is_over: view.is_over, place })
     }
 
     /// The page; or why there is none, in a sentence.
     pub(super) fn html(self) -> Result<Response, String> {
-        let record = match self {
-            Source::Trace(path) => Arc::new(
-                read(&path)
-                    .map_err(|error| format!("The trace {} cannot be read: {error}.", path.display()))?,
-            ),
-            Source::Record(record) => record,
-            Source::NotYet => {
+        let mut document = match self.place {
+            Place::Trace(path) => read(&path)?,
+            Place::Record(record) => of_record(&record, self.session),
+            Place::NotYet => {
                 return Err(
                     "No trace is kept, so that there is a report only when the session is over.".to_owned()
                 );
             }
         };
-        let style = Style { color: false, width: WIDTH, verbose: 1, ascii: false };
-        let text = escaped(&report::text(&record, &style));
-        Ok(html_response(
-            format!(
-                "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
-                 content=\"width=device-width, initial-scale=1\"><title>rdpscope report</title><link rel=\"icon\" \
-                 href=\"data:,\"><link rel=\"stylesheet\" href=\"/dashboard.css\"></head><body><main><p><a \
-                 href=\"/\">All sessions</a></p><pre class=\"report\">{text}</pre></main></body></html>\n"
-            ),
-            None,
-        ))
+        if !self.is_over {
+            document.notes.push(
+                "The session still runs: this is what there is of it so far, and what it would come to if it ended now."
+                    .to_owned(),
+            );
+        }
+        Ok(html_response(report::html(&document), Some(CONTENT_SECURITY)))
     }
 }
 
-/// What there is so far: of a session that runs, the last line may be half written.
-fn read(path: &std::path::Path) -> std::io::Result<Record> {
-    let mut reader = BufReader::new(File::open(path)?.take(MOST_TRACE_BYTES));
-    let mut record = Record::default();
-    let mut line = Vec::new();
-    while reader.read_until(b'\n', &mut line)? > 0 {
-        if let Ok(read) = serde_json::from_slice::<Line>(&line) {
-            record.push(read);
-        }
-        line.clear();
-    }
-    Ok(record)
+fn of_record(record: &Record, source: String) -> Document {
+    Document { subjects: vec![Subject::new(record.clone(), source)], ..Document::default() }
+}
+
+/// What there is of the trace so far: of a session that runs, the last line may be half written.
+fn read(path: &Path) -> Result<Document, String> {
+    let name = path.display().to_string();
+    let unreadable = |error: io::Error| format!("The trace {name} cannot be read: {error}.");
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(MOST_TRACE_BYTES).read_to_end(&mut bytes).map_err(unreadable)?;
+    let reading = trace::read(&bytes).map_err(|reason| format!("The trace {name} cannot be read: {reason}."))?;
+    let subjects = reading.records.into_iter().map(|record| Subject::new(record, name.clone()));
+    Ok(Document {
+        subjects: subjects.collect(),
+        notes: reading.problems.iter().map(ToString::to_string).collect(),
+        ..Document::default()
+    })
 }

@@ -138,7 +138,8 @@ impl SessionView {
         self.current = progress.current.map(Phase::id).or(self.current);
         self.altered += progress.altered;
         let room = MOST_PHASES.saturating_sub(self.phases.len());
-        self.phases.extend(progress.phases.iter().take(room).map(PhaseView::of));
+        let told = progress.phases.iter().filter(|phase| is_told(phase));
+        self.phases.extend(told.take(room).map(PhaseView::of));
     }
 
     /// Takes the place of all that was known: some of it may have been dropped on the way.
@@ -158,6 +159,11 @@ impl SessionView {
             bytes_down: end.bytes_down,
         });
     }
+}
+
+/// Whether a phase has a place of its own: that a client connected says its address, and how it ended the end.
+fn is_told(phase: &PhaseRecord) -> bool {
+    phase.phase != Phase::Closed && (phase.phase, phase.leg) != (Phase::Tcp, Some(Leg::Client))
 }
 
 impl PhaseView {

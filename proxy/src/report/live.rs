@@ -133,6 +133,13 @@ impl LiveText {
     /// How the session ended.
     fn close(&mut self, end: Option<&End>, page: &mut Page<'_>) {
         self.head(page);
+        let clauses = self.told_end(end);
+        let left = format!(" {:<PHASE_COLUMNS$} ", Phase::Closed.id());
+        page.beside(&left, DETAIL_INDENT, &clauses.join("; "));
+    }
+
+    /// Who ended the session and in which way, and what no phase has told; a clause each.
+    pub(super) fn told_end(&mut self, end: Option<&End>) -> Vec<String> {
         let mut clauses = vec![match end {
             Some(end) => self.ending(end),
             None => "the trace breaks off here".to_owned(),
@@ -142,8 +149,13 @@ impl LiveText {
         if let Some(end) = end.filter(|end| end.bytes_up > 0 || end.bytes_down > 0) {
             clauses.push(format!("{} up, {} down", size(end.bytes_up), size(end.bytes_down)));
         }
-        let left = format!(" {:<PHASE_COLUMNS$} ", Phase::Closed.id());
-        page.beside(&left, DETAIL_INDENT, &clauses.join("; "));
+        clauses
+    }
+
+    /// What happened in a phase of which every event was taken; a clause each.
+    pub(super) fn told_phase(&mut self, phase: &PhaseRecord) -> Vec<String> {
+        let events = self.take(phase);
+        self.clauses(phase, &events)
     }
 
     fn prefix(&self) -> String {
@@ -247,15 +259,6 @@ impl LiveText {
         words::describe(events, self.target(), self.started().map(|started| started.as_microsecond()))
     }
 
-    /// The event by itself in words.
-    fn told(&self, event: &Event) -> Vec<String> {
-        let event = std::slice::from_ref(event);
-        let mut clauses = self.described(event);
-        clauses.extend(words::by_size(event));
-        clauses.extend(words::stream_end(event).map(str::to_owned));
-        clauses
-    }
-
     /// `-v`: the event by itself.
     fn single(&mut self, event: &Event, page: &mut Page<'_>) {
         self.head(page);
@@ -267,7 +270,8 @@ impl LiveText {
         let which = event.connection.filter(|number| *number > 1);
         let who = which.map_or(who.clone(), |number| format!("{who} {number}"));
         let left = format!("    {:>8} {:<10} ", time::short(event.t_us), who);
-        let told = self.told(event).join("; ");
+        let started = self.started().map(|started| started.as_microsecond());
+        let told = words::single(event, self.target(), started).join("; ");
         let name = words::event_name(&event.detail);
         let text = if told.is_empty() { name } else { format!("{name}: {told}") };
         page.beside(&self.style.paint(Look::Faint, &left), left.chars().count(), &text);
@@ -444,7 +448,7 @@ impl LiveText {
 }
 
 /// The phase as it is called in its row; of two handshakes each says whose it is.
-fn phase_name(phase: &PhaseRecord) -> &'static str {
+pub(super) fn phase_name(phase: &PhaseRecord) -> &'static str {
     match (phase.phase, phase.leg) {
         (Phase::Tls, Some(Leg::Client)) => "tls client",
         (Phase::Tls, Some(Leg::Server)) => "tls server",
@@ -473,7 +477,7 @@ fn mark(inferred: bool) -> char {
     if inferred { '~' } else { ' ' }
 }
 
-fn outcome_word(outcome: Outcome) -> &'static str {
+pub(super) fn outcome_word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Ok => "ok",
         Outcome::Failed => "FAIL",
@@ -505,7 +509,7 @@ fn pause_words(side: Side, before: Option<Phase>, after: Phase) -> &'static str 
 }
 
 /// Bytes in at most eight characters.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} bytes"),
         1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),

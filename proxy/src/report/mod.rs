@@ -3,12 +3,17 @@
 //! Nothing here prints, looks at a terminal or asks a clock. Every text from the wire passes [`safe::neutralise`] when
 //! it is laid out.
 
+mod compare;
+mod document;
 mod experiment;
+mod html;
 mod layout;
 mod live;
+mod markdown;
 pub mod probe;
 pub mod safe;
 mod screen;
+mod story;
 mod time;
 mod verdict;
 mod words;
@@ -16,9 +21,13 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use compare::{Contrast, Difference, Weight, contrast, contrast_text};
+pub use document::{Document, Fleet, Host, HostValue, NotTwo, Subject};
 pub use experiment::{KeptExperiment, experiment};
+pub use html::html;
 pub use layout::Style;
 pub use live::LiveText;
+pub use markdown::markdown;
 pub use screen::{MOST_FOLLOWED, Screen, Shown};
 
 use crate::trace::{Line, Micros, Phase, Record};
@@ -38,6 +47,32 @@ pub fn text(record: &Record, style: &Style) -> String {
     });
     texts.extend(live.verdict().map(|verdict| format!("\n{verdict}")));
     texts.join("\n")
+}
+
+/// Everything that `document` tells, one after the other; experiments and what sets the targets of a probe apart first.
+pub fn document_text(document: &Document, style: &Style) -> String {
+    let (experiments, others): (Vec<&Subject>, Vec<&Subject>) =
+        document.subjects.iter().partition(|subject| subject.record.experiment.is_some());
+    let mut parts: Vec<String> =
+        document.contrast.iter().map(|contrast| contrast_text(contrast, style)).collect();
+    for subject in experiments {
+        let kept = KeptExperiment { file: Some(&subject.source), traces: None };
+        parts.extend(document.finished(&subject.record).map(|finished| experiment(&finished, kept, style)));
+    }
+    if let Some(fleet) = &document.fleet {
+        let probed = others.iter().filter(|subject| subject.record.probe.is_some());
+        let rows: Vec<probe::Row> = probed.map(|subject| probe::Row::new(&subject.record)).collect();
+        parts.push(probe::summary_table(&rows, &fleet.comparison, style));
+    }
+    for subject in others {
+        let told = match &subject.record.probe {
+            Some(_) => probe::text(&subject.record, style),
+            None => text(&subject.record, style),
+        };
+        let notes = subject.notes().into_iter().map(|note| format!("\n{note}"));
+        parts.push(told + &notes.collect::<String>());
+    }
+    parts.join("\n\n")
 }
 
 /// What was seen and changed, and the phases, in the order of time; at the same time in the order of phases, a phase

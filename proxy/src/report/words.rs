@@ -36,6 +36,15 @@ pub(super) fn describe(events: &[Event], target: &str, started_unix_us: Option<i
     clauses
 }
 
+/// One event by itself, also where many of its kind are told by their number alone.
+pub(super) fn single(event: &Event, target: &str, started_unix_us: Option<i64>) -> Vec<String> {
+    let event = std::slice::from_ref(event);
+    let mut clauses = describe(event, target, started_unix_us);
+    clauses.extend(by_size(event));
+    clauses.extend(stream_end(event).map(str::to_owned));
+    clauses
+}
+
 /// Which bytes rdpscope changed, and for which setting.
 pub(super) fn altered(altered: &Altered) -> String {
     let to = match altered.leg {

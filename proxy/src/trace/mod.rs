@@ -12,6 +12,7 @@ mod gateway_check;
 mod line;
 mod phase;
 mod probe;
+mod read;
 mod record;
 mod summary;
 mod udp;
@@ -39,6 +40,7 @@ pub use probe::{
     NegotiationAnswer, NegotiationCheck, PathCheck, Probe, TcpCheck, TcpFailure, TlsCheck, UdpAnswer,
     UdpCheck,
 };
+pub use read::{NotATrace, Problem, Reading, read};
 pub use record::Record;
 
 pub use summary::{CertificateSummary, CredsspSummary, GatewaySummary, Summary, Transport};

@@ -49,6 +49,11 @@ impl Record {
         }
     }
 
+    /// Whether nothing was seen: it is of no session and no target.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.phases.is_empty() && self.probe.is_none()
+    }
+
     /// The first event for which `pick` has an answer, with that answer.
     pub fn find<'a, T>(&'a self, pick: impl Fn(&'a Detail) -> Option<T>) -> Option<(&'a Event, T)> {
         self.events.iter().find_map(|event| pick(&event.detail).map(|found| (event, found)))

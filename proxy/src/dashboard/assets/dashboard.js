@@ -41,6 +41,7 @@
   }
 
   function duration(us) {
+    if (us === 0) return "";
     if (us < 1e3) return `${us} µs`;
     if (us < 1e6) return `${Math.floor(us / 1e3)} ms`;
     return `${(us / 1e6).toFixed(1)} s`;
