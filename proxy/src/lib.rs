@@ -8,6 +8,7 @@ pub mod alter;
 pub mod bundle;
 pub mod capture;
 pub mod cli;
+pub mod dashboard;
 pub mod demo;
 pub mod diagnose;
 pub mod experiment;

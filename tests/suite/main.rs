@@ -23,6 +23,8 @@ mod cert;
 #[cfg(test)]
 mod cli;
 #[cfg(all(test, target_os = "linux"))]
+mod dashboard;
+#[cfg(all(test, target_os = "linux"))]
 mod fault_lab;
 #[cfg(test)]
 mod fuzz_regression;

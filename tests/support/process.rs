@@ -1,8 +1,8 @@
 //! A child process that is watched by its output and never outlives its owner.
 
-#[cfg(target_os = "linux")]
-use std::io::PipeWriter;
 use std::io::{BufRead, BufReader, Read};
+#[cfg(target_os = "linux")]
+use std::io::{PipeReader, PipeWriter};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -110,6 +110,15 @@ impl Process {
         let child = start_with_its_input(&mut command);
         drop(command);
         (Process { child, reaped: false, output: Lines::follow(reader) }, to_input)
+    }
+
+    /// Starts `command` between two pipes; `output` is standard error.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn spawn_between(mut command: Command, input: PipeReader, output: PipeWriter) -> Self {
+        command.stdin(input).stdout(output).stderr(Stdio::piped());
+        let mut child = start_with_its_input(&mut command);
+        let output = Lines::follow(child.stderr.take().expect("standard error is a pipe"));
+        Process { child, ended: false, output }
     }
 
     /// Starts `command` without standard input; standard output comes apart from standard error.

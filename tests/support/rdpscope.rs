@@ -132,6 +132,12 @@ impl Rdpscope {
             std::thread::sleep(super::process::LOOK_AGAIN);
         }
         false
+    /// Where its dashboard is, with the token.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn dashboard(&self) -> String {
+        let line = self.process.output.wait_for(START_WITHIN, |line| line.starts_with("dashboard at "));
+        let line = line.unwrap_or_else(|| panic!("no dashboard:\n{}", self.process.output.tail()));
+        line["dashboard at ".len()..].to_owned()
     }
 
     /// Waits until a line on standard error is `wanted`.

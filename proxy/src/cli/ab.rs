@@ -7,14 +7,17 @@ use super::arguments::ProxyArguments;
 use super::console::Console;
 use super::output::Output;
 use super::proxy::{announce, capture, interrupted, refuse_strangers, runtime, settings, trace_folder};
+use super::proxy::{announce, interrupted, refuse_strangers, runtime, settings, trace_folder};
+use super::watching::{BoundWatching, Watching};
 use super::{Exit, Failure};
+use crate::dashboard::AttemptView;
 use crate::experiment::{Attempt, Depth, Experiment, Factor, FactorError, Finished, furthest};
 use crate::intercept::settings::NlaMode;
 use crate::recorder::{Recorder, TraceFolder};
 use crate::relay::client_command::ClientCommand;
 use crate::relay::listener::Listener;
 use crate::relay::resolve::resolve;
-use crate::relay::series::{AttemptEnd, Patience, Series};
+use crate::relay::series::{AttemptEnd, Interruptions, Patience, Series};
 use crate::report::{self, KeptExperiment};
 use crate::trace::{Header, Line, Record, SCHEMA_VERSION};
 use arguments::AbArguments;
@@ -60,6 +63,7 @@ pub(super) fn run(arguments: AbArguments, output: &Output) -> Result<Exit, Failu
     let folder = trace_folder(&proxy)?;
     let capture = capture(&proxy, output);
     let kept_in = folder.clone();
+    let watching = BoundWatching::bind(&proxy)?;
     let duration = proxy.duration;
     runtime()?.block_on(async {
         let interrupted =
@@ -71,13 +75,14 @@ pub(super) fn run(arguments: AbArguments, output: &Output) -> Result<Exit, Failu
         let experiment = Experiment::new(vary, compared, runs.into());
         let listener = Listener::bind(arms.listener()).await.map_err(Failure::not_done)?;
         header.session = listener.run_id().to_owned();
+        let watching = watching.start(folder.as_ref(), output)?;
         announce(&listener, output);
         let console = Console::of_experiment(output.clone(), folder.clone());
         let recorder = Recorder::start_with(folder, capture, Box::new(console))
             .map_err(|error| Failure::not_done(format!("cannot start its recorder: {error}")))?;
         let handle = recorder.handle().ok_or_else(|| Failure::not_done("the recorder has ended"))?;
-        let series = Series::start(listener, handle).map_err(Failure::not_done)?;
-        let mut conductor = Conductor { experiment, arms, series, patience, is_person, output };
+        let series = Series::start(listener, handle.with_taps(watching.taps())).map_err(Failure::not_done)?;
+        let mut conductor = Conductor { experiment, arms, series, patience, is_person, watching, output };
         let time_is_over = Cell::new(false);
         let conducted = {
             let timed = until_time(duration);
@@ -91,14 +96,19 @@ pub(super) fn run(arguments: AbArguments, output: &Output) -> Result<Exit, Failu
             tokio::pin!(stop);
             conductor.conduct(stop).await
         };
-        let Conductor { experiment, series, .. } = conductor;
+        let Conductor { experiment, series, watching, .. } = conductor;
         series.finish().await;
         recorder.finish();
-        if experiment.is_empty() {
-            conducted?;
-            return if time_is_over.get() { Err(too_short()) } else { Ok(Exit::Interrupted) };
-        }
         let finished = experiment.finish();
+        watching.show_experiment(|| finished.line.clone(), None);
+        watching.finish();
+        if experiment.is_empty() {
+            return match conducted? {
+                Ended::Stopped if time_is_over.get() => Err(too_short()),
+                Ended::Stopped => Ok(Exit::Interrupted),
+                Ended::Finished => Err(Failure::not_done("every attempt was left out; nothing was compared")),
+            };
+        }
         conclude(&finished, header, kept_in.as_ref(), output);
         Ok(match conducted? {
             // Time that the user has set is no interruption.
@@ -238,17 +248,24 @@ struct Conductor<'a> {
     series: Series,
     patience: Patience,
     is_person: bool,
+    watching: Watching,
     output: &'a Output,
 }
 
 impl Conductor<'_> {
     async fn conduct(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> Result<Ended, Failure> {
         let mut barren = 0;
+        let mut turn = 0;
         while let Some(attempt) = self.experiment.due() {
             let settings = self.arms.settings(&attempt).await?;
             let dials = settings.client.is_some();
             let address = self.series.address();
             let announced = announcement(&attempt, dials, self.is_person, address);
+            turn += 1;
+            let shown = attempt_view(&attempt, turn, (!dials).then_some(address));
+            self.watching.show_experiment(|| self.experiment.finish().line, Some(shown));
+            let asked = self.watching.asked_to_go_on(turn);
+            tokio::pin!(asked);
             let attempted = self
                 .series
                 .attempt(
@@ -256,7 +273,7 @@ impl Conductor<'_> {
                     &attempt.arm.name,
                     self.patience,
                     || self.output.progress(&announced),
-                    stop.as_mut(),
+                    Interruptions { all: stop.as_mut(), this: asked },
                 )
                 .await
                 .map_err(Failure::not_done)?;
@@ -268,6 +285,10 @@ impl Conductor<'_> {
                     self.output.progress(&outcome(&record, attempted.end));
                     self.experiment.note(&attempt.arm, record);
                     barren = 0;
+                }
+                None if attempted.end == AttemptEnd::Asked => {
+                    self.output.progress("  left out, as the dashboard was asked to");
+                    self.experiment.leave_out(&attempt.arm);
                 }
                 None => {
                     barren += 1;
@@ -307,9 +328,26 @@ fn announcement(attempt: &Attempt, dials: bool, is_person: bool, address: Socket
     format!("attempt {number} of {total}, arm {letter}: {}{ask}", arm.description)
 }
 
+/// The same for the dashboard.
+fn attempt_view(attempt: &Attempt, turn: u64, connect_to: Option<SocketAddr>) -> AttemptView {
+    AttemptView {
+        turn,
+        number: attempt.number,
+        total: attempt.total,
+        letter: attempt.letter.clone(),
+        arm: attempt.arm.name.clone(),
+        description: attempt.arm.description.clone(),
+        connect_to: connect_to.map(|address| address.to_string()),
+    }
+}
+
 /// How far an attempt got, in one line.
 fn outcome(record: &Record, end: AttemptEnd) -> String {
-    let cut = if end == AttemptEnd::TooLong { ", cut after its time" } else { "" };
+    let cut = match end {
+        AttemptEnd::TooLong => ", cut after its time",
+        AttemptEnd::Asked => ", ended from the dashboard",
+        _ => "",
+    };
     let verdict = record.verdict.as_ref();
     let says = verdict.map_or_else(String::new, |it| format!("{} ({})", it.id, it.confidence));
     match Depth::of(record) {

@@ -8,6 +8,7 @@ use super::gateway::GatewayArguments;
 use super::interception::InterceptionArguments;
 use super::probe::arguments::ProbeArguments;
 use super::report::arguments::ReportArguments;
+use super::watching::WatchingArguments;
 use crate::alter::impair::{self, Impairment, ImpairmentError};
 use crate::relay::client_command::{ClientCommand, ClientCommandError};
 use crate::relay::target::{Target, TargetError};
@@ -158,6 +159,8 @@ pub(super) struct ProxyArguments {
     pub(super) gateway: GatewayArguments,
     #[command(flatten)]
     pub(super) interception: InterceptionArguments,
+    #[command(flatten)]
+    pub(super) watching: WatchingArguments,
 }
 
 const PROXY_EXAMPLES: &str = "\

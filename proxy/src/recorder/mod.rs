@@ -4,13 +4,17 @@
 mod folder;
 pub(crate) mod pcapng;
 mod session_trace;
+mod tap;
 
 pub use folder::{FolderError, TraceFolder};
 pub use pcapng::CaptureSettings;
+pub use folder::{FolderError, TraceFolder, write_private};
 pub use session_trace::{SessionTrace, TraceStart};
+pub use tap::{Tap, Taps};
 
 use crate::trace::{Detail, Line, Micros, Side};
 use pcapng::{CaptureHandle, CaptureThread};
+use crate::trace::{Detail, Line, Record, Side};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
@@ -82,6 +86,7 @@ pub struct RecorderHandle {
     most_followed: usize,
     followed: Arc<AtomicUsize>,
     capture: Option<CaptureHandle>,
+    taps: Taps,
 }
 
 /// A session's way to the recorder. Gone, it makes room for another that is followed.
@@ -96,6 +101,11 @@ thread_local! {
 }
 
 impl RecorderHandle {
+    /// The same, with `taps` that see what is handed over.
+    pub fn with_taps(self, taps: Taps) -> RecorderHandle {
+        RecorderHandle { taps, ..self }
+    }
+
     fn session(self, session: SessionId) -> SessionHandle {
         let is_followed = self.followed.fetch_add(1, Ordering::Relaxed) < self.most_followed;
         SessionHandle { session, recorder: self, is_followed }
@@ -103,6 +113,16 @@ impl RecorderHandle {
 }
 
 impl SessionHandle {
+    /// Shows lines to the taps.
+    fn show(&self, lines: &[Line]) {
+        self.recorder.taps.iter().for_each(|tap| tap.lines(&self.session, lines));
+    }
+
+    /// Shows the whole record to the taps.
+    fn show_whole(&self, record: &Record) {
+        self.recorder.taps.iter().for_each(|tap| tap.concluded(&self.session, record));
+    }
+
     /// Hands lines over without waiting; false when the queue is full.
     fn offer(&self, lines: &[Line]) -> bool {
         let batch = self.batch(lines);
@@ -212,6 +232,9 @@ impl Recorder {
             capture: capture.as_ref().map(CaptureThread::handle),
         };
         Ok(Recorder { handle: Some(handle), thread: Some(thread), capture })
+        let handle =
+            RecorderHandle { sender, writes, most_followed, followed: Arc::default(), taps: Taps::default() };
+        Ok(Recorder { handle: Some(handle), thread: Some(thread) })
     }
 
     /// The way to it.
