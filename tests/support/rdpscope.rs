@@ -132,6 +132,8 @@ impl Rdpscope {
             std::thread::sleep(super::process::LOOK_AGAIN);
         }
         false
+    }
+
     /// Where its dashboard is, with the token.
     #[cfg(target_os = "linux")]
     pub(crate) fn dashboard(&self) -> String {

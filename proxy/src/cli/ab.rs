@@ -7,7 +7,6 @@ use super::arguments::ProxyArguments;
 use super::console::Console;
 use super::output::Output;
 use super::proxy::{announce, capture, interrupted, refuse_strangers, runtime, settings, trace_folder};
-use super::proxy::{announce, interrupted, refuse_strangers, runtime, settings, trace_folder};
 use super::watching::{BoundWatching, Watching};
 use super::{Exit, Failure};
 use crate::dashboard::AttemptView;

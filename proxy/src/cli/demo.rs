@@ -82,9 +82,8 @@ fn session(server: SocketAddr, output: &Output) -> Result<ClientReport, Failure>
             // The relay has ended when nobody listens to the report.
             let _ = report.send(connect(address, now).await);
         };
-        relay_between(settings(server), (None, None), output, std::future::pending(), dial).await?;
-        relay_between(settings(server), None, Watching::default(), output, std::future::pending(), dial)
-            .await?;
+        let (kept, watching) = ((None, None), Watching::default());
+        relay_between(settings(server), kept, watching, output, std::future::pending(), dial).await?;
         match told.await {
             Ok(report) => report.map_err(Failure::not_done),
             Err(_) => Err(Failure::not_done("the demo's client did not run")),

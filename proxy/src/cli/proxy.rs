@@ -48,9 +48,9 @@ pub(super) fn run(mut arguments: ProxyArguments, output: &Output) -> Result<Exit
                 gateway.inner = inner.map(Arc::new);
             }
         }
-        relay_between(settings, (folder, capture), output, interrupted, |_| std::future::ready(())).await
         let watching = watching.start(folder.as_ref(), output)?;
-        relay_between(settings, folder, watching, output, interrupted, |_| std::future::ready(())).await
+        let kept = (folder, capture);
+        relay_between(settings, kept, watching, output, interrupted, |_| std::future::ready(())).await
     })
 }
 
@@ -78,7 +78,6 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 pub(super) async fn relay_between<C>(
     settings: Settings,
     (folder, capture): (Option<TraceFolder>, Option<CaptureSettings>),
-    folder: Option<TraceFolder>,
     watching: Watching,
     output: &Output,
     interrupted: impl Future<Output = ()>,

@@ -3,7 +3,7 @@
 
 use super::news::{Answer, Beginning, Ending, Progress};
 use crate::report::safe;
-use crate::trace::{ClosedBy, Experiment, How, Leg, Outcome, Phase, PhaseRecord};
+use crate::trace::{ClosedBy, End, Experiment, How, Leg, Outcome, Phase, PhaseRecord};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -126,6 +126,19 @@ pub(super) struct Change {
     pub(super) experiment: Option<ExperimentView>,
 }
 
+impl EndView {
+    /// A session that was relayed has always been ended by somebody.
+    fn of(end: &End) -> Option<EndView> {
+        Some(EndView {
+            us: end.t_us,
+            closed_by: end.closed_by?,
+            how: end.how?,
+            bytes_up: end.bytes_up,
+            bytes_down: end.bytes_down,
+        })
+    }
+}
+
 impl SessionView {
     pub(super) fn begin(&mut self, beginning: &Beginning) {
         self.target = safe::name(&beginning.target);
@@ -151,13 +164,7 @@ impl SessionView {
         self.current = None;
         self.is_over = true;
         self.verdict = ending.verdict.as_ref().map(VerdictView::of);
-        self.end = ending.end.as_ref().map(|end| EndView {
-            us: end.t_us,
-            closed_by: end.closed_by,
-            how: end.how,
-            bytes_up: end.bytes_up,
-            bytes_down: end.bytes_down,
-        });
+        self.end = ending.end.as_ref().and_then(EndView::of);
     }
 }
 

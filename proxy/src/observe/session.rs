@@ -217,13 +217,21 @@ impl SessionObserver {
         }
     }
 
-    /// Who ended the connection and how, where `first` was the first end of a direction.
-    pub fn ending(&self, first: Option<(Side, How)>) -> Option<(ClosedBy, How)> {
+    /// Who ended the connection and how, where `first` was the first end of a direction, and `left_first` the side that was
+    /// the first to take leave.
+    pub fn ending(&self, first: Option<(Side, How)>, left_first: Option<Side>) -> Option<(ClosedBy, How)> {
         if let Some(side) = self.announced_end() {
             return Some((side.into(), How::McsUltimatum));
         }
         let (side, how) = first?;
-        Some((side.into(), if self.alerted(side) { How::Alert } else { how }))
+        let other = side.opposite();
+        Some(match left_first {
+            _ if self.alerted(side) => (side.into(), How::Alert),
+            Some(left) if left == other => {
+                (other.into(), if self.alerted(other) { How::Alert } else { How::Fin })
+            }
+            _ => (side.into(), how),
+        })
     }
 
     fn negotiation(&mut self, t_us: Micros, from: Side, bytes: &[u8], out: &mut Vec<Event>) {

@@ -6,15 +6,13 @@ pub(crate) mod pcapng;
 mod session_trace;
 mod tap;
 
-pub use folder::{FolderError, TraceFolder};
-pub use pcapng::CaptureSettings;
 pub use folder::{FolderError, TraceFolder, write_private};
+pub use pcapng::CaptureSettings;
 pub use session_trace::{SessionTrace, TraceStart};
 pub use tap::{Tap, Taps};
 
-use crate::trace::{Detail, Line, Micros, Side};
+use crate::trace::{Detail, Line, Micros, Record, Side};
 use pcapng::{CaptureHandle, CaptureThread};
-use crate::trace::{Detail, Line, Record, Side};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
@@ -230,11 +228,9 @@ impl Recorder {
             most_followed,
             followed: Arc::default(),
             capture: capture.as_ref().map(CaptureThread::handle),
+            taps: Taps::default(),
         };
         Ok(Recorder { handle: Some(handle), thread: Some(thread), capture })
-        let handle =
-            RecorderHandle { sender, writes, most_followed, followed: Arc::default(), taps: Taps::default() };
-        Ok(Recorder { handle: Some(handle), thread: Some(thread) })
     }
 
     /// The way to it.

@@ -20,21 +20,8 @@ impl Observed {
             Ending::Fin => (side, How::Fin),
             Ending::Reset => (side, How::Reset),
         });
-        self.observer.ending(first).unwrap_or((ClosedBy::Proxy, How::Reset))
-        if let Some(side) = self.observer.announced_end() {
-            return (side.into(), How::McsUltimatum);
-        }
         let left_first = left_first(&self.trace.record().events, |_| false);
-        match self.first_end {
-            Some((_, side, _)) if self.observer.alerted(side) => (side.into(), How::Alert),
-            Some((_, side, _)) if left_first == Some(side.opposite()) => {
-                let by_alert = self.observer.alerted(side.opposite());
-                (side.opposite().into(), if by_alert { How::Alert } else { How::Fin })
-            }
-            Some((_, side, Ending::Fin)) => (side.into(), How::Fin),
-            Some((_, side, Ending::Reset)) => (side.into(), How::Reset),
-            None => (ClosedBy::Proxy, How::Reset),
-        }
+        self.observer.ending(first, left_first).unwrap_or((ClosedBy::Proxy, How::Reset))
     }
 }
 

@@ -21,7 +21,8 @@ fn foreign_key_log(folder: &Path) -> std::path::PathBuf {
 fn a_key_log_that_fits_nothing_is_told_and_changes_nothing() {
     let Some(folder) = captures::folder() else { return };
     let temporary = tempfile::tempdir().expect("a folder");
-    let capture = folder.join("microsoft-prot-od-netcaps/MS-RDSOD_Example_1_Win10RS3_x64_WS2016RS1_X64_Domain.pcap");
+    let capture =
+        folder.join("microsoft-prot-od-netcaps/MS-RDSOD_Example_1_Win10RS3_x64_WS2016RS1_X64_Domain.pcap");
     let run = analyze(&[&capture], &with("--keylog", &foreign_key_log(temporary.path())));
     assert_eq!((run.exit, run.attempts[0].judged()), (Some(0), "healthy (likely)".to_owned()));
     assert!(run.stderr.contains("none of the 1 secrets given fits a TLS session in"), "{}", run.stderr);
@@ -61,7 +62,9 @@ fn no_secret_of_a_decrypted_session_is_told() {
     let traces = temporary.path().join("traces");
     let mut canaries: Vec<String> = vec!["Passw0rd".to_owned(), "secret".to_owned()];
     let mut told = String::new();
-    for name in ["shadow-nla-ok", "iron-hybrid-ex-ok", "xrdp-tls-ok", "gw-websocket-ok", "shadow-nla-wrong-password"] {
+    for name in
+        ["shadow-nla-ok", "iron-hybrid-ex-ok", "xrdp-tls-ok", "gw-websocket-ok", "shadow-nla-wrong-password"]
+    {
         let file = folder.join("lab").join(format!("{name}.pcapng"));
         canaries.extend(secrets_inside(&std::fs::read(&file).expect("the capture is read")));
         for verbose in [&["-vv"][..], &["--json"]] {

@@ -7,6 +7,7 @@ use super::recording::{Finished, Names, Recording, event};
 use super::returns::Pair;
 use crate::capture::tls::Secrets;
 use crate::capture::{FlowKey, FlowOpened, Missing, Nanoseconds};
+use crate::observe::leaving::left_first;
 use crate::observe::{SessionObserver, UdpObserver};
 use crate::trace::{
     CaptureMessage, Detail, Event, How, Leg, MissingReason, Phase, Side, TcpEvidence, Transport, UdpMessage,
@@ -168,7 +169,8 @@ impl Direct {
         summary.server = Some(self.key.server.to_string());
         summary.rtt_us = network::round_trip(evidence);
         let names = self.names(stream, capture);
-        let ended = self.observer.ending(self.first_end);
+        let left_first = left_first(&self.recording.told(), |_| false);
+        let ended = self.observer.ending(self.first_end, left_first);
         Some(self.recording.finish(at, names, ended, id))
     }
 

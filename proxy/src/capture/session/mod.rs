@@ -257,7 +257,9 @@ impl<H: FnMut(Analysed)> Sessions<H> {
             Decision::Gateway => {
                 // The attempt began with its first connection, not with the first that said what it is for.
                 let since = self.flows.values().filter_map(|flow| match &flow.kind {
-                    Kind::Candidate(other) => Some(&other.opened).filter(|it| same_ends(it.key, key)).map(|_| other.at),
+                    Kind::Candidate(other) => {
+                        Some(&other.opened).filter(|it| same_ends(it.key, key)).map(|_| other.at)
+                    }
                     _ => None,
                 });
                 let began = since.filter(|at| at + MOST_BEFORE >= candidate.at).min().unwrap_or(candidate.at);

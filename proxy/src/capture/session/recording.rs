@@ -89,6 +89,15 @@ impl Recording {
         self.timeline.summary_mut()
     }
 
+    /// The events so far, as what looks for the one who left first takes them.
+    pub(super) fn told(&self) -> Vec<Event> {
+        let events = self.lines.iter().filter_map(|line| match line {
+            Line::Event(event) => Some(event.clone()),
+            _ => None,
+        });
+        events.collect()
+    }
+
     pub(super) fn push(&mut self, events: impl IntoIterator<Item = Event>) {
         for event in events {
             if let Detail::StreamEnded { .. } = event.detail {

@@ -1,7 +1,8 @@
 //! Which end of which connection tells how an attempt through a gateway ended.
 
 use crate::observe::SessionObserver;
-use crate::trace::{ClosedBy, Detail, Event, GatewayMessage, How, Side};
+use crate::observe::leaving::{left_first, silent_cut};
+use crate::trace::{ClosedBy, Detail, Event, GatewayMessage, How, Micros, Side};
 use std::collections::BTreeSet;
 
 /// Keeps count of the connections of one attempt and of their ends.
@@ -18,6 +19,7 @@ pub struct GatewayEnding {
 
 #[derive(Debug)]
 struct ConnectionEnd {
+    connection: u32,
     /// The newest connection at that moment.
     newest_connection: u32,
     /// It carried the tunnel.
@@ -66,11 +68,12 @@ impl GatewayEnding {
             return;
         }
         let newest_connection = self.newest_connection;
-        self.end = Some(ConnectionEnd { newest_connection, is_carriers, by, side, how, alerted });
+        self.end = Some(ConnectionEnd { connection, newest_connection, is_carriers, by, side, how, alerted });
     }
 
-    /// Who ended the attempt and how, where anybody has; `inside` have followed the RDP in the tunnel.
-    pub fn ending(&self, inside: &[&SessionObserver]) -> Option<(ClosedBy, How)> {
+    /// Who ended the attempt and how, where anybody has; `inside` have followed the RDP in the tunnel, and `events` is all that
+    /// was told.
+    pub fn ending(&self, inside: &[&SessionObserver], events: &[Event]) -> Option<(ClosedBy, How)> {
         // Where the tunnel is still open, nobody has ended anything.
         let end = self.end.as_ref().filter(|end| end.is_carriers || self.carriers.is_empty())?;
         let announced = inside.iter().find_map(|observer| observer.announced_end());
@@ -79,10 +82,22 @@ impl GatewayEnding {
         }
         let alerts_inside = || inside.iter().any(|observer| observer.alerted(end.side));
         let by_alert = end.alerted || end.is_carriers && alerts_inside();
+        let belongs = |connection: u32| match end.is_carriers {
+            true => self.carriers.contains(&connection),
+            false => connection == end.connection,
+        };
+        let left_first = left_first(events, belongs).filter(|side| *side != end.side);
         Some(match end.by {
             ClosedBy::Proxy => (ClosedBy::Proxy, How::Fin),
             by if by_alert => (by, How::Alert),
+            _ if left_first.is_some() => (end.side.opposite().into(), How::Fin),
             by => (by, end.how),
         })
+    }
+
+    /// The silence after which the gateway's side cut the tunnel without a word, by `events`, which is all that was told.
+    pub fn silent_cut(&self, events: &[Event]) -> Option<Micros> {
+        let end = self.end.as_ref().filter(|end| end.is_carriers && end.side == Side::Server)?;
+        silent_cut(events, |connection| self.carriers.contains(&connection) && end.by != ClosedBy::Proxy)
     }
 }

@@ -2,8 +2,6 @@
 
 use super::inner::InnerPlace;
 use crate::observe::gateway::{GatewayEnding, GatewayUdpObserver};
-use crate::observe::gateway::GatewayUdpObserver;
-use crate::observe::leaving::{left_first, silent_cut};
 use crate::observe::{GatewayObserver, SessionObserver};
 use crate::relay::pump::Ending;
 use crate::trace::{ClosedBy, Detail, Event, GatewayMessage, How, Micros, Phase, Side};
@@ -16,25 +14,6 @@ pub(in crate::relay) struct GatewaySeen {
     pub(super) inner: InnerPlace,
     udp: Option<GatewayUdpObserver>,
     ending: GatewayEnding,
-    /// Connections that carry the newest tunnel, or have carried it.
-    carriers: BTreeSet<u32>,
-    /// TLS passes through, so that nobody knows which connections carry it.
-    is_sealed: bool,
-    newest_connection: u32,
-    /// The end that tells how the attempt ended.
-    end: Option<ConnectionEnd>,
-}
-
-struct ConnectionEnd {
-    connection: u32,
-    /// The newest connection at that moment.
-    newest_connection: u32,
-    /// It carried the tunnel.
-    is_carriers: bool,
-    by: ClosedBy,
-    side: Side,
-    ending: Ending,
-    alerted: bool,
 }
 
 impl GatewaySeen {
@@ -79,50 +58,16 @@ impl GatewaySeen {
         self.ending.connection_ended(connection, (by, side), how, alerted);
     }
 
-    /// Who ended the attempt and how, from what was seen; `apart` has followed RDP whose TLS is terminated.
-    pub(in crate::relay) fn ending(&self, apart: &SessionObserver) -> (ClosedBy, How) {
-        let inside = [self.observer.inner_read(), apart];
-        self.ending.ending(&inside).unwrap_or((ClosedBy::Proxy, How::Reset))
-        self.end = Some(ConnectionEnd {
-            connection,
-            newest_connection: self.newest_connection,
-            is_carriers,
-            by,
-            side,
-            ending,
-            alerted,
-        });
-    }
-
     /// Who ended the attempt and how, from what was seen; `apart` has followed RDP whose TLS is terminated, and `events`
     /// is all that was told.
-    pub(in crate::relay) fn ending(&mut self, apart: &SessionObserver, events: &[Event]) -> (ClosedBy, How) {
-        let Some(end) = &self.end else { return (ClosedBy::Proxy, How::Reset) };
-        let inner = self.observer.inner();
-        let announced = inner.announced_end().or(apart.announced_end());
-        if let (true, Some(side)) = (end.is_carriers, announced) {
-            return (side.into(), How::McsUltimatum);
-        }
-        let by_alert =
-            end.alerted || (end.is_carriers && (inner.alerted(end.side) || apart.alerted(end.side)));
-        let belongs = |connection: u32| match end.is_carriers {
-            true => self.carriers.contains(&connection),
-            false => connection == end.connection,
-        };
-        let left_first = left_first(events, belongs).filter(|side| *side != end.side);
-        match (end.by, end.ending) {
-            (ClosedBy::Proxy, _) => (ClosedBy::Proxy, How::Fin),
-            (by, _) if by_alert => (by, How::Alert),
-            (_, _) if left_first.is_some() => (end.side.opposite().into(), How::Fin),
-            (by, Ending::Fin) => (by, How::Fin),
-            (by, Ending::Reset) => (by, How::Reset),
-        }
+    pub(in crate::relay) fn ending(&self, apart: &SessionObserver, events: &[Event]) -> (ClosedBy, How) {
+        let inside = [self.observer.inner_read(), apart];
+        self.ending.ending(&inside, events).unwrap_or((ClosedBy::Proxy, How::Reset))
     }
 
     /// The silence after which the gateway's side cut the tunnel without a word, by `events`, which is all that was told.
     pub(in crate::relay) fn silent_cut(&self, events: &[Event]) -> Option<Micros> {
-        let end = self.end.as_ref().filter(|end| end.is_carriers && end.side == Side::Server)?;
-        silent_cut(events, |connection| self.carriers.contains(&connection) && end.by != ClosedBy::Proxy)
+        self.ending.silent_cut(events)
     }
 
     /// A datagram of the side channel.
