@@ -110,8 +110,7 @@ fn converse(case: &Case, server: SocketAddr, key_log: &Path, more: &[&str]) -> V
     }
     writeln!(input, "Q").expect("the client reads");
     client.wait(PATIENCE).expect("it ends");
-    let wire = wire.lock().expect("it was kept").clone();
-    wire
+    wire.lock().expect("it was kept").clone()
 }
 
 fn read(secrets: &Arc<Secrets>, wire: &[(Side, Vec<u8>)]) -> (TlsStream, Vec<TlsItem>) {
