@@ -187,6 +187,18 @@ fn what_waits_is_bounded() {
 }
 
 #[test]
+fn what_waits_in_all_connections_is_bounded() {
+    let mut fed = Fed::open();
+    let (others, part) = (64 * 1024 * 1024 - 1000, [7; 600]);
+    fed.waiting = others;
+    fed.take(segment(Side::Client, 700, &part));
+    assert_eq!(fed.told.lines, [""; 0]);
+    fed.take(segment(Side::Client, 1400, &part));
+    assert_eq!(fed.told.lines[0], "0 client misses 699 TooMuchWaiting");
+    assert_eq!((fed.told.streams[0][0].len(), fed.waiting), (600, others + 600), "no more than is needed");
+}
+
+#[test]
 fn a_fin_counts_when_everything_before_it_is_there() {
     let mut fed = Fed::open();
     fed.take(Segment { is_fin: true, ..segment(Side::Client, 5, b"bye") });
