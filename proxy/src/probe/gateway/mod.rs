@@ -8,6 +8,7 @@ mod conversation;
 mod lane;
 mod record;
 mod request;
+mod rpc;
 mod tunnel;
 mod udp;
 
@@ -43,8 +44,8 @@ const REQUESTS: [GatewayRequest; 7] = [
     GatewayRequest::Page,
     GatewayRequest::Options,
 ];
-/// A tunnel over WebSocket and one over two connections, without a scheme or with each of two.
-const TUNNEL_CONNECTIONS: u32 = 6;
+/// A tunnel over WebSocket and one over two connections, without a scheme or with each of two; the channels of RPC.
+const TUNNEL_CONNECTIONS: u32 = 8;
 /// With each TLS stack.
 const CONVERSATION_CONNECTIONS: u32 = 2;
 /// ALPN, and the request in HTTP/1.0.
@@ -272,6 +273,9 @@ async fn tunnels(lane: &Lane, conversed: &Conversed, patience: &Patience) -> Vec
         if !checks.is_empty() {
             break;
         }
+    }
+    if conversed.logon.is_none() {
+        checks.extend(patience.until("a tunnel over RPC", rpc::over_rpc(lane)).await.flatten());
     }
     checks
 }
