@@ -131,7 +131,8 @@ impl Asking<'_> {
     /// Everything that needs an address: the conversation first, then the rest at the same time.
     async fn ask(&self, mut way: Way, addresses: &[SocketAddr], found: &mut Probe, check: &mut GatewayCheck) {
         let patience = Patience { deadline: way.deadline, left_out: Mutex::default() };
-        let reached = conversation::reach(self.record, &mut way, addresses).await;
+        let say = |detail| self.record.say(Leg::Server, None, Phase::GatewayTcp, detail);
+        let reached = way.reach(addresses, say).await;
         let is_reached = reached.is_some();
         let conversed = match reached {
             Some(connection) => self.converse(&way, connection, &patience).await,
