@@ -14,7 +14,7 @@ use crate::experiment::{Attempt, Depth, Experiment, Factor, FactorError, Finishe
 use crate::intercept::settings::NlaMode;
 use crate::recorder::{Recorder, TraceFolder};
 use crate::relay::client_command::ClientCommand;
-use crate::relay::listener::Listener;
+use crate::relay::listener::{Listener, Settings};
 use crate::relay::resolve::resolve;
 use crate::relay::series::{AttemptEnd, Interruptions, Patience, Series};
 use crate::report::{self, KeptExperiment};
@@ -43,6 +43,9 @@ const PERSON: Patience = Patience {
 };
 /// A side channel that opens and then falls silent is noticed only after a while.
 const UDP_DESKTOP: Duration = Duration::from_secs(20);
+/// How long a program may take where nothing is seen behind TLS with a gateway. What it does of the certificate is clear
+/// as soon as it has seen that.
+const UNSEEN: Duration = Duration::from_secs(15);
 /// Attempts in a row without a connection that counts; a client that fails to start once may have been unlucky.
 const MOST_BARREN: usize = 2;
 
@@ -155,6 +158,13 @@ fn refuse_contradictions(factor: Factor, proxy: &ProxyArguments) -> Result<(), F
             "what this experiment changes is inside TLS with the gateway",
         ),
         (
+            factor.provokes()
+                && gateway.gateway.is_some()
+                && interception.mode() == CertificateMode::Passthrough,
+            "--cert passthrough",
+            "whether there is a desktop is not seen where TLS with the gateway passes through",
+        ),
+        (
             factor == Factor::GatewayTransport && gateway.gateway_transport.is_some(),
             "--gateway-transport",
             "--vary gateway-transport tries one transport after the other",
@@ -265,12 +275,13 @@ impl Conductor<'_> {
             self.watching.show_experiment(|| self.experiment.finish().line, Some(shown));
             let asked = self.watching.asked_to_go_on(turn);
             tokio::pin!(asked);
+            let patience = self.patience_with(&settings);
             let attempted = self
                 .series
                 .attempt(
                     settings,
                     &attempt.arm.name,
-                    self.patience,
+                    patience,
                     || self.output.progress(&announced),
                     Interruptions { all: stop.as_mut(), this: asked },
                 )
@@ -296,6 +307,13 @@ impl Conductor<'_> {
             }
         }
         Ok(Ended::Finished)
+    }
+
+    /// Where TLS with a gateway passes through, nobody sees when there is a desktop.
+    fn patience_with(&self, settings: &Settings) -> Patience {
+        let is_unseen = settings.gateway.is_some() && settings.interception.is_none();
+        let whole = if is_unseen && !self.is_person { UNSEEN } else { self.patience.whole };
+        Patience { whole, ..self.patience }
     }
 
     /// An attempt that brought nothing to count.
@@ -351,6 +369,7 @@ fn outcome(record: &Record, end: AttemptEnd) -> String {
     let says = verdict.map_or_else(String::new, |it| format!("{} ({})", it.id, it.confidence));
     match Depth::of(record) {
         Depth::Works => format!("  it works: {says}{cut}"),
+        Depth::Unseen => format!("  it goes on behind the gateway's certificate, unseen{cut}"),
         depth => format!("  it ended {}: {says}{cut}", depth.place()),
     }
 }

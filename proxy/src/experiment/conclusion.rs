@@ -101,6 +101,7 @@ pub(super) fn conclude(experiment: &Experiment, confounders: &Confounders) -> Co
         return provoked(experiment, compared);
     }
     match experiment.bar() {
+        None if experiment.is_unseen() => unseen(experiment, compared),
         None => healthy(experiment, compared),
         Some(bar) => failing(experiment, compared, bar, confounders),
     }
@@ -126,6 +127,23 @@ fn healthy(experiment: &Experiment, compared: &[ArmState]) -> Conclusion {
     };
     let sums = compared.iter().enumerate().map(|(place, state)| worked(place, state)).collect::<Vec<_>>();
     Conclusion::new(ExperimentEffect::NotCause, because).and(format!("{}.", sums.join("; ")))
+}
+
+/// The client goes on behind the gateway's certificate, where TLS with the gateway passes through.
+fn unseen(experiment: &Experiment, compared: &[ArmState]) -> Conclusion {
+    let taken = compared[0].observed.len();
+    let because = format!(
+        "A ({}) got past the gateway's certificate {taken} of {taken}; what came behind it is not seen, as TLS with the \
+         gateway passes through there.",
+        compared[0].arm.description
+    );
+    let sums = compared.iter().enumerate().skip(1).map(|(place, state)| worked(place, state));
+    let found = Conclusion::new(ExperimentEffect::NotCause, because)
+        .and(format!("{}.", sums.collect::<Vec<_>>().join("; ")));
+    match compared[1..].iter().find(|state| experiment.tally(state).failed > 0) {
+        Some(state) => found.and(shows_instead(state)),
+        None => found,
+    }
 }
 
 /// The session fails as it is; an arm may take away what it fails of.

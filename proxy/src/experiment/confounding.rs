@@ -4,7 +4,7 @@
 use super::factor::{Factor, Role};
 use super::progress::Depth;
 use super::schedule::{ArmState, Experiment, Observed};
-use super::untried::{PASSTHROUGH, is_through_gateway, setting};
+use super::untried::{is_through_gateway, passes_tls, setting};
 use crate::diagnose::{self, Confounder, Context};
 use crate::trace::{Confidence, ExperimentConfounder, Phase, Record};
 use rdpscope_certs::mode::{CertificateMode, Recipe};
@@ -117,8 +117,8 @@ fn trusts_session_ca(experiment: &Experiment) -> bool {
 
 /// Whether the client was shown a certificate of the session CA in the place of a gateway's.
 fn signs_for_gateway(record: &Record) -> bool {
-    let is_minted = |cert: &str| cert != PASSTHROUGH && !cert.starts_with("file:");
-    is_through_gateway(record) && setting(record, "cert").is_some_and(is_minted)
+    let is_file = setting(record, "cert").is_some_and(|cert| cert.starts_with("file:"));
+    is_through_gateway(record) && !passes_tls(record) && !is_file
 }
 
 /// Attempts whose client was asked something do not count, so that nothing is known of a return here.

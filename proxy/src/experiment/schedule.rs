@@ -173,6 +173,11 @@ impl Experiment {
         failed.max()
     }
 
+    /// Whether nobody can see how the session fares as it is.
+    pub(super) fn is_unseen(&self) -> bool {
+        self.arms[0].observed.iter().any(|it| it.depth == Depth::Unseen)
+    }
+
     /// Attempts of an arm that got past the place where the session as it is fails, and those that did not.
     pub(super) fn tally(&self, state: &ArmState) -> Tally {
         let bar = match state.arm.role {

@@ -7,7 +7,7 @@ use crate::trace::{Detail, GatewayMessage, GatewayUdp, Record, VerdictId};
 use crate::wire::tsgu::Packet;
 
 /// The mode of certificates in which TLS is only relayed.
-pub(super) const PASSTHROUGH: &str = "passthrough";
+const PASSTHROUGH: &str = "passthrough";
 
 /// Why sessions that fail with the change as well do not show that the factor is innocent; absent where they do.
 /// `bar` is the place where `baseline` fails.
@@ -22,9 +22,14 @@ pub(super) fn without_factor(
             "The server lets nobody in without NLA, so that there is no session without it to compare with.".to_owned(),
         ),
         // UDP is agreed on behind TLS, and only there can it be taken out.
-        Factor::Udp if bar > Depth::Tls && !saw_datagrams(baseline) && passes_tls(changed) => Some(
+        Factor::Udp if bar > Depth::Tls && !saw_datagrams(baseline) && records(changed).all(passes_tls) => Some(
             "But nothing was changed: no datagram of RDP-UDP came, and TLS, in which client and server offer it to each \
              other, passes through. Repeat it with --cert fresh, which takes the offer away."
+                .to_owned(),
+        ),
+        Factor::Cert if ends_with(changed, VerdictId::GatewayChannelBinding) => Some(
+            "But the logon to the gateway is bound to its own certificate, so that it fails with every other: what the \
+             client makes of the certificate was not seen."
                 .to_owned(),
         ),
         Factor::Tls
@@ -46,7 +51,8 @@ pub(super) fn side_channel(experiment: &Experiment) -> Option<String> {
     let baseline = &experiment.arms[0];
     let is_used =
         experiment.arms.iter().flat_map(records).any(|record| side_channel_events(record).next().is_some());
-    let ends_before = experiment.bar().is_some_and(|bar| bar <= Depth::Gateway) && !passes_tls(baseline);
+    let ends_before =
+        experiment.bar().is_some_and(|bar| bar <= Depth::Gateway) && !records(baseline).all(passes_tls);
     if is_used || ends_before && !opens_channel(baseline) {
         return None;
     }
@@ -92,8 +98,8 @@ fn ends_with(state: &ArmState, id: VerdictId) -> bool {
 }
 
 /// Whether rdpscope only relays TLS, so that it can change nothing in it.
-fn passes_tls(state: &ArmState) -> bool {
-    records(state).all(|record| setting(record, "cert").is_none_or(|cert| cert == PASSTHROUGH))
+pub(super) fn passes_tls(record: &Record) -> bool {
+    setting(record, "cert").is_none_or(|cert| cert == PASSTHROUGH)
 }
 
 /// What a session's header says of a setting that is a word.

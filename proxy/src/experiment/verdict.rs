@@ -41,7 +41,8 @@ pub(super) fn observed(experiment: &Experiment) -> Option<&Verdict> {
     if experiment.bar().is_some() {
         return last(&experiment.arms[0]);
     }
-    let is_told = matches!(experiment.factor, Factor::Address | Factor::GatewayTransport);
+    let is_told =
+        matches!(experiment.factor, Factor::Address | Factor::GatewayTransport) || experiment.is_unseen();
     let addresses = experiment.arms.iter().filter(|_| is_told);
     addresses.filter(|state| experiment.tally(state).failed > 0).find_map(last)
 }
