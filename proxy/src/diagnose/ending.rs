@@ -136,6 +136,7 @@ fn healthy(facts: &Facts<'_>) -> Option<Conclusion> {
     let conclusion = match (facts.ending.by, facts.ending.how) {
         (_, Some(How::Timeout)) => return None,
         (Some(ClosedBy::Server), Some(How::Reset)) if !server_announced => return None,
+        (Some(ClosedBy::Server), _) if facts.cut_in_silence().is_some() => return None,
         (Some(ClosedBy::Server), _) => {
             let summary = format!(
                 "The session worked for {up}; then the server ended it in good order, as it does after a logoff; if \

@@ -194,5 +194,7 @@ fn what_helps_where_nla_is_bound_to_another_key_is_named_by_the_flags_of_the_ins
     assert!(advice.contains("--inner-cert file:") && advice.contains("--inner-nla terminate"), "{advice}");
     assert!(!advice.contains("--renew-with") && !advice.contains(" --cert "), "{advice}");
     finished.session().assert_verdict(&["nla-key-binding"]);
-    assert!(!finished.session().lines().iter().any(|line| line.to_string().contains("--renew-with")));
+    for line in finished.session().lines() {
+        assert!(!line.to_string().contains("--renew-with"), "{line}");
+    }
 }

@@ -415,6 +415,19 @@ impl<'a> Facts<'a> {
         self.gateway = Some(gateway);
     }
 
+    /// The silence after which the gateway's side ended a session that worked, where nobody had said a word: a gateway closes
+    /// its channel before it ends one, and a server says something before it leaves.
+    pub(in crate::diagnose) fn cut_in_silence(&self) -> Option<Seen<Micros>> {
+        let gateway = self.gateway.as_ref()?;
+        let closes = |packet: &Packet| matches!(packet, Packet::CloseChannel { .. }).then_some(());
+        let was_announced = gateway.packet(Side::Server, closes).is_some()
+            || gateway.closed_websocket
+            || self.inside.ultimatum.is_some()
+            || self.tls.encrypted_alert[Side::Server.index()].is_some();
+        self.inside.active?;
+        gateway.quiet.filter(|_| self.ended_by(Side::Server) && !was_announced)
+    }
+
     /// Whether anything of RDP was seen, in a tunnel or without one.
     pub(in crate::diagnose) fn is_inside(&self) -> bool {
         self.negotiation.request.is_some()
@@ -465,6 +478,11 @@ impl<'a> Facts<'a> {
         }
         // What is asked of a direct connection is asked of the one in the tunnel.
         text.replace(" --renew-with SERVER.pfx", " --inner-cert file:SERVER.pfx")
+            .replace("own key with --renew-with", "own certificate and key with --inner-cert file:SERVER.pfx")
+            .replace(
+                "--renew-with the server's own key",
+                "--inner-cert file: and the server's own certificate",
+            )
             .replace(" --cert ", " --inner-cert ")
             .replace(" --nla ", " --inner-nla ")
     }

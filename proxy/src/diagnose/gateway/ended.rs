@@ -8,7 +8,6 @@ use super::tunnel::{code, failure, is, phase_of, status_words};
 use super::{LOG, PROBE, VARY_TRANSPORT, rule};
 use crate::trace::{Phase, Side, VerdictId, Where};
 use crate::wire::named::Code;
-use crate::wire::tsgu::Packet;
 
 /// What has a cause of its own among the gateway's verdicts.
 const TOLD: &[VerdictId] = &[
@@ -123,15 +122,9 @@ fn keepalives(gateway: &Gateway<'_>) -> String {
     }
 }
 
-/// A gateway that ends a session closes its channel first, and a server says something before it leaves: an end of the
-/// connection alone comes from something in between. That it is about the silence, only its repetition shows.
+/// An end of the connection alone comes from something in between. That it is about the silence, only its repetition shows.
 fn cut_in_silence(facts: &Facts<'_>, gateway: &Gateway<'_>) -> Option<Conclusion> {
-    let closes = |packet: &Packet| matches!(packet, Packet::CloseChannel { .. }).then_some(());
-    let was_announced = gateway.packet(Side::Server, closes).is_some()
-        || gateway.closed_websocket
-        || facts.inside.ultimatum.is_some();
-    let quiet = gateway.quiet.filter(|_| facts.ended_by(Side::Server) && !was_announced)?;
-    facts.inside.active?;
+    let quiet = facts.cut_in_silence()?;
     let (silence, against) = (span(quiet.what), keepalives(gateway));
     let text = format!(
         "nothing had moved on the connection for {silence}; neither gateway nor server had said a word"
