@@ -2,7 +2,7 @@
 
 use super::layout::{Look, Page};
 use super::verdict::Conclusion;
-use super::{Style, time, words};
+use super::{Style, safe, time, words};
 use crate::trace::{
     Altered, ClosedBy, Detail, End, Event, Finding, GatewayMessage, Header, How, Leg, Line, Micros, Outcome,
     Phase, PhaseRecord, Side, Verdict,
@@ -36,6 +36,8 @@ pub struct LiveText {
     pub(super) explained: Explained,
     /// Where the trace is.
     pub(super) trace: Option<String>,
+    /// The name of the capture beside it.
+    capture: Option<String>,
     header: Option<Header>,
     client: Option<String>,
     /// Events whose phase has not ended.
@@ -66,6 +68,7 @@ impl LiveText {
             headed: false,
             explained: Explained::default(),
             trace: None,
+            capture: None,
             header: None,
             client: None,
             waiting: VecDeque::new(),
@@ -104,6 +107,13 @@ impl LiveText {
                 self.header = Some(header.clone());
             }
             Line::Event(event) => self.event(event, &mut page),
+            Line::Trace(header) => self.header = Some(header.clone()),
+            Line::Event(event) => {
+                if let Detail::Captured { file, .. } = &event.detail {
+                    self.capture = Some(safe::name(file));
+                }
+                self.event(event, &mut page);
+            }
             Line::Phase(phase) => self.phase(phase, &mut page),
             Line::Altered(altered) => self.altered(altered, &mut page),
             Line::Finding(finding) => self.findings.push(finding.clone()),
@@ -120,6 +130,7 @@ impl LiveText {
             verdict: self.verdict.as_ref()?,
             findings: &self.findings,
             trace: self.trace.as_deref(),
+            capture: self.capture.as_deref(),
             session: self.numbered.then_some(self.label.as_str()),
         };
         Some(conclusion.text(&self.style))

@@ -13,7 +13,8 @@ use crate::trace::{Detail, Event, Line, Record};
 /// One target: the verdict, why and what to do; then the phases of one connection, and what each check found.
 pub fn text(record: &Record, style: &Style) -> String {
     let conclusion = record.verdict.as_ref().map(|verdict| {
-        let conclusion = Conclusion { verdict, findings: &record.findings, trace: None, session: None };
+        let conclusion =
+            Conclusion { verdict, findings: &record.findings, trace: None, capture: None, session: None };
         conclusion.text(style)
     });
     let parts = [conclusion, timeline(record, style), blocks::text(record, style)];

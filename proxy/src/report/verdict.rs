@@ -15,6 +15,8 @@ pub(super) struct Conclusion<'a> {
     pub(super) findings: &'a [Finding],
     /// Where the trace is.
     pub(super) trace: Option<&'a str>,
+    /// The name of the capture beside it.
+    pub(super) capture: Option<&'a str>,
     /// The session's number, where others are live.
     pub(super) session: Option<&'a str>,
 }
@@ -33,6 +35,10 @@ impl Conclusion<'_> {
         block.list("note", findings);
         if let Some(trace) = self.trace {
             block.item("trace", Look::Heading, trace);
+            if let Some(file) = self.capture {
+                let path = std::path::Path::new(trace).join(file);
+                block.item("capture", Look::Heading, &path.display().to_string());
+            }
         }
         block.page.finish().unwrap_or_default()
     }

@@ -269,10 +269,12 @@ impl SessionCapture {
         ended.await.ok()
     }
 
-    /// What there is to write; the thread has it from here on.
-    pub(super) fn take(&self, room: Batch) -> Taken {
+    /// What there is to write; the thread has it from here on. A session with much to tell has `spare` in its place.
+    pub(super) fn take(&self, spare: &mut Batch) -> Taken {
         let mut pending = self.lock();
         pending.is_announced = false;
+        let is_busy = pending.batch.bytes.len() >= spare.bytes.capacity() / 4;
+        let room = if is_busy { std::mem::take(spare) } else { Batch::default() };
         Taken {
             batch: std::mem::replace(&mut pending.batch, room),
             lost: pending.all_lost,

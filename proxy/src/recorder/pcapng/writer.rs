@@ -14,8 +14,10 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 use tokio::sync::oneshot;
 
-/// Room that a session's capture keeps from one round to the next.
-const MOST_KEPT: usize = 256 * 1024;
+/// Room for blocks that a session's capture keeps from one round to the next.
+const MOST_KEPT: usize = 64 * 1024;
+/// So many bytes of blocks are one write: they are still in the processor's cache.
+const WRITE_SIZE: usize = 1 << 20;
 /// So much in the queue is written without waiting for more.
 const MUCH: usize = QUEUE_BYTES / 4;
 /// How nice the thread is to those that relay.
@@ -33,7 +35,7 @@ impl CaptureThread {
     pub(crate) fn start(folder: TraceFolder, settings: CaptureSettings) -> io::Result<CaptureThread> {
         let (due, receiver) = mpsc::channel();
         let queue = Arc::new(Queue::default());
-        let writer = Writer { folder, open: HashMap::new(), queue: queue.clone() };
+        let writer = Writer { folder, open: HashMap::new(), queue: queue.clone(), spare: Batch::default() };
         let thread = std::thread::Builder::new().name("capture".to_owned()).spawn(move || {
             be_nice();
             writer.run(&receiver);
@@ -69,6 +71,8 @@ struct Writer {
     /// By the place of the session's capture in memory, which is its own as long as it is here.
     open: HashMap<usize, Open>,
     queue: Arc<Queue>,
+    /// Memory of a batch that was written, for the next busy session.
+    spare: Batch,
 }
 
 /// A session's open capture.
@@ -81,7 +85,6 @@ struct Open {
     held: Vec<(Instant, Batch)>,
     /// For the next packet.
     comments: Vec<String>,
-    room: Batch,
     outcome: Outcome,
     end: Option<oneshot::Sender<Outcome>>,
     is_over: bool,
@@ -106,9 +109,9 @@ impl Writer {
                 }
             }
             let is_full = self.queue.bytes() >= MUCH;
-            let (folder, queue) = (&self.folder, &self.queue);
+            let (folder, queue, spare) = (&self.folder, &self.queue, &mut self.spare);
             self.open.retain(|_, open| {
-                let freed = open.write(folder, is_full || is_last);
+                let freed = open.write(folder, spare, is_full || is_last);
                 queue.free(freed);
                 !open.is_over
             });
@@ -121,7 +124,7 @@ impl Writer {
     fn take(&mut self, session: &Arc<SessionCapture>) {
         let open =
             self.open.entry(Arc::as_ptr(session) as usize).or_insert_with(|| Open::new(session.clone()));
-        open.take();
+        open.take(&mut self.spare);
     }
 }
 
@@ -134,7 +137,6 @@ impl Open {
             length: 0,
             held: Vec::new(),
             comments: Vec::new(),
-            room: Batch::default(),
             outcome: Outcome::default(),
             end: None,
             is_over: false,
@@ -146,8 +148,8 @@ impl Open {
     }
 
     /// Takes what is new. Comments find the packet that they belong to, here or in what is held.
-    fn take(&mut self) {
-        let Taken { mut batch, lost, end } = self.session.take(std::mem::take(&mut self.room));
+    fn take(&mut self, spare: &mut Batch) {
+        let Taken { mut batch, lost, end } = self.session.take(spare);
         self.outcome.lost = lost;
         self.end = self.end.take().or(end);
         let mut comments = Vec::new();
@@ -169,7 +171,7 @@ impl Open {
     }
 
     /// Writes what has waited long enough, or all of it. Answers with what there is room for again in the queue.
-    fn write(&mut self, folder: &TraceFolder, at_once: bool) -> usize {
+    fn write(&mut self, folder: &TraceFolder, spare: &mut Batch, at_once: bool) -> usize {
         let at_once = at_once || self.end.is_some();
         let now = Instant::now();
         let due = match at_once {
@@ -194,11 +196,11 @@ impl Open {
         }
         let batches: Vec<Batch> = self.held.drain(..due).map(|(_, batch)| batch).collect();
         let freed = batches.iter().map(Batch::weight).sum();
-        let written = self.encode(&secrets, &batches).and_then(|()| self.flush());
+        let written = self.encode(&secrets, &batches).and_then(|()| self.flush(MOST_KEPT));
         if let Err(reason) = written {
             self.stop(reason);
         }
-        self.keep_room(batches);
+        batches.into_iter().for_each(|batch| keep_larger(spare, batch));
         if self.end.is_some() {
             self.close();
         }
@@ -226,12 +228,14 @@ impl Open {
     }
 
     fn encode(&mut self, secrets: &str, batches: &[Batch]) -> Result<(), String> {
-        let Some((_, blocks)) = &mut self.file else { return Ok(()) };
-        if !secrets.is_empty() {
+        if let Some((_, blocks)) = &mut self.file
+            && !secrets.is_empty()
+        {
             blocks.secrets(secrets)?;
         }
         for batch in batches {
             for entry in &batch.entries {
+                let Some((_, blocks)) = &mut self.file else { return Ok(()) };
                 match &entry.kind {
                     Kind::Packet(packet) => {
                         let payload = batch.bytes.get(packet.payload.clone()).unwrap_or_default();
@@ -256,14 +260,17 @@ impl Open {
                     )),
                     Kind::Comment(_) => {}
                 }
+                self.outcome.packets = blocks.packets();
+                if blocks.bytes().len() >= WRITE_SIZE {
+                    self.flush(2 * WRITE_SIZE)?;
+                }
             }
         }
-        self.outcome.packets = blocks.packets();
         Ok(())
     }
 
     /// Writes whole blocks, or none: what a full disk takes of them is taken back.
-    fn flush(&mut self) -> Result<(), String> {
+    fn flush(&mut self, most_kept: usize) -> Result<(), String> {
         let Some((file, blocks)) = &mut self.file else { return Ok(()) };
         let bytes = blocks.bytes();
         if self.length + bytes.len() as u64 > MOST_IN_FILE {
@@ -275,7 +282,7 @@ impl Open {
             return Err(format!("it cannot be written: {error}"));
         }
         self.length += bytes.len() as u64;
-        blocks.clear(MOST_KEPT);
+        blocks.clear(most_kept);
         Ok(())
     }
 
@@ -285,18 +292,6 @@ impl Open {
         self.file = None;
     }
 
-    /// Memory for the next round, unless it is more than a calm session needs.
-    fn keep_room(&mut self, batches: Vec<Batch>) {
-        let mut used = batches.into_iter().last().unwrap_or_default();
-        let is_busy = used.bytes.len() * 2 >= used.bytes.capacity();
-        if is_busy || used.bytes.capacity() <= MOST_KEPT {
-            used.entries.clear();
-            used.bytes.clear();
-            used.secrets.clear();
-            self.room = used;
-        }
-    }
-
     fn close(&mut self) {
         self.file = None;
         self.is_over = true;
@@ -304,5 +299,14 @@ impl Open {
             // Whoever waited may have been cut short.
             let _ = end.send(self.outcome.clone());
         }
+    }
+}
+
+/// Keeps the memory of `batch` where it is more than that of `spare`.
+fn keep_larger(spare: &mut Batch, mut batch: Batch) {
+    if batch.bytes.capacity() > spare.bytes.capacity() {
+        batch.entries.clear();
+        batch.bytes.clear();
+        *spare = batch;
     }
 }
