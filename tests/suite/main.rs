@@ -77,6 +77,8 @@ mod recording;
 #[cfg(test)]
 mod relay_properties;
 #[cfg(test)]
+mod report;
+#[cfg(test)]
 mod schema;
 #[cfg(test)]
 mod scripted;

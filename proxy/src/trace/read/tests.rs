@@ -219,6 +219,8 @@ proptest! {
                 prop_assert!(reading.problems.len() <= 1);
                 let cut_short = Problem::CutShort { line: complete + 1 };
                 prop_assert!(reading.problems.iter().all(|problem| *problem == cut_short));
+                let cut = Problem::CutShort { line: complete + 1 };
+                prop_assert!(reading.problems.iter().all(|problem| *problem == cut));
             }
         }
     }
