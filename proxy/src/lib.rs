@@ -14,6 +14,7 @@ pub mod experiment;
 pub mod explain;
 pub mod intercept;
 pub mod observe;
+pub mod otlp;
 pub mod probe;
 pub mod recorder;
 pub mod relay;

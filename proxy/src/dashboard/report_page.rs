@@ -76,7 +76,8 @@ fn read(path: &Path) -> Result<Document, String> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
     file.take(MOST_TRACE_BYTES).read_to_end(&mut bytes).map_err(unreadable)?;
-    let reading = trace::read(&bytes).map_err(|reason| format!("The trace {name} cannot be read: {reason}."))?;
+    let reading =
+        trace::read(&bytes).map_err(|reason| format!("The trace {name} cannot be read: {reason}."))?;
     let subjects = reading.records.into_iter().map(|record| Subject::new(record, name.clone()));
     Ok(Document {
         subjects: subjects.collect(),
