@@ -15,6 +15,7 @@ pub mod experiment;
 pub mod explain;
 pub mod intercept;
 pub mod observe;
+pub mod otlp;
 pub mod probe;
 pub mod recorder;
 pub mod redact;

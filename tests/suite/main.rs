@@ -54,6 +54,8 @@ mod network;
 mod nla;
 #[cfg(test)]
 mod observer_limits;
+#[cfg(test)]
+mod otlp;
 #[cfg(all(test, target_os = "linux"))]
 mod peers;
 #[cfg(all(test, target_os = "linux"))]

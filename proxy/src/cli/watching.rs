@@ -1,9 +1,10 @@
-//! The flags that let others watch: the dashboard.
+//! The flags that let others watch: the dashboard, and a collector of traces.
 
 use super::Failure;
 use super::arguments::ProxyArguments;
 use super::output::Output;
 use crate::dashboard::{AttemptView, BoundDashboard, DEFAULT_PORT, Dashboard};
+use crate::otlp::{Endpoint, EndpointError, Exporter, Sender};
 use crate::recorder::{Taps, TraceFolder};
 use crate::trace::Experiment;
 use clap::Args;
@@ -22,6 +23,16 @@ pub(super) struct WatchingArguments {
     /// Prometheus reads the same file as `credentials_file`
     #[arg(long, value_name = "FILE", requires = "dashboard")]
     pub(super) dashboard_token: Option<PathBuf>,
+    /// Send each session that is over to an OpenTelemetry collector, as a trace with a span for each phase: to
+    /// http[s]://HOST:PORT, /v1/traces where no path is named. What is sent are times, phases, names of events, the
+    /// verdict, facts of TLS, and addresses of machines; no name of a user and nothing that one typed. Headers that the
+    /// collector asks for are taken from OTEL_EXPORTER_OTLP_HEADERS
+    #[arg(long, value_name = "URL", value_parser = endpoint)]
+    pub(super) otlp: Option<Endpoint>,
+}
+
+fn endpoint(text: &str) -> Result<Endpoint, EndpointError> {
+    text.parse()
 }
 
 /// `[ADDR][:PORT]`.
@@ -42,18 +53,23 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 #[derive(Default)]
 pub(super) struct BoundWatching {
     dashboard: Option<BoundDashboard>,
+    collector: Option<Endpoint>,
 }
 
 /// Who watches.
 #[derive(Default)]
 pub(super) struct Watching {
     dashboard: Option<Dashboard>,
+    exporter: Option<(Exporter, String, Output)>,
 }
 
 impl BoundWatching {
     /// Binds what the user asks for, before anything else listens.
     pub(super) fn bind(arguments: &ProxyArguments) -> Result<BoundWatching, Failure> {
-        let Some(address) = arguments.watching.dashboard else { return Ok(BoundWatching::default()) };
+        let collector = arguments.watching.otlp.clone();
+        let Some(address) = arguments.watching.dashboard else {
+            return Ok(BoundWatching { dashboard: None, collector });
+        };
         if !address.ip().is_loopback() && !arguments.allow_remote {
             return Err(Failure::usage(format!(
                 "{address} can be reached by other machines; add --allow-remote if they shall see the dashboard, whose \
@@ -62,22 +78,26 @@ impl BoundWatching {
         }
         let token_file = arguments.watching.dashboard_token.as_deref();
         let dashboard = BoundDashboard::bind(address, token_file).map_err(Failure::not_done)?;
-        Ok(BoundWatching { dashboard: Some(dashboard) })
+        Ok(BoundWatching { dashboard: Some(dashboard), collector })
     }
 
     /// Begins to show, and says where.
     pub(super) fn start(self, traces: Option<&TraceFolder>, output: &Output) -> Result<Watching, Failure> {
-        let Some(bound) = self.dashboard else { return Ok(Watching::default()) };
-        let dashboard = bound.start(traces.cloned()).map_err(Failure::not_done)?;
-        output.progress(&format!("dashboard at {}", dashboard.url()));
-        Ok(Watching { dashboard: Some(dashboard) })
+        let exporter = self.collector.map(|collector| exporter(collector, output)).transpose()?;
+        let shown = self.dashboard.map(|bound| bound.start(traces.cloned()));
+        let dashboard = shown.transpose().map_err(Failure::not_done)?;
+        if let Some(dashboard) = &dashboard {
+            output.progress(&format!("dashboard at {}", dashboard.url()));
+        }
+        Ok(Watching { dashboard, exporter })
     }
 }
 
 impl Watching {
     /// What sessions are to be heard by.
     pub(super) fn taps(&self) -> Taps {
-        self.dashboard.iter().map(Dashboard::tap).collect()
+        let exporter = self.exporter.iter().map(|(exporter, ..)| exporter.tap());
+        self.dashboard.iter().map(Dashboard::tap).chain(exporter).collect()
     }
 
     /// Shows how far an experiment is.
@@ -102,11 +122,49 @@ impl Watching {
         std::future::pending().await
     }
 
-    /// Shows what there is for the last time.
+    /// Shows and sends what there is for the last time.
     pub(super) fn finish(self) {
         if let Some(dashboard) = self.dashboard {
             dashboard.finish();
         }
+        if let Some((exporter, collector, output)) = self.exporter {
+            let exported = exporter.finish();
+            if exported.dropped > 0 {
+                let all = exported.taken + exported.dropped;
+                let lost = format!(
+                    "{} of {all} sessions did not come to the collector at {collector}",
+                    exported.dropped
+                );
+                output.error(&lost);
+            }
+        }
+    }
+}
+
+fn exporter(collector: Endpoint, output: &Output) -> Result<(Exporter, String, Output), Failure> {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let of_traces = set("OTEL_EXPORTER_OTLP_TRACES_HEADERS");
+    let sender = Sender {
+        service: set("OTEL_SERVICE_NAME").unwrap_or_else(|| "rdpscope".to_owned()),
+        host: host_name(),
+        headers: of_traces.or_else(|| set("OTEL_EXPORTER_OTLP_HEADERS")).unwrap_or_default(),
+    };
+    let name = collector.to_string();
+    let complaining = output.clone();
+    let exporter = Exporter::start(collector, sender, move |sentence| complaining.error(sentence))
+        .map_err(|error| Failure::not_done(format!("cannot start to export: {error}; leave --otlp out")))?;
+    Ok((exporter, name, output.clone()))
+}
+
+/// What this machine calls itself.
+fn host_name() -> Option<String> {
+    #[cfg(unix)]
+    {
+        rustix::system::uname().nodename().to_str().ok().map(str::to_owned)
+    }
+    #[cfg(not(unix))]
+    {
+        std::env::var("COMPUTERNAME").ok()
     }
 }
 

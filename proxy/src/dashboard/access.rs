@@ -110,6 +110,11 @@ impl Access {
     }
 
     fn entry(&self, headers: &HeaderMap, query: Option<&str>) -> Option<Entry> {
+        // First, so that it leaves the address whatever else is shown.
+        let token = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("token=")));
+        if token.is_some_and(|token| self.token.is(token)) {
+            return Some(Entry::Token);
+        }
         let name = self.cookie_name();
         let mut cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
         if cookies.any(|cookies| cookies.split("; ").any(|pair| self.is_cookie(&name, pair))) {
@@ -117,11 +122,7 @@ impl Access {
         }
         let authorization = only(headers, AUTHORIZATION.as_str()).and_then(|value| value.split_once(' '));
         let bearer = authorization.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        if bearer.is_some_and(|(_, token)| self.token.is(token.trim())) {
-            return Some(Entry::Bearer);
-        }
-        let token = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("token=")));
-        token.is_some_and(|token| self.token.is(token)).then_some(Entry::Token)
+        bearer.is_some_and(|(_, token)| self.token.is(token.trim())).then_some(Entry::Bearer)
     }
 
     fn is_cookie(&self, name: &str, pair: &str) -> bool {
@@ -216,6 +217,7 @@ mod tests {
         assert_eq!(check(&[host, ("cookie", &cookie)], None), Ok(Entry::Cookie));
         let query = format!("x=1&token={TOKEN}");
         assert_eq!(check(&[host], Some(&query)), Ok(Entry::Token));
+        assert_eq!(check(&[host, ("cookie", &cookie)], Some(&query)), Ok(Entry::Token));
         assert_eq!(check(&[host], None), Err(Refusal::NoEntry));
         assert_eq!(check(&[host], Some("token=")), Err(Refusal::NoEntry));
         let other = format!("rdpscope-8389={TOKEN}; rdpscope-8390={COOKIE_VALUE}");

@@ -126,7 +126,7 @@ fn phase_html(phase: &PhaseView) -> String {
         Some(Leg::Server) => " server",
         _ => "",
     };
-    let time = if phase.outcome == Outcome::Skipped { String::new() } else { duration(phase.us) };
+    let time = if phase.us == 0 { String::new() } else { duration(phase.us) };
     let inferred = if phase.inferred { "~" } else { "" };
     format!(
         "<li class=\"{class}\"><span class=\"sign\" aria-hidden=\"true\">{sign}</span><span class=\"unseen\">{word} \
@@ -246,8 +246,7 @@ fn time_html(started_ms: i64) -> String {
 
 fn duration(us: u64) -> String {
     match us {
-        0 => String::new(),
-        1..1_000 => format!("{us} µs"),
+        0..1_000 => format!("{us} µs"),
         1_000..1_000_000 => format!("{} ms", us / 1_000),
         _ => format!("{:.1} s", us as f64 / 1e6),
     }

@@ -83,7 +83,7 @@ pub(super) async fn serve(
     listener: TcpListener,
     shared: Arc<Shared>,
     news: mpsc::Receiver<News>,
-    mut stopped: watch::Receiver<bool>,
+    stopped: watch::Receiver<bool>,
 ) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
     let site = Site {
@@ -93,11 +93,12 @@ pub(super) async fn serve(
         reports: Arc::new(Semaphore::new(MOST_REPORTS)),
     };
     let mut connections = JoinSet::new();
-    let publishing = publish(site.clone(), news, stopped.clone());
+    let publishing = publish(site.clone(), news, stopped);
     let accepting = accept(listener, router(site), &mut connections);
     tokio::select! {
-        () = async { tokio::join!(publishing, accepting); } => {}
-        _ = stopped.wait_for(|stopped| *stopped) => {}
+        // It ends when it has told everybody that this is the end.
+        () = publishing => {}
+        () = accepting => {}
     }
     let all_gone = async { while connections.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(END_GRACE, all_gone).await;

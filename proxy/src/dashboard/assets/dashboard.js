@@ -41,7 +41,6 @@
   }
 
   function duration(us) {
-    if (us === 0) return "";
     if (us < 1e3) return `${us} µs`;
     if (us < 1e6) return `${Math.floor(us / 1e3)} ms`;
     return `${(us / 1e6).toFixed(1)} s`;
@@ -67,7 +66,7 @@
     item.append(sign(mark), element("span", "unseen", `${word} `));
     const leg = phase.leg === "client" || phase.leg === "server" ? ` ${phase.leg}` : "";
     item.append(`${phase.inferred ? "~" : ""}${phase.phase}${leg} `);
-    item.append(element("span", "time", phase.outcome === "skipped" ? "" : duration(phase.us)));
+    item.append(element("span", "time", phase.us === 0 ? "" : duration(phase.us)));
     return item;
   }
 
