@@ -10,6 +10,8 @@ mod ab;
 mod analyze;
 #[cfg(test)]
 mod architecture;
+#[cfg(all(test, target_os = "linux"))]
+mod capture_tls;
 #[cfg(test)]
 mod capture_reading;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::wire::tls::RecordHeader;
 const HEADER_LENGTH: usize = 5;
 
 /// Puts the records of one side together.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Assembler {
     header: [u8; HEADER_LENGTH],
     header_filled: usize,

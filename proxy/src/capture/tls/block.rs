@@ -10,9 +10,9 @@ use aes::{Aes128Dec, Aes256Dec};
 use des::TdesEde3;
 
 enum Cipher {
-    Aes128(Aes128Dec),
-    Aes256(Aes256Dec),
-    TripleDes(TdesEde3),
+    Aes128(Box<Aes128Dec>),
+    Aes256(Box<Aes256Dec>),
+    TripleDes(Box<TdesEde3>),
 }
 
 /// The key of one side, and in TLS 1.0 the block that the next record follows.
@@ -34,9 +34,9 @@ impl BlockOpener {
         keys: &SideKeys<'_>,
     ) -> Option<BlockOpener> {
         let cipher = match block {
-            BlockCipher::Aes128 => Cipher::Aes128(Aes128Dec::new_from_slice(keys.key).ok()?),
-            BlockCipher::Aes256 => Cipher::Aes256(Aes256Dec::new_from_slice(keys.key).ok()?),
-            BlockCipher::TripleDes => Cipher::TripleDes(TdesEde3::new_from_slice(keys.key).ok()?),
+            BlockCipher::Aes128 => Cipher::Aes128(Box::new(Aes128Dec::new_from_slice(keys.key).ok()?)),
+            BlockCipher::Aes256 => Cipher::Aes256(Box::new(Aes256Dec::new_from_slice(keys.key).ok()?)),
+            BlockCipher::TripleDes => Cipher::TripleDes(Box::new(TdesEde3::new_from_slice(keys.key).ok()?)),
         };
         let chained = (!keys.vector.is_empty()).then(|| keys.vector.to_vec());
         Some(BlockOpener { cipher, mac, encrypt_then_mac, block_length: block.block_length(), chained })
@@ -70,9 +70,9 @@ impl BlockOpener {
         let (explicit_vector, blocks) = fragment.split_at_mut(explicit);
         let vector = self.chained.as_deref().unwrap_or(explicit_vector);
         match &self.cipher {
-            Cipher::Aes128(cipher) => decrypt_blocks(cipher, vector, blocks),
-            Cipher::Aes256(cipher) => decrypt_blocks(cipher, vector, blocks),
-            Cipher::TripleDes(cipher) => decrypt_blocks(cipher, vector, blocks),
+            Cipher::Aes128(cipher) => decrypt_blocks(&**cipher, vector, blocks),
+            Cipher::Aes256(cipher) => decrypt_blocks(&**cipher, vector, blocks),
+            Cipher::TripleDes(cipher) => decrypt_blocks(&**cipher, vector, blocks),
         }
         self.chained = last;
         fragment.drain(..explicit);

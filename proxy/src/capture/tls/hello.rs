@@ -10,8 +10,7 @@ const SESSION_TICKET: u16 = 35;
 pub(super) const EARLY_DATA: u16 = 42;
 const SUPPORTED_VERSIONS: u16 = 43;
 
-/// Of a ClientHello.
-#[derive(Debug, Clone)]
+/// Of a ClientHello. Tickets are secret, so that it cannot be shown.
 pub(super) struct ClientSide {
     pub(super) random: [u8; 32],
     /// The ticket of a session to resume; empty where there is none.
@@ -20,7 +19,6 @@ pub(super) struct ClientSide {
 }
 
 /// Of a ServerHello.
-#[derive(Debug, Clone)]
 pub(super) struct ServerSide {
     pub(super) version: u16,
     pub(super) random: [u8; 32],

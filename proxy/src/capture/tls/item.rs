@@ -5,7 +5,8 @@ use crate::wire::tls::{Alert, names};
 use std::fmt;
 
 /// What stood inside TLS. One record gives at most one [`TlsItem::Plaintext`], whatever the pieces in which it came.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Debugging shows its length alone: passwords travel there.
+#[derive(Clone, PartialEq, Eq)]
 pub enum TlsItem {
     /// Application data of one record, never empty. Early data of TLS 1.3 is among it.
     Plaintext {
@@ -105,6 +106,20 @@ pub enum Hole {
     KeyExchange,
     /// Bytes in the middle of this side.
     Bytes,
+}
+
+impl fmt::Debug for TlsItem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TlsItem::Plaintext { from, bytes } => write!(f, "Plaintext({from:?}, {} bytes)", bytes.len()),
+            TlsItem::Alert { from, alert } => write!(f, "Alert({from:?}, {alert:?})"),
+            TlsItem::Certificate { from, chain } => {
+                write!(f, "Certificate({from:?}, {} certificates)", chain.len())
+            }
+            TlsItem::Renegotiation => f.write_str("Renegotiation"),
+            TlsItem::Unreadable { from, why } => write!(f, "Unreadable({from:?}, {why:?})"),
+        }
+    }
 }
 
 impl Decryption {

@@ -9,13 +9,16 @@ const MAXIMUM_SECRET_LENGTH: usize = 1024;
 /// The master secret of TLS 1.2 and older (RFC 5246 section 8.1).
 const MASTER_SECRET_LENGTH: usize = 48;
 const BYTE_ORDER_MARK: &[u8] = &[0xef, 0xbb, 0xbf];
-/// What libraries log that opens no TLS record.
-const NOT_NEEDED: [&[u8]; 5] = [
+/// What libraries log that opens no TLS record, or that follows from another line: the secrets after a KeyUpdate.
+const NOT_NEEDED: [&[u8]; 8] = [
     b"EXPORTER_SECRET",
     b"EARLY_EXPORTER_SECRET",
     b"EARLY_EXPORTER_MASTER_SECRET",
     b"ECH_SECRET",
     b"ECH_CONFIG",
+    b"QUIC_",
+    b"CLIENT_TRAFFIC_SECRET_",
+    b"SERVER_TRAFFIC_SECRET_",
 ];
 
 /// One line.
@@ -59,7 +62,7 @@ fn read(line: &[u8]) -> Option<Line> {
         b"SERVER_HANDSHAKE_TRAFFIC_SECRET" => Label::ServerHandshakeTraffic,
         b"CLIENT_TRAFFIC_SECRET_0" => Label::ClientTraffic,
         b"SERVER_TRAFFIC_SECRET_0" => Label::ServerTraffic,
-        label if NOT_NEEDED.contains(&label) || label.starts_with(b"QUIC_") => return Some(Line::NotNeeded),
+        label if NOT_NEEDED.iter().any(|known| label.starts_with(known)) => return Some(Line::NotNeeded),
         _ => return None,
     };
     let random = array(first)?;

@@ -63,6 +63,7 @@ enum Kind {
 /// The keys of one side, and how many records they have opened.
 pub(super) struct Opener {
     version: u16,
+    suite: u16,
     kind: Kind,
     sequence: u64,
 }
@@ -97,7 +98,7 @@ impl Opener {
         let key = expand_label(suite.hash, secret, "key", aead.key_length());
         let vector = expand_label(suite.hash, secret, "iv", 12);
         let kind = Kind::Combined { key: key_of(aead, &key)?, vector: vector.as_slice().try_into().ok()? };
-        Some(Opener { version: TLS_1_3, kind, sequence: 0 })
+        Some(Opener { version: TLS_1_3, suite: suite.id, kind, sequence: 0 })
     }
 
     /// Keys of TLS 1.2 and older, each of the length that [`key_block_lengths`] says. `None` where one is not.
@@ -124,7 +125,17 @@ impl Opener {
             }
             Cipher::Null(mac) => Kind::Null { mac: RecordMac::new(mac, keys.mac) },
         };
-        Some(Opener { version, kind, sequence: 0 })
+        Some(Opener { version, suite: suite.id, kind, sequence: 0 })
+    }
+
+    /// Whether they are of TLS 1.3, where protected records look like application data.
+    pub(super) fn is_of_1_3(&self) -> bool {
+        self.version == TLS_1_3
+    }
+
+    /// What the two sides agreed on.
+    pub(super) fn version_and_suite(&self) -> (u16, u16) {
+        (self.version, self.suite)
     }
 
     /// Whether these keys have opened a record.
@@ -142,7 +153,7 @@ impl Opener {
         if self.sequence == u64::MAX {
             return Err(Fault::SequenceUsedUp);
         }
-        let content_type = if self.version == TLS_1_3 {
+        let content_type = if self.is_of_1_3() {
             self.open_1_3(header, fragment)?
         } else {
             self.open_older(header, fragment)?;

@@ -5,7 +5,6 @@ use super::hello::{ClientSide, ServerSide};
 use super::item::{Decryption, Hole, Misfit};
 use super::opener::{Opener, SideKeys, key_block_lengths};
 use super::secrets::{Label, Secret, Secrets};
-use super::stream::{Epoch, label};
 use super::suite::{Cipher, Suite, TLS_1_3_SUITES, is_of_tls_1_3};
 use crate::trace::Side;
 use crate::wire::tls::handshake::message_type;
@@ -22,6 +21,8 @@ const MAXIMUM_TRANSCRIPT: usize = 512 * 1024;
 pub(super) struct Handshake {
     pub(super) client: Option<ClientSide>,
     pub(super) server: Option<ServerSide>,
+    /// A HelloRetryRequest came, which only TLS 1.3 has.
+    pub(super) is_retried: bool,
     server_certificate: Option<Vec<u8>>,
     encrypted_premaster: Option<Vec<u8>>,
     /// Messages up to the ClientKeyExchange, for an extended master secret.
@@ -46,7 +47,9 @@ impl Handshake {
             }
             (message_type::SERVER_HELLO, Side::Server) => {
                 let server = ServerSide::read(&message.body)?;
-                if !server.is_hello_retry_request() {
+                if server.is_hello_retry_request() {
+                    self.is_retried = true;
+                } else {
                     self.server = Some(server);
                 }
             }
@@ -129,9 +132,8 @@ impl Handshake {
         self.supported().ok().map(|(suite, _)| suite)
     }
 
-    /// Whether there is a secret of what `from` sends as application data of TLS 1.3.
-    pub(super) fn has_traffic(&self, secrets: &Secrets, from: Side) -> bool {
-        let label = label(from, Epoch::Application);
+    /// Whether there is a secret of TLS 1.3 for this purpose.
+    pub(super) fn has_secret(&self, secrets: &Secrets, label: Label) -> bool {
         self.client.as_ref().is_some_and(|client| secrets.of_random(&client.random, label).is_some())
     }
 

@@ -8,6 +8,7 @@ use super::secrets::{Label, Secret, Secrets};
 use super::session::Handshake;
 use super::tentative::Tentative;
 use crate::trace::Side;
+use crate::wire::Malformed;
 use crate::wire::tls::handshake::message_type;
 use crate::wire::tls::names::TLS_1_3;
 use crate::wire::tls::{
@@ -50,7 +51,8 @@ struct Half {
     /// The traffic secret of `keys` in TLS 1.3, which the next one comes from.
     traffic_secret: Option<Secret>,
     epoch: Option<Epoch>,
-    has_opened: bool,
+    /// Version and suite of the last record that was opened.
+    opened: Option<(u16, u16)>,
     ended: Option<Decryption>,
 }
 
@@ -71,7 +73,7 @@ impl Half {
             keys: Keys::Clear,
             traffic_secret: None,
             epoch: None,
-            has_opened: false,
+            opened: None,
             ended: None,
         }
     }
@@ -118,7 +120,10 @@ impl TlsStream {
 
     /// No more of what `from` sends is wanted: its bytes are passed over from here on, at no cost.
     pub fn stop(&mut self, from: Side) {
-        self.half(from).ended.get_or_insert(Decryption::Stopped);
+        let half = self.half(from);
+        if half.ended.is_none() {
+            *half = Half { ended: Some(Decryption::Stopped), ..Half::new() };
+        }
     }
 
     /// Whether nothing more can come of what `from` sends, so that its bytes need not be given.
@@ -129,12 +134,10 @@ impl TlsStream {
     /// How the reading of one side stands.
     pub fn status_of(&self, from: Side) -> Decryption {
         let half = &self.halves[from.index()];
-        match (&half.ended, &self.handshake.server) {
+        match (&half.ended, half.opened) {
             (Some(why), _) => why.clone(),
-            (None, Some(server)) if half.has_opened => {
-                Decryption::Decrypting { version: server.version, suite: server.suite }
-            }
-            (None, _) => Decryption::NotYet,
+            (None, Some((version, suite))) => Decryption::Decrypting { version, suite },
+            (None, None) => Decryption::NotYet,
         }
     }
 
@@ -161,9 +164,7 @@ impl TlsStream {
     fn end(&mut self, from: Side, why: Decryption, out: &mut Vec<TlsItem>) {
         let half = self.half(from);
         if half.ended.is_none() {
-            half.ended = Some(why.clone());
-            half.keys = Keys::Clear;
-            half.traffic_secret = None;
+            *half = Half { ended: Some(why.clone()), ..Half::new() };
             out.push(TlsItem::Unreadable { from, why });
         }
     }
@@ -188,7 +189,7 @@ impl TlsStream {
     fn is_protected(&self, from: Side, content_type: ContentType) -> bool {
         match self.halves[from.index()].keys {
             Keys::WantedOfKeyBlock => true,
-            Keys::Ready(_) if !self.is_1_3() && self.handshake.version().is_some() => true,
+            Keys::Ready(ref opener) if !opener.is_of_1_3() => true,
             _ => content_type == ContentType::ApplicationData,
         }
     }
@@ -222,7 +223,9 @@ impl TlsStream {
                 return Err(Decryption::Incomplete { hole: Hole::Handshake });
             }
         };
-        half.has_opened = true;
+        if let Keys::Ready(opener) = &half.keys {
+            half.opened = Some(opener.version_and_suite());
+        }
         Ok(Some(content_type))
     }
 
@@ -235,21 +238,18 @@ impl TlsStream {
                 half.keys = Keys::Ready(Box::new(opener));
             }
             Keys::WantedOfTraffic(Epoch::Early) => half.keys = Keys::Tentative(Box::default()),
+            // A key log may have the secrets of application data alone.
+            Keys::WantedOfTraffic(Epoch::Handshake)
+                if !self.handshake.has_secret(&self.secrets, label(from, Epoch::Handshake)) =>
+            {
+                half.keys = Keys::Tentative(Box::default());
+            }
             Keys::WantedOfTraffic(epoch) => {
-                match self.handshake.keys_of_traffic(&self.secrets, label(from, epoch)) {
-                    Ok((opener, secret)) => {
-                        half.keys = Keys::Ready(Box::new(opener));
-                        half.traffic_secret = Some(secret);
-                        half.epoch = Some(epoch);
-                    }
-                    // A key log may have the secrets of application data alone.
-                    Err(_)
-                        if epoch == Epoch::Handshake && self.handshake.has_traffic(&self.secrets, from) =>
-                    {
-                        half.keys = Keys::Tentative(Box::default());
-                    }
-                    Err(why) => return Err(why),
-                }
+                let keys = self.handshake.keys_of_traffic(&self.secrets, label(from, epoch));
+                let (opener, secret) = keys?;
+                half.keys = Keys::Ready(Box::new(opener));
+                half.traffic_secret = Some(secret);
+                half.epoch = Some(epoch);
             }
             Keys::Clear | Keys::Ready(_) | Keys::Tentative(_) => {}
         }
@@ -285,7 +285,7 @@ impl TlsStream {
     fn change_cipher_spec(&mut self, from: Side) {
         let is_filler = match self.handshake.version() {
             Some(version) => version == TLS_1_3,
-            None => from == Side::Client && self.handshake.client.is_some(),
+            None => self.handshake.is_retried || from == Side::Client && self.handshake.client.is_some(),
         };
         if !is_filler {
             self.half(from).keys = Keys::WantedOfKeyBlock;
@@ -294,11 +294,13 @@ impl TlsStream {
 
     fn handshake(&mut self, from: Side, mut fragment: &[u8], protected: bool, out: &mut Vec<TlsItem>) {
         while let Some(message) = self.half(from).handshake.next(&mut fragment) {
-            let read = match message {
-                Ok(message) if protected && self.is_1_3() => Ok(self.message_1_3(from, &message, out)),
-                Ok(message) => self.message(from, &message, protected, out),
-                Err(malformed) => Err(malformed),
-            };
+            let read = message.and_then(|message| {
+                if protected && self.is_1_3() {
+                    self.message_1_3(from, &message, out);
+                    return Ok(());
+                }
+                self.message(from, &message, protected, out)
+            });
             if let Err(malformed) = read {
                 let why = self.half(from).broken(malformed.reason);
                 return self.end(from, why, out);
@@ -313,7 +315,7 @@ impl TlsStream {
         message: &HandshakeMessage,
         protected: bool,
         out: &mut Vec<TlsItem>,
-    ) -> Result<(), crate::wire::Malformed> {
+    ) -> Result<(), Malformed> {
         let begins = message.message_type == message_type::CLIENT_HELLO && from == Side::Client;
         if begins && protected {
             out.push(TlsItem::Renegotiation);

@@ -53,7 +53,7 @@ impl Tentative {
         header: RecordHeader,
         fragment: &mut Vec<u8>,
     ) -> Result<Option<Opened>, Decryption> {
-        self.gather(handshake, secrets, from);
+        self.gather(handshake, secrets, from)?;
         for (place, candidate) in self.candidates.iter_mut().enumerate() {
             let mut attempt = fragment.clone();
             if let Ok(content_type) = candidate.opener.open(header, &mut attempt) {
@@ -70,7 +70,8 @@ impl Tentative {
         }
     }
 
-    fn gather(&mut self, handshake: &Handshake, secrets: &Secrets, from: Side) {
+    /// Takes the keys that there are by now; an error where there are none and never will be.
+    fn gather(&mut self, handshake: &Handshake, secrets: &Secrets, from: Side) -> Result<(), Decryption> {
         if !self.has_early && from == Side::Client {
             self.has_early = true;
             let early = handshake.keys_of_early_data(secrets).into_iter();
@@ -80,14 +81,19 @@ impl Tentative {
                 secret: None,
             }));
         }
-        if !self.has_later && handshake.version() == Some(TLS_1_3) {
-            self.has_later = true;
-            for epoch in [Epoch::Handshake, Epoch::Application] {
-                let keys = handshake.keys_of_traffic(secrets, label(from, epoch));
-                let candidate =
-                    keys.map(|(opener, secret)| Candidate { epoch, opener, secret: Some(secret) });
-                self.candidates.extend(candidate);
+        if self.has_later || handshake.version() != Some(TLS_1_3) {
+            return Ok(());
+        }
+        self.has_later = true;
+        for epoch in [Epoch::Handshake, Epoch::Application] {
+            match handshake.keys_of_traffic(secrets, label(from, epoch)) {
+                Ok((opener, secret)) => {
+                    self.candidates.push(Candidate { epoch, opener, secret: Some(secret) });
+                }
+                Err(why) if epoch == Epoch::Application && self.candidates.is_empty() => return Err(why),
+                Err(_) => {}
             }
         }
+        Ok(())
     }
 }

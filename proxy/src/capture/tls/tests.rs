@@ -1,6 +1,7 @@
 //! Connections made here with a real TLS library, recorded in memory, and what is read of them.
 
 mod bad_input;
+mod recorded;
 mod sessions;
 
 use super::{Decryption, Secrets, TlsItem, TlsStream};

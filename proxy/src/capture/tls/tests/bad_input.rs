@@ -68,7 +68,7 @@ fn a_capture_that_begins_in_the_middle_cannot_be_read() {
         let begun = recorded.wire.iter().position(|(_, bytes)| bytes[0] == 23).unwrap();
         let (stream, items) = read(secrets, &recorded.wire[begun..]);
         assert_eq!(stream.status(), Decryption::Incomplete { hole: Hole::Handshake });
-        assert_eq!(plaintext(&items), [Vec::new(), Vec::new()]);
+        assert_eq!(plaintext(&items).concat(), b"");
     }
 }
 
@@ -99,7 +99,7 @@ fn garbage_in_a_key_log_is_counted_and_passed_over() {
     let random = "11".repeat(32);
     let text = format!(
         "\u{feff}# comment\r\n\r\nCLIENT_RANDOM {random} {}\r\nCLIENT_RANDOM {random} 00\nnonsense\nRSA 00 11\n\
-         EXPORTER_SECRET {random} 22\nRSA 0011223344556677 {}\nRSA Session-ID:0a Master-Key:{}\n\
+         EXPORTER_SECRET {random} 22\nCLIENT_TRAFFIC_SECRET_1 {random} 22\nRSA 0011223344556677 {}\nRSA Session-ID:0a Master-Key:{}\n\
          CLIENT_TRAFFIC_SECRET_0 {random} zz\nCLIENT_RANDOM {random}",
         "22".repeat(48),
         "33".repeat(48),
@@ -109,7 +109,7 @@ fn garbage_in_a_key_log_is_counted_and_passed_over() {
     assert!(secrets.is_empty());
     let outcome = secrets.add_key_log(text.as_bytes());
     assert!(!secrets.is_empty());
-    assert_eq!((outcome.taken, outcome.not_needed, outcome.not_understood), (3, 1, 5));
+    assert_eq!((outcome.taken, outcome.not_needed, outcome.not_understood), (3, 2, 5));
     assert_eq!(outcome.first_not_understood, Some(4));
 }
 
