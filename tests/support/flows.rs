@@ -4,7 +4,7 @@ use rdpscope::capture::{FlowId, FlowOpened, FlowSink, Missing, Nanoseconds};
 use rdpscope::trace::{How, Side, TcpEvidence};
 
 /// One flow.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Flow {
     /// How it began.
     pub(crate) opened: FlowOpened,
@@ -27,6 +27,19 @@ impl Flow {
     pub(crate) fn bytes(&self, side: Side) -> Vec<u8> {
         let chunks = self.chunks.iter().filter(|(_, from, _)| *from == side);
         chunks.flat_map(|(.., bytes)| bytes.iter().copied()).collect()
+    }
+
+    /// What one side sent, with its holes filled from `whole`.
+    pub(crate) fn filled(&self, side: Side, whole: &[u8]) -> Vec<u8> {
+        let (told, mut taken, mut filled) = (self.bytes(side), 0, Vec::new());
+        for (missing, before) in self.holes.iter().filter(|(missing, _)| missing.from == side) {
+            filled.extend(&told[taken..*before]);
+            taken = *before;
+            let bytes = missing.bytes.expect("its length is known") as usize;
+            filled.extend(&whole[filled.len()..filled.len() + bytes]);
+        }
+        filled.extend(&told[taken..]);
+        filled
     }
 
     /// In the words of the truth files.

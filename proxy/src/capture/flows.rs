@@ -5,7 +5,8 @@ use super::tcp::{Connection, is_server, roles};
 use super::{FlowId, FlowKey, FlowOpened, FlowSink, FlowTransport, Nanoseconds};
 use crate::trace::Side;
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::hash::{Hash, Hasher};
+use std::net::{IpAddr, SocketAddr};
 
 /// Flows that are open at once: more than the busiest gateway has, and what a scan of every port opens is closed again.
 const MOST_OPEN: usize = 32_768;
@@ -13,7 +14,7 @@ const MOST_OPEN: usize = 32_768;
 const LINGER: Nanoseconds = 10_000_000_000;
 
 /// The ends of a flow, the lower address first: both directions are the same flow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Ends {
     is_tcp: bool,
     lower: SocketAddr,
@@ -24,6 +25,21 @@ impl Ends {
     fn new(transport: FlowTransport, one: SocketAddr, other: SocketAddr) -> Self {
         let is_tcp = transport == FlowTransport::Tcp;
         Self { is_tcp, lower: one.min(other), higher: one.max(other) }
+    }
+}
+
+/// In few large parts, because every packet is looked up. The hasher has a secret: who sends packets cannot choose ends that
+/// collide.
+impl Hash for Ends {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let address = |end: SocketAddr| match end.ip() {
+            IpAddr::V4(address) => u128::from(address.to_bits()),
+            IpAddr::V6(address) => address.to_bits(),
+        };
+        state.write_u128(address(self.lower));
+        state.write_u128(address(self.higher));
+        let ports = u64::from(self.lower.port()) << 32 | u64::from(self.higher.port());
+        state.write_u64(ports << 1 | u64::from(self.is_tcp));
     }
 }
 
@@ -74,7 +90,7 @@ impl Flows {
         match packet {
             Packet::Tcp(segment) => self.segment(at, frame, segment, sink),
             Packet::Udp(datagram) => self.datagram(at, frame, datagram, sink),
-            Packet::Unreachable(quoted) => self.unreachable(quoted),
+            Packet::Unreachable(quoted) => self.unreachable(at, quoted, sink),
         }
     }
 
@@ -145,11 +161,19 @@ impl Flows {
         }
     }
 
-    fn unreachable(&mut self, quoted: &Quoted) {
+    fn unreachable(&mut self, at: Nanoseconds, quoted: &Quoted, sink: &mut dyn FlowSink) {
         let ends = Ends::new(quoted.transport, quoted.source, quoted.destination);
-        if let Some(Open { kind: Kind::Tcp(connection), .. }) = self.open.get_mut(&ends) {
-            connection.unreachable(quoted);
-        }
+        let Some(open) = self.open.get_mut(&ends) else { return };
+        open.latest = open.latest.max(at);
+        let client = match &mut open.kind {
+            Kind::Tcp(connection) => {
+                connection.unreachable(quoted);
+                connection.client()
+            }
+            Kind::Udp { client } => *client,
+        };
+        let from = if quoted.source == client { Side::Client } else { Side::Server };
+        sink.unreachable(open.flow, open.latest, from);
     }
 
     fn begin(&mut self, at: Nanoseconds, opened: FlowOpened, sink: &mut dyn FlowSink) -> FlowId {
@@ -191,8 +215,9 @@ impl Flows {
     }
 
     fn close_lingering(&mut self, at: Nanoseconds, sink: &mut dyn FlowSink) {
+        // Where the clock of the file stands still, nothing would ever be due.
         while let Some((due, flow, ends)) = self.lingering.front().copied()
-            && due <= at
+            && (due <= at || self.lingering.len() > MOST_OPEN)
         {
             self.lingering.pop_front();
             if self.open.get(&ends).is_some_and(|open| open.flow == flow)
@@ -214,3 +239,5 @@ impl Flows {
     }
 }
 
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,8 @@ mod frame;
 mod packet;
 mod reassembly;
 pub mod session;
+#[cfg(test)]
+mod scripted;
 mod tcp;
 pub mod tls;
 

@@ -177,3 +177,5 @@ fn passed_over(format: &mut Format) -> u64 {
     }
 }
 
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ const NANOSECOND_MAGIC: u32 = 0xa1b2_3c4d;
 pub(super) const FILE_HEADER: usize = 24;
 const RECORD_HEADER: usize = 16;
 
-/// Behind damage a record is believed whose time is no further from the last one's.
+/// Two records that follow each other behind damage are believed to be no further apart.
 const ONE_DAY: u32 = 24 * 60 * 60;
 /// Bytes of damage that are looked through before the window is moved on.
 const SEARCH_STEP: usize = 256 * 1024;
@@ -25,8 +25,6 @@ pub(super) struct Pcap {
     /// Nanoseconds of one unit of the fraction.
     unit: u64,
     link: u16,
-    /// Seconds of the latest packet.
-    latest: Option<u32>,
     /// Bytes at the window's beginning that have been given.
     given: usize,
 }
@@ -51,7 +49,7 @@ impl Pcap {
         })?;
         // The upper bits say whether frames end in a check sum.
         let link = (endian.u32(header, 20)? & 0xffff) as u16;
-        Some(Self { endian, unit, link, latest: None, given: FILE_HEADER })
+        Some(Self { endian, unit, link, given: FILE_HEADER })
     }
 
     /// The next packet; `None` at the end of the file. Fails where reading fails.
@@ -72,8 +70,10 @@ impl Pcap {
                 return Ok(None);
             };
             let size = RECORD_HEADER + header.captured as usize;
-            if header.captured <= LONGEST_PACKET && window.want(size)? >= size {
-                self.latest = Some(header.seconds);
+            if header.captured <= LONGEST_PACKET
+                && window.want(size)? >= size
+                && (self.is_believed(header) || self.is_followed(window, header, size)?)
+            {
                 self.given = size;
                 return Ok(Some(self.record(header)));
             }
@@ -122,19 +122,31 @@ impl Pcap {
 
     /// Whether a record that could be one is at `place`, and behind it another or the end of the file.
     fn is_record<R: Read>(&self, window: &mut Window<R>, place: usize) -> Result<bool> {
-        let Some(size) = self.believed(window.bytes(), place) else { return Ok(false) };
-        let behind = place + size;
-        let there = window.want(behind + RECORD_HEADER)?;
-        Ok(there == behind || self.believed(window.bytes(), behind).is_some())
+        match self.header(window.bytes(), place) {
+            Some(header) if self.is_believed(header) && header.captured > 0 => {
+                self.is_followed(window, header, place + RECORD_HEADER + header.captured as usize)
+            }
+            _ => Ok(false),
+        }
     }
 
-    fn believed(&self, bytes: &[u8], place: usize) -> Option<usize> {
-        let header = self.header(bytes, place)?;
-        let is_believed = header.captured > 0
-            && header.captured <= LONGEST_PACKET
-            && header.captured <= header.length
+    /// Whether a record of about the same time, or the end of the file, is at `place`.
+    fn is_followed<R: Read>(
+        &self,
+        window: &mut Window<R>,
+        header: RecordHeader,
+        place: usize,
+    ) -> Result<bool> {
+        let there = window.want(place + RECORD_HEADER)?;
+        let next = self.header(window.bytes(), place);
+        let is_next =
+            |next: RecordHeader| self.is_believed(next) && next.seconds.abs_diff(header.seconds) < ONE_DAY;
+        Ok(there == place || next.is_some_and(is_next))
+    }
+
+    fn is_believed(&self, header: RecordHeader) -> bool {
+        header.captured <= header.length
+            && header.length <= LONGEST_PACKET
             && u64::from(header.fraction) * self.unit < 1_000_000_000
-            && self.latest.is_none_or(|latest| latest.abs_diff(header.seconds) < ONE_DAY);
-        is_believed.then_some(RECORD_HEADER + header.captured as usize)
     }
 }

@@ -76,3 +76,5 @@ fn read<'a>(frame: &Frame<'a>) -> Result<(Network<'a>, Option<Fragment>), Passed
     Ok((network, network.fragment))
 }
 
+#[cfg(test)]
+mod tests;

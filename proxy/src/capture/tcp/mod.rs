@@ -65,6 +65,11 @@ impl Connection {
         }
     }
 
+    /// Who dialled.
+    pub(crate) fn client(&self) -> SocketAddr {
+        self.key.client
+    }
+
     /// Whether a segment begins another connection between the same ends.
     pub(crate) fn is_succeeded_by(&self, segment: &Segment<'_>) -> bool {
         let syn_of = |address: SocketAddr| {
@@ -159,3 +164,5 @@ impl Connection {
     }
 }
 
+#[cfg(test)]
+mod tests;

@@ -14,8 +14,8 @@ const MOST_WAITING_PIECES: usize = 4096;
 const MOST_WAITING_IN_ALL: usize = 64 * 1024 * 1024;
 /// The largest window there is, 65,535 scaled by 14 (RFC 7323 section 2.3): nothing further ahead belongs here.
 const LARGEST_WINDOW: u64 = 65_535 << 14;
-/// The capturing machine may write a segment behind its acknowledgment; so long it may still come.
-const PATIENCE: Nanoseconds = 50_000_000;
+/// A machine that captures with several queues may write a segment behind its acknowledgment; so long it may still come.
+const PATIENCE: Nanoseconds = 10_000_000;
 
 /// Positions begin here, so that those before the first byte are positive too.
 const ORIGIN: u64 = 1 << 32;
