@@ -12,9 +12,6 @@ mod reassembly;
 #[cfg(test)]
 mod scripted;
 pub mod session;
-pub mod session;
-#[cfg(test)]
-mod scripted;
 mod tcp;
 pub mod tls;
 

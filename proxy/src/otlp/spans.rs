@@ -126,8 +126,8 @@ fn facts(record: &Record) -> Vec<KeyValue> {
         add("tls.client.ja3", summary.ja3.as_deref());
     }
     if let Some(end) = &record.end {
-        add("rdpscope.closed_by", Some(closed_by(end.closed_by)));
-        add("rdpscope.how", Some(how(end.how)));
+        add("rdpscope.closed_by", end.closed_by.map(closed_by));
+        add("rdpscope.how", end.how.map(how));
         facts.push(attribute("rdpscope.bytes_up", end.bytes_up));
         facts.push(attribute("rdpscope.bytes_down", end.bytes_down));
     }

@@ -106,8 +106,6 @@ impl LiveText {
                     header.settings.get("client").and_then(|client| client.as_str()).map(str::to_owned);
                 self.header = Some(header.clone());
             }
-            Line::Event(event) => self.event(event, &mut page),
-            Line::Trace(header) => self.header = Some(header.clone()),
             Line::Event(event) => {
                 if let Detail::Captured { file, .. } = &event.detail {
                     self.capture = Some(safe::name(file));

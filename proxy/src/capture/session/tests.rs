@@ -134,7 +134,8 @@ fn connections_without_a_byte_are_attempts_where_rdp_is_spoken_later() {
 
 #[test]
 fn a_client_that_came_back_and_got_further_only_asked_its_user() {
-    for (later, expected) in [(5 * SECOND, VerdictId::ClientPrompted), (90 * SECOND, VerdictId::ClientClosed)] {
+    for (later, expected) in [(5 * SECOND, VerdictId::ClientPrompted), (90 * SECOND, VerdictId::ClientClosed)]
+    {
         let mut file = File::new();
         let first = file.tcp(0);
         file.sessions.ended(first, 3 * SECOND, Side::Client, How::Fin);
@@ -166,21 +167,24 @@ fn a_client_that_comes_back_after_its_first_connection_is_closed_is_waited_for()
 }
 
 /// A ClientHello of TLS 1.2 with one cipher suite.
-const CLIENT_HELLO: &str = "160303002d0100002903030101010101010101010101010101010101010101010101010101010101010101000002c02f0100";
+const CLIENT_HELLO: &str =
+    "160303002d0100002903030101010101010101010101010101010101010101010101010101010101010101000002c02f0100";
 
 #[test]
 fn a_hole_takes_the_ground_from_what_is_missing_behind_it() {
     let mut file = File::new();
     let flow = file.tcp(0);
     file.asks(flow, MS, 3);
-    let missing =
-        Missing { from: Side::Server, bytes: Some(1460), reason: MissingReason::NotCaptured };
+    let missing = Missing { from: Side::Server, bytes: Some(1460), reason: MissingReason::NotCaptured };
     file.sessions.missing(flow, 2 * MS, missing);
     file.sessions.ended(flow, 20 * SECOND, Side::Client, How::Fin);
     file.sessions.closed(flow, 20 * SECOND, Some(accepted()));
     let (told, _) = file.finish();
     let verdict = told[0].record.verdict.as_ref().unwrap();
-    assert_eq!((verdict.id, verdict.confidence), (VerdictId::ClientClosed, crate::trace::Confidence::Possible));
+    assert_eq!(
+        (verdict.id, verdict.confidence),
+        (VerdictId::ClientClosed, crate::trace::Confidence::Possible)
+    );
     assert!(verdict.summary.contains("the capture lacks 1460 bytes of the server"), "{}", verdict.summary);
     assert_eq!(told[0].record.summary.as_ref().unwrap().bytes_down, 1460);
 }

@@ -217,8 +217,6 @@ proptest! {
             Ok(reading) => {
                 prop_assert_eq!(reading.records.len(), 1);
                 prop_assert!(reading.problems.len() <= 1);
-                let cut_short = Problem::CutShort { line: complete + 1 };
-                prop_assert!(reading.problems.iter().all(|problem| *problem == cut_short));
                 let cut = Problem::CutShort { line: complete + 1 };
                 prop_assert!(reading.problems.iter().all(|problem| *problem == cut));
             }
