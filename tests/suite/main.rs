@@ -10,10 +10,10 @@ mod ab;
 mod analyze;
 #[cfg(test)]
 mod architecture;
-#[cfg(all(test, target_os = "linux"))]
-mod capture_tls;
 #[cfg(test)]
 mod capture_reading;
+#[cfg(all(test, target_os = "linux"))]
+mod capture_tls;
 #[cfg(test)]
 mod captures;
 #[cfg(test)]

@@ -9,9 +9,9 @@ mod flows;
 mod frame;
 mod packet;
 mod reassembly;
-pub mod session;
 #[cfg(test)]
 mod scripted;
+pub mod session;
 mod tcp;
 pub mod tls;
 

@@ -12,8 +12,8 @@ pub(super) use gateway::{Author, Exchange, Gateway, header};
 pub(super) use logon::{Logon, Status};
 
 use crate::trace::{
-    ClosedBy, ConnectError, Effect, Leg, Micros, MissingReason, NLA_STRIP, Phase, Probe, Record, Side, Summary,
-    TcpEvidence, TcpInfo,
+    ClosedBy, ConnectError, Effect, Leg, Micros, MissingReason, NLA_STRIP, Phase, Probe, Record, Side,
+    Summary, TcpEvidence, TcpInfo,
 };
 use crate::wire::rdp::redirection::ServerRedirection;
 use crate::wire::rdp::share::SetErrorInfo;

@@ -85,7 +85,8 @@ pub fn may_be_a_prompt(record: &Record, summary: &Summary) -> bool {
 fn reach_verdict(facts: &Facts<'_>) -> Verdict {
     let mut held = holding(facts);
     held.retain(|(rule, conclusion)| {
-        impaired::leaves_standing(facts, rule, conclusion) && recorded::leaves_standing(facts, rule, conclusion)
+        impaired::leaves_standing(facts, rule, conclusion)
+            && recorded::leaves_standing(facts, rule, conclusion)
     });
     let resort = recorded::last_resort(facts).unwrap_or_else(|| ending::last_resort(facts));
     if held.is_empty() {

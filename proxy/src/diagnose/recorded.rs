@@ -33,7 +33,8 @@ impl<'a> Facts<'a> {
                     return;
                 }
                 self.tcp = Some(Seen { t_us, what: evidence });
-                let round_trip = evidence.syn_answer_us.zip(evidence.ack_us).map(|(there, back)| there + back);
+                let round_trip =
+                    evidence.syn_answer_us.zip(evidence.ack_us).map(|(there, back)| there + back);
                 let count = |count: u64| u32::try_from(count).ok();
                 let link = |from: Side, rtt_us| TcpInfo {
                     rtt_us,

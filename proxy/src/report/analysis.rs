@@ -57,7 +57,10 @@ pub fn table(rows: &[AttemptRow], style: &Style) -> String {
     let number = rows.len().to_string().len();
     let head = format!(
         "{:>number$}  {:<TIME_COLUMNS$}  {:<who$}  {:<far$}  verdict",
-        "#", "time (UTC)", format!("client {arrow} server"), "reached"
+        "#",
+        "time (UTC)",
+        format!("client {arrow} server"),
+        "reached"
     );
     page.row(&style.paint(Look::Faint, &head));
     for ((place, row), ends) in (1..).zip(rows).zip(&ends) {
@@ -133,7 +136,10 @@ mod tests {
         let table = table(&rows, &STYLE);
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(lines[0], "2 of 3 attempts failed: nla-required");
-        assert_eq!(lines[3], "1  12:00:01.250  10.0.0.1:50000 -> 10.0.0.2:3389  x224     nla-required (likely)");
+        assert_eq!(
+            lines[3],
+            "1  12:00:01.250  10.0.0.1:50000 -> 10.0.0.2:3389  x224     nla-required (likely)"
+        );
         assert_eq!(lines.len(), 6);
     }
 

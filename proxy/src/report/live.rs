@@ -99,7 +99,8 @@ impl LiveText {
         let mut page = Page::new(&style, &prefix);
         match line {
             Line::Trace(header) => {
-                self.client = header.settings.get("client").and_then(|client| client.as_str()).map(str::to_owned);
+                self.client =
+                    header.settings.get("client").and_then(|client| client.as_str()).map(str::to_owned);
                 self.header = Some(header.clone());
             }
             Line::Event(event) => self.event(event, &mut page),
@@ -247,7 +248,8 @@ impl LiveText {
     }
 
     fn described(&self, events: &[Event]) -> Vec<String> {
-        let told = words::describe(events, self.target(), self.started().map(|started| started.as_microsecond()));
+        let told =
+            words::describe(events, self.target(), self.started().map(|started| started.as_microsecond()));
         let is_recorded = self.header.as_ref().is_some_and(|header| header.settings.contains_key("capture"));
         // Of what was recorded nothing was relayed.
         let plain = |clause: String| match clause.strip_suffix(words::RELAYED) {
@@ -327,7 +329,9 @@ impl LiveText {
         let belongs = |event: &Event| match (phase.phase, phase.leg) {
             (Phase::Tls | Phase::GatewayTls, Some(Leg::Server)) => server_tls(event),
             (Phase::Tls | Phase::GatewayTls, Some(Leg::Client)) if server_tls(event) => false,
-            _ => event.phase <= phase.phase && !matches!(event.detail, Detail::TcpInfo(_) | Detail::Capture(_)),
+            _ => {
+                event.phase <= phase.phase && !matches!(event.detail, Detail::TcpInfo(_) | Detail::Capture(_))
+            }
         };
         let (taken, left) = std::mem::take(&mut self.waiting).into_iter().partition(belongs);
         self.waiting = left;

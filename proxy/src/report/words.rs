@@ -1,7 +1,7 @@
 //! Events in plain words.
 
-mod credssp;
 mod capture;
+mod credssp;
 mod gateway;
 mod interception;
 mod rdp;

@@ -71,7 +71,10 @@ fn one_bad_file_among_several_does_not_hide_the_others() {
     let missing = Path::new("no-such-capture.pcapng");
     let run = run(&[missing, &good], &[]);
     assert_eq!(run.exit, Some(3));
-    assert!(run.stderr.contains("no-such-capture.pcapng") && run.stdout.starts_with("VERDICT    healthy"), "{run:?}");
+    assert!(
+        run.stderr.contains("no-such-capture.pcapng") && run.stdout.starts_with("VERDICT    healthy"),
+        "{run:?}"
+    );
 }
 
 #[test]

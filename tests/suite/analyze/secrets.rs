@@ -23,7 +23,8 @@ fn foreign_key_log(folder: &Path) -> std::path::PathBuf {
 fn a_key_log_that_fits_nothing_is_told_and_changes_nothing() {
     let Some(folder) = captures::folder() else { return };
     let temporary = tempfile::tempdir().expect("a folder");
-    let capture = folder.join("microsoft-prot-od-netcaps/MS-RDSOD_Example_1_Win10RS3_x64_WS2016RS1_X64_Domain.pcap");
+    let capture =
+        folder.join("microsoft-prot-od-netcaps/MS-RDSOD_Example_1_Win10RS3_x64_WS2016RS1_X64_Domain.pcap");
     let run = analyze(&[&capture], &with("--keylog", &foreign_key_log(temporary.path())));
     assert_eq!((run.exit, run.attempts[0].judged()), (Some(0), "healthy (likely)".to_owned()));
     assert!(run.stderr.contains("none of the 1 secrets given fits a TLS session in"), "{}", run.stderr);
@@ -82,7 +83,8 @@ fn no_secret_of_a_decrypted_session_is_told() {
     }
     assert!(told.contains("ts_request") && canaries.len() > 100, "{} canaries", canaries.len());
     let told = told.to_lowercase();
-    let leaked: Vec<&String> = canaries.iter().filter(|canary| told.contains(&canary.to_lowercase())).collect();
+    let leaked: Vec<&String> =
+        canaries.iter().filter(|canary| told.contains(&canary.to_lowercase())).collect();
     assert!(leaked.is_empty(), "{leaked:?}");
 }
 

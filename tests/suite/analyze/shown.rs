@@ -30,7 +30,8 @@ fn a_trace_of_a_capture_is_laid_out_as_a_live_one() {
     let capture = folder.join("lab/xrdp-tls12-ok.pcapng");
     let run = analyze(&[&capture], &["--trace".into(), temporary.path().as_os_str().to_owned()]);
     let session = run.attempts[0].header()["session"].as_str().expect("a session").to_owned();
-    let written = std::fs::read_to_string(temporary.path().join(&session).join("trace.jsonl")).expect("a trace");
+    let written =
+        std::fs::read_to_string(temporary.path().join(&session).join("trace.jsonl")).expect("a trace");
     let lines: Vec<serde_json::Value> =
         written.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let printed: Vec<serde_json::Value> = run.attempts[0].json.clone();

@@ -1,8 +1,8 @@
 //! What `rdpscope analyze --json` says of whole capture files, field by field against what another analyser says of them.
 
 use super::comparison::Comparison;
-use super::truth::{compare_rdp, compare_tls, compare_udp_flow, compare_x224};
 use super::credssp;
+use super::truth::{compare_rdp, compare_tls, compare_udp_flow, compare_x224};
 use crate::analyze::program::{Attempt, analyze};
 use crate::support::captures::{self, Conversation, Observed};
 use rdpscope::trace::{CaptureMessage, Detail, Event, TcpEvidence, UdpMessage};
@@ -68,12 +68,8 @@ fn compare_tcp(comparison: &mut Comparison, attempts: &[Attempt], row: &Value, s
     }
     compare_below(comparison, &evidence, row);
     let observed = observed(events, (!is_gateways).then_some(attempt));
-    let conversation = Conversation {
-        name: stream.to_string(),
-        truth: row.clone(),
-        wire: Vec::new(),
-        inside: None,
-    };
+    let conversation =
+        Conversation { name: stream.to_string(), truth: row.clone(), wire: Vec::new(), inside: None };
     compare_x224(comparison, &conversation, &observed);
     compare_tls(comparison, &conversation, &observed);
     compare_rdp(comparison, &conversation, [Some(&observed), None]);

@@ -191,7 +191,11 @@ fn camel_case(snake_case: &str) -> String {
 }
 
 /// In clear or inside TLS.
-pub(super) fn compare_rdp(comparison: &mut Comparison, conversation: &Conversation, observed: [Option<&Observed>; 2]) {
+pub(super) fn compare_rdp(
+    comparison: &mut Comparison,
+    conversation: &Conversation,
+    observed: [Option<&Observed>; 2],
+) {
     let truth = &conversation.truth["rdp"];
     let messages: Vec<RdpMessage> = observed
         .into_iter()

@@ -5,9 +5,7 @@ use super::recording::{Finished, Names, Recording};
 use crate::capture::{FlowOpened, Nanoseconds};
 use crate::observe::gateway::{GatewayEnding, GatewayUdpObserver};
 use crate::observe::{GatewayObserver, SessionObserver};
-use crate::trace::{
-    ClosedBy, Detail, Event, GatewayMessage, How, Leg, Micros, Phase, Role, Side, Transport,
-};
+use crate::trace::{ClosedBy, Detail, Event, GatewayMessage, How, Leg, Micros, Phase, Role, Side, Transport};
 use crate::wire::tsgu::Packet;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -97,8 +95,8 @@ impl GatewayAttempt {
         self.unclosed.is_empty() && (self.has_channel || now.saturating_sub(self.last) >= window)
     }
 
-    /// One more connection: its number.
-    pub(super) fn add(&mut self, id: Option<String>, stream: u64) -> u32 {
+    /// One more connection: its number. One that nobody sees into is here because its user says that it is to a gateway.
+    pub(super) fn add(&mut self, id: Option<String>, stream: u64, is_read: bool) -> u32 {
         self.newest_connection += 1;
         if let Some(id) = id.as_ref().filter(|id| !self.has_id(id)) {
             if self.ids.len() == MOST_IDS {
@@ -111,7 +109,8 @@ impl GatewayAttempt {
         }
         self.open.insert(self.newest_connection, id);
         self.unclosed.insert(self.newest_connection);
-        self.ending.connection_began(self.newest_connection, true);
+        self.ending.connection_began(self.newest_connection, is_read);
+        self.is_for_a_desktop |= !is_read;
         self.newest_connection
     }
 
@@ -236,12 +235,14 @@ impl GatewayAttempt {
         }
         let key = self.opened.key;
         let summary = self.recording.summary_mut();
-        summary.transport = self.observer.transport().or(summary.transport.filter(|it| *it != Transport::Tcp));
+        summary.transport =
+            self.observer.transport().or(summary.transport.filter(|it| *it != Transport::Tcp));
         summary.client = Some(key.client.to_string());
         summary.server = Some(key.server.to_string());
         let mut names = Names::new(capture, key, self.opened.first_frame, &self.streams, &[]);
         let gateway = self.gateway.unwrap_or_else(|| key.server.to_string());
-        let with_port = if gateway.contains(':') { gateway } else { format!("{gateway}:{}", key.server.port()) };
+        let with_port =
+            if gateway.contains(':') { gateway } else { format!("{gateway}:{}", key.server.port()) };
         names.target = self.target.unwrap_or_else(|| with_port.clone());
         names.settings.insert("gateway".to_owned(), with_port.into());
         let ended = self.ending.ending(&[self.observer.inner_read()]);

@@ -50,7 +50,7 @@ impl Gateways {
         (stream, began): (u64, Nanoseconds),
         (secrets, counts): (&Arc<Secrets>, &Arc<TlsCounts>),
     ) -> GatewayConnection {
-        let id = candidate.connection_id();
+        let (id, is_read) = (candidate.connection_id(), candidate.is_read());
         let FlowOpened { key, .. } = candidate.opened;
         let ends = (key.client.ip(), key.server);
         let attempt = self.attempt_for(ends, id.as_deref()).unwrap_or_else(|| {
@@ -71,7 +71,7 @@ impl Gateways {
             has_ended: false,
         };
         if let Some(attempt) = self.attempts.get_mut(&attempt) {
-            connection.number = attempt.add(id, stream);
+            connection.number = attempt.add(id, stream, is_read);
             connection.begin(candidate.at, attempt);
             for held in candidate.held {
                 match held {
@@ -98,7 +98,13 @@ impl Gateways {
         self.attempt_for((client, server), None).is_some()
     }
 
-    pub(super) fn data(&mut self, connection: &mut GatewayConnection, at: Nanoseconds, from: Side, bytes: &[u8]) {
+    pub(super) fn data(
+        &mut self,
+        connection: &mut GatewayConnection,
+        at: Nanoseconds,
+        from: Side,
+        bytes: &[u8],
+    ) {
         let Some(attempt) = self.attempts.get_mut(&connection.attempt) else { return };
         let mut opened = Vec::new();
         match &mut connection.opener {
@@ -130,7 +136,13 @@ impl Gateways {
         attempt.lost(connection.number, from);
     }
 
-    pub(super) fn ended(&mut self, connection: &mut GatewayConnection, at: Nanoseconds, from: Side, how: How) {
+    pub(super) fn ended(
+        &mut self,
+        connection: &mut GatewayConnection,
+        at: Nanoseconds,
+        from: Side,
+        how: How,
+    ) {
         if let Some(attempt) = self.attempts.get_mut(&connection.attempt) {
             connection.ended(at, from, how, attempt);
         }
@@ -221,7 +233,10 @@ impl GatewayConnection {
 
     fn inside(&mut self, at: Nanoseconds, opened: Vec<Opened>, attempt: &mut GatewayAttempt) {
         let t_us = attempt.at(at);
-        let of = |from: Side, detail| Event { from: Some(from), ..event(t_us, from.into(), Phase::GatewayTls, detail) };
+        let of = |from: Side, detail| Event {
+            from: Some(from),
+            ..event(t_us, from.into(), Phase::GatewayTls, detail)
+        };
         for item in opened {
             let told = match item {
                 Opened::Plaintext { from, bytes } => {
@@ -250,7 +265,8 @@ impl GatewayConnection {
     }
 
     fn ended(&mut self, at: Nanoseconds, from: Side, how: How, attempt: &mut GatewayAttempt) {
-        let alerted = self.alerted[from.index()] || self.outer.as_ref().is_some_and(|outer| outer.alerted(from));
+        let alerted =
+            self.alerted[from.index()] || self.outer.as_ref().is_some_and(|outer| outer.alerted(from));
         let is_first = !std::mem::replace(&mut self.has_ended, true);
         let by = is_first.then(|| ClosedBy::from(from));
         attempt.ended(at, self.number, (from, by), how, alerted);

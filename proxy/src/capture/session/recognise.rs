@@ -80,7 +80,8 @@ fn http(bytes: &[u8]) -> Beginning {
     if GATEWAY_METHODS.iter().any(|method| bytes.starts_with(method)) {
         return Beginning::Gateway;
     }
-    let is_text = bytes.iter().take(LONGEST_REQUEST_LINE).all(|byte| matches!(byte, 0x20..=0x7e | b'\r' | b'\n'));
+    let is_text =
+        bytes.iter().take(LONGEST_REQUEST_LINE).all(|byte| matches!(byte, 0x20..=0x7e | b'\r' | b'\n'));
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     match line.len() < bytes.len() {
         true => {
@@ -130,7 +131,7 @@ mod tests {
             (b"POST /KdcProxy HTTP/1.1\r\n", Beginning::Gateway),
             (b"SSH-2.0-OpenSSH_9\r\n", Beginning::Other),
             (b"\x16\x03\x01", Beginning::Tls),
-            (b"\x00\x00", Beginning::Other),
+            (b"\x00\x00\x00\x00", Beginning::Other),
         ] {
             assert_eq!(on_the_wire(bytes), told, "{}", String::from_utf8_lossy(bytes));
         }

@@ -120,6 +120,9 @@ impl Returns {
 
     /// Nobody will dial any more.
     pub(super) fn close(&mut self, options: &Options) -> Vec<Analysed> {
-        std::mem::take(&mut self.waiting).into_iter().map(|old| old.finished.conclude(false, options)).collect()
+        std::mem::take(&mut self.waiting)
+            .into_iter()
+            .map(|old| old.finished.conclude(false, options))
+            .collect()
     }
 }

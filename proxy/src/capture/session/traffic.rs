@@ -41,8 +41,11 @@ impl Traffic {
         let mut ports: Vec<_> = self.by_port.iter().collect();
         ports.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
         let most = if ports.len() > MOST_NAMED { ", most" } else { "," };
-        let named: Vec<String> =
-            ports.iter().take(MOST_NAMED).map(|((transport, port), _)| format!("{transport}/{port}")).collect();
+        let named: Vec<String> = ports
+            .iter()
+            .take(MOST_NAMED)
+            .map(|((transport, port), _)| format!("{transport}/{port}"))
+            .collect();
         format!("{counts}{most} to {}", named.join(", "))
     }
 }

@@ -57,7 +57,9 @@ impl Given {
 }
 
 fn bytes(path: &Path, most: u64, what: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let failed = |error: std::io::Error| Failure::not_done(format!("cannot read the {what} {}: {error}", path.display()));
+    let failed = |error: std::io::Error| {
+        Failure::not_done(format!("cannot read the {what} {}: {error}", path.display()))
+    };
     let length = std::fs::metadata(path).map_err(failed)?.len();
     if length > most {
         return Err(Failure::not_done(format!("the {what} {} is too large to be one", path.display())));

@@ -22,7 +22,14 @@ pub(super) struct Shown<'o> {
 impl<'o> Shown<'o> {
     pub(super) fn new(output: &'o Output, all: bool) -> Shown<'o> {
         let style = output.style();
-        Shown { output, style, all: all || style.verbose > 0, attempts: Vec::new(), in_full: 0, files: Vec::new() }
+        Shown {
+            output,
+            style,
+            all: all || style.verbose > 0,
+            attempts: Vec::new(),
+            in_full: 0,
+            files: Vec::new(),
+        }
     }
 
     pub(super) fn has_attempts(&self) -> bool {

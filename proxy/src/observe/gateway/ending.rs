@@ -51,7 +51,13 @@ impl GatewayEnding {
     /// sent a fatal alert before. The first end of those that carry the tunnel tells how the attempt ended; without a tunnel
     /// the last connection does. Where nobody sees the tunnel, it is the first end behind which no other connection begins:
     /// the gateway closes the second of two when the client leaves one.
-    pub fn connection_ended(&mut self, connection: u32, (by, side): (ClosedBy, Side), how: How, alerted: bool) {
+    pub fn connection_ended(
+        &mut self,
+        connection: u32,
+        (by, side): (ClosedBy, Side),
+        how: How,
+        alerted: bool,
+    ) {
         let is_carriers = self.carriers.contains(&connection);
         let is_told = |end: &ConnectionEnd| {
             end.is_carriers || (self.is_sealed && end.newest_connection == self.newest_connection)
