@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::capture::tls::Misfit;
+use proptest::prelude::*;
 
 const SESSIONS: &str = include_str!("recorded.txt");
 /// Of the server in all of them; made for these recordings, PKCS #1 in PEM.
@@ -122,5 +123,29 @@ fn a_private_key_is_taken_in_every_form() {
     for form in forms {
         let session = &sessions()[0];
         assert_eq!(plaintext(&read(&by_private_key(&form), &session.wire).1), said());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn whatever_is_changed_what_comes_out_was_said(
+        session in any::<proptest::sample::Index>(),
+        piece in any::<proptest::sample::Index>(),
+        place in any::<proptest::sample::Index>(),
+        change in 1_u8..,
+        by_key in any::<bool>(),
+    ) {
+        let mut sessions = sessions();
+        let session = session.get_mut(&mut sessions);
+        let secrets =
+            if by_key { by_private_key(PRIVATE_KEY.as_bytes()) } else { by_key_log(session) };
+        let bytes = &mut piece.get_mut(&mut session.wire).1;
+        *place.get_mut(bytes) ^= change;
+        let (_, items) = read(&secrets, &session.wire);
+        prop_assert_eq!(&read_in(&secrets, &session.wire, &[1, 600, 17]).1, &items);
+        let (said, sides) = (said(), plaintext(&items));
+        prop_assert!(said[0].starts_with(&sides[0]) && said[1].starts_with(&sides[1]));
     }
 }
