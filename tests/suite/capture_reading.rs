@@ -223,8 +223,9 @@ fn tshark(file: &Path, count: usize) -> (String, String) {
     ];
     let mut command = Command::new("tshark");
     command.arg("-r").arg(file).args(["-n", "-Y", "tcp", "-T", "fields", "-E", "occurrence=f"]);
-    FIELDS.iter().for_each(|field| drop(command.args(["-e", field])));
-    (0..count).for_each(|number| drop(command.args(["-z", &format!("follow,tcp,raw,{number}")])));
+    command.args(FIELDS.iter().flat_map(|field| ["-e", field]));
+    let follow = |number| ["-z".to_owned(), format!("follow,tcp,raw,{number}")];
+    command.args((0..count).flat_map(follow));
     let output = command.output().expect("tshark runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).expect("tshark writes text");

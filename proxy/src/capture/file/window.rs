@@ -5,6 +5,8 @@ use zeroize::Zeroizing;
 
 /// Bytes asked for at once. Large enough that reading costs few calls, small enough to stay in a processor's cache.
 const READ_SIZE: usize = 512 * 1024;
+/// The first read; each one is twice as large as the one before, so that a small file costs little.
+const FIRST_READ: usize = 16 * 1024;
 
 /// Its buffer is wiped when it goes, because key logs pass through it.
 pub(super) struct Window<R> {
@@ -20,7 +22,7 @@ pub(super) struct Window<R> {
 impl<R: Read> Window<R> {
     /// At the beginning of `source`.
     pub(super) fn new(source: R) -> Self {
-        let buffer = Zeroizing::new(vec![0; READ_SIZE]);
+        let buffer = Zeroizing::new(vec![0; FIRST_READ]);
         Self { source, buffer, start: 0, end: 0, offset: 0, at_end: false, broken: None }
     }
 
@@ -59,8 +61,9 @@ impl<R: Read> Window<R> {
 
     fn make_room(&mut self, length: usize) {
         let kept = self.end - self.start;
-        if length > self.buffer.len() {
-            let mut larger = Zeroizing::new(vec![0; length.next_power_of_two()]);
+        let size = length.next_power_of_two().max(READ_SIZE.min(2 * self.buffer.len()));
+        if size > self.buffer.len() {
+            let mut larger = Zeroizing::new(vec![0; size]);
             larger[..kept].copy_from_slice(&self.buffer[self.start..self.end]);
             self.buffer = larger;
         } else {
