@@ -53,6 +53,10 @@ impl<'a> Facts<'a> {
             CaptureMessage::DecryptionStopped { reason } => {
                 self.hole.get_or_insert(Seen { t_us, what: Hole::Undecrypted { reason } });
             }
+            CaptureMessage::TlsOpened { .. } if event.phase == Phase::GatewayTls => {
+                let gateway = self.gateway.get_or_insert_default();
+                gateway.tls.entry(event.connection.unwrap_or_default()).or_default().opened = true;
+            }
             CaptureMessage::TlsOpened { .. } => self.tls.opened = true,
             CaptureMessage::RolesGuessed => {}
         }

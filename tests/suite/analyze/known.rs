@@ -115,4 +115,11 @@ fn a_capture_without_rdp_is_no_success_and_says_what_is_in_it() {
     assert_eq!(run.exit, Some(3));
     let expected = "has no Remote Desktop in it that can be recognised, but 1 TCP connection, to tcp/13443";
     assert!(run.stderr.contains(expected) && run.stdout.is_empty(), "{run:?}");
+    // Its user can say so.
+    for gateway in ["127.0.0.1:13443", "127.0.0.1"] {
+        let run =
+            analyze(&[&folder.join("lab/gw-cert-denied.pcapng")], &["--gateway".into(), gateway.into()]);
+        assert_eq!(run.attempts.len(), 1, "{run:?}");
+        assert!(run.attempts[0].judged().starts_with("certificate-"), "{}", run.attempts[0].judged());
+    }
 }

@@ -68,6 +68,29 @@ impl Candidate {
         self.length > 0
     }
 
+    /// Whether it is TLS to one of these `host[:port]`, by its address or by the name in its ClientHello.
+    pub(super) fn is_to(&self, gateways: &[String]) -> bool {
+        let server = self.opened.key.server;
+        self.opener.is_some()
+            && gateways.iter().any(|gateway| {
+                let (host, port) = match gateway.rsplit_once(':') {
+                    Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+                        (host, port.parse().ok())
+                    }
+                    _ => (gateway.as_str(), None),
+                };
+                let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
+                let is_named = || self.on_the_wire.windows(host.len().max(1)).any(|it| it == host.as_bytes());
+                let is_it = host == server.ip().to_string() || is_named();
+                is_it && port.is_none_or(|port: u16| port == server.port())
+            })
+    }
+
+    /// Whether something was decrypted, or needed not to be.
+    pub(super) fn is_read(&self) -> bool {
+        !self.said.is_empty()
+    }
+
     /// RDG-Connection-Id of its first request.
     pub(super) fn connection_id(&self) -> Option<String> {
         let text = String::from_utf8_lossy(&self.said);

@@ -95,8 +95,8 @@ impl GatewayAttempt {
         self.unclosed.is_empty() && (self.has_channel || now.saturating_sub(self.last) >= window)
     }
 
-    /// One more connection: its number.
-    pub(super) fn add(&mut self, id: Option<String>, stream: u64) -> u32 {
+    /// One more connection: its number. One that nobody sees into is here because its user says that it is to a gateway.
+    pub(super) fn add(&mut self, id: Option<String>, stream: u64, is_read: bool) -> u32 {
         self.newest_connection += 1;
         if let Some(id) = id.as_ref().filter(|id| !self.has_id(id)) {
             if self.ids.len() == MOST_IDS {
@@ -109,7 +109,8 @@ impl GatewayAttempt {
         }
         self.open.insert(self.newest_connection, id);
         self.unclosed.insert(self.newest_connection);
-        self.ending.connection_began(self.newest_connection, true);
+        self.ending.connection_began(self.newest_connection, is_read);
+        self.is_for_a_desktop |= !is_read;
         self.newest_connection
     }
 

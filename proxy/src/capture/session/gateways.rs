@@ -50,7 +50,7 @@ impl Gateways {
         (stream, began): (u64, Nanoseconds),
         (secrets, counts): (&Arc<Secrets>, &Arc<TlsCounts>),
     ) -> GatewayConnection {
-        let id = candidate.connection_id();
+        let (id, is_read) = (candidate.connection_id(), candidate.is_read());
         let FlowOpened { key, .. } = candidate.opened;
         let ends = (key.client.ip(), key.server);
         let attempt = self.attempt_for(ends, id.as_deref()).unwrap_or_else(|| {
@@ -71,7 +71,7 @@ impl Gateways {
             has_ended: false,
         };
         if let Some(attempt) = self.attempts.get_mut(&attempt) {
-            connection.number = attempt.add(id, stream);
+            connection.number = attempt.add(id, stream, is_read);
             connection.begin(candidate.at, attempt);
             for held in candidate.held {
                 match held {

@@ -50,6 +50,8 @@ pub struct Options {
     pub capture: String,
     /// What the ids of its attempts begin with.
     pub ids: String,
+    /// Gateways that the user names, `host[:port]`: connections to them are attempts though nobody sees into them.
+    pub gateways: Vec<String>,
     /// Whether this build has a command that a verdict proposes.
     pub knows_command: fn(&str) -> bool,
 }
@@ -236,6 +238,10 @@ impl<H: FnMut(Analysed)> Sessions<H> {
     /// A candidate has turned out to be something.
     fn turn_out(&mut self, (stream, place): (u64, FlowId), candidate: Candidate, decision: Decision) -> Kind {
         let key = candidate.opened.key;
+        let decision = match decision {
+            Decision::Other if candidate.is_to(&self.options.gateways) => Decision::Gateway,
+            decision => decision,
+        };
         match decision {
             Decision::Undecided => Kind::Candidate(Box::new(candidate)),
             Decision::Other => {
@@ -273,7 +279,8 @@ impl<H: FnMut(Analysed)> Sessions<H> {
     /// A flow of which nobody has said what it is is over.
     fn close_candidate(&mut self, candidate: Candidate, at: Nanoseconds, stream: u64, evidence: TcpEvidence) {
         let key = candidate.opened.key;
-        let is_gateways = self.gateways.has_attempt(key.client.ip(), key.server);
+        let is_gateways =
+            self.gateways.has_attempt(key.client.ip(), key.server) || candidate.is_to(&self.options.gateways);
         if candidate.has_data() && is_gateways {
             let secrets = (&self.secrets, &self.counts);
             let began = candidate.at;
@@ -465,11 +472,11 @@ impl<H: FnMut(Analysed)> FlowSink for Sessions<H> {
 
     fn unseen(&mut self, id: FlowId, at: Nanoseconds, from: Side, count: u64) {
         self.now = self.now.max(at);
-        self.with(id, |sessions, flow| match &mut flow.kind {
-            Kind::Direct(direct) => direct.unseen(from, count),
-            Kind::Gateway(connection) => sessions.gateways.unseen(connection, from, count),
+        match self.flows.get_mut(&id).map(|flow| &mut flow.kind) {
+            Some(Kind::Direct(direct)) => direct.unseen(from, count),
+            Some(Kind::Gateway(connection)) => self.gateways.unseen(connection, from, count),
             _ => {}
-        });
+        }
     }
 }
 

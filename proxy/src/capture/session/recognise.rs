@@ -131,7 +131,7 @@ mod tests {
             (b"POST /KdcProxy HTTP/1.1\r\n", Beginning::Gateway),
             (b"SSH-2.0-OpenSSH_9\r\n", Beginning::Other),
             (b"\x16\x03\x01", Beginning::Tls),
-            (b"\x00\x00", Beginning::Other),
+            (b"\x00\x00\x00\x00", Beginning::Other),
         ] {
             assert_eq!(on_the_wire(bytes), told, "{}", String::from_utf8_lossy(bytes));
         }

@@ -14,6 +14,9 @@ pub(in crate::cli) struct AnalyzeArguments {
     /// The server's private RSA key (PEM or DER), for sessions with RSA key exchange
     #[arg(long, value_name = "FILE")]
     pub(super) key: Vec<PathBuf>,
+    /// A gateway's name or address: connections to it are attempts even where their TLS cannot be decrypted
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(super) gateway: Vec<String>,
     /// Write each attempt below this folder, as a live session is recorded
     #[arg(long, value_name = "DIR")]
     pub(super) trace: Option<PathBuf>,

@@ -36,7 +36,8 @@ pub(super) fn run(arguments: &AnalyzeArguments, output: &Output) -> Result<Exit,
     let mut shown = Shown::new(output, arguments.all);
     let mut is_unread = false;
     for (number, path) in (1..).zip(&arguments.captures) {
-        match analyse(path, number, &given, folder.as_ref(), &mut shown, output) {
+        let options = options(path, number, arguments);
+        match analyse(path, options, &given, folder.as_ref(), &mut shown, output) {
             Ok(totals) => say_what_else(path, &totals, &given, output),
             Err(sentence) => {
                 is_unread = true;
@@ -55,7 +56,7 @@ pub(super) fn run(arguments: &AnalyzeArguments, output: &Output) -> Result<Exit,
 /// Reads one file; the attempts in it are shown, written and counted as they come.
 fn analyse(
     path: &Path,
-    number: usize,
+    options: Options,
     given: &Given,
     folder: Option<&TraceFolder>,
     shown: &mut Shown<'_>,
@@ -63,12 +64,7 @@ fn analyse(
 ) -> Result<Totals, String> {
     let inside = file::secrets(path).map_err(|error| error.to_string())?;
     let secrets = given.with(&inside.tls_key_logs);
-    let name = path.file_name().map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy());
-    let options = Options {
-        capture: name.clone().into_owned(),
-        ids: format!("{}-{number}", run_id()),
-        knows_command: cli_arguments::accepts,
-    };
+    let name = options.capture.clone();
     let mut not_written = None;
     let mut sessions = Sessions::new(options, secrets, |analysed: Analysed| {
         if let Some(folder) = folder.filter(|_| not_written.is_none()) {
@@ -84,6 +80,16 @@ fn analyse(
     match not_written {
         Some(sentence) => Err(sentence),
         None => Ok(totals),
+    }
+}
+
+fn options(path: &Path, number: usize, arguments: &AnalyzeArguments) -> Options {
+    let name = path.file_name().map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy());
+    Options {
+        capture: name.into_owned(),
+        ids: format!("{}-{number}", run_id()),
+        gateways: arguments.gateway.clone(),
+        knows_command: cli_arguments::accepts,
     }
 }
 
