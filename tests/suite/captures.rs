@@ -3,6 +3,7 @@
 mod chunking;
 mod comparison;
 mod credssp;
+mod gateways;
 mod inference;
 mod lab;
 mod truth;
