@@ -5,6 +5,7 @@ mod chunking;
 mod comparison;
 mod credssp;
 mod decryption;
+mod gateways;
 mod inference;
 mod lab;
 mod truth;

@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
 
 mod as_http_proxy;
+mod bad_input;
 mod combined;
 mod desktop;
 mod desktop_of_freerdp_3_15;
