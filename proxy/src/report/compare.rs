@@ -175,22 +175,25 @@ fn first(differences: &[Difference], until: Option<Phase>) -> Option<usize> {
     found.map(|(place, _)| *place)
 }
 
-/// The first phase that both had, or that one of them did not come to, with another outcome.
-fn parted(working: &Record, failing: &Record) -> Option<Difference> {
-    let outcome = |record: &Record, phase| {
-        record.phases.iter().filter(|it| it.phase == phase).map(|it| it.outcome).max_by_key(|it| worst(*it))
+/// The first phase that both had, or that one of them did not come to, with another outcome. What was left out was not
+/// had.
+fn parted<'a>(working: &'a Record, failing: &'a Record) -> Option<Difference> {
+    let had = |record: &'a Record| {
+        record.phases.iter().filter(|it| it.outcome != Outcome::Skipped && it.phase < Phase::Udp)
     };
-    let mut phases: Vec<Phase> = working.phases.iter().chain(&failing.phases).map(|it| it.phase).collect();
+    let outcome = |record, phase| {
+        had(record).filter(|it| it.phase == phase).map(|it| it.outcome).max_by_key(|it| worst(*it))
+    };
+    let mut phases: Vec<Phase> = had(working).chain(had(failing)).map(|it| it.phase).collect();
     phases.sort();
     phases.dedup();
     let words = |outcome: Option<Outcome>| {
         outcome.map_or("not reached", |outcome| super::story::outcome(outcome).1).to_owned()
     };
     // What a session has not had and yet come past was no part of it.
-    let came_to =
-        |record: &Record| record.phases.iter().map(|it| it.phase).filter(|it| *it < Phase::Udp).max();
+    let came_to = |record| had(record).map(|it| it.phase).max();
     let both = came_to(working).min(came_to(failing));
-    phases.into_iter().filter(|phase| *phase < Phase::Udp).find_map(|phase| {
+    phases.into_iter().find_map(|phase| {
         let (ours, theirs) = (outcome(working, phase), outcome(failing, phase));
         let is_missing = ours.is_none() || theirs.is_none();
         (ours != theirs && !(is_missing && Some(phase) <= both)).then(|| Difference {

@@ -97,6 +97,9 @@ impl Subject {
         let target = safe::name(self.target());
         let Record { experiment, probe, .. } = &self.record;
         match (experiment, probe) {
+            (Some(experiment), _) if self.record.header.is_none() => {
+                format!("Experiment: {}", safe::name(&experiment.factor))
+            }
             (Some(experiment), _) => format!("Experiment with {target}: {}", safe::name(&experiment.factor)),
             (None, Some(_)) => format!("Probe of {target}"),
             (None, None) => format!("Session with {target}"),

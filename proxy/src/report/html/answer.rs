@@ -1,6 +1,6 @@
 //! The answer: the verdict, why, and what to do.
 
-use super::parts::{Place, badge, command, moment, tone};
+use super::parts::{Place, badge, command, moment, prose, tone};
 use crate::report::document::{Document, Subject};
 use crate::report::experiment::{answer_words, first_steps};
 use crate::report::layout::Look;
@@ -90,7 +90,7 @@ fn to_do(verdict: &Verdict, place: &Place) -> Markup {
 fn step(fix: &Fix) -> Markup {
     html! {
         li {
-            strong { (capital(verdict::place(fix.place))) ": " } (fix.text)
+            strong { (capital(verdict::place(fix.place))) ": " } (prose(&fix.text))
             @if let Some(text) = &fix.command { (command(text)) }
         }
     }

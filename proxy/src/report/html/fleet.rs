@@ -92,18 +92,19 @@ fn row(document: &Document, host: &Host, columns: &[&Column]) -> Markup {
                 a href={ "#" (Place::among(host.subject).id("top")) } { (subject.target()) }
                 @if let Some(verdict) = &subject.record.verdict { div.soft.small { (verdict.id) } }
             }
-            @for column in columns { (cell(host, column)) }
+            @for column in columns { (cell(host, column, subject.fails())) }
         }
     }
 }
 
-fn cell(host: &Host, column: &Column) -> Markup {
+fn cell(host: &Host, column: &Column, fails: bool) -> Markup {
+    let class = if fails { "bad" } else { "doubt" };
     let value = host.values.get(column.place).and_then(Option::as_ref);
     html! {
         @match value {
             None => { td.soft { "·" } }
             Some(value) if Some(&*value.class) == column.usual.as_deref() => { td { (shortened(&value.words, LONGEST_VALUE)) } }
-            Some(value) => { td.bad { span.bad-ink { "≠ " } (shortened(&value.words, LONGEST_VALUE)) } }
+            Some(value) => { td.(class) { span.{ (class) "-ink" } { "≠ " } (shortened(&value.words, LONGEST_VALUE)) } }
         }
     }
 }

@@ -46,7 +46,7 @@ pub(super) fn list(document: &Document, told: usize) -> Markup {
             section {
                 h2 id="index" { "What is on this page" }
                 (scroll("What is on this page", html! {
-                    table.stack {
+                    table.stack.index {
                         caption {
                             (count) " in all"
                             @if count > MOST_LISTED { ", the first " (MOST_LISTED) " of them here" }

@@ -90,6 +90,15 @@ pub(super) fn scroll(label: &str, content: Markup) -> Markup {
     html! { div.scroll role="region" aria-label=(label) tabindex="0" { (content) } }
 }
 
+/// Our own sentence, in which a command stands between backticks.
+pub(super) fn prose(text: &str) -> Markup {
+    html! {
+        @for (place, part) in text.split('`').enumerate() {
+            @if place % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
+}
+
 /// A command to be copied as a whole.
 pub(super) fn command(text: &str) -> Markup {
     html! { pre tabindex="0" { code { (safe::neutralise(text, false)) } } }
