@@ -69,6 +69,8 @@ mod probe_udp;
 #[cfg(test)]
 mod relay_properties;
 #[cfg(test)]
+mod report;
+#[cfg(test)]
 mod schema;
 #[cfg(test)]
 mod scripted;

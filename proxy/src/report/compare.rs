@@ -4,21 +4,21 @@
 mod facts;
 mod text;
 
-#[cfg(test)]
-mod tests;
-
 pub use text::contrast_text;
 pub(super) use text::{CAUTION, aside, first_words, same_words};
 
 use super::document::Subject;
 use crate::trace::{Outcome, Phase, Record};
-use facts::{Fact, facts};
+use facts::{Fact, OWN, facts};
 use serde::Serialize;
 
 /// A phase that takes this many times as long as in the other session is slower.
 const SLOWER: u64 = 3;
 /// And it must take this much longer: less is the noise of a busy machine, µs.
 const SLOWER_BY_US: u64 = 200_000;
+
+/// Members of a list that are named; the others are counted.
+const MOST_MEMBERS: usize = 8;
 
 /// Two sessions side by side.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -83,7 +83,6 @@ pub fn contrast(working: &Subject, failing: &Subject) -> Contrast {
         (false, false) => notes.push("The one in the place of the one that fails did not fail.".to_owned()),
         (false, true) => {}
     }
-    notes.extend(other_settings(&working.record, &failing.record));
     let (ours, theirs) = (facts(working), facts(failing));
     let mut differences: Vec<Difference> = theirs
         .iter()
@@ -91,6 +90,11 @@ pub fn contrast(working: &Subject, failing: &Subject) -> Contrast {
         .collect();
     differences.extend(slower(&working.record, &failing.record));
     differences.sort_by_key(|difference| difference.phase);
+    if differences.iter().any(|it| it.what.starts_with(OWN)) {
+        notes.push(
+            "rdpscope itself was run with other settings, which make a difference of their own.".to_owned(),
+        );
+    }
     let parted = parted(&working.record, &failing.record);
     let first = first(&differences, parted.as_ref().map(|it| it.phase).max(verdict_phase(&failing.record)));
     let first = first.map(|place| differences.remove(place));
@@ -126,38 +130,36 @@ fn verdict_phase(record: &Record) -> Option<Phase> {
     record.verdict.as_ref().map(|verdict| verdict.phase)
 }
 
-/// Settings of rdpscope that were not the same: they make a difference of their own.
-fn other_settings(working: &Record, failing: &Record) -> Option<String> {
-    let [ours, theirs] =
-        [working, failing].map(|record| record.header.as_ref().map(|header| &header.settings));
-    let (ours, theirs) = (ours?, theirs?);
-    let of_experiment = ["arm", "attempt", "vary", "runs"];
-    let mut differing: Vec<String> = Vec::new();
-    for name in ours.keys().chain(theirs.keys()) {
-        let flag = format!("--{name}");
-        if ours.get(name) != theirs.get(name)
-            && !of_experiment.contains(&name.as_str())
-            && !differing.contains(&flag)
-        {
-            differing.push(flag);
-        }
-    }
-    (!differing.is_empty()).then(|| {
-        format!(
-            "rdpscope was run with other settings ({}), which make a difference of their own.",
-            differing.join(", ")
-        )
-    })
-}
-
 fn difference(failing: &Fact, working: &Fact) -> Option<Difference> {
     (failing.value != working.value).then(|| Difference {
         phase: failing.phase,
         what: failing.what.clone(),
-        working: working.words.clone(),
-        failing: failing.words.clone(),
+        working: beside(working, failing),
+        failing: beside(failing, working),
         weight: failing.weight,
     })
+}
+
+/// The fact in words; of a list what the other has not.
+fn beside(fact: &Fact, other: &Fact) -> String {
+    if fact.members.is_empty() || other.members.is_empty() {
+        return fact.words.clone();
+    }
+    let own: Vec<String> = fact
+        .members
+        .iter()
+        .filter(|it| !other.members.contains(it))
+        .map(|it| super::safe::name(it))
+        .collect();
+    let more = own.len().saturating_sub(MOST_MEMBERS);
+    match own.len() {
+        0 if other.members.iter().all(|it| fact.members.contains(it)) => {
+            "the same in another order".to_owned()
+        }
+        0 => "nothing beside what both have".to_owned(),
+        _ if more > 0 => format!("also {} and {more} more", own[..MOST_MEMBERS].join(", ")),
+        _ => format!("also {}", own.join(", ")),
+    }
 }
 
 /// The place of the first difference that can explain the end in `until`: of what can be a cause the earliest, and
@@ -184,9 +186,14 @@ fn parted(working: &Record, failing: &Record) -> Option<Difference> {
     let words = |outcome: Option<Outcome>| {
         outcome.map_or("not reached", |outcome| super::story::outcome(outcome).1).to_owned()
     };
+    // What a session has not had and yet come past was no part of it.
+    let came_to =
+        |record: &Record| record.phases.iter().map(|it| it.phase).filter(|it| *it < Phase::Udp).max();
+    let both = came_to(working).min(came_to(failing));
     phases.into_iter().filter(|phase| *phase < Phase::Udp).find_map(|phase| {
         let (ours, theirs) = (outcome(working, phase), outcome(failing, phase));
-        (ours != theirs).then(|| Difference {
+        let is_missing = ours.is_none() || theirs.is_none();
+        (ours != theirs && !(is_missing && Some(phase) <= both)).then(|| Difference {
             phase,
             what: format!("outcome of {phase}"),
             working: words(ours),

@@ -22,6 +22,7 @@ pub fn markdown(document: &Document) -> String {
     }
     if let Some(contrast) = &document.contrast {
         compared(&mut page, contrast);
+        return tidy(&page);
     }
     if let Some(fleet) = &document.fleet {
         heading(&mut page, 2, "Targets");
@@ -34,9 +35,16 @@ pub fn markdown(document: &Document) -> String {
     for subject in &document.subjects {
         told(&mut page, document, subject);
     }
-    page.truncate(page.trim_end().len());
-    page.push('\n');
-    page
+    tidy(&page)
+}
+
+/// One empty line between two parts, and none at the end.
+fn tidy(page: &str) -> String {
+    let mut tidied = page.trim_end().to_owned() + "\n";
+    while tidied.contains("\n\n\n") {
+        tidied = tidied.replace("\n\n\n", "\n\n");
+    }
+    tidied
 }
 
 fn compared(page: &mut String, contrast: &Contrast) {

@@ -53,6 +53,9 @@ pub fn text(record: &Record, style: &Style) -> String {
 pub fn document_text(document: &Document, style: &Style) -> String {
     let (experiments, others): (Vec<&Subject>, Vec<&Subject>) =
         document.subjects.iter().partition(|subject| subject.record.experiment.is_some());
+    if let (Some(contrast), 0) = (&document.contrast, style.verbose) {
+        return contrast_text(contrast, style);
+    }
     let mut parts: Vec<String> =
         document.contrast.iter().map(|contrast| contrast_text(contrast, style)).collect();
     for subject in experiments {

@@ -14,6 +14,23 @@ use std::net::SocketAddr;
 
 /// Round trips from here on are felt, and twice as much is another network, µs.
 const RTT_CLASSES_US: [u64; 4] = [20_000, 80_000, 200_000, 500_000];
+/// With this the names of facts begin that are settings of rdpscope.
+pub(super) const OWN: &str = "rdpscope's --";
+/// Flags of rdpscope that change a session, the phase in which they do, and what they are where they are not given.
+const OWN_SETTINGS: [(&str, Phase, &str); 12] = [
+    ("address", Phase::Dns, "not given"),
+    ("upstream-proxy", Phase::Tcp, "not given"),
+    ("impair", Phase::Tcp, "not given"),
+    ("gateway", Phase::GatewayTcp, "not given"),
+    ("gateway-transport", Phase::GatewayHttp, "auto"),
+    ("nla", Phase::X224, "relay"),
+    ("tls", Phase::Tls, "not given"),
+    ("cert", Phase::Tls, "passthrough"),
+    ("renew-with", Phase::Tls, "not given"),
+    ("inner-cert", Phase::Tls, "not given"),
+    ("udp", Phase::Udp, "relay"),
+    ("gateway-udp", Phase::Udp, "relay"),
+];
 /// Parts of the settings that say nothing when they differ.
 const NO_FACTS: [&str; 9] = [
     "blocks",
@@ -39,6 +56,8 @@ pub(super) struct Fact {
     pub(super) value: String,
     /// How it is told.
     pub(super) words: String,
+    /// Its members, where it is a list: of those only what the other has not is told.
+    pub(super) members: Vec<String>,
     pub(super) weight: Weight,
 }
 
@@ -51,6 +70,7 @@ struct Facts {
 pub(super) fn facts(subject: &Subject) -> Vec<Fact> {
     let record = &subject.record;
     let mut facts = Facts::default();
+    facts.own_settings(record);
     facts.network(subject);
     facts.negotiation(record);
     facts.tls(record);
@@ -71,13 +91,36 @@ impl Facts {
     fn add(&mut self, phase: Phase, weight: Weight, what: &str, value: Option<impl Into<String>>) {
         if let Some(value) = value.map(Into::into) {
             let words = if value.is_empty() { "none".to_owned() } else { safe::neutralise(&value, false) };
-            self.found.push(Fact { phase, what: what.to_owned(), value, words, weight });
+            self.push(phase, weight, what, value, words);
         }
     }
 
     /// A fact that is compared by its class and told in exact words.
     fn classed(&mut self, phase: Phase, weight: Weight, what: &str, class: &str, words: String) {
-        self.found.push(Fact { phase, what: what.to_owned(), value: class.to_owned(), words, weight });
+        self.push(phase, weight, what, class.to_owned(), words);
+    }
+
+    /// A list, in its order.
+    fn list(&mut self, phase: Phase, weight: Weight, what: &str, members: Vec<String>) {
+        let value = members.join(", ");
+        let words = if members.is_empty() { "none".to_owned() } else { safe::neutralise(&value, false) };
+        self.push(phase, weight, what, value, words);
+        if let Some(fact) = self.found.last_mut() {
+            fact.members = members;
+        }
+    }
+
+    fn push(&mut self, phase: Phase, weight: Weight, what: &str, value: String, words: String) {
+        self.found.push(Fact { phase, what: what.to_owned(), value, words, members: Vec::new(), weight });
+    }
+
+    /// The flags that rdpscope was run with; those of an experiment are its arms' own.
+    fn own_settings(&mut self, record: &Record) {
+        let given = |name: &str| record.header.as_ref()?.settings.get(&name.replace('-', "_"));
+        for (name, phase, default) in OWN_SETTINGS.iter().filter(|_| record.header.is_some()) {
+            let value = given(name).map_or_else(|| (*default).to_owned(), plain);
+            self.add(*phase, Weight::Cause, &format!("{OWN}{name}"), Some(value));
+        }
     }
 
     fn network(&mut self, subject: &Subject) {
@@ -189,16 +232,17 @@ impl Facts {
                 "highest TLS of the client",
                 Some(words::version(&hello.max_version)),
             );
-            self.add(tls, Weight::Cause, "cipher suites of the client", Some(points(&hello.cipher_suites)));
-            self.add(tls, Weight::Cause, "groups of the client", Some(points(&hello.supported_groups)));
-            self.add(
+            self.list(tls, Weight::Setting, "cipher suites of the client", points(&hello.cipher_suites));
+            self.list(tls, Weight::Setting, "groups of the client", points(&hello.supported_groups));
+            self.list(
                 tls,
-                Weight::Cause,
+                Weight::Setting,
                 "signature schemes of the client",
-                Some(points(&hello.signature_algorithms)),
+                points(&hello.signature_algorithms),
             );
-            let name = hello.server_name.clone().unwrap_or_else(|| "none".to_owned());
-            self.add(tls, Weight::Cause, "name asked for in TLS (SNI)", Some(name));
+            let is_named = if hello.server_name.is_some() { "a name" } else { "no name" };
+            self.add(tls, Weight::Cause, "the client asks in TLS for", Some(is_named));
+            self.add(tls, Weight::Identity, "name asked for in TLS (SNI)", hello.server_name.clone());
         }
         let server = record.events.iter().rev().find_map(|event| match &event.detail {
             Detail::ServerHello(hello) if event.from == Some(Side::Server) => Some(hello),
@@ -206,7 +250,7 @@ impl Facts {
         });
         if let Some(hello) = server {
             self.add(tls, Weight::Cause, "TLS version", Some(words::version(&hello.version)));
-            self.add(tls, Weight::Cause, "cipher suite", Some(hello.cipher_suite.to_string()));
+            self.add(tls, Weight::Setting, "cipher suite", Some(hello.cipher_suite.to_string()));
             self.add(tls, Weight::Setting, "group", hello.key_share_group.as_ref().map(ToString::to_string));
         }
         let presented = record.find_last(|detail| match detail {
@@ -220,7 +264,7 @@ impl Facts {
     /// What follows from what is left out: two certificates with other dates have other thumbprints too.
     fn certificate(&mut self, of: &str, certificate: &Certificate, now: Option<i64>) {
         let phase = if of == "gateway" { Phase::GatewayTls } else { Phase::Tls };
-        let name = |what: &str| format!("{of}'s certificate: {what}");
+        let name = |what: &str| format!("{what} of the {of}'s certificate");
         if let Some(now) = now {
             let class = match certificate.validity_at(now) {
                 Validity::Valid { .. } => "valid",
@@ -231,10 +275,11 @@ impl Facts {
         }
         let mut names = certificate.sans.clone();
         names.sort();
-        self.add(phase, Weight::Cause, &name("alternative names"), Some(names.join(", ")));
-        self.add(phase, Weight::Cause, &name("subject"), Some(certificate.subject.clone()));
-        let issuer = if certificate.self_signed { "itself (self-signed)" } else { &certificate.issuer };
-        self.add(phase, Weight::Cause, &name("issuer"), Some(issuer));
+        self.add(phase, Weight::Identity, &name("alternative names"), Some(names.join(", ")));
+        self.add(phase, Weight::Identity, &name("subject"), Some(certificate.subject.clone()));
+        let signer = if certificate.self_signed { "itself" } else { "an issuer" };
+        self.add(phase, Weight::Cause, &name("signed by"), Some(signer));
+        self.add(phase, Weight::Identity, &name("issuer"), Some(certificate.issuer.clone()));
         let bits = certificate.key_bits.map(|bits| format!(", {bits} bits")).unwrap_or_default();
         self.add(phase, Weight::Cause, &name("key"), Some(format!("{}{bits}", certificate.key_algorithm)));
         self.add(phase, Weight::Cause, &name("signature"), Some(certificate.signature_algorithm.clone()));
@@ -264,7 +309,7 @@ impl Facts {
                 format!("{class}{why}"),
             );
             let fits = if name_matches { "yes" } else { "no" };
-            self.add(Phase::Tls, Weight::Cause, "certificate is for the name", Some(fits));
+            self.add(Phase::Tls, Weight::Cause, "the certificate is for the name asked for", Some(fits));
         }
     }
 
@@ -413,10 +458,16 @@ fn word(value: &Option<impl Serialize>) -> Option<String> {
 }
 
 /// Code points without those that only test tolerance (RFC 8701), which are other ones each time.
-fn points(points: &[CodePoint]) -> String {
-    let names: Vec<String> =
-        points.iter().map(ToString::to_string).filter(|name| !name.contains("GREASE")).collect();
-    names.join(", ")
+fn points(points: &[CodePoint]) -> Vec<String> {
+    points.iter().map(ToString::to_string).filter(|name| !name.contains("GREASE")).collect()
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(values) => list(values),
+        other => other.to_string(),
+    }
 }
 
 fn host(address: &str) -> String {

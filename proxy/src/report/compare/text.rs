@@ -33,7 +33,7 @@ pub fn contrast_text(contrast: &Contrast, style: &Style) -> String {
 pub(in crate::report) fn first_words(contrast: &Contrast) -> String {
     match &contrast.first {
         Some(it) => format!(
-            "The first difference that can explain it is in {}: {} is {} where it works, and {} where it fails.",
+            "The first difference that can explain it is in {}: {} is “{}” where it works and “{}” where it fails.",
             it.phase, it.what, it.working, it.failing
         ),
         None if contrast.parted.is_some() => {

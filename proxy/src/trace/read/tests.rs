@@ -211,9 +211,8 @@ proptest! {
             Ok(reading) => {
                 prop_assert_eq!(reading.records.len(), 1);
                 prop_assert!(reading.problems.len() <= 1);
-                prop_assert!(reading.problems.iter().all(|problem| {
-                    *problem == Problem::CutShort { line: complete + 1 }
-                }));
+                let cut = Problem::CutShort { line: complete + 1 };
+                prop_assert!(reading.problems.iter().all(|problem| *problem == cut));
             }
         }
     }
