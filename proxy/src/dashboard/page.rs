@@ -62,7 +62,7 @@ const FILTER: &str = "<form id=\"filter\" hidden><fieldset><legend class=\"unsee
     <label>Find <input type=\"search\" id=\"find\" autocomplete=\"off\" placeholder=\"client, verdict, arm\"></label>\
     <p id=\"matches\" role=\"status\"></p></form>";
 
-const FOOT: &str = "</main><p id=\"said\" class=\"unseen\" aria-live=\"polite\"></p></body></html>\n";
+const FOOT: &str = "<p class=\"hint\">~ encrypted: judged by sizes and timing alone</p></main><p id=\"said\" class=\"unseen\" aria-live=\"polite\"></p></body></html>\n";
 
 fn elsewhere(left: u64, unseen: u64) -> String {
     let left =
@@ -213,8 +213,9 @@ fn matrix_html(shown: &ExperimentView) -> String {
         conclusion.guilty.as_ref().map_or_else(String::new, |guilty| format!(": {}", escaped(guilty)));
     let _ = write!(
         html,
-        "</tbody></table><p class=\"conclusion\"><strong>{}{guilty}</strong> so far. {}</p>",
+        "</tbody></table><p class=\"conclusion\"><strong>{}{guilty}</strong>{}. {}</p>",
         conclusion.effect.id(),
+        if shown.attempt.is_some() { " so far" } else { "" },
         escaped(&conclusion.because)
     );
     for confounder in &experiment.confounders {

@@ -177,7 +177,8 @@ impl PhaseView {
     fn of(record: &PhaseRecord) -> PhaseView {
         PhaseView {
             phase: record.phase.id(),
-            leg: record.leg,
+            // That of TCP is always the way to the server.
+            leg: record.leg.filter(|_| record.phase != Phase::Tcp),
             us: record.duration_us(),
             outcome: record.outcome,
             inferred: record.inferred,

@@ -258,7 +258,8 @@
   function conclusion(told) {
     const { effect, guilty, because } = told.conclusion;
     const made = element("p", "conclusion");
-    made.append(element("strong", "", guilty ? `${effect}: ${guilty}` : effect), ` so far. ${because}`);
+    made.append(element("strong", "", guilty ? `${effect}: ${guilty}` : effect));
+    made.append(`${told.attempt ? " so far" : ""}. ${because}`);
     return made;
   }
 
