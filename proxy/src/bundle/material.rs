@@ -185,6 +185,7 @@ impl Material {
         let options = Options {
             capture: format!("captures/{number}.pcapng"),
             ids: format!("capture-{number}"),
+            gateways: Vec::new(),
             knows_command,
         };
         let mut records = Vec::new();

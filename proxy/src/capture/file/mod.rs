@@ -103,7 +103,12 @@ pub fn read_bytes(path: &Path, bytes: &[u8], sink: &mut dyn FlowSink) -> Result<
 /// cannot be read or is no capture.
 pub fn frames(path: &Path, each: &mut dyn FnMut(&Frame<'_>)) -> Result<Vec<Damage>, CaptureError> {
     let (source, _) = open(path)?;
-    Ok(read_frames(path, source, each)?.damages.into_parts().0)
+    let read = read_all(path, source, &mut |found| {
+        if let InFile::Frame(frame) = found {
+            each(frame);
+        }
+    })?;
+    Ok(read.damages.into_parts().0)
 }
 
 /// The secrets that the capture at `path` has inside it; a pass of its own over the file, because they may stand behind
@@ -156,30 +161,44 @@ fn read_source<R: Read>(
     is_gzip: bool,
     sink: &mut dyn FlowSink,
 ) -> Result<ReadOutcome, CaptureError> {
-    let mut reassembly = Reassembly::default();
-    let read = read_frames(path, source, &mut |frame| reassembly.frame(frame, sink))?;
+    let (mut reassembly, mut has_frames, mut has_late_secrets) = (Reassembly::default(), false, false);
+    let read = read_all(path, source, &mut |found| match found {
+        InFile::Frame(frame) => {
+            has_frames = true;
+            reassembly.frame(frame, sink);
+        }
+        InFile::KeyLog(text) => {
+            has_late_secrets |= has_frames;
+            sink.secrets(text);
+        }
+    })?;
     let (damage, further_damage) = read.damages.into_parts();
     let contents = reassembly.finish(sink);
-    Ok(ReadOutcome { format: read.format, is_gzip, contents, damage, further_damage })
+    Ok(ReadOutcome { format: read.format, is_gzip, contents, has_late_secrets, damage, further_damage })
 }
 
-/// What reading every frame came to.
-struct FramesRead {
+/// What a file has in it, in its order.
+enum InFile<'a> {
+    Frame(&'a Frame<'a>),
+    /// The text of a TLS key log.
+    KeyLog(&'a [u8]),
+}
+
+/// What reading a whole file came to.
+struct AllRead {
     format: FileFormat,
     damages: Damages,
 }
 
-fn read_frames<R: Read>(
+fn read_all<R: Read>(
     path: &Path,
     source: R,
-    each: &mut dyn FnMut(&Frame<'_>),
-) -> Result<FramesRead, CaptureError> {
+    each: &mut dyn FnMut(InFile<'_>),
+) -> Result<AllRead, CaptureError> {
     let failed = |source| CaptureError::Read { path: path.to_owned(), source };
     let mut window = Window::new(source);
     let mut format = format(path, &mut window)?;
     let (mut damages, mut number) = (Damages::default(), 0);
-    let (mut reassembly, mut damages, mut number) = (Reassembly::default(), Damages::default(), 0);
-    let mut has_late_secrets = false;
     loop {
         let found = match &mut format {
             Format::Pcap(pcap) => pcap.next(&mut window, &mut damages),
@@ -188,23 +207,21 @@ fn read_frames<R: Read>(
         let record = match found.map_err(failed)? {
             Some(Found::Packet(record)) => record,
             Some(Found::KeyLog(place)) => {
-                has_late_secrets |= number > 0;
-                sink.secrets(&window.bytes()[place]);
+                each(InFile::KeyLog(&window.bytes()[place]));
                 continue;
             }
             None => break,
         };
         number += 1 + passed_over(&mut format);
         let bytes = &window.bytes()[record.place];
-        each(&Frame { number, at: record.at, link: record.link, bytes, length: record.length });
+        let frame = Frame { number, at: record.at, link: record.link, bytes, length: record.length };
+        each(InFile::Frame(&frame));
     }
     if let Some(reason) = window.take_broken() {
         damages.push(window.offset(), DamageKind::Compression { reason });
     }
     let format = if matches!(format, Format::Pcap(_)) { FileFormat::Pcap } else { FileFormat::PcapNg };
-    Ok(FramesRead { format, damages })
-    let contents = reassembly.finish(sink);
-    Ok(ReadOutcome { format, is_gzip, contents, has_late_secrets, damage, further_damage })
+    Ok(AllRead { format, damages })
 }
 
 /// Packets before this one that could not be read have their numbers, too.
