@@ -3,12 +3,14 @@
 use crate::support::captures::{Conversation, Piece, conversations, files, folder, truths};
 use crate::support::flows::{Collected, Flow};
 use crate::support::left_out::left_out_without;
+use pcap_file::pcap::{PcapPacket, PcapReader, PcapWriter};
 use rdpscope::capture::{FlowTransport, file};
 use rdpscope::trace::Side;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// Where the truth and we differ for a reason: capture, field, why.
 const EXPLAINED: [(&str, &str, &str); 6] = [
@@ -338,6 +340,87 @@ fn every_segment_agrees_with_tshark() {
         }
     }
     table.finish(100);
+}
+
+/// What a network, or the capturing machine, does to some packets of a capture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Harm {
+    /// They come a second time, at once or after a while.
+    Repeated,
+    /// They come up to 5 ms late.
+    Late,
+    /// They are not there.
+    Lost,
+}
+
+/// The capture with one packet in twenty harmed, but none that begins or ends a connection.
+fn harmed(source: &Path, harm: Harm, mut seed: u64) -> Vec<u8> {
+    /// Where Ethernet, IPv4 without options and TCP have the flags.
+    const FLAGS: usize = 14 + 20 + 13;
+    const SYN_FIN_RST: u8 = 7;
+    let bytes = std::fs::read(source).expect("a capture");
+    let mut reader = PcapReader::new(&bytes[..]).expect("a pcap header");
+    let header = reader.header();
+    let mut packets: Vec<(Duration, u32, Vec<u8>)> = Vec::new();
+    while let Some(packet) = reader.next_packet() {
+        let packet = packet.expect("a packet");
+        let (at, length, data) = (packet.timestamp(), packet.orig_len(), packet.data().to_vec());
+        let mut draw = |most: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) % most
+        };
+        let is_harmed = data[FLAGS] & SYN_FIN_RST == 0 && draw(20) == 0;
+        match harm {
+            Harm::Lost if is_harmed => {}
+            Harm::Late if is_harmed => {
+                packets.push((at + Duration::from_micros([50, 500, 5000][draw(3) as usize]), length, data));
+            }
+            Harm::Repeated if is_harmed => {
+                let later = at + Duration::from_micros([10, 2000, 300_000][draw(3) as usize]);
+                packets.extend([(at, length, data.clone()), (later, length, data)]);
+            }
+            _ => packets.push((at, length, data)),
+        }
+    }
+    packets.sort_by_key(|(at, ..)| *at);
+    let mut writer = PcapWriter::with_header(Vec::new(), header).expect("a header is written");
+    for (at, length, data) in packets {
+        writer.write_packet(&PcapPacket::new(at, length, data).expect("a packet")).expect("it is written");
+    }
+    writer.into_inner()
+}
+
+/// tshark gives late segments up as soon as they are acknowledged; here no byte is missed that the file has.
+#[test]
+fn harmed_captures_are_counted_as_tshark_counts_them() {
+    let Some(folder) = folder() else { return };
+    if left_out_without(&["tshark"]) {
+        return;
+    }
+    let made = tempfile::tempdir().expect("a folder");
+    let mut table = Table::default();
+    for name in ["zeek/rdp-to-ssl.pcap", "zeek/rdp-proprietary-encryption.pcap"] {
+        let source = folder.join(name);
+        let (whole, _) = read(&source);
+        for (harm, seed) in [Harm::Repeated, Harm::Late, Harm::Lost].into_iter().zip(1..) {
+            let path = made.path().join("harmed.pcap");
+            std::fs::write(&path, harmed(&source, harm, seed)).expect("it is written");
+            let (collected, _) = read(&path);
+            for ((flow, truth), whole) in
+                collected.flows.iter().zip(summed(&tshark(&path, 0).0)).zip(&whole.flows)
+            {
+                let stream = format!("{name} {harm:?} {}", flow.opened.key.client);
+                table.compare(&stream, "evidence", format!("{truth:?}"), format!("{:?}", ours(flow)));
+                for side in [Side::Client, Side::Server] {
+                    let bytes = whole.bytes(side);
+                    assert_eq!(flow.filled(side, &bytes), bytes[..flow.position(side)], "{stream} {side}");
+                    let is_complete = flow.position(side) == bytes.len() && flow.holes.is_empty();
+                    assert!(is_complete || harm == Harm::Lost, "{stream} {side}: {:?}", flow.holes);
+                }
+            }
+        }
+    }
+    table.finish(12);
 }
 
 /// A capture that anybody can make from another one reads the same.

@@ -42,6 +42,13 @@ impl Flow {
         filled
     }
 
+    /// How far the stream of one side came, holes included.
+    pub(crate) fn position(&self, side: Side) -> usize {
+        let holes = self.holes.iter().filter(|(missing, _)| missing.from == side);
+        let missing: u64 = holes.filter_map(|(missing, _)| missing.bytes).sum();
+        self.bytes(side).len() + missing as usize
+    }
+
     /// In the words of the truth files.
     pub(crate) fn end_of_stream(&self) -> String {
         let ending =

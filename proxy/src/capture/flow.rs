@@ -76,4 +76,7 @@ pub trait FlowSink {
     /// ICMP says that what `from` sent did not arrive: its destination is unreachable, or forbidden. Rare, so nothing needs to
     /// be done about it by default; for TCP the evidence has it, too, where it answers the SYN.
     fn unreachable(&mut self, _flow: FlowId, _at: Nanoseconds, _from: Side) {}
+    /// The text of a TLS key log that stands in the file at this place, before the frames that follow: who needs the secrets
+    /// from the beginning asks `file::secrets` first, or reads again where some came late.
+    fn secrets(&mut self, _key_log: &[u8]) {}
 }

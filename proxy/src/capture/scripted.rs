@@ -118,6 +118,10 @@ impl FlowSink for Told {
         self.say(flow, format!("{from} unseen {count}"));
     }
 
+    fn secrets(&mut self, key_log: &[u8]) {
+        self.lines.push(format!("secrets {}", key_log.len()));
+    }
+
     fn unreachable(&mut self, flow: FlowId, _at: Nanoseconds, from: Side) {
         self.say(flow, format!("{from} unreachable"));
     }

@@ -20,6 +20,7 @@ use damage::Damages;
 use flate2::read::MultiGzDecoder;
 use pcap::Pcap;
 use pcapng::PcapNg;
+use record::Found;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -45,6 +46,8 @@ pub struct ReadOutcome {
     pub is_gzip: bool,
     /// What it had in it.
     pub contents: Contents,
+    /// A key log stands behind packets: who took the secrets as they came may have missed those of earlier ones.
+    pub has_late_secrets: bool,
     /// What is wrong with the file; the first ones.
     pub damage: Vec<Damage>,
     /// How much more is wrong.
@@ -150,12 +153,21 @@ fn read_source<R: Read>(
     let mut window = Window::new(source);
     let mut format = format(path, &mut window)?;
     let (mut reassembly, mut damages, mut number) = (Reassembly::default(), Damages::default(), 0);
+    let mut has_late_secrets = false;
     loop {
-        let record = match &mut format {
+        let found = match &mut format {
             Format::Pcap(pcap) => pcap.next(&mut window, &mut damages),
             Format::PcapNg(pcapng) => pcapng.next(&mut window, &mut damages),
         };
-        let Some(record) = record.map_err(failed)? else { break };
+        let record = match found.map_err(failed)? {
+            Some(Found::Packet(record)) => record,
+            Some(Found::KeyLog(place)) => {
+                has_late_secrets |= number > 0;
+                sink.secrets(&window.bytes()[place]);
+                continue;
+            }
+            None => break,
+        };
         number += 1 + passed_over(&mut format);
         let bytes = &window.bytes()[record.place];
         let frame = Frame { number, at: record.at, link: record.link, bytes, length: record.length };
@@ -166,7 +178,8 @@ fn read_source<R: Read>(
     }
     let (damage, further_damage) = damages.into_parts();
     let format = if matches!(format, Format::Pcap(_)) { FileFormat::Pcap } else { FileFormat::PcapNg };
-    Ok(ReadOutcome { format, is_gzip, contents: reassembly.finish(sink), damage, further_damage })
+    let contents = reassembly.finish(sink);
+    Ok(ReadOutcome { format, is_gzip, contents, has_late_secrets, damage, further_damage })
 }
 
 /// Packets before this one that could not be read have their numbers, too.

@@ -2,7 +2,7 @@
 
 use super::damage::{DamageKind, Damages};
 use super::endian::Endian;
-use super::record::{LONGEST_PACKET, Record};
+use super::record::{Found, LONGEST_PACKET, Record};
 use super::window::Window;
 use std::io::{Read, Result};
 
@@ -57,7 +57,7 @@ impl Pcap {
         &mut self,
         window: &mut Window<R>,
         damages: &mut Damages,
-    ) -> Result<Option<Record>> {
+    ) -> Result<Option<Found>> {
         window.pass(std::mem::take(&mut self.given));
         loop {
             let there = window.want(RECORD_HEADER)?;
@@ -75,7 +75,7 @@ impl Pcap {
                 && (self.is_believed(header) || self.is_followed(window, header, size)?)
             {
                 self.given = size;
-                return Ok(Some(self.record(header)));
+                return Ok(Some(Found::Packet(self.record(header))));
             }
             let is_found = self.find_record(window)?;
             let is_cut = !is_found && header.captured <= LONGEST_PACKET;

@@ -1,11 +1,13 @@
 //! Packets of pcapng: sections, interfaces, and the three kinds of packet block (draft-ietf-opsawg-pcapng section 4).
 
 use super::blocks::{
-    Block, Blocks, ENHANCED_PACKET, INTERFACE_DESCRIPTION, PACKET, SECTION_HEADER, SIMPLE_PACKET,
+    Block, Blocks, DECRYPTION_SECRETS, ENHANCED_PACKET, INTERFACE_DESCRIPTION, PACKET, SECTION_HEADER,
+    SIMPLE_PACKET,
 };
 use super::damage::{DamageKind, Damages};
 use super::endian::Endian;
-use super::record::{LONGEST_PACKET, Record};
+use super::record::{Found, LONGEST_PACKET, Record};
+use super::secrets;
 use super::window::Window;
 use crate::capture::Nanoseconds;
 use std::io::{Read, Result};
@@ -88,12 +90,12 @@ impl PcapNg {
         std::mem::take(&mut self.passed_over)
     }
 
-    /// The next packet; `None` at the end of the file. Fails where reading fails.
+    /// The next packet or key log; `None` at the end of the file. Fails where reading fails.
     pub(super) fn next<R: Read>(
         &mut self,
         window: &mut Window<R>,
         damages: &mut Damages,
-    ) -> Result<Option<Record>> {
+    ) -> Result<Option<Found>> {
         while let Some(block) = self.blocks.next(window, damages)? {
             let offset = window.offset();
             match block.kind {
@@ -106,13 +108,19 @@ impl PcapNg {
                 ENHANCED_PACKET | SIMPLE_PACKET | PACKET => match self.packet(block, window.bytes()) {
                     Ok((record, damage)) => {
                         damage.into_iter().for_each(|damage| damages.push(offset, damage));
-                        return Ok(Some(record));
+                        return Ok(Some(Found::Packet(record)));
                     }
                     Err(damage) => {
                         damages.push(offset, damage);
                         self.passed_over += 1;
                     }
                 },
+                DECRYPTION_SECRETS => {
+                    let body = block.body(window.bytes());
+                    if let Some(Ok(text)) = secrets::key_log(self.blocks.endian, body) {
+                        return Ok(Some(Found::KeyLog(HEAD + text.start..HEAD + text.end)));
+                    }
+                }
                 _ => {}
             }
         }

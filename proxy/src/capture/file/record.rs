@@ -18,3 +18,12 @@ pub(super) struct Record {
     /// Its bytes in the window.
     pub(super) place: Range<usize>,
 }
+
+/// What a file has next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Found {
+    /// A packet.
+    Packet(Record),
+    /// The text of a TLS key log, at this place in the window.
+    KeyLog(Range<usize>),
+}

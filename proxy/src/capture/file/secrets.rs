@@ -5,6 +5,7 @@ use super::damage::Damages;
 use super::endian::Endian;
 use super::window::Window;
 use std::io::{Read, Result};
+use std::ops::Range;
 use zeroize::Zeroizing;
 
 /// "TLSK": a key log of TLS.
@@ -32,8 +33,9 @@ impl Secrets {
                 continue;
             }
             match key_log(blocks.endian, block.body(window.bytes())) {
-                Some(Ok(text)) if kept + text.len() <= MOST_SECRET_BYTES => {
-                    kept += text.len();
+                Some(Ok(place)) if kept + place.len() <= MOST_SECRET_BYTES => {
+                    kept += place.len();
+                    let text = &block.body(window.bytes())[place];
                     secrets.tls_key_logs.push(Zeroizing::new(text.to_vec()));
                 }
                 Some(Err(kind)) if !secrets.other_types.contains(&kind) => secrets.other_types.push(kind),
@@ -44,12 +46,12 @@ impl Secrets {
     }
 }
 
-/// The text, or the type of other secrets; `None` where the block is too short.
-fn key_log(endian: Endian, body: &[u8]) -> Option<std::result::Result<&[u8], u32>> {
+/// Where in the body the text is, or the type of other secrets; `None` where the block is too short.
+pub(super) fn key_log(endian: Endian, body: &[u8]) -> Option<std::result::Result<Range<usize>, u32>> {
+    const HEAD: usize = 8;
     let (kind, length) = (endian.u32(body, 0)?, endian.u32(body, 4)? as usize);
     if kind != TLS_KEY_LOG {
         return Some(Err(kind));
     }
-    let text = &body[8..];
-    Some(Ok(&text[..length.min(text.len())]))
+    Some(Ok(HEAD..HEAD + length.min(body.len() - HEAD)))
 }

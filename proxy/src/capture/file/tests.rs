@@ -336,8 +336,11 @@ fn secrets_are_found_wherever_they_are() {
         assert_eq!(logs, [b"first".as_slice(), long.as_bytes()]);
         assert_eq!(secrets.other_types, [0x5353_484b]);
         let mut told = Told::default();
-        assert_eq!(super::read(&path, &mut told).unwrap().contents.frames, 2);
+        let outcome = super::read(&path, &mut told).unwrap();
+        assert_eq!((outcome.contents.frames, outcome.has_late_secrets), (2, true));
+        assert_eq!((told.lines[0].as_str(), told.lines[3].as_str()), ("secrets 5", "secrets 2000000"));
     }
+    assert!(!read(&bytes[..4].concat()).1.has_late_secrets);
     std::fs::write(&path, pcap(LITTLE, 1)).unwrap();
     assert!(secrets(&path).unwrap().tls_key_logs.is_empty());
 }
