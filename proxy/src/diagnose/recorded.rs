@@ -4,12 +4,18 @@
 use super::ending::{CLIENT_CLOSED, SERVER_CLOSED, who_ended};
 use super::facts::{Facts, Hole, Seen};
 use super::findings::Findings;
-use super::rule::{Conclusion, Rule};
+use super::rule::{Conclusion, Remedy, Rule};
 use super::words::span;
 use crate::trace::{
     CaptureMessage, Confidence, Event, How, MissingReason, Phase, Side, TcpInfo, TimeToLiveChange, Transport,
-    VerdictId,
+    VerdictId, Where,
 };
+
+const CAPTURE_AGAIN: &[Remedy] = &[Remedy::command(
+    Where::Client,
+    "Capture again: whole packets, from before the client connects until after it has failed, on a machine that keeps up.",
+    "pktmon start --capture --pkt-size 0 --file-name rdp.etl",
+)];
 
 pub(super) const RULES: &[Rule] = &[Rule {
     id: VerdictId::Healthy,
@@ -91,7 +97,8 @@ pub(super) fn last_resort(facts: &Facts<'_>) -> Option<(&'static Rule, Conclusio
     let summary = format!("No verdict is possible: {what}, so that {so_far}.");
     let conclusion = Conclusion::possible(facts.stopped_in(), summary)
         .seen(hole.t_us, what)
-        .seen(facts.ending.t_us, who_ended(facts));
+        .seen(facts.ending.t_us, who_ended(facts))
+        .advise(CAPTURE_AGAIN);
     let was_cut = facts.ended_by(Side::Server) && facts.ending.how == Some(How::Reset);
     Some((if was_cut { &SERVER_CLOSED } else { &CLIENT_CLOSED }, conclusion))
 }
@@ -139,7 +146,9 @@ pub(super) fn findings(facts: &Facts<'_>, findings: &mut Findings) {
         let text = format!("{}.", super::words::capital(&foreign_words(change)));
         findings.add("reset-by-another-machine", Phase::Tcp, text);
     }
-    if let Some(hole) = facts.hole {
+    // Where no verdict was possible, it says why itself.
+    let is_told = matches!(findings.verdict(), VerdictId::ClientClosed | VerdictId::ServerClosed);
+    if let Some(hole) = facts.hole.filter(|_| !is_told) {
         let text = format!("{}.", super::words::capital(&hole_words(hole.what)));
         findings.add("capture-incomplete", Phase::Tcp, text);
     }
