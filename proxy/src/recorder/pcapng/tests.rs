@@ -117,11 +117,12 @@ fn segments(file: &[u8]) -> Vec<Segment> {
     segments
 }
 
-/// Every direction's bytes, with nothing missing between them.
+/// Every direction's bytes, with nothing missing between them; SYN and FIN count as one.
 fn assembled(segments: &[Segment], source: u16) -> Vec<u8> {
-    let mut bytes = Vec::new();
+    let (mut bytes, mut next) = (Vec::new(), 1);
     for segment in segments.iter().filter(|segment| segment.source == source && !segment.syn) {
-        assert_eq!(segment.sequence as usize, bytes.len() + 1, "{segment:?}");
+        assert_eq!(segment.sequence as usize, next, "{segment:?}");
+        next += segment.payload.len() + usize::from(segment.fin);
         bytes.extend_from_slice(&segment.payload);
     }
     bytes
@@ -244,8 +245,8 @@ fn secrets_stand_before_the_packets_that_came_with_them_and_only_where_they_are_
                 Block::InterfaceDescription(_) => 'i',
                 Block::SectionHeader(_) => 's',
                 Block::Unknown(block) if block.type_ == 10 => {
-                    assert_eq!(&block.value[..8], b"KSLT\x13\0\0\0");
-                    assert_eq!(&block.value[8..27], b"CLIENT_RANDOM aa bb");
+                    assert_eq!(&block.value[..8], b"KSLT\x14\0\0\0");
+                    assert_eq!(&block.value[8..28], b"CLIENT_RANDOM aa bb\n");
                     'k'
                 }
                 _ => '?',
