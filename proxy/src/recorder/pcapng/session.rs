@@ -232,7 +232,8 @@ impl SessionCapture {
         if pending.is_over {
             return;
         }
-        if !self.handle.queue.has_room(bytes.len() + ENTRY_BYTES) {
+        // How a connection begins and ends is always told: it takes no room to speak of.
+        if !bytes.is_empty() && !self.handle.queue.has_room(bytes.len() + ENTRY_BYTES) {
             pending.lose(bytes.len() as u64);
             return;
         }

@@ -260,7 +260,6 @@ impl Open {
                     )),
                     Kind::Comment(_) => {}
                 }
-                self.outcome.packets = blocks.packets();
                 if blocks.bytes().len() >= WRITE_SIZE {
                     self.flush(2 * WRITE_SIZE)?;
                 }
@@ -282,6 +281,7 @@ impl Open {
             return Err(format!("it cannot be written: {error}"));
         }
         self.length += bytes.len() as u64;
+        self.outcome.packets = blocks.packets();
         blocks.clear(most_kept);
         Ok(())
     }
