@@ -4,7 +4,7 @@
 use super::parts::{Place, scroll};
 use crate::report::document::Subject;
 use crate::report::{safe, words};
-use crate::trace::{Detail, Event, Leg, Record};
+use crate::trace::{Detail, Event, Leg, Phase, Record};
 use maud::{Markup, html};
 use rdpscope_certs::inspect::{Certificate, Validity};
 use std::net::SocketAddr;
@@ -85,23 +85,27 @@ fn judgements(record: &Record, subject: &Subject) -> Vec<String> {
     texts
 }
 
-/// A name that was asked for, with what asked for it.
+/// A name that was asked for, with what asked for it. Where a gateway shows its certificate, its own name counts and
+/// not that of the target behind it.
 fn asked(record: &Record, target: &str) -> Vec<(String, &'static str)> {
-    let host = target.parse::<SocketAddr>().map(|address| address.ip().to_string());
-    let host = host.unwrap_or_else(|_| target.rsplit_once(':').map_or(target, |(host, _)| host).to_owned());
-    let mut asked = vec![(host, "the target that was named")];
+    let gateway = record.header.as_ref().and_then(|header| header.settings.get("gateway")?.as_str());
+    let (named, why, phase) = match gateway {
+        Some(gateway) => (gateway, "the gateway that was named", Phase::GatewayTls),
+        None => (target, "the target that was named", Phase::Tls),
+    };
+    let mut asked = vec![(host(named), why)];
     let hello = |event: &Event| match &event.detail {
-        Detail::ClientHello(hello) => hello.server_name.clone(),
+        Detail::ClientHello(hello) if event.phase == phase => hello.server_name.clone(),
         _ => None,
     };
     if let Some(name) = record.events.iter().rev().find_map(hello) {
         asked.push((name, "what the client asked for in TLS"));
     }
-    let judged = record.find_last(|detail| match detail {
-        Detail::CertificateJudged { name, .. } => Some(name.clone()),
+    let judged = record.events.iter().rev().find_map(|event| match &event.detail {
+        Detail::CertificateJudged { name, .. } if event.phase == phase => Some(name.clone()),
         _ => None,
     });
-    asked.extend(judged.map(|(_, name)| (name, "what rdpscope held it against")));
+    asked.extend(judged.map(|name| (name, "what rdpscope held it against")));
     let mut unique: Vec<(String, &'static str)> = Vec::new();
     for (name, why) in asked {
         if !unique.iter().any(|(known, _)| known.eq_ignore_ascii_case(&name)) {
@@ -109,6 +113,12 @@ fn asked(record: &Record, target: &str) -> Vec<(String, &'static str)> {
         }
     }
     unique
+}
+
+/// What stands before the port.
+fn host(address: &str) -> String {
+    let of_address = address.parse::<SocketAddr>().map(|address| address.ip().to_string());
+    of_address.unwrap_or_else(|_| address.rsplit_once(':').map_or(address, |(host, _)| host).to_owned())
 }
 
 fn names(record: &Record, target: &str, shown: &[Shown<'_>]) -> Markup {

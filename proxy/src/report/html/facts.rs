@@ -6,6 +6,7 @@ use crate::report::live::size;
 use crate::report::{Style, probe, time, words};
 use crate::trace::{CredsspSummary, Detail, Event, GatewaySummary, Record, Summary, UdpSummary, VerdictId};
 use maud::{Markup, html};
+use serde::Serialize;
 use serde_json::Value;
 
 /// How a probe's checks are worded: everything that is known of them.
@@ -122,8 +123,7 @@ fn summary_rows(summary: &Summary) -> Vec<(String, Vec<String>)> {
     let mut add = |name: &str, value: Option<String>| {
         rows.extend(value.filter(|value| !value.is_empty()).map(|value| (name.to_owned(), vec![value])));
     };
-    let word = |value: &Option<_>| value.as_ref().map(|it| json_word(it));
-    add("Transport", word(&summary.transport.map(|it| serde_json::to_value(it).unwrap_or_default())));
+    add("Transport", word(&summary.transport));
     add("Client", summary.client.clone());
     add("Server", summary.server.clone());
     add("Protocols asked for", summary.requested_protocols.as_ref().map(|names| names.join(", ")));
@@ -144,16 +144,18 @@ fn summary_rows(summary: &Summary) -> Vec<(String, Vec<String>)> {
     add("Error info", summary.error_info.clone());
     add("Gateway’s status", summary.gateway.as_ref().and_then(|gateway| gateway.status.clone()));
     add("Last phase done", summary.reached.map(|phase| phase.id().to_owned()));
-    add("Ended by", word(&summary.closed_by.map(|it| serde_json::to_value(it).unwrap_or_default())));
-    add("In which way", word(&summary.how.map(|it| serde_json::to_value(it).unwrap_or_default())));
+    add("Ended by", word(&summary.closed_by));
+    add("In which way", word(&summary.how));
     add("Round trip to the server", summary.rtt_us.map(time::short));
     add("Client to server", (summary.bytes_up > 0).then(|| size(summary.bytes_up)));
     add("Server to client", (summary.bytes_down > 0).then(|| size(summary.bytes_down)));
     rows
 }
 
-fn json_word(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
+/// The value as JSON names it.
+fn word(value: &Option<impl Serialize>) -> Option<String> {
+    let value = serde_json::to_value(value.as_ref()?).ok()?;
+    value.as_str().map(str::to_owned)
 }
 
 fn joined(parts: &[&Option<String>]) -> Option<String> {

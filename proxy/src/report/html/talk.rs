@@ -60,10 +60,14 @@ fn row(message: &Message) -> Markup {
             @match message.speaker {
                 Speaker::Client => { td.client { (said(message, "client →", "client")) } td {} td {} }
                 Speaker::Rdpscope => { td {} td.own { (said(message, "rdpscope", "own")) } td {} }
-                Speaker::Server => { td {} td {} td.server { (said(message, "← server", "server")) } }
+                Speaker::Server => { td {} td {} td.server { (said(message, far_side(message), "server")) } }
             }
         }
     }
+}
+
+fn far_side(message: &Message) -> &'static str {
+    if message.phase.id().starts_with("gateway") { "← gateway" } else { "← server" }
 }
 
 fn said(message: &Message, who: &str, class: &str) -> Markup {
