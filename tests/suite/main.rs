@@ -14,8 +14,6 @@ mod architecture;
 mod bundle;
 #[cfg(test)]
 mod capture_reading;
-#[cfg(all(test, target_os = "linux"))]
-mod capture_tls;
 #[cfg(test)]
 mod capture_tls;
 #[cfg(test)]

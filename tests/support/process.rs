@@ -118,7 +118,7 @@ impl Process {
         command.stdin(input).stdout(output).stderr(Stdio::piped());
         let mut child = start_with_its_input(&mut command);
         let output = Lines::follow(child.stderr.take().expect("standard error is a pipe"));
-        Process { child, ended: false, output }
+        Process { child, reaped: false, output }
     }
 
     /// Starts `command` without standard input; standard output comes apart from standard error.
