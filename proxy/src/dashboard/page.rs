@@ -301,7 +301,7 @@ mod tests {
         };
         let page = document(&Change { sessions: vec![session], ..Change::default() });
         assert_eq!(page.matches("<script").count(), 1, "{page}");
-        assert_eq!(page.matches("&lt;script&gt;").count(), 6, "{page}");
+        assert_eq!(page.matches("&lt;script&gt;").count(), 7, "{page}");
         assert!(!page.contains("style=") && !page.contains("onclick"), "{page}");
     }
 }
