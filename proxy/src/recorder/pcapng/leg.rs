@@ -3,6 +3,7 @@
 use super::entry::{Batch, Ends, Flags, Transport};
 use super::session::SessionCapture;
 use super::{ENTRY_BYTES, MOST_UNPLACED};
+use crate::redact::ClearText;
 use crate::trace::Side;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -112,6 +113,8 @@ struct State {
     /// The next close is a reset.
     resets: bool,
     is_over: bool,
+    /// What no TLS protects is blanked, where no secrets are wanted; absent where they are.
+    clear_text: Option<ClearText>,
 }
 
 impl State {
@@ -136,10 +139,11 @@ impl LegCapture {
         (us, peer): (SocketAddr, SocketAddr),
         (began, established): (Instant, Instant),
     ) -> LegCapture {
+        let clear_text = (!connection.takes_secrets()).then(ClearText::default);
         let leg = LegCapture {
             connection,
             ends: Arc::new(Ends { side, us, peer }),
-            state: Mutex::new(State::default()),
+            state: Mutex::new(State { clear_text, ..State::default() }),
         };
         let we_began = side == Side::Server;
         let syn = Flags { syn: true, ..Flags::default() };
@@ -159,7 +163,7 @@ impl LegCapture {
     pub(crate) fn received(&self, at: Instant, bytes: &[u8]) {
         if !bytes.is_empty() {
             let mut state = self.lock();
-            self.segment(at, &state, false, ACK, bytes);
+            self.shown(at, &mut state, false, bytes);
             state.received += bytes.len() as u64;
         }
     }
@@ -168,7 +172,7 @@ impl LegCapture {
     pub(crate) fn sent(&self, at: Instant, bytes: &[u8]) {
         if !bytes.is_empty() {
             let mut state = self.lock();
-            self.segment(at, &state, true, ACK, bytes);
+            self.shown(at, &mut state, true, bytes);
             state.sent += bytes.len() as u64;
         }
     }
@@ -177,6 +181,10 @@ impl LegCapture {
     #[cfg(target_os = "linux")]
     pub(crate) fn unseen(&self, from_us: bool, count: u64) {
         let mut state = self.lock();
+        let from = self.side(from_us);
+        if let Some(clear_text) = &mut state.clear_text {
+            clear_text.lost(from);
+        }
         if from_us {
             state.sent += count;
         } else {
@@ -215,6 +223,24 @@ impl LegCapture {
     /// The next close sends RST.
     pub(crate) fn resets(&self) {
         self.lock().resets = true;
+    }
+
+    /// Bytes as they may be shown: a connection without TLS has the logon, what is typed and the screen in clear.
+    fn shown(&self, at: Instant, state: &mut State, from_us: bool, bytes: &[u8]) {
+        match state.clear_text.take() {
+            Some(mut clear_text) => {
+                let mut bytes = bytes.to_vec();
+                clear_text.blank(self.side(from_us), &mut bytes);
+                self.segment(at, state, from_us, ACK, &bytes);
+                state.clear_text = Some(clear_text).filter(|clear_text| !clear_text.is_encrypted());
+            }
+            None => self.segment(at, state, from_us, ACK, bytes),
+        }
+    }
+
+    /// Who sent what we sent, or received, on this leg.
+    fn side(&self, from_us: bool) -> Side {
+        if from_us { self.ends.side.opposite() } else { self.ends.side }
     }
 
     fn segment(&self, at: Instant, state: &State, from_us: bool, flags: Flags, bytes: &[u8]) {
