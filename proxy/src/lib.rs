@@ -5,16 +5,20 @@
 //! `wire`, `trace`, `observe`, `alter`, `explain`, `diagnose`, `experiment` and `report` know no socket, no clock and no file.
 
 pub mod alter;
+pub mod bundle;
 pub mod capture;
 pub mod cli;
+pub mod dashboard;
 pub mod demo;
 pub mod diagnose;
 pub mod experiment;
 pub mod explain;
 pub mod intercept;
 pub mod observe;
+pub mod otlp;
 pub mod probe;
 pub mod recorder;
+pub mod redact;
 pub mod relay;
 pub mod report;
 pub mod trace;

@@ -21,6 +21,7 @@ use tempfile::TempDir;
 
 mod factors;
 mod gateway;
+mod inside;
 mod network;
 
 /// The one account of the servers here that have any.

@@ -98,6 +98,25 @@ fn what_concludes_knows_no_runtime_socket_file_clock_or_terminal() {
     assert_none("these modules are given what they need as arguments", findings);
 }
 
+/// Where capture files are opened; what they become is worked out without files, sockets and clocks.
+const CAPTURE_FILES: &str = "proxy/src/capture/file/";
+
+#[test]
+fn only_one_folder_opens_captures() {
+    let sources = crates().into_iter().filter(|source| {
+        !source.is_test && source.module() == Some("capture") && !source.path.starts_with(CAPTURE_FILES)
+    });
+    let sources: Vec<Source> = sources.collect();
+    assert!(sources.len() > 10, "{} sources", sources.len());
+    let find = |source: &Source| -> Vec<String> {
+        IMPURE.iter().flat_map(|word| source.find_in_code(word)).collect()
+    };
+    assert_none(
+        "the stages behind the file are given what they need",
+        sources.iter().flat_map(find).collect(),
+    );
+}
+
 #[test]
 fn arrows_point_down() {
     let mut findings = Vec::new();

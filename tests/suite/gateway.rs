@@ -14,10 +14,14 @@ use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
 
 mod as_http_proxy;
+mod bad_input;
+mod combined;
 mod desktop;
+mod desktop_of_freerdp_3_15;
 mod flags;
 mod grouping;
 mod inner;
+mod iron;
 mod relaying;
 pub(crate) mod side_channel;
 

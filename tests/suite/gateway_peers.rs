@@ -9,7 +9,7 @@ use crate::support::peers::{ClientRun, FreeRdp, Xfreerdp, Xrdp};
 use std::net::SocketAddr;
 
 mod faults;
-mod iron;
+pub(crate) mod iron;
 mod middleboxes;
 mod rpc;
 pub(crate) mod udp;

@@ -7,13 +7,23 @@ mod support;
 #[cfg(all(test, target_os = "linux"))]
 mod ab;
 #[cfg(test)]
+mod analyze;
+#[cfg(test)]
 mod architecture;
+#[cfg(all(test, target_os = "linux"))]
+mod bundle;
+#[cfg(test)]
+mod capture_reading;
+#[cfg(test)]
+mod capture_tls;
 #[cfg(test)]
 mod captures;
 #[cfg(test)]
 mod cert;
 #[cfg(test)]
 mod cli;
+#[cfg(all(test, target_os = "linux"))]
+mod dashboard;
 #[cfg(all(test, target_os = "linux"))]
 mod fault_lab;
 #[cfg(test)]
@@ -44,6 +54,8 @@ mod network;
 mod nla;
 #[cfg(test)]
 mod observer_limits;
+#[cfg(test)]
+mod otlp;
 #[cfg(all(test, target_os = "linux"))]
 mod peers;
 #[cfg(all(test, target_os = "linux"))]
@@ -66,6 +78,8 @@ mod probe_udp;
 mod recording;
 #[cfg(test)]
 mod relay_properties;
+#[cfg(test)]
+mod report;
 #[cfg(test)]
 mod schema;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::cli::run;
 use crate::support::certificates::certificates;
 use crate::support::gateway::udp::UdpSide;
-use crate::support::gateway::{Gateway, Http, InChannel, Logon, Setup, Upgrade};
+use crate::support::gateway::{Gateway, Http, InChannel, Logon, RPC_PATH, Setup, Upgrade};
 use crate::support::left_out::left_out_without;
 use crate::support::peers::{Haproxy, Nginx, free_port};
 use base64::prelude::{BASE64_STANDARD, Engine};
@@ -11,7 +11,8 @@ use rdpscope::probe::Settings;
 use rdpscope::probe::gateway::probe;
 use rdpscope::relay::target::Target;
 use rdpscope::trace::{
-    Confidence, GatewayCheck, GatewayRequest, Phase, Record, Transport, Verdict, VerdictId,
+    Confidence, GatewayCheck, GatewayRequest, GatewayTunnelFailure, Phase, Record, Transport, Verdict,
+    VerdictId,
 };
 use rdpscope::wire::tsgu::Packet;
 use serde_json::Value;
@@ -137,14 +138,44 @@ fn a_tunnel_that_needs_no_logon_is_followed_to_its_capabilities() {
     let record = probed(gateway.address);
     assert_judged(&record, VerdictId::Healthy, "tunnel");
     let tunnels = &check(&record).tunnels;
-    assert_eq!(tunnels.len(), 2, "{tunnels:?}");
-    for tunnel in tunnels {
+    assert_eq!(tunnels.len(), 3, "{tunnels:?}");
+    let [others @ .., rpc] = &tunnels[..] else { panic!("{tunnels:?}") };
+    assert_eq!((rpc.transport, &rpc.failure), (Transport::GatewayRpc, &None), "{rpc:?}");
+    assert_eq!(rpc.pdus, ["CONN/A3", "CONN/C2", "bind_ack"]);
+    for tunnel in others {
         assert_eq!((&tunnel.failure, &tunnel.reframed[..]), (&None, &[][..]), "{tunnel:?}");
         let names: Vec<&str> = tunnel.packets.iter().map(Packet::name).collect();
         assert_eq!(names, ["handshake_response", "tunnel_response"]);
     }
     assert!(found(&record).contains(&"gateway-tunnel-without-logon"));
     assert_no_credentials(&gateway);
+}
+
+/// Where nothing newer is left, the bind is how far one comes.
+#[test]
+fn a_gateway_that_has_only_rpc_is_followed_to_its_challenge() {
+    let gateway = open(|http| http.paths = vec![RPC_PATH]);
+    let record = probed(gateway.address);
+    let tunnels = &check(&record).tunnels;
+    let rpc =
+        tunnels.iter().find(|tunnel| tunnel.transport == Transport::GatewayRpc).expect("RPC is granted");
+    assert_eq!((&rpc.failure, rpc.packets.len()), (&None, 0), "{rpc:?}");
+    assert_eq!(rpc.pdus, ["CONN/A3", "CONN/C2", "bind_ack"]);
+    assert!(!found(&record).contains(&"gateway-rpc-broken"));
+    assert_no_credentials(&gateway);
+}
+
+/// A box that lets only one of the two methods pass.
+#[test]
+fn an_in_channel_of_rpc_that_is_refused_is_told() {
+    let gateway = open(|http| http.refused_methods = vec![("RPC_IN_DATA", 405)]);
+    let record = probed(gateway.address);
+    let tunnels = &check(&record).tunnels;
+    let rpc =
+        tunnels.iter().find(|tunnel| tunnel.transport == Transport::GatewayRpc).expect("RPC is granted");
+    let refused = GatewayTunnelFailure::NotGranted { method: "RPC_IN_DATA".to_owned(), status: 405 };
+    assert_eq!((&rpc.failure, &rpc.pdus[..]), (&Some(refused), &["CONN/A3".to_owned()][..]));
+    assert!(found(&record).contains(&"gateway-rpc-broken"), "{:?}", found(&record));
 }
 
 #[test]
@@ -324,5 +355,16 @@ fn the_command_says_what_it_did_not_ask() {
     }
     let probe = lines.iter().find(|line| line["type"] == "probe").expect("there is one");
     assert_eq!(probe["gateway"]["behind"], serde_json::json!(["srv10:3389", "srv11:3389"]));
-    assert_eq!(gateway.requests().iter().filter(|head| head.starts_with("OPTIONS")).count(), 2, "once a run");
+    let csv = run(&[&base[..], &short, &["--csv"]].concat());
+    let mut table = csv::Reader::from_reader(csv.stdout.as_bytes());
+    let header = table.headers().expect("a header").clone();
+    let row = table.records().next().expect("a row").expect("it is as long as the header");
+    let cell = |name: &str| &row[header.iter().position(|known| known == name).expect("a column")];
+    assert_eq!(cell("target"), address);
+    assert_eq!(cell("gateway_behind"), "srv10:3389 srv11:3389");
+    let answered = ["websocket", "out", "in", "rpc_out", "rpc_in"].map(|it| cell(&format!("gateway_{it}")));
+    assert_eq!(answered, ["401"; 5], "{}", csv.stdout);
+    assert_eq!(cell("gateway_logon"), "Negotiate NTLM");
+    assert_eq!((cell("gateway_tunnels"), cell("gateway_udp")), ("", ""), "neither was there to be asked for");
+    assert_eq!(gateway.requests().iter().filter(|head| head.starts_with("OPTIONS")).count(), 3, "once a run");
 }

@@ -138,7 +138,8 @@ pub(crate) fn observe(pieces: &[Piece]) -> Observed {
     lines(events, end_us)
 }
 
-fn lines(events: Vec<Event>, end_us: u64) -> Observed {
+/// The events as the lines of a trace.
+pub(crate) fn lines(events: Vec<Event>, end_us: u64) -> Observed {
     let (mut timeline, mut lines) = (Timeline::default(), Vec::new());
     events.into_iter().for_each(|event| timeline.push(event, &mut lines));
     timeline.finish(end_us, &mut lines);

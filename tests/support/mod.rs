@@ -1,7 +1,10 @@
 //! What the tests stand on: real peers, certificates, scripted conversations, and the program under test.
 
+#[cfg(target_os = "linux")]
+pub(crate) mod browser;
 pub(crate) mod captures;
 pub(crate) mod certificates;
+pub(crate) mod flows;
 #[cfg(target_os = "linux")]
 pub(crate) mod gateway;
 pub(crate) mod left_out;

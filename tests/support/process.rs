@@ -1,8 +1,8 @@
 //! A child process that is watched by its output and never outlives its owner.
 
-#[cfg(target_os = "linux")]
-use std::io::PipeWriter;
 use std::io::{BufRead, BufReader, Read};
+#[cfg(target_os = "linux")]
+use std::io::{PipeReader, PipeWriter};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -86,7 +86,7 @@ impl Lines {
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
-    ended: bool,
+    reaped: bool,
     /// What it printed; standard error only, when standard output is read apart.
     pub(crate) output: Lines,
 }
@@ -98,7 +98,7 @@ impl Process {
         command.stdout(writer.try_clone().expect("a pipe end is cloned")).stderr(writer);
         let child = start(&mut command);
         drop(command); // it holds the pipe's writing ends, and the stream must end with the child
-        Process { child, ended: false, output: Lines::follow(reader) }
+        Process { child, reaped: false, output: Lines::follow(reader) }
     }
 
     /// Starts `command` with a standard input to write to, both outputs as one stream of lines.
@@ -109,7 +109,16 @@ impl Process {
         command.stdin(input).stdout(writer.try_clone().expect("a pipe end is cloned")).stderr(writer);
         let child = start_with_its_input(&mut command);
         drop(command);
-        (Process { child, ended: false, output: Lines::follow(reader) }, to_input)
+        (Process { child, reaped: false, output: Lines::follow(reader) }, to_input)
+    }
+
+    /// Starts `command` between two pipes; `output` is standard error.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn spawn_between(mut command: Command, input: PipeReader, output: PipeWriter) -> Self {
+        command.stdin(input).stdout(output).stderr(Stdio::piped());
+        let mut child = start_with_its_input(&mut command);
+        let output = Lines::follow(child.stderr.take().expect("standard error is a pipe"));
+        Process { child, reaped: false, output }
     }
 
     /// Starts `command` without standard input; standard output comes apart from standard error.
@@ -118,7 +127,7 @@ impl Process {
         let mut child = start(&mut command);
         let stdout = Lines::follow(child.stdout.take().expect("standard output is a pipe"));
         let output = Lines::follow(child.stderr.take().expect("standard error is a pipe"));
-        (Process { child, ended: false, output }, stdout)
+        (Process { child, reaped: false, output }, stdout)
     }
 
     /// Starts `command` with a standard output whose reader has already gone away; `output` is standard error.
@@ -128,17 +137,35 @@ impl Process {
         command.stdout(writer).stderr(Stdio::piped());
         let mut child = start(&mut command);
         let output = Lines::follow(child.stderr.take().expect("standard error is a pipe"));
-        Process { child, ended: false, output }
+        Process { child, reaped: false, output }
     }
 
     /// How it ended, or `None` while it runs. Members of its group do not outlive it.
     pub(crate) fn status(&mut self) -> Option<ExitStatus> {
-        let status = self.child.try_wait().expect("a child can be asked for its status");
-        if status.is_some() && !self.ended {
-            self.ended = true;
+        if !self.reaped && self.has_ended() {
+            // Until it is reaped nobody else gets its number.
             self.signal(Ending::Kill);
+            self.reaped = true;
         }
-        status
+        if !self.reaped {
+            return None;
+        }
+        self.child.try_wait().expect("a child can be asked for its status")
+    }
+
+    /// Whether it has ended, and the system still keeps its number.
+    #[cfg(unix)]
+    fn has_ended(&self) -> bool {
+        use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let ended = waitid(WaitId::Pid(Pid::from_child(&self.child)), options);
+        ended.expect("a child can be asked for its status").is_some()
+    }
+
+    /// Whether it has ended; here numbers are of no use to anybody.
+    #[cfg(not(unix))]
+    fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be asked for its status").is_some()
     }
 
     /// The most memory that the program itself has held so far, in bytes.

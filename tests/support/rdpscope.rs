@@ -97,6 +97,11 @@ impl Rdpscope {
         Rdpscope { address, process, stdout, traces }
     }
 
+    /// Where its traces are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.traces.path()
+    }
+
     /// Asks it to end.
     #[cfg(unix)]
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
@@ -127,6 +132,14 @@ impl Rdpscope {
             std::thread::sleep(super::process::LOOK_AGAIN);
         }
         false
+    }
+
+    /// Where its dashboard is, with the token.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn dashboard(&self) -> String {
+        let line = self.process.output.wait_for(START_WITHIN, |line| line.starts_with("dashboard at "));
+        let line = line.unwrap_or_else(|| panic!("no dashboard:\n{}", self.process.output.tail()));
+        line["dashboard at ".len()..].to_owned()
     }
 
     /// Waits until a line on standard error is `wanted`.

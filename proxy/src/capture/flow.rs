@@ -73,4 +73,10 @@ pub trait FlowSink {
     fn is_opaque(&self, flow: FlowId, from: Side) -> bool;
     /// `count` bytes of `from` went by that were not told because the flow is opaque.
     fn unseen(&mut self, flow: FlowId, at: Nanoseconds, from: Side, count: u64);
+    /// ICMP says that what `from` sent did not arrive: its destination is unreachable, or forbidden. Rare, so nothing needs to
+    /// be done about it by default; for TCP the evidence has it, too, where it answers the SYN.
+    fn unreachable(&mut self, _flow: FlowId, _at: Nanoseconds, _from: Side) {}
+    /// The text of a TLS key log that stands in the file at this place, before the frames that follow: who needs the secrets
+    /// from the beginning asks `file::secrets` first, or reads again where some came late.
+    fn secrets(&mut self, _key_log: &[u8]) {}
 }

@@ -7,13 +7,16 @@ use super::arguments::ProxyArguments;
 use super::console::Console;
 use super::output::Output;
 use super::proxy::{announce, capture, interrupted, refuse_strangers, runtime, settings, trace_folder};
+use super::watching::{BoundWatching, Watching};
 use super::{Exit, Failure};
+use crate::dashboard::AttemptView;
 use crate::experiment::{Attempt, Depth, Experiment, Factor, FactorError, Finished, furthest};
+use crate::intercept::settings::NlaMode;
 use crate::recorder::{Recorder, TraceFolder};
 use crate::relay::client_command::ClientCommand;
-use crate::relay::listener::Listener;
+use crate::relay::listener::{Listener, Settings};
 use crate::relay::resolve::resolve;
-use crate::relay::series::{AttemptEnd, Patience, Series};
+use crate::relay::series::{AttemptEnd, Interruptions, Patience, Series};
 use crate::report::{self, KeptExperiment};
 use crate::trace::{Header, Line, Record, SCHEMA_VERSION};
 use arguments::AbArguments;
@@ -40,13 +43,21 @@ const PERSON: Patience = Patience {
 };
 /// A side channel that opens and then falls silent is noticed only after a while.
 const UDP_DESKTOP: Duration = Duration::from_secs(20);
+/// How long a program may take where nothing is seen behind TLS with a gateway. What it does of the certificate is clear
+/// as soon as it has seen that.
+const UNSEEN: Duration = Duration::from_secs(15);
 /// Attempts in a row without a connection that counts; a client that fails to start once may have been unlucky.
 const MOST_BARREN: usize = 2;
 
 pub(super) fn run(arguments: AbArguments, output: &Output) -> Result<Exit, Failure> {
     let AbArguments { vary, runs, mut proxy } = arguments;
     refuse_strangers(&proxy)?;
+    let cert = proxy.interception.cert.clone();
     proxy.settle()?;
+    if vary == Factor::Cert {
+        // What stands in for it with a gateway is not what the user gave.
+        proxy.interception.cert = cert;
+    }
     refuse_contradictions(vary, &proxy)?;
     let is_person = proxy.client.is_none();
     proxy.client = proxy.client.or_else(usual_client);
@@ -54,6 +65,7 @@ pub(super) fn run(arguments: AbArguments, output: &Output) -> Result<Exit, Failu
     let folder = trace_folder(&proxy)?;
     let capture = capture(&proxy, output);
     let kept_in = folder.clone();
+    let watching = BoundWatching::bind(&proxy)?;
     let duration = proxy.duration;
     runtime()?.block_on(async {
         let interrupted =
@@ -61,17 +73,18 @@ pub(super) fn run(arguments: AbArguments, output: &Output) -> Result<Exit, Failu
         let addresses = if vary == Factor::Address { addresses(&proxy).await? } else { Vec::new() };
         let compared = vary.arms(&addresses).map_err(Failure::usage)?;
         let mut header = header(&proxy, vary, runs);
-        let arms = Arms::prepare(proxy, &compared, output).await?;
+        let arms = Arms::prepare(proxy, vary, &compared, output).await?;
         let experiment = Experiment::new(vary, compared, runs.into());
         let listener = Listener::bind(arms.listener()).await.map_err(Failure::not_done)?;
         header.session = listener.run_id().to_owned();
+        let watching = watching.start(folder.as_ref(), output)?;
         announce(&listener, output);
         let console = Console::of_experiment(output.clone(), folder.clone());
         let recorder = Recorder::start_with(folder, capture, Box::new(console))
             .map_err(|error| Failure::not_done(format!("cannot start its recorder: {error}")))?;
         let handle = recorder.handle().ok_or_else(|| Failure::not_done("the recorder has ended"))?;
-        let series = Series::start(listener, handle).map_err(Failure::not_done)?;
-        let mut conductor = Conductor { experiment, arms, series, patience, is_person, output };
+        let series = Series::start(listener, handle.with_taps(watching.taps())).map_err(Failure::not_done)?;
+        let mut conductor = Conductor { experiment, arms, series, patience, is_person, watching, output };
         let time_is_over = Cell::new(false);
         let conducted = {
             let timed = until_time(duration);
@@ -85,14 +98,19 @@ pub(super) fn run(arguments: AbArguments, output: &Output) -> Result<Exit, Failu
             tokio::pin!(stop);
             conductor.conduct(stop).await
         };
-        let Conductor { experiment, series, .. } = conductor;
+        let Conductor { experiment, series, watching, .. } = conductor;
         series.finish().await;
         recorder.finish();
-        if experiment.is_empty() {
-            conducted?;
-            return if time_is_over.get() { Err(too_short()) } else { Ok(Exit::Interrupted) };
-        }
         let finished = experiment.finish();
+        watching.show_experiment(|| finished.line.clone(), None);
+        watching.finish();
+        if experiment.is_empty() {
+            return match conducted? {
+                Ended::Stopped if time_is_over.get() => Err(too_short()),
+                Ended::Stopped => Ok(Exit::Interrupted),
+                Ended::Finished => Err(Failure::not_done("every attempt was left out; nothing was compared")),
+            };
+        }
         conclude(&finished, header, kept_in.as_ref(), output);
         Ok(match conducted? {
             // Time that the user has set is no interruption.
@@ -108,15 +126,15 @@ fn refuse_contradictions(factor: Factor, proxy: &ProxyArguments) -> Result<(), F
     if factor.needs_gateway() && proxy.gateway.gateway.is_none() {
         return Err(Failure::usage(FactorError::NoGateway(factor)));
     }
-    let is_direct = matches!(factor, Factor::Nla | Factor::Udp | Factor::Mss | Factor::Latency);
-    if is_direct && proxy.gateway.gateway.is_some() {
-        return Err(Failure::usage(format!(
-            "--vary {factor} is for a server that is reached directly: leave --gateway out, or vary gateway-udp or \
-             gateway-transport"
-        )));
-    }
     let interception = &proxy.interception;
     let gateway = &proxy.gateway;
+    let is_inside = factor.needs_gateway() || factor == Factor::Nla && gateway.gateway.is_some();
+    if factor == Factor::Udp && gateway.gateway.is_some() {
+        return Err(Failure::usage(
+            "--vary udp is for RDP-UDP to a server that is reached directly: with --gateway UDP goes by the gateway's \
+             side channel; vary gateway-udp",
+        ));
+    }
     let given = [
         (proxy.sessions.is_some(), "--sessions", "--runs says how many attempts there are"),
         (
@@ -135,9 +153,16 @@ fn refuse_contradictions(factor: Factor, proxy: &ProxyArguments) -> Result<(), F
             "--vary tls tries one version after the other",
         ),
         (
-            factor.needs_gateway() && interception.mode() == CertificateMode::Passthrough,
+            is_inside && interception.mode() == CertificateMode::Passthrough,
             "--cert passthrough",
             "what this experiment changes is inside TLS with the gateway",
+        ),
+        (
+            factor.provokes()
+                && gateway.gateway.is_some()
+                && interception.mode() == CertificateMode::Passthrough,
+            "--cert passthrough",
+            "whether there is a desktop is not seen where TLS with the gateway passes through",
         ),
         (
             factor == Factor::GatewayTransport && gateway.gateway_transport.is_some(),
@@ -155,14 +180,24 @@ fn refuse_contradictions(factor: Factor, proxy: &ProxyArguments) -> Result<(), F
             "--vary gateway-udp takes the side channel away in every other attempt",
         ),
         (
-            gateway.inner_cert.as_ref().is_some_and(|mode| *mode != CertificateMode::Passthrough),
+            factor == Factor::InnerCert && gateway.inner_cert.is_some(),
             "--inner-cert",
-            "the arms leave TLS inside the tunnel as it is",
+            "--vary inner-cert shows the server's own certificate and others in turn",
         ),
         (
-            matches!(interception.cert, Some(CertificateMode::File(_))),
-            "--cert file:",
-            "the arms need certificates that rdpscope makes",
+            factor == Factor::Cert && gateway.inner_mode().is_some(),
+            "--inner-cert",
+            "where --vary cert shows the gateway's own certificate, what is inside its TLS passes as it is",
+        ),
+        (
+            factor == Factor::Nla && interception.nla != NlaMode::Relay,
+            "--nla",
+            "--vary nla takes NLA away in every other attempt",
+        ),
+        (
+            factor == Factor::Nla && gateway.inner_nla.is_some_and(|mode| mode != NlaMode::Relay),
+            "--inner-nla",
+            "--vary nla takes NLA away in every other attempt",
         ),
     ];
     match given.into_iter().find(|(is_given, ..)| *is_given) {
@@ -222,25 +257,33 @@ struct Conductor<'a> {
     series: Series,
     patience: Patience,
     is_person: bool,
+    watching: Watching,
     output: &'a Output,
 }
 
 impl Conductor<'_> {
     async fn conduct(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> Result<Ended, Failure> {
         let mut barren = 0;
+        let mut turn = 0;
         while let Some(attempt) = self.experiment.due() {
             let settings = self.arms.settings(&attempt).await?;
             let dials = settings.client.is_some();
             let address = self.series.address();
             let announced = announcement(&attempt, dials, self.is_person, address);
+            turn += 1;
+            let shown = attempt_view(&attempt, turn, (!dials).then_some(address));
+            self.watching.show_experiment(|| self.experiment.finish().line, Some(shown));
+            let asked = self.watching.asked_to_go_on(turn);
+            tokio::pin!(asked);
+            let patience = self.patience_with(&settings);
             let attempted = self
                 .series
                 .attempt(
                     settings,
                     &attempt.arm.name,
-                    self.patience,
+                    patience,
                     || self.output.progress(&announced),
-                    stop.as_mut(),
+                    Interruptions { all: stop.as_mut(), this: asked },
                 )
                 .await
                 .map_err(Failure::not_done)?;
@@ -253,6 +296,10 @@ impl Conductor<'_> {
                     self.experiment.note(&attempt.arm, record);
                     barren = 0;
                 }
+                None if attempted.end == AttemptEnd::Asked => {
+                    self.output.progress("  left out, as the dashboard was asked to");
+                    self.experiment.leave_out(&attempt.arm);
+                }
                 None => {
                     barren += 1;
                     self.no_outcome(attempted.end, barren)?;
@@ -260,6 +307,13 @@ impl Conductor<'_> {
             }
         }
         Ok(Ended::Finished)
+    }
+
+    /// Where TLS with a gateway passes through, nobody sees when there is a desktop.
+    fn patience_with(&self, settings: &Settings) -> Patience {
+        let is_unseen = settings.gateway.is_some() && settings.interception.is_none();
+        let whole = if is_unseen && !self.is_person { UNSEEN } else { self.patience.whole };
+        Patience { whole, ..self.patience }
     }
 
     /// An attempt that brought nothing to count.
@@ -291,13 +345,31 @@ fn announcement(attempt: &Attempt, dials: bool, is_person: bool, address: Socket
     format!("attempt {number} of {total}, arm {letter}: {}{ask}", arm.description)
 }
 
+/// The same for the dashboard.
+fn attempt_view(attempt: &Attempt, turn: u64, connect_to: Option<SocketAddr>) -> AttemptView {
+    AttemptView {
+        turn,
+        number: attempt.number,
+        total: attempt.total,
+        letter: attempt.letter.clone(),
+        arm: attempt.arm.name.clone(),
+        description: attempt.arm.description.clone(),
+        connect_to: connect_to.map(|address| address.to_string()),
+    }
+}
+
 /// How far an attempt got, in one line.
 fn outcome(record: &Record, end: AttemptEnd) -> String {
-    let cut = if end == AttemptEnd::TooLong { ", cut after its time" } else { "" };
+    let cut = match end {
+        AttemptEnd::TooLong => ", cut after its time",
+        AttemptEnd::Asked => ", ended from the dashboard",
+        _ => "",
+    };
     let verdict = record.verdict.as_ref();
     let says = verdict.map_or_else(String::new, |it| format!("{} ({})", it.id, it.confidence));
     match Depth::of(record) {
         Depth::Works => format!("  it works: {says}{cut}"),
+        Depth::Unseen => format!("  it goes on behind the gateway's certificate, unseen{cut}"),
         depth => format!("  it ended {}: {says}{cut}", depth.place()),
     }
 }

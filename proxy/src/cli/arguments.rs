@@ -1,10 +1,14 @@
 //! What users type.
 
 use super::ab::arguments::AbArguments;
+use super::analyze::arguments::{self as analyze, AnalyzeArguments};
+use super::bundle::arguments::BundleArguments;
 use super::cert::arguments::CertArguments;
 use super::gateway::GatewayArguments;
 use super::interception::InterceptionArguments;
 use super::probe::arguments::ProbeArguments;
+use super::report::arguments::ReportArguments;
+use super::watching::WatchingArguments;
 use crate::alter::impair::{self, Impairment, ImpairmentError};
 use crate::relay::client_command::{ClientCommand, ClientCommandError};
 use crate::relay::target::{Target, TargetError};
@@ -37,6 +41,8 @@ Examples:
   rdpscope proxy srv10                 then:  mstsc /v:127.0.0.1:13389
   rdpscope proxy srv10 --sessions 1 --client 'xfreerdp /v:{host}:{port} /u:me'
   rdpscope ab srv10 --vary cert        is it the certificate, and what in it?
+  rdpscope report TRACE -o report.html one page for the escalation
+  rdpscope analyze customer.pcapng     what somebody else recorded
   rdpscope explain 0x904 0x7
   rdpscope demo
 
@@ -83,8 +89,15 @@ pub(super) enum Command {
     Probe(Box<ProbeArguments>),
     /// Change one thing in every other attempt, and conclude whether that is the cause
     Ab(Box<AbArguments>),
+    /// Tell what was recorded: as text, Markdown, JSON, or one HTML page that needs nothing else
+    Report(ReportArguments),
+    /// Read captures: one verdict for each attempt in them
+    #[command(after_help = analyze::EXAMPLES)]
+    Analyze(AnalyzeArguments),
     /// Say what an error code of Remote Desktop means, and what to try
     Explain(ExplainArguments),
+    /// What goes to an escalation in one file: report, traces, captures, certificates, names replaced, hashes
+    Bundle(BundleArguments),
     /// Look at a certificate, make one, trust or forget a CA
     Cert(CertArguments),
     /// The whole story with nothing installed: a server with a fault, a client, and rdpscope between them
@@ -146,6 +159,8 @@ pub(super) struct ProxyArguments {
     pub(super) gateway: GatewayArguments,
     #[command(flatten)]
     pub(super) interception: InterceptionArguments,
+    #[command(flatten)]
+    pub(super) watching: WatchingArguments,
 }
 
 const PROXY_EXAMPLES: &str = "\

@@ -4,6 +4,7 @@
 use super::arguments::{self, Arguments, Command, DemoArguments};
 use super::output::Output;
 use super::proxy::{relay_between, runtime};
+use super::watching::Watching;
 use super::{Exit, Failure, ab};
 use crate::alter::impair::Impairments;
 use crate::demo::{ClientReport, DemoCertificate, DemoServer, SERVER_NAME, connect};
@@ -81,7 +82,8 @@ fn session(server: SocketAddr, output: &Output) -> Result<ClientReport, Failure>
             // The relay has ended when nobody listens to the report.
             let _ = report.send(connect(address, now).await);
         };
-        relay_between(settings(server), (None, None), output, std::future::pending(), dial).await?;
+        let (kept, watching) = ((None, None), Watching::default());
+        relay_between(settings(server), kept, watching, output, std::future::pending(), dial).await?;
         match told.await {
             Ok(report) => report.map_err(Failure::not_done),
             Err(_) => Err(Failure::not_done("the demo's client did not run")),

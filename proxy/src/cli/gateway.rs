@@ -193,7 +193,7 @@ impl ProxyArguments {
 
 impl GatewayArguments {
     /// The certificate to show the client inside the tunnel, where TLS there is to be terminated.
-    fn inner_mode(&self) -> Option<CertificateMode> {
+    pub(super) fn inner_mode(&self) -> Option<CertificateMode> {
         self.inner_cert.clone().filter(|mode| *mode != CertificateMode::Passthrough)
     }
 

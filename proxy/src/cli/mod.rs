@@ -2,7 +2,9 @@
 //! error.
 
 mod ab;
+mod analyze;
 mod arguments;
+mod bundle;
 mod cert;
 mod console;
 mod demo;
@@ -12,6 +14,8 @@ mod interception;
 mod output;
 mod probe;
 mod proxy;
+mod report;
+mod watching;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
@@ -91,7 +95,10 @@ pub fn main() -> ExitCode {
         Command::Proxy(proxy) => proxy::run(*proxy, &output),
         Command::Probe(probe) => probe::run(*probe, &output),
         Command::Ab(ab) => ab::run(*ab, &output),
+        Command::Analyze(analyze) => analyze::run(&analyze, &output),
         Command::Explain(explain) => explain::run(&explain, &output),
+        Command::Report(report) => report::run(&report, &output),
+        Command::Bundle(bundle) => bundle::run(bundle, &output),
         Command::Cert(cert) => cert::run(cert, &output),
         Command::Demo(demo) => demo::run(&demo, &output),
         Command::Completions { shell } => {

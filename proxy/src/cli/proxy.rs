@@ -4,6 +4,7 @@ use super::arguments::{self, ProxyArguments};
 use super::console::Console;
 use super::interception;
 use super::output::Output;
+use super::watching::{BoundWatching, Watching};
 use super::{Exit, Failure};
 use crate::alter::impair::Impairments;
 use crate::recorder::{CaptureSettings, Recorder, TraceFolder};
@@ -31,6 +32,7 @@ pub(super) fn run(mut arguments: ProxyArguments, output: &Output) -> Result<Exit
     refuse_needless_secrets(&arguments)?;
     let folder = trace_folder(&arguments)?;
     let capture = capture(&arguments, output);
+    let watching = BoundWatching::bind(&arguments)?;
     let ca_out = arguments.interception.ca_out.clone();
     let mut settings = Settings { impairments, ..settings(arguments) };
     let runtime = runtime()?;
@@ -46,7 +48,9 @@ pub(super) fn run(mut arguments: ProxyArguments, output: &Output) -> Result<Exit
                 gateway.inner = inner.map(Arc::new);
             }
         }
-        relay_between(settings, (folder, capture), output, interrupted, |_| std::future::ready(())).await
+        let watching = watching.start(folder.as_ref(), output)?;
+        let kept = (folder, capture);
+        relay_between(settings, kept, watching, output, interrupted, |_| std::future::ready(())).await
     })
 }
 
@@ -74,6 +78,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 pub(super) async fn relay_between<C>(
     settings: Settings,
     (folder, capture): (Option<TraceFolder>, Option<CaptureSettings>),
+    watching: Watching,
     output: &Output,
     interrupted: impl Future<Output = ()>,
     client: impl FnOnce(SocketAddr) -> C,
@@ -95,10 +100,11 @@ where
         }
     };
     let finished = match recorder.handle() {
-        Some(handle) => listener.run(handle, interrupted, note).await,
+        Some(handle) => listener.run(handle.with_taps(watching.taps()), interrupted, note).await,
         None => Ok(Finished::Done),
     };
     recorder.finish();
+    watching.finish();
     match finished.map_err(Failure::not_done)? {
         Finished::Interrupted => Ok(Exit::Interrupted),
         Finished::Done if fault_found.load(Ordering::Relaxed) => Ok(Exit::Fault),

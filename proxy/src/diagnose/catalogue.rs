@@ -5,7 +5,7 @@ use super::facts::Facts;
 use super::rule::{Remedy, Rule};
 use super::{
     certificate, ending, gateway, impaired, inspection, interception, link, negotiation, network, nla, probe,
-    session, tls, udp,
+    recorded, session, tls, udp,
 };
 
 /// What a session shows that was watched.
@@ -22,6 +22,7 @@ const FAMILIES: &[&[Rule]] = &[
     link::RULES,
     ending::RULES,
     udp::RULES,
+    recorded::RULES,
 ];
 
 /// What the connections to a gateway show before HTTP is spoken on one: the same as those to a server.

@@ -208,7 +208,7 @@ fn with_refusal(conclusion: Conclusion, facts: &Facts<'_>, refusal: Refusal) -> 
 fn left_after_it(facts: &Facts<'_>) -> &'static str {
     match facts.refusal() {
         Some(Refusal::Alert { .. }) => "the client refused it without naming a reason",
-        Some(Refusal::Left { .. }) if facts.tls.terminated => {
+        Some(Refusal::Left { .. }) if facts.tls.terminated || facts.tls.opened => {
             "the client left right after it was shown and gave no reason"
         }
         _ => "the client left right after it was shown; the reason it gave, if any, is encrypted",

@@ -44,6 +44,9 @@ impl Confounder {
 
 /// Everything in the session that would be otherwise without rdpscope, in the order of the phases.
 pub(super) fn all(facts: &Facts<'_>) -> Vec<Confounder> {
+    if facts.is_recorded {
+        return Vec::new();
+    }
     let found = [
         impaired(facts),
         prompt(facts),
@@ -245,11 +248,19 @@ fn other_key(facts: &Facts<'_>) -> Option<Confounder> {
         text: "Network level authentication (NLA) cannot come to its end over another key than the server's: what \
                counts is how far the client gets before it."
             .to_owned(),
-        way_round: vec![
-            "--renew-with SERVER.pfx signs for the server's own key".to_owned(),
-            "--nla terminate logs on by itself".to_owned(),
-            "--nla strip leaves NLA out".to_owned(),
-        ],
+        way_round: if facts.gateway.is_some() {
+            vec![
+                "--inner-cert file:SERVER.pfx shows the server's own certificate".to_owned(),
+                "--inner-nla terminate logs on by itself".to_owned(),
+                "--inner-nla strip leaves NLA out".to_owned(),
+            ]
+        } else {
+            vec![
+                "--renew-with SERVER.pfx signs for the server's own key".to_owned(),
+                "--nla terminate logs on by itself".to_owned(),
+                "--nla strip leaves NLA out".to_owned(),
+            ]
+        },
     })
 }
 

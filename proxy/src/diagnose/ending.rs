@@ -56,7 +56,7 @@ const REASONS_TOLD: &[VerdictId] = &[
     VerdictId::GatewayPolicyDenied,
 ];
 
-const CLIENT_CLOSED: Rule = Rule {
+pub(super) const CLIENT_CLOSED: Rule = Rule {
     id: VerdictId::ClientClosed,
     needs: "the client's end of the connection",
     depends_on: &[],
@@ -66,7 +66,7 @@ const CLIENT_CLOSED: Rule = Rule {
     fix: &[CLIENT_LOG],
 };
 
-const SERVER_CLOSED: Rule = Rule {
+pub(super) const SERVER_CLOSED: Rule = Rule {
     id: VerdictId::ServerClosed,
     needs: "the server's end of the connection",
     depends_on: &[],
@@ -136,6 +136,7 @@ fn healthy(facts: &Facts<'_>) -> Option<Conclusion> {
     let conclusion = match (facts.ending.by, facts.ending.how) {
         (_, Some(How::Timeout)) => return None,
         (Some(ClosedBy::Server), Some(How::Reset)) if !server_announced => return None,
+        (Some(ClosedBy::Server), _) if facts.cut_in_silence().is_some() => return None,
         (Some(ClosedBy::Server), _) => {
             let summary = format!(
                 "The session worked for {up}; then the server ended it in good order, as it does after a logoff; if \
@@ -218,6 +219,9 @@ fn client_closed(facts: &Facts<'_>) -> Conclusion {
     let summary = if by_client { client_left(facts, phase) } else { interrupted(facts, phase) };
     let confidence = if by_client { Confidence::Likely } else { Confidence::Possible };
     let conclusion = Conclusion::new(confidence, phase, summary).seen(facts.ending.t_us, who_ended(facts));
+    if facts.is_recorded && facts.ending.by.is_none() {
+        return conclusion.advise(&[]);
+    }
     let nla_was_answered = by_client && phase == Phase::Credssp && facts.inside.credssp.is_some();
     if nla_was_answered { look_inside(conclusion.or_possibly(INSIDE_NLA), facts) } else { conclusion }
 }
@@ -233,6 +237,7 @@ fn look_inside(conclusion: Conclusion, facts: &Facts<'_>) -> Conclusion {
 fn interrupted(facts: &Facts<'_>, phase: Phase) -> String {
     let why = match facts.ending.by {
         Some(_) => facts.ending.stopped.unwrap_or("rdpscope ended the connection"),
+        None if facts.is_recorded => "the capture ends",
         None => "the record ends",
     };
     format!("No fault was seen: {why} before the connection was finished, in phase {phase}.")

@@ -12,7 +12,8 @@ pub(super) use gateway::{Author, Exchange, Gateway, header};
 pub(super) use logon::{Logon, Status};
 
 use crate::trace::{
-    ClosedBy, ConnectError, Effect, Leg, Micros, NLA_STRIP, Phase, Probe, Record, Side, Summary, TcpInfo,
+    ClosedBy, ConnectError, Effect, Leg, Micros, MissingReason, NLA_STRIP, Phase, Probe, Record, Side,
+    Summary, TcpEvidence, TcpInfo,
 };
 use crate::wire::rdp::redirection::ServerRedirection;
 use crate::wire::rdp::share::SetErrorInfo;
@@ -38,6 +39,12 @@ pub struct Facts<'a> {
     pub(super) port: String,
     /// The wall clock at `t_us` 0, seconds since 1970.
     pub(super) started_unix: Option<i64>,
+    /// A capture was read: rdpscope was not in between.
+    pub(super) is_recorded: bool,
+    /// What TCP shows below the bytes of a recorded connection.
+    pub(super) tcp: Option<Seen<&'a TcpEvidence>>,
+    /// From when on bytes of a recorded connection are not known.
+    pub(super) hole: Option<Seen<Hole<'a>>>,
     /// The client came back after this connection and got further.
     pub(super) came_back: bool,
     pub(super) summary: &'a Summary,
@@ -70,6 +77,15 @@ pub struct Facts<'a> {
     /// The first bytes that break a format.
     pub(super) malformed: Option<Seen<Broken<'a>>>,
     pub(super) ending: Ending<'a>,
+}
+
+/// Why what follows is not known.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Hole<'a> {
+    /// Bytes that are not in the capture.
+    Missing { from: Side, count: Option<u64>, reason: MissingReason },
+    /// TLS that could be decrypted only in part.
+    Undecrypted { reason: &'a str },
 }
 
 /// From the name to a TCP connection.
@@ -133,6 +149,8 @@ pub(super) struct Tls<'a> {
     pub(super) our_hello: Option<&'a ClientHello>,
     /// rdpscope terminates TLS.
     pub(super) terminated: bool,
+    /// TLS of a recorded connection is decrypted.
+    pub(super) opened: bool,
     /// Where TLS is terminated, its handshake with the server.
     pub(super) server_leg_complete: Option<Micros>,
     /// What the client was shown in the place of the server's certificate.
@@ -263,6 +281,9 @@ impl<'a> Facts<'a> {
             host: host.trim_matches(['[', ']']).to_owned(),
             port: port.to_owned(),
             started_unix: started.map(jiff::Timestamp::as_second),
+            is_recorded: header.is_some_and(|header| header.settings.contains_key("capture")),
+            tcp: None,
+            hole: None,
             came_back,
             summary,
             probe: record.probe.as_ref(),

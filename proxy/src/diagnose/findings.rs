@@ -5,7 +5,7 @@ use super::inspection::inspector;
 use super::network::failed_addresses;
 use super::nla::skew_words;
 use super::words::{SECOND, span};
-use super::{confounders, gateway, words::capital};
+use super::{confounders, gateway, recorded, words::capital};
 use crate::trace::{Finding, Leg, Phase, Side, TcpInfo, VerdictId};
 use rdpscope_certs::inspect::{Validity, Weakness};
 use rdpscope_certs::mode::Repair;
@@ -29,6 +29,7 @@ const PASSWORD_PROMPT_US: u64 = 3 * SECOND;
 pub(super) fn all(facts: &Facts<'_>, verdict: VerdictId) -> Vec<Finding> {
     let mut findings = Findings { verdict, told: is_about_the_server(facts, verdict), found: Vec::new() };
     network(facts, &mut findings);
+    recorded::findings(facts, &mut findings);
     gateway::add_findings(facts, &mut findings);
     negotiation(facts, &mut findings);
     tls(facts, &mut findings);
@@ -101,16 +102,17 @@ fn network(facts: &Facts<'_>, findings: &mut Findings) {
     }
     for (side, name) in [(Side::Client, "client"), (Side::Server, "server")] {
         if let Some(link) = &facts.links[side.index()] {
-            slow(link, name, findings);
+            slow(facts, link, name, findings);
             lossy(link, name, findings);
         }
     }
 }
 
-fn slow(link: &TcpInfo, name: &str, findings: &mut Findings) {
+fn slow(facts: &Facts<'_>, link: &TcpInfo, name: &str, findings: &mut Findings) {
     if let Some(rtt) = link.rtt_us.filter(|rtt| *rtt > SLOW_RTT_US) {
+        let near = if facts.is_recorded { "client" } else { "rdpscope" };
         let text = format!(
-            "The way between rdpscope and the {name} is slow: a round trip takes {}.",
+            "The way between {near} and the {name} is slow: a round trip takes {}.",
             span(rtt.into())
         );
         findings.add("high-round-trip-time", Phase::Tcp, text);

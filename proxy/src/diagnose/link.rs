@@ -115,9 +115,12 @@ fn lossy(facts: &Facts<'_>) -> Option<Conclusion> {
     let losses =
         sides.into_iter().filter_map(|side| Some((side, lost(facts.links[side.index()].as_ref()?)?)));
     let (side, (again, all, percent)) = losses.max_by_key(|(_, (.., percent))| *percent)?;
+    let way = match facts.is_recorded {
+        true => format!("way to the {side}"),
+        false => format!("connection between rdpscope and the {side}"),
+    };
     let summary = format!(
-        "The connection between rdpscope and the {side} loses packets: {again} of {all} segments had to be sent again, \
-         and the client gave up after {}.",
+        "The {way} loses packets: {again} of {all} segments had to be sent again, and the client gave up after {}.",
         span(facts.ending.t_us)
     );
     let confidence = if percent >= HOPELESS_PERCENT { Confidence::Likely } else { Confidence::Possible };

@@ -22,6 +22,7 @@ mod network;
 mod nla;
 mod probe;
 mod proven;
+mod recorded;
 mod rule;
 mod session;
 #[cfg(test)]
@@ -83,8 +84,11 @@ pub fn may_be_a_prompt(record: &Record, summary: &Summary) -> bool {
 
 fn reach_verdict(facts: &Facts<'_>) -> Verdict {
     let mut held = holding(facts);
-    held.retain(|(rule, conclusion)| impaired::leaves_standing(facts, rule, conclusion));
-    let resort = ending::last_resort(facts);
+    held.retain(|(rule, conclusion)| {
+        impaired::leaves_standing(facts, rule, conclusion)
+            && recorded::leaves_standing(facts, rule, conclusion)
+    });
+    let resort = recorded::last_resort(facts).unwrap_or_else(|| ending::last_resort(facts));
     if held.is_empty() {
         return verdict(facts, resort.0, resort.1, &[]);
     }
@@ -113,6 +117,7 @@ fn verdict(
     others: &[(VerdictId, Confidence)],
 ) -> Verdict {
     let conclusion = gateway::at_the_gateway(facts, rule, conclusion);
+    let conclusion = recorded::with_foreign_reset(facts, conclusion);
     let alternatives = alternatives(rule.id, others, &conclusion.alternatives);
     let mut evidence = conclusion.evidence;
     evidence.sort_by_key(|evidence| evidence.t_us);

@@ -152,19 +152,19 @@ pub(super) const RULES: &[Rule] = &[
         needs: "the answer of the upstream proxy",
         depends_on: &[],
         is_last_resort: false,
-        judge: upstream_refused,
+        judge: |facts| upstream_refused(facts).filter(|_| facts.gateway.is_none()),
         next: &["rdpscope probe {target}"],
-        fix: &[
-            Remedy::by_hand(
-                Where::Network,
-                "Allow this destination and port on the upstream proxy, or name another one with --upstream-proxy.",
-            ),
-            Remedy::by_hand(
-                Where::Network,
-                "If there is a direct way to the server, leave --upstream-proxy out.",
-            ),
-        ],
+        fix: ASK_THE_PROXY,
     },
+];
+
+/// Where the upstream proxy opens no way.
+pub(super) const ASK_THE_PROXY: &[Remedy] = &[
+    Remedy::by_hand(
+        Where::Network,
+        "Allow this destination and port on the upstream proxy, or name another one with --upstream-proxy.",
+    ),
+    Remedy::by_hand(Where::Network, "If there is a direct way to the server, leave --upstream-proxy out."),
 ];
 
 fn dns_failure(facts: &Facts<'_>) -> Option<Conclusion> {
@@ -336,7 +336,7 @@ pub(super) fn failed_addresses(facts: &Facts<'_>) -> String {
     if failed.is_empty() { String::new() } else { addresses(failed.into_iter()) }
 }
 
-fn upstream_refused(facts: &Facts<'_>) -> Option<Conclusion> {
+pub(super) fn upstream_refused(facts: &Facts<'_>) -> Option<Conclusion> {
     let refused = facts.network.upstream_refused?;
     let (proxy, reason) = refused.what;
     let summary = format!(

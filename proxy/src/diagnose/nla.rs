@@ -52,7 +52,7 @@ const TICKET: Remedy = Remedy::command(
 );
 const KEEP_NLA: &[Remedy] = &[Remedy::by_hand(
     Where::Client,
-    "There is nothing to mend on the server. Give rdpscope the server's own key with --renew-with, and NLA works \
+    "There is nothing to mend on {host}. Give rdpscope the server's own key with --renew-with, and NLA works \
          on; or let it log on by itself with --nla terminate; or leave NLA out with --nla strip, where server and \
          client allow that.",
 )];

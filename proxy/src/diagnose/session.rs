@@ -328,7 +328,8 @@ fn protocol_error(facts: &Facts<'_>) -> Option<Conclusion> {
 fn other_client(facts: &Facts<'_>) -> Option<Conclusion> {
     let other = facts.negotiation.other_protocol[Side::Client.index()]?;
     let speaks = other.what.name.map_or_else(|| "something else".to_owned(), str::to_owned);
-    let summary = format!("What connected to rdpscope is no RDP client: it speaks {speaks}.");
+    let to = if facts.is_recorded { "" } else { " to rdpscope" };
+    let summary = format!("What connected{to} is no RDP client: it speaks {speaks}.");
     let conclusion = Conclusion::confirmed(Phase::X224, summary);
     Some(conclusion.seen(other.t_us, format!("the client's first bytes are {}", other.what.first_bytes)))
 }

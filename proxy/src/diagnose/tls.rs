@@ -3,7 +3,7 @@
 use super::facts::{Facts, Seen};
 use super::rule::{Conclusion, Remedy, Rule};
 use super::words::{SECOND, ended, list, span};
-use crate::trace::{Confidence, Phase, Side, VerdictId, Where};
+use crate::trace::{ClosedBy, Confidence, Phase, Side, VerdictId, Where};
 use crate::wire::tls::Alert;
 
 /// A server that cannot use its key or finds no common version drops the connection in milliseconds; so much later it
@@ -289,8 +289,11 @@ fn no_server_flight(facts: &Facts<'_>, hello_us: u64) -> Option<Conclusion> {
     if waited < stall_us(facts) {
         return None;
     }
-    let gave_up =
-        if facts.ended_by(Side::Server) { "the server closed the connection" } else { "it was given up" };
+    let gave_up = match facts.ending.by {
+        Some(ClosedBy::Server) => "the server closed the connection",
+        None if facts.is_recorded => "the capture ends",
+        _ => "it was given up",
+    };
     let summary = format!(
         "The client's first TLS message got no answer for {}, then {gave_up}: it or the answer was lost on the way, \
          or something in between holds it.",
@@ -338,8 +341,9 @@ fn client_does_not_go_on(facts: &Facts<'_>) -> Option<Conclusion> {
     }
     let summary = format!(
         "The certificate was sent to the client again and again and the client did not go on for {}: large \
-         segments are lost between rdpscope and the client.",
-        span(waited)
+         segments are lost {}.",
+        span(waited),
+        if facts.is_recorded { "on the way to it" } else { "between rdpscope and the client" }
     );
     let conclusion =
         Conclusion::likely(Phase::Tls, summary).seen(last, "the last message of the server's flight");

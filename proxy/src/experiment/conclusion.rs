@@ -8,7 +8,9 @@ use super::schedule::{ArmState, Experiment, letter};
 use super::statistics::{Tally, fisher_exact};
 use super::{transport, untried, verdict};
 use crate::diagnose::Confounder;
-use crate::trace::ExperimentEffect;
+use crate::trace::{Detail, Event, ExperimentEffect, Phase, Record};
+use rdpscope_certs::Name;
+use rdpscope_certs::authority::permitted;
 use rdpscope_certs::mode::Repair;
 use std::collections::BTreeSet;
 
@@ -23,6 +25,10 @@ const SIGNIFICANT: f64 = 0.01;
 /// What copies of a certificate that somebody else has signed cannot tell.
 const OTHER_ISSUER: &str = "Every copy is signed by the session CA, so that whether the client trusts the server's own \
                             issuer was not tried.";
+
+/// What copies tell that are for names which the session CA may not sign for.
+const OTHER_NAMES: &str = "Which property of it is guilty stays open: the certificate has a name that the session CA may \
+                           not sign for, as it was not known before, and clients may refuse the copies for that alone.";
 
 /// What follows.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,6 +101,7 @@ pub(super) fn conclude(experiment: &Experiment, confounders: &Confounders) -> Co
         return provoked(experiment, compared);
     }
     match experiment.bar() {
+        None if experiment.is_unseen() => unseen(experiment, compared),
         None => healthy(experiment, compared),
         Some(bar) => failing(experiment, compared, bar, confounders),
     }
@@ -120,6 +127,23 @@ fn healthy(experiment: &Experiment, compared: &[ArmState]) -> Conclusion {
     };
     let sums = compared.iter().enumerate().map(|(place, state)| worked(place, state)).collect::<Vec<_>>();
     Conclusion::new(ExperimentEffect::NotCause, because).and(format!("{}.", sums.join("; ")))
+}
+
+/// The client goes on behind the gateway's certificate, where TLS with the gateway passes through.
+fn unseen(experiment: &Experiment, compared: &[ArmState]) -> Conclusion {
+    let taken = compared[0].observed.len();
+    let because = format!(
+        "A ({}) got past the gateway's certificate {taken} of {taken}; what came behind it is not seen, as TLS with the \
+         gateway passes through there.",
+        compared[0].arm.description
+    );
+    let sums = compared.iter().enumerate().skip(1).map(|(place, state)| worked(place, state));
+    let found = Conclusion::new(ExperimentEffect::NotCause, because)
+        .and(format!("{}.", sums.collect::<Vec<_>>().join("; ")));
+    match compared[1..].iter().find(|state| experiment.tally(state).failed > 0) {
+        Some(state) => found.and(shows_instead(state)),
+        None => found,
+    }
 }
 
 /// The session fails as it is; an arm may take away what it fails of.
@@ -197,9 +221,14 @@ fn caused(experiment: &Experiment, found: Conclusion, bar: Depth, confounders: &
     }
     match experiment.factor {
         // Without NLA the client is shown another certificate as well, and may have refused only that.
-        Factor::Nla if bar <= Depth::Tls => Conclusion { effect: ExperimentEffect::Inconclusive, guilty: None, ..found }
-            .and("But the session fails before NLA, and without NLA the client is shown another certificate: run --vary cert."),
-        Factor::Cert => certificate(experiment, found, confounders),
+        Factor::Nla if bar <= Depth::Tls => {
+            let factor = if through_gateway(experiment) { Factor::InnerCert } else { Factor::Cert };
+            Conclusion { effect: ExperimentEffect::Inconclusive, guilty: None, ..found }.and(format!(
+                "But the session fails before NLA, and without NLA the client is shown another certificate: run \
+                 --vary {factor}."
+            ))
+        }
+        Factor::Cert | Factor::InnerCert => certificate(experiment, found, confounders),
         Factor::GatewayUdp => side_channel(experiment, found),
         _ => found,
     }
@@ -225,6 +254,9 @@ fn side_channel(experiment: &Experiment, found: Conclusion) -> Conclusion {
 fn certificate(experiment: &Experiment, found: Conclusion, confounders: &Confounders) -> Conclusion {
     let trap = confounders.get(DIALLED_NAME);
     match (experiment.answer(), trap) {
+        (Some(Answer::Guilty { .. }), _) if has_other_names(experiment) => {
+            Conclusion { guilty: None, ..found }.and(OTHER_NAMES)
+        }
         (Some(Answer::Guilty { repairs, without, with }), trap) => {
             let tally = |name: &str| {
                 experiment.arm(name).map(|state| experiment.tally(state)).unwrap_or_default()
@@ -301,7 +333,7 @@ fn provoked(experiment: &Experiment, compared: &[ArmState]) -> Conclusion {
 /// What is to be named where the factor decides.
 fn guilty(experiment: &Experiment, changed: &[(usize, &ArmState)]) -> Option<String> {
     match experiment.factor {
-        Factor::Cert => None,
+        Factor::Cert | Factor::InnerCert => None,
         Factor::Address | Factor::Tls => {
             let helping = changed.iter().filter(|(_, state)| experiment.tally(state).all_passed());
             Some(helping.map(|(_, state)| state.arm.name.clone()).collect::<Vec<_>>().join("+"))
@@ -407,6 +439,39 @@ fn signs_itself(experiment: &Experiment) -> Option<bool> {
     let records = experiment.arms.iter().flat_map(|state| &state.observed).map(|it| &it.record);
     let certificates = records.filter_map(|record| record.summary.as_ref()?.certificate.as_ref());
     certificates.map(|certificate| certificate.self_signed).next()
+}
+
+/// Whether copies of the server's certificate may be refused for nothing but a name for which their CA may not sign. Where
+/// the name that the client looks for is not among the server's, the names are wrong anyway.
+fn has_other_names(experiment: &Experiment) -> bool {
+    let is_other = |event: &Event| match &event.detail {
+        Detail::CertificatePresented { chain, der, .. } => {
+            let (Some(leaf), [_, .., ca]) = (chain.first(), &der[..]) else { return false };
+            let Some(permitted) = permitted(ca) else { return false };
+            let mut names = leaf.sans.iter().filter_map(|name| name.parse::<Name>().ok());
+            names.any(|name| !permitted.iter().any(|it| it.permits(&name)))
+        }
+        _ => false,
+    };
+    let is_copy = |record: &&Record| record.events.iter().any(is_other);
+    let records = experiment.arms.iter().flat_map(untried::records);
+    records.filter(is_copy).flat_map(|record| &record.events).any(|event| match event.detail {
+        Detail::CertificateJudged { name_matches, .. } => name_matches && event.phase == tls_of(experiment),
+        _ => false,
+    })
+}
+
+/// The phase in which the certificate is shown.
+fn tls_of(experiment: &Experiment) -> Phase {
+    match experiment.factor {
+        Factor::Cert if through_gateway(experiment) => Phase::GatewayTls,
+        _ => Phase::Tls,
+    }
+}
+
+/// Whether the way of the sessions led through an RD Gateway.
+pub(super) fn through_gateway(experiment: &Experiment) -> bool {
+    experiment.arms.iter().flat_map(untried::records).any(untried::is_through_gateway)
 }
 
 /// The guilty properties in a sentence.

@@ -4,8 +4,9 @@
 use super::factor::{Factor, Role};
 use super::progress::Depth;
 use super::schedule::{ArmState, Experiment, Observed};
+use super::untried::{is_through_gateway, passes_tls, setting};
 use crate::diagnose::{self, Confounder, Context};
-use crate::trace::{Confidence, ExperimentConfounder, Phase};
+use crate::trace::{Confidence, ExperimentConfounder, Phase, Record};
 use rdpscope_certs::mode::{CertificateMode, Recipe};
 
 /// The client dialled rdpscope by a name that no server has.
@@ -101,18 +102,23 @@ impl Confounders {
 /// Whether the client took a certificate of the session CA in some attempt, so that it may refuse others only for what
 /// is in them.
 fn trusts_session_ca(experiment: &Experiment) -> bool {
-    if experiment.factor.needs_gateway() {
-        // What asks a gateway for something has taken its certificate.
-        let reached =
-            |observed: &Observed| observed.record.summary.as_ref().and_then(|summary| summary.reached);
-        let mut all = experiment.arms.iter().flat_map(|state| &state.observed);
-        return all.any(|observed| reached(observed) >= Some(Phase::GatewayHttp));
-    }
+    // What asks a gateway for something has taken its certificate, which is of the same CA.
+    let took_gateways = |observed: &Observed| {
+        let reached = observed.record.summary.as_ref().and_then(|summary| summary.reached);
+        reached >= Some(Phase::GatewayHttp) && signs_for_gateway(&observed.record)
+    };
     let shown = experiment.arms.iter().filter(|state| {
         let settings = &state.arm.settings;
         settings.ends_tls || settings.cert == Some(CertificateMode::Mint(Recipe::Fresh))
     });
-    shown.flat_map(|state| &state.observed).any(|observed| observed.depth > Depth::Tls)
+    experiment.arms.iter().flat_map(|state| &state.observed).any(took_gateways)
+        || shown.flat_map(|state| &state.observed).any(|observed| observed.depth > Depth::Tls)
+}
+
+/// Whether the client was shown a certificate of the session CA in the place of a gateway's.
+fn signs_for_gateway(record: &Record) -> bool {
+    let is_file = setting(record, "cert").is_some_and(|cert| cert.starts_with("file:"));
+    is_through_gateway(record) && !passes_tls(record) && !is_file
 }
 
 /// Attempts whose client was asked something do not count, so that nothing is known of a return here.
@@ -128,13 +134,13 @@ fn bar(factor: Factor, id: &str, role: Role, is_proved: bool) -> Option<Bar> {
     match id {
         // Without rdpscope TLS would fail whatever the certificate is.
         "confounder-masked-mismatch" => {
-            (is_changed && matches!(factor, Factor::Cert | Factor::Nla)).then_some(Bar::Cause)
+            (is_changed && (factor.is_certificate() || factor == Factor::Nla)).then_some(Bar::Cause)
         }
         // The change was refused for being ours.
         UNKNOWN_AUTHORITY => is_changed.then_some(Bar::NotCause),
         // The change cannot get further than NLA, however right it is.
         "confounder-key-binding" => {
-            (is_changed && !is_proved && matches!(factor, Factor::Cert | Factor::Tls))
+            (is_changed && !is_proved && (factor.is_certificate() || factor == Factor::Tls))
                 .then_some(Bar::NotCause)
         }
         // NLA may fail only because of the name that the client dialled.

@@ -14,12 +14,17 @@ pub(super) const RPC: &str = "rpc";
 /// The line that goes with the longest delay: a bad mobile link.
 const SLOW_LINE: &str = "rate=64kbit";
 
+/// NLA by the name of the flag for what is inside a tunnel.
+const INNER_NLA: &str = "inner-nla";
+
 /// What an experiment varies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Factor {
-    /// The certificate that the client is shown.
+    /// The certificate that the client is shown; through a gateway, that of the gateway.
     Cert,
-    /// Network level authentication.
+    /// The certificate that the client is shown inside the tunnel of a gateway.
+    InnerCert,
+    /// Network level authentication; through a gateway, inside the tunnel.
     Nla,
     /// RDP-UDP.
     Udp,
@@ -39,8 +44,9 @@ pub enum Factor {
 
 impl Factor {
     /// All of them.
-    pub const ALL: [Factor; 9] = [
+    pub const ALL: [Factor; 10] = [
         Factor::Cert,
+        Factor::InnerCert,
         Factor::Nla,
         Factor::Udp,
         Factor::GatewayTransport,
@@ -55,6 +61,7 @@ impl Factor {
     pub fn word(self) -> &'static str {
         match self {
             Factor::Cert => "cert",
+            Factor::InnerCert => "inner-cert",
             Factor::Nla => "nla",
             Factor::Udp => "udp",
             Factor::GatewayTransport => "gateway-transport",
@@ -69,7 +76,7 @@ impl Factor {
     /// The same as the subject of a sentence.
     pub fn subject(self) -> &'static str {
         match self {
-            Factor::Cert => "the server's certificate",
+            Factor::Cert | Factor::InnerCert => "the server's certificate",
             Factor::Nla => "network level authentication (NLA)",
             Factor::Udp => "RDP-UDP",
             Factor::GatewayTransport => "the gateway's transport",
@@ -81,6 +88,11 @@ impl Factor {
         }
     }
 
+    /// Whether certificates are compared.
+    pub fn is_certificate(self) -> bool {
+        matches!(self, Factor::Cert | Factor::InnerCert)
+    }
+
     /// Whether the arms add what may be at fault, instead of taking it away.
     pub fn provokes(self) -> bool {
         self == Factor::Latency
@@ -89,7 +101,7 @@ impl Factor {
     /// The cause that holds where this factor decides and no session says more.
     pub(super) fn verdict(self) -> Option<VerdictId> {
         match self {
-            Factor::Cert => Some(VerdictId::CertificateRejected),
+            Factor::Cert | Factor::InnerCert => Some(VerdictId::CertificateRejected),
             Factor::Udp => Some(VerdictId::UdpBlocked),
             Factor::Address => Some(VerdictId::DnsMismatch),
             Factor::Tls => Some(VerdictId::TlsVersionMismatch),
@@ -105,7 +117,9 @@ impl Factor {
     /// target's name resolves to.
     pub fn arms(self, addresses: &[String]) -> Result<Vec<Arm>, FactorError> {
         let arms = match self {
-            Factor::Cert => vec![Arm::certificate(CertificateMode::Passthrough), Arm::fresh()],
+            Factor::Cert | Factor::InnerCert => {
+                vec![Arm::certificate(CertificateMode::Passthrough), Arm::fresh()]
+            }
             Factor::Nla => {
                 let strip = ArmSettings { strip_nla: true, ends_tls: true, ..ArmSettings::default() };
                 vec![
@@ -148,7 +162,7 @@ impl Factor {
 
     /// Whether there is something to vary only where the way leads through an RD Gateway.
     pub fn needs_gateway(self) -> bool {
-        matches!(self, Factor::GatewayTransport | Factor::GatewayUdp)
+        matches!(self, Factor::InnerCert | Factor::GatewayTransport | Factor::GatewayUdp)
     }
 }
 
@@ -182,7 +196,9 @@ impl FromStr for Factor {
     type Err = FactorError;
 
     fn from_str(text: &str) -> Result<Factor, FactorError> {
-        let found = Factor::ALL.into_iter().find(|factor| factor.word() == text);
+        // Of NLA there is only one in a session, so that it needs no second word.
+        let word = if text == INNER_NLA { Factor::Nla.word() } else { text };
+        let found = Factor::ALL.into_iter().find(|factor| factor.word() == word);
         found.ok_or_else(|| FactorError::Unknown(text.to_owned()))
     }
 }
@@ -216,11 +232,11 @@ pub struct Arm {
 /// What an arm changes of the settings that the user gave, as the flags of `proxy` take it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ArmSettings {
-    /// `--cert`.
+    /// `--cert`, or `--inner-cert` where that is varied.
     pub cert: Option<CertificateMode>,
     /// TLS ends in rdpscope: with a fresh certificate, unless the user's settings have another.
     pub ends_tls: bool,
-    /// `--nla strip`.
+    /// `--nla strip`, or `--inner-nla strip` with a gateway.
     pub strip_nla: bool,
     /// `--udp off`.
     pub udp_off: bool,
@@ -362,8 +378,9 @@ mod tests {
         for factor in Factor::ALL {
             assert_eq!(factor.word().parse(), Ok(factor));
         }
+        assert_eq!("inner-nla".parse(), Ok(Factor::Nla));
         let error = "colour".parse::<Factor>().unwrap_err().to_string();
-        assert!(error.contains("cert, nla, udp"), "{error}");
+        assert!(error.contains("cert, inner-cert, nla, udp"), "{error}");
     }
 
     #[test]

@@ -1,12 +1,19 @@
 //! How far a session got, in steps that can be told apart whether or not rdpscope reads what is inside TLS.
 
+use super::untried::{is_through_gateway, passes_tls};
 use crate::trace::{Micros, Outcome, Phase, Record, VerdictId};
+
+/// A client that stays with a gateway for so long has gone on behind its certificate, µs. One that leaves sooner may have
+/// refused that, or been refused itself.
+const STAYS_US: Micros = 2_000_000;
 
 /// How far a session got. Where TLS passes through, the phases inside it are only inferred, so that they are one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
     /// The server was not reached, or did not speak.
     Network,
+    /// It ended in TLS with the gateway, or right after it: at its certificate.
+    GatewayTls,
     /// It ended on the way through the gateway.
     Gateway,
     /// It ended in the X.224 negotiation.
@@ -21,6 +28,8 @@ pub enum Depth {
     Desktop,
     /// It worked.
     Works,
+    /// The client went on behind the certificate of a gateway, in TLS that passes through: what came of it is not seen.
+    Unseen,
 }
 
 impl Depth {
@@ -38,6 +47,7 @@ impl Depth {
                     Depth::Works
                 }
             }
+            Some(Phase::GatewayTls) => behind_tls(record),
             Some(phase) if phase > Phase::Tcp && phase < Phase::X224 => Depth::Gateway,
             Some(Phase::X224) => Depth::Negotiation,
             Some(Phase::Tls) => Depth::Tls,
@@ -51,6 +61,7 @@ impl Depth {
     pub fn place(self) -> &'static str {
         match self {
             Depth::Network => "before the server spoke",
+            Depth::GatewayTls => "in TLS with the gateway",
             Depth::Gateway => "on the way through the gateway",
             Depth::Negotiation => "in the X.224 negotiation",
             Depth::Tls => "in TLS",
@@ -58,6 +69,24 @@ impl Depth {
             Depth::Inside => "after TLS, before the desktop",
             Depth::Desktop => "after the desktop was there",
             Depth::Works => "nowhere",
+            Depth::Unseen => "behind the gateway's certificate, unseen",
+        }
+    }
+}
+
+/// Where TLS with a gateway passes through, only time tells whether the client went on behind it.
+fn behind_tls(record: &Record) -> Depth {
+    let complete = record.phases.iter().find(|it| it.phase == Phase::GatewayTls && it.outcome == Outcome::Ok);
+    let is_blamed = record.verdict.as_ref().is_some_and(|verdict| {
+        let id = verdict.id.as_str();
+        id.starts_with("certificate-") || id.starts_with("tls-")
+    });
+    match complete.filter(|_| !is_blamed && is_through_gateway(record) && passes_tls(record)) {
+        None => Depth::GatewayTls,
+        Some(complete) => {
+            let last_us = record.events.last().map_or(0, |event| event.t_us);
+            let stayed = last_us.saturating_sub(complete.end_us) >= STAYS_US;
+            if stayed { Depth::Unseen } else { Depth::Gateway }
         }
     }
 }

@@ -23,6 +23,19 @@ pub(super) struct Observed {
 pub(super) struct ArmState {
     pub(super) arm: Arm,
     pub(super) observed: Vec<Observed>,
+    /// Attempts that the user went without.
+    pub(super) left_out: usize,
+}
+
+impl ArmState {
+    fn new(arm: Arm) -> ArmState {
+        ArmState { arm, observed: Vec::new(), left_out: 0 }
+    }
+
+    /// Attempts that had their turn.
+    fn had(&self) -> usize {
+        self.observed.len() + self.left_out
+    }
 }
 
 /// An experiment under way.
@@ -52,7 +65,7 @@ pub struct Attempt {
 impl Experiment {
     /// An experiment with `runs` attempts for each of `arms`, which [`Factor::arms`] gave.
     pub fn new(factor: Factor, arms: Vec<Arm>, runs: usize) -> Experiment {
-        let arms: Vec<_> = arms.into_iter().map(|arm| ArmState { arm, observed: Vec::new() }).collect();
+        let arms: Vec<_> = arms.into_iter().map(ArmState::new).collect();
         Experiment { factor, runs, compared: arms.len(), arms }
     }
 
@@ -63,12 +76,12 @@ impl Experiment {
         let done: usize = self.arms.iter().map(|state| state.observed.len()).sum();
         let missing: Vec<(usize, usize)> = due
             .iter()
-            .map(|(place, runs)| (*place, runs.saturating_sub(self.arms[*place].observed.len())))
+            .map(|(place, runs)| (*place, runs.saturating_sub(self.arms[*place].had())))
             .filter(|(_, missing)| *missing > 0)
             .collect();
-        let fewest = missing.iter().map(|(place, _)| self.arms[*place].observed.len()).min()?;
+        let fewest = missing.iter().map(|(place, _)| self.arms[*place].had()).min()?;
         let mut turn: Vec<usize> = missing.iter().map(|(place, _)| *place).collect();
-        turn.retain(|place| self.arms[*place].observed.len() == fewest);
+        turn.retain(|place| self.arms[*place].had() == fewest);
         let place = if fewest % 2 == 0 { *turn.first()? } else { *turn.last()? };
         Some(Attempt {
             number: done + 1,
@@ -84,6 +97,12 @@ impl Experiment {
         self.arms[place].observed.push(Observed { depth: Depth::of(&record), record });
     }
 
+    /// The user goes without an attempt of `arm`: its next turn is that of the others.
+    pub fn leave_out(&mut self, arm: &Arm) {
+        let place = self.place_of(arm);
+        self.arms[place].left_out += 1;
+    }
+
     /// Whether nothing has been noted yet.
     pub fn is_empty(&self) -> bool {
         self.arms.iter().all(|state| state.observed.is_empty())
@@ -93,7 +112,7 @@ impl Experiment {
     fn wanted(&self) -> Vec<(Arm, usize)> {
         let first = &self.arms[..self.compared];
         let runs = if self.is_clear() { first[0].observed.len() } else { self.runs };
-        if first.iter().any(|state| state.observed.len() < runs) {
+        if first.iter().any(|state| state.had() < runs) {
             return first.iter().map(|state| (state.arm.clone(), runs)).collect();
         }
         if self.factor == Factor::GatewayUdp && self.helps() {
@@ -128,7 +147,7 @@ impl Experiment {
 
     /// Where the second stage is, when there is one.
     fn bisection(&self) -> Option<Step> {
-        if self.factor != Factor::Cert {
+        if !self.factor.is_certificate() {
             return None;
         }
         let tally = |name: &str| self.arm(name).map(|state| self.tally(state)).unwrap_or_default();
@@ -154,6 +173,11 @@ impl Experiment {
         failed.max()
     }
 
+    /// Whether nobody can see how the session fares as it is.
+    pub(super) fn is_unseen(&self) -> bool {
+        self.arms[0].observed.iter().any(|it| it.depth == Depth::Unseen)
+    }
+
     /// Attempts of an arm that got past the place where the session as it is fails, and those that did not.
     pub(super) fn tally(&self, state: &ArmState) -> Tally {
         let bar = match state.arm.role {
@@ -167,7 +191,7 @@ impl Experiment {
     fn place_of(&mut self, arm: &Arm) -> usize {
         let known = self.arms.iter().position(|state| state.arm.name == arm.name);
         known.unwrap_or_else(|| {
-            self.arms.push(ArmState { arm: arm.clone(), observed: Vec::new() });
+            self.arms.push(ArmState::new(arm.clone()));
             self.arms.len() - 1
         })
     }

@@ -6,6 +6,9 @@ use super::schedule::{ArmState, Experiment};
 use crate::trace::{Detail, GatewayMessage, GatewayUdp, Record, VerdictId};
 use crate::wire::tsgu::Packet;
 
+/// The mode of certificates in which TLS is only relayed.
+const PASSTHROUGH: &str = "passthrough";
+
 /// Why sessions that fail with the change as well do not show that the factor is innocent; absent where they do.
 /// `bar` is the place where `baseline` fails.
 pub(super) fn without_factor(
@@ -19,9 +22,14 @@ pub(super) fn without_factor(
             "The server lets nobody in without NLA, so that there is no session without it to compare with.".to_owned(),
         ),
         // UDP is agreed on behind TLS, and only there can it be taken out.
-        Factor::Udp if bar > Depth::Tls && !saw_datagrams(baseline) && passes_tls(changed) => Some(
+        Factor::Udp if bar > Depth::Tls && !saw_datagrams(baseline) && records(changed).all(passes_tls) => Some(
             "But nothing was changed: no datagram of RDP-UDP came, and TLS, in which client and server offer it to each \
              other, passes through. Repeat it with --cert fresh, which takes the offer away."
+                .to_owned(),
+        ),
+        Factor::Cert if ends_with(changed, VerdictId::GatewayChannelBinding) => Some(
+            "But the logon to the gateway is bound to its own certificate, so that it fails with every other: what the \
+             client makes of the certificate was not seen."
                 .to_owned(),
         ),
         Factor::Tls
@@ -43,7 +51,8 @@ pub(super) fn side_channel(experiment: &Experiment) -> Option<String> {
     let baseline = &experiment.arms[0];
     let is_used =
         experiment.arms.iter().flat_map(records).any(|record| side_channel_events(record).next().is_some());
-    let ends_before = experiment.bar().is_some_and(|bar| bar <= Depth::Gateway) && !passes_tls(baseline);
+    let ends_before =
+        experiment.bar().is_some_and(|bar| bar <= Depth::Gateway) && !records(baseline).all(passes_tls);
     if is_used || ends_before && !opens_channel(baseline) {
         return None;
     }
@@ -89,11 +98,18 @@ fn ends_with(state: &ArmState, id: VerdictId) -> bool {
 }
 
 /// Whether rdpscope only relays TLS, so that it can change nothing in it.
-fn passes_tls(state: &ArmState) -> bool {
-    records(state).all(|record| {
-        let cert = record.header.as_ref().and_then(|header| header.settings.get("cert"));
-        cert.is_none_or(|cert| cert == "passthrough")
-    })
+pub(super) fn passes_tls(record: &Record) -> bool {
+    setting(record, "cert").is_none_or(|cert| cert == PASSTHROUGH)
+}
+
+/// What a session's header says of a setting that is a word.
+pub(super) fn setting<'a>(record: &'a Record, name: &str) -> Option<&'a str> {
+    record.header.as_ref()?.settings.get(name)?.as_str()
+}
+
+/// Whether the way led through an RD Gateway.
+pub(super) fn is_through_gateway(record: &Record) -> bool {
+    setting(record, "gateway").is_some()
 }
 
 pub(super) fn records(state: &ArmState) -> impl Iterator<Item = &Record> {

@@ -1,6 +1,6 @@
 //! The verdict that a finished experiment proves; what mends it is that of the catalogue.
 
-use super::conclusion::{Conclusion, property_words};
+use super::conclusion::{Conclusion, property_words, through_gateway};
 use super::factor::{Arm, Factor, Role};
 use super::progress::Depth;
 use super::schedule::{ArmState, Experiment};
@@ -26,7 +26,7 @@ pub(super) fn proven(experiment: &Experiment, found: &Conclusion) -> Option<Verd
     };
     let first = std::iter::once(baseline).filter(|_| experiment.factor != Factor::GatewayTransport);
     let evidence = first.chain(telling).map(|state| evidence(experiment, state)).collect();
-    let proof = Proof { phase: phase(experiment.factor), summary: summary(experiment, found), evidence };
+    let proof = Proof { phase: phase(experiment), summary: summary(experiment, found), evidence };
     let mut verdict = diagnose::proven(*id, others, record, proof);
     if experiment.factor == Factor::Udp && !untried::saw_datagrams(baseline) {
         // Nobody has shown that the network holds anything back.
@@ -41,7 +41,8 @@ pub(super) fn observed(experiment: &Experiment) -> Option<&Verdict> {
     if experiment.bar().is_some() {
         return last(&experiment.arms[0]);
     }
-    let is_told = matches!(experiment.factor, Factor::Address | Factor::GatewayTransport);
+    let is_told =
+        matches!(experiment.factor, Factor::Address | Factor::GatewayTransport) || experiment.is_unseen();
     let addresses = experiment.arms.iter().filter(|_| is_told);
     addresses.filter(|state| experiment.tally(state).failed > 0).find_map(last)
 }
@@ -81,7 +82,7 @@ fn causes(experiment: &Experiment, found: &Conclusion) -> Vec<VerdictId> {
     }
     let own = observed(experiment).map(|verdict| verdict.id);
     let fits = |id: VerdictId| match experiment.factor {
-        Factor::Cert => id == VerdictId::CertificateRevoked,
+        Factor::Cert | Factor::InnerCert => id == VerdictId::CertificateRevoked,
         // NLA has no cause of its own: what is wrong with it is what the failing sessions say.
         Factor::Nla => true,
         Factor::Udp => id.as_str().starts_with("udp-"),
@@ -105,13 +106,14 @@ fn opens_and_fails(experiment: &Experiment) -> bool {
     answered || silent.is_some_and(|state| experiment.tally(state).all_passed())
 }
 
-fn phase(factor: Factor) -> Phase {
-    match factor {
+fn phase(experiment: &Experiment) -> Phase {
+    match experiment.factor {
         Factor::Nla => Phase::Credssp,
         Factor::Udp | Factor::GatewayUdp => Phase::Udp,
         Factor::GatewayTransport => Phase::GatewayHttp,
         Factor::Address => Phase::Dns,
         Factor::Latency => Phase::Active,
+        Factor::Cert | Factor::Tls | Factor::Mss if through_gateway(experiment) => Phase::GatewayTls,
         _ => Phase::Tls,
     }
 }
@@ -120,13 +122,15 @@ fn summary(experiment: &Experiment, found: &Conclusion) -> String {
     let with = found.telling.as_deref().and_then(|name| experiment.arm(name));
     let with = with.map_or("", |state| state.arm.description.as_str());
     match experiment.factor {
-        Factor::Cert if found.repairs.is_empty() => format!(
-            "The client refuses the server's certificate and takes {with}: the certificate is the cause."
-        ),
-        Factor::Cert => format!(
-            "The client refuses the server's certificate because of {}: it takes {with}.",
-            property_words(&found.repairs)
-        ),
+        factor if factor.is_certificate() => {
+            let whose =
+                if factor == Factor::Cert && through_gateway(experiment) { "gateway" } else { "server" };
+            let why = match found.repairs.is_empty() {
+                true => format!(" and takes {with}: the certificate is the cause."),
+                false => format!(" because of {}: it takes {with}.", property_words(&found.repairs)),
+            };
+            format!("The client refuses the {whose}'s certificate{why}")
+        }
         Factor::Latency => format!("The session does not survive {with}; without that it works."),
         Factor::Udp if !untried::saw_datagrams(&experiment.arms[0]) => format!(
             "The session fails because RDP-UDP is offered, though not one datagram of it was sent: {with} it works."

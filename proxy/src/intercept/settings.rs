@@ -111,8 +111,16 @@ impl Interception {
         let _ = self.legacy.set(need);
     }
 
-    /// What to do where NLA would fail because the client sees another key than the server's.
-    pub fn ways_round_key_binding(&self) -> Vec<String> {
+    /// What to do where NLA would fail because the client sees another key than the server's; `is_inside_tunnel`: it is the
+    /// NLA inside the tunnel of a gateway, which has flags of its own.
+    pub fn ways_round_key_binding(&self, is_inside_tunnel: bool) -> Vec<String> {
+        if is_inside_tunnel {
+            return vec![
+                "--inner-cert file:SERVER.pfx shows the server's own certificate with its key, and NLA works on".to_owned(),
+                "--inner-nla terminate with the user's name and password logs on by itself on both legs".to_owned(),
+                "--inner-nla strip leaves NLA out, where server and client allow that".to_owned(),
+            ];
+        }
         let mode = match self.presenter.mode() {
             CertificateMode::Mint(recipe) => recipe.to_string(),
             CertificateMode::Passthrough | CertificateMode::File(_) => Recipe::Fresh.to_string(),

@@ -20,7 +20,7 @@ thread_local! {
 type Described = (Arc<[u8]>, Arc<Certificate>);
 
 /// Describes a chain, end entity first; what cannot be read is said and left out.
-pub(super) fn describe(chain: &[&[u8]]) -> Detail {
+pub fn describe(chain: &[&[u8]]) -> Detail {
     let mut certificates = Vec::new();
     let mut unreadable = Vec::new();
     let mut kept = Vec::new();

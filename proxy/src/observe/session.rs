@@ -1,11 +1,12 @@
 //! One direct RDP connection as it stands on the wire: negotiation, then TLS or RDP in clear.
 
 use super::encrypted::{self, EncryptedObserver};
+use super::opened::{OpenedTls, OpensTls};
 use super::rdp::RdpObserver;
 use super::rdp::follow::{event, follow};
 use super::terminated::TerminatedObserver;
 use super::tls::{Seen, TlsObserver, malformed_detail};
-use crate::trace::{Detail, Event, How, Micros, Phase, Side};
+use crate::trace::{ClosedBy, Detail, Event, How, Micros, Phase, Side};
 use crate::wire::Malformed;
 use crate::wire::x224::{ConnectionConfirm, TPKT_HEADER_LENGTH, TPKT_VERSION, Tpdu};
 use crate::wire::{greeting, preconnection, x224};
@@ -41,6 +42,8 @@ pub struct SessionObserver {
     requested: bool,
     /// TLS does not pass through: rdpscope speaks it on both legs.
     terminates_tls: bool,
+    /// Who may have the secrets of its TLS, until that begins.
+    opener: Option<Box<dyn OpensTls>>,
     /// When either side last sent anything; absent again once a side has ended.
     last_us: Option<Micros>,
 }
@@ -65,6 +68,8 @@ enum Stage {
     Tls { tls: Box<TlsObserver>, inside: EncryptedObserver },
     /// TLS that rdpscope terminates; its bytes come by other ways.
     Terminated(Box<TerminatedObserver>),
+    /// TLS whose secrets may be known.
+    Opened(Box<OpenedTls>),
     /// Standard RDP security.
     Rdp(Box<RdpObserver>),
     /// Nothing more can be told.
@@ -78,12 +83,17 @@ impl SessionObserver {
         SessionObserver { terminates_tls: true, ..SessionObserver::default() }
     }
 
+    /// Follows a connection that was recorded; `opener` opens its TLS where it has the secrets.
+    pub fn opening_tls(opener: Box<dyn OpensTls>) -> SessionObserver {
+        SessionObserver { opener: Some(opener), ..SessionObserver::default() }
+    }
+
     /// What becomes of the bytes to come.
     pub fn course(&self) -> Course {
         match &self.stage {
             Stage::Negotiation => Course::Negotiating,
             Stage::Terminated(_) => Course::TlsToTerminate,
-            Stage::Tls { .. } | Stage::Rdp(_) | Stage::Over => Course::Relayed,
+            Stage::Tls { .. } | Stage::Opened(_) | Stage::Rdp(_) | Stage::Over => Course::Relayed,
         }
     }
 
@@ -121,6 +131,7 @@ impl SessionObserver {
             Stage::Negotiation => self.negotiation(t_us, from, bytes, out),
             Stage::Tls { tls, inside } => follow_tls(tls, inside, t_us, from, bytes, out),
             Stage::Terminated(_) => self.pending[from.index()].extend_from_slice(bytes),
+            Stage::Opened(opened) => opened.data(t_us, from, bytes, out),
             Stage::Rdp(observer) => follow(observer, t_us, from, bytes, out),
             Stage::Over => {}
         }
@@ -134,6 +145,9 @@ impl SessionObserver {
             pending.clear();
             last_us = last_us.max(terminated.last_us());
             terminated.ended(t_us, from, out);
+        }
+        if let Stage::Opened(opened) = &mut self.stage {
+            opened.ended(t_us, from, out);
         }
         if !pending.is_empty() && self.is_other_protocol(from, &pending) {
             self.other_protocol(t_us, from, &pending, out);
@@ -154,9 +168,21 @@ impl SessionObserver {
         match &mut self.stage {
             Stage::Tls { tls, .. } => tls.lost(from),
             // Its framing was lost before; the other side may still be followed.
-            Stage::Rdp(_) | Stage::Terminated(_) => {}
+            Stage::Rdp(_) | Stage::Terminated(_) | Stage::Opened(_) => {}
             Stage::Negotiation | Stage::Over => self.stage = Stage::Over,
         }
+    }
+
+    /// Bytes of this side are not known, and what follows them may be: neither side is believed any more in what would
+    /// be concluded from the order of its messages.
+    pub fn interrupted(&mut self, t_us: Micros, from: Side, out: &mut Vec<Event>) {
+        match &mut self.stage {
+            Stage::Opened(opened) => opened.lost(t_us, from, out),
+            Stage::Over => return,
+            _ => {}
+        }
+        self.pending = Default::default();
+        self.stage = Stage::Over;
     }
 
     /// Whether nothing more can be learnt from the bytes of this side.
@@ -165,6 +191,7 @@ impl SessionObserver {
             Stage::Negotiation => false,
             Stage::Tls { tls, inside } => inside.is_done() || tls.is_stopped(),
             Stage::Terminated(_) => false,
+            Stage::Opened(opened) => opened.is_opaque(from),
             Stage::Rdp(observer) => observer.is_lost(from),
             Stage::Over => true,
         }
@@ -175,6 +202,7 @@ impl SessionObserver {
         match &self.stage {
             Stage::Tls { tls, .. } => tls.alerted(from),
             Stage::Terminated(terminated) => terminated.alerted(from),
+            Stage::Opened(opened) => opened.alerted(from),
             _ => false,
         }
     }
@@ -184,8 +212,26 @@ impl SessionObserver {
         match &self.stage {
             Stage::Rdp(observer) => observer.announced_end(),
             Stage::Terminated(terminated) => terminated.announced_end(),
+            Stage::Opened(opened) => opened.announced_end(),
             _ => None,
         }
+    }
+
+    /// Who ended the connection and how, where `first` was the first end of a direction, and `left_first` the side that was
+    /// the first to take leave.
+    pub fn ending(&self, first: Option<(Side, How)>, left_first: Option<Side>) -> Option<(ClosedBy, How)> {
+        if let Some(side) = self.announced_end() {
+            return Some((side.into(), How::McsUltimatum));
+        }
+        let (side, how) = first?;
+        let other = side.opposite();
+        Some(match left_first {
+            _ if self.alerted(side) => (side.into(), How::Alert),
+            Some(left) if left == other => {
+                (other.into(), if self.alerted(other) { How::Alert } else { How::Fin })
+            }
+            _ => (side.into(), how),
+        })
     }
 
     fn negotiation(&mut self, t_us: Micros, from: Side, bytes: &[u8], out: &mut Vec<Event>) {
@@ -309,16 +355,19 @@ impl SessionObserver {
         }
     }
 
-    fn stage_after(&self, confirm: &ConnectionConfirm) -> Stage {
+    fn stage_after(&mut self, confirm: &ConnectionConfirm) -> Stage {
         match confirm.selected_protocol.unwrap_or(PROTOCOL_RDP) {
             PROTOCOL_RDP => Stage::Rdp(Box::new(RdpObserver::new(false))),
             protocol => self.tls_stage(Some(protocol)),
         }
     }
 
-    fn tls_stage(&self, protocol: Option<u32>) -> Stage {
+    fn tls_stage(&mut self, protocol: Option<u32>) -> Stage {
         if self.terminates_tls {
             return Stage::Terminated(Box::new(TerminatedObserver::new(protocol)));
+        }
+        if let Some(opener) = self.opener.take() {
+            return Stage::Opened(Box::new(OpenedTls::new(opener, protocol)));
         }
         Stage::Tls { tls: Box::default(), inside: EncryptedObserver::new(protocol) }
     }

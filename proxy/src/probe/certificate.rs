@@ -1,7 +1,8 @@
 //! The server's certificate, and what this machine thinks of it.
 
+use super::way::Way;
 use crate::intercept::tls::{self, Judgement, Roots};
-use crate::trace::CertificateCheck;
+use crate::trace::{CertificateCheck, Detail};
 use rdpscope_certs::clients::by_rules;
 use rdpscope_certs::inspect::{inspect, missing_issuers};
 use std::sync::Arc;
@@ -15,8 +16,13 @@ pub(super) fn prepare() {
     tokio::task::spawn_blocking(Roots::of_this_machine);
 }
 
-/// Looks at `chain` (DER, the server's own first) as a client does that was told to connect to `name`.
-pub(super) async fn check(chain: Vec<Vec<u8>>, name: String) -> Option<CertificateCheck> {
+/// Looks at `chain` (DER, the server's own first), which `way` led to, as a client does that was told to connect there.
+/// Nothing where no certificate came.
+pub(super) async fn check(chain: Vec<Vec<u8>>, way: &Way) -> Option<CertificateCheck> {
+    if chain.is_empty() {
+        return None;
+    }
+    let name = way.server_name.clone();
     let now = jiff::Timestamp::now().as_second();
     tokio::task::spawn_blocking(move || {
         let judgement = tls::judge(&chain, &name, now, PATIENCE);
@@ -24,6 +30,18 @@ pub(super) async fn check(chain: Vec<Vec<u8>>, name: String) -> Option<Certifica
     })
     .await
     .ok()
+}
+
+/// The same for the record.
+pub(super) fn judged(check: &CertificateCheck) -> Detail {
+    Detail::CertificateJudged {
+        trusted: check.trusted,
+        reason: check.reason.clone(),
+        name: check.name.clone(),
+        name_matches: check.name_matches,
+        verifier: check.verifier.clone(),
+        by_rules: check.by_rules.clone(),
+    }
 }
 
 /// Looks at `chain` (DER, the server's own first) at `now`, seconds since 1970, for a client that was told to connect to

@@ -8,13 +8,11 @@ use super::{certificate, credssp};
 use crate::intercept::tls::{
     self, HandshakeError, HandshakeFailure, Offer, ServerLeg, Stack, StreamEnd, Tee, TlsStream, WireTap,
 };
-use crate::relay::connect::connect_with;
 use crate::relay::tcp_info::tcp_info;
 use crate::trace::{CertificateCheck, CredsspCheck, Detail, How, Leg, NegotiationAnswer, Phase, Side};
 use crate::wire::credssp::TsRequest;
 use crate::wire::greeting::TELLING_LENGTH;
 use crate::wire::x224;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -37,31 +35,6 @@ pub(super) struct Talked {
     pub(super) credssp: Option<CredsspCheck>,
     /// CredSSP, where TLS was refused and came up all the same.
     pub(super) credssp_after_refusal: Option<CredsspCheck>,
-}
-
-/// Connects to the first of `addresses` that answers; `way` leads there from then on.
-pub(super) async fn reach(watched: &Watched, way: &mut Way, addresses: &[SocketAddr]) -> Option<Connection> {
-    let place = way.budget.connection().await.ok()?;
-    let mut begun = 0;
-    let connected = connect_with(addresses, way.answer_timeout, None, |detail| {
-        match &detail {
-            Detail::Connecting { .. } => {
-                if begun > 0 {
-                    way.budget.beside();
-                }
-                begun += 1;
-            }
-            Detail::Connected { address, .. } => way.note_connected(address, None),
-            Detail::ConnectFailed { address, error, reason, .. } => {
-                way.note_connected(address, Some((*error, reason)));
-            }
-            _ => {}
-        }
-        watched.say(Leg::Server, Phase::Tcp, detail);
-    });
-    let stream = connected.await.ok()?;
-    way.address = stream.peer_addr().ok()?;
-    Connection::new(stream, place).ok()
 }
 
 /// Asks for what mstsc asks for.
@@ -154,7 +127,7 @@ pub(super) async fn direct(way: &Way) -> Option<Talked> {
         Err(Failed::Handshake(error)) if error.speaks_tls() => error.chain,
         Err(_) => return None,
     };
-    Some(Talked { certificate: look_at(chain, way).await, ..Talked::default() })
+    Some(Talked { certificate: certificate::check(chain, way).await, ..Talked::default() })
 }
 
 /// Begins TLS on a connection on which it was refused: nothing where the server keeps to that. Some do not, FreeRDP's among
@@ -338,21 +311,9 @@ fn instead_of_an_answer(end: &StreamEnd) -> String {
 
 /// The certificate with what this machine thinks of it, which is told, too.
 async fn judged(watched: &Watched, chain: Vec<Vec<u8>>, way: &Way) -> Option<CertificateCheck> {
-    let check = look_at(chain, way).await?;
-    let detail = Detail::CertificateJudged {
-        trusted: check.trusted,
-        reason: check.reason.clone(),
-        name: check.name.clone(),
-        name_matches: check.name_matches,
-        verifier: check.verifier.clone(),
-        by_rules: check.by_rules.clone(),
-    };
-    watched.say(Leg::Proxy, Phase::Tls, detail);
+    let check = certificate::check(chain, way).await?;
+    watched.say(Leg::Proxy, Phase::Tls, certificate::judged(&check));
     Some(check)
-}
-
-async fn look_at(chain: Vec<Vec<u8>>, way: &Way) -> Option<CertificateCheck> {
-    if chain.is_empty() { None } else { certificate::check(chain, way.server_name.clone()).await }
 }
 
 /// What the system knows of the connection.

@@ -6,7 +6,7 @@
 
 mod properties;
 
-pub use properties::{Property, properties};
+pub use properties::{NAMES, Property, properties};
 
 use crate::relay::target::RDP_PORT;
 use crate::report::probe::natural_order;

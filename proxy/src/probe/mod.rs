@@ -155,7 +155,7 @@ async fn talk(
     progress: &Progress,
     scans_tls: bool,
 ) -> Answers {
-    let reached = conversation::reach(watched, &mut way, addresses).await;
+    let reached = way.reach(addresses, |detail| watched.say(Leg::Server, Phase::Tcp, detail)).await;
     let Some(connection) = reached else {
         progress.over();
         return Answers::default();

@@ -161,7 +161,10 @@ impl Seen {
         (summary.closed_by, summary.how) = (Some(closed_by), Some(how));
         (summary.bytes_up, summary.bytes_down) = (bytes_up, bytes_down);
         self.trace.summarise();
-        (self.trace.record().clone(), End { t_us, closed_by, how, bytes_up, bytes_down })
+        (
+            self.trace.record().clone(),
+            End { t_us, closed_by: Some(closed_by), how: Some(how), bytes_up, bytes_down },
+        )
     }
 
     fn ending(&self) -> (ClosedBy, How) {

@@ -5,7 +5,7 @@ use super::negotiation;
 use super::tally::Tally;
 use super::tcp::Connections;
 use crate::relay::connect;
-use crate::trace::{ConnectError, NegotiationAnswer};
+use crate::trace::{ConnectError, Detail, NegotiationAnswer};
 use std::io;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
@@ -57,6 +57,35 @@ pub(super) struct NotNegotiated {
 }
 
 impl Way {
+    /// Connects to the first of `addresses` that answers, where the way leads from then on; `say` is told of each attempt.
+    pub(super) async fn reach(
+        &mut self,
+        addresses: &[SocketAddr],
+        mut say: impl FnMut(Detail),
+    ) -> Option<Connection> {
+        let place = self.budget.connection().await.ok()?;
+        let mut begun = 0;
+        let connected = connect::connect_with(addresses, self.answer_timeout, None, |detail| {
+            match &detail {
+                Detail::Connecting { .. } => {
+                    if begun > 0 {
+                        self.budget.beside();
+                    }
+                    begun += 1;
+                }
+                Detail::Connected { address, .. } => self.note_connected(address, None),
+                Detail::ConnectFailed { address, error, reason, .. } => {
+                    self.note_connected(address, Some((*error, reason)));
+                }
+                _ => {}
+            }
+            say(detail);
+        });
+        let stream = connected.await.ok()?;
+        self.address = stream.peer_addr().ok()?;
+        Connection::new(stream, place).ok()
+    }
+
     /// Opens one more TCP connection, as soon as there is room for it. It sends at once what is written.
     pub(super) async fn open(&self) -> io::Result<Connection> {
         let place = self.budget.connection().await?;

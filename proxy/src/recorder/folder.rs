@@ -115,6 +115,11 @@ impl TraceFolder {
     }
 }
 
+/// A new file with this content, for the owner only.
+pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    create_private(path)?.write_all(content)
+}
+
 /// A new file to append to, for the owner only.
 fn create_private(path: &Path) -> io::Result<File> {
     open_private(OpenOptions::new().append(true).create_new(true), path)

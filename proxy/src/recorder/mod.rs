@@ -4,17 +4,20 @@
 mod folder;
 pub(crate) mod pcapng;
 mod session_trace;
+mod tap;
 
-pub use folder::{FolderError, TraceFolder};
+pub use folder::{FolderError, TraceFolder, write_private};
 pub use pcapng::CaptureSettings;
 pub use session_trace::{SessionTrace, TraceStart};
+pub use tap::{Tap, Taps};
 
-use crate::trace::{Detail, Line, Micros, Side};
+use crate::trace::{Detail, Line, Micros, Record, Side};
 use pcapng::{CaptureHandle, CaptureThread};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -81,6 +84,7 @@ pub struct RecorderHandle {
     most_followed: usize,
     followed: Arc<AtomicUsize>,
     capture: Option<CaptureHandle>,
+    taps: Taps,
 }
 
 /// A session's way to the recorder. Gone, it makes room for another that is followed.
@@ -95,6 +99,11 @@ thread_local! {
 }
 
 impl RecorderHandle {
+    /// The same, with `taps` that see what is handed over.
+    pub fn with_taps(self, taps: Taps) -> RecorderHandle {
+        RecorderHandle { taps, ..self }
+    }
+
     fn session(self, session: SessionId) -> SessionHandle {
         let is_followed = self.followed.fetch_add(1, Ordering::Relaxed) < self.most_followed;
         SessionHandle { session, recorder: self, is_followed }
@@ -102,6 +111,16 @@ impl RecorderHandle {
 }
 
 impl SessionHandle {
+    /// Shows lines to the taps.
+    fn show(&self, lines: &[Line]) {
+        self.recorder.taps.iter().for_each(|tap| tap.lines(&self.session, lines));
+    }
+
+    /// Shows the whole record to the taps.
+    fn show_whole(&self, record: &Record) {
+        self.recorder.taps.iter().for_each(|tap| tap.concluded(&self.session, record));
+    }
+
     /// Hands lines over without waiting; false when the queue is full.
     fn offer(&self, lines: &[Line]) -> bool {
         let batch = self.batch(lines);
@@ -132,6 +151,21 @@ impl SessionHandle {
 impl Drop for SessionHandle {
     fn drop(&mut self) {
         self.recorder.followed.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl TraceFolder {
+    /// Writes the folder of a session that is over: its trace and its certificates, laid out as by a recorder. Answers with
+    /// the trace's path.
+    pub fn write_session(&self, session: &SessionId, lines: &[Line]) -> Result<PathBuf, FolderError> {
+        let mut file = self.create_session(session)?;
+        let path = self.trace_path(session);
+        let written = file.write_all(&text(lines)).and_then(|()| file.flush());
+        written.map_err(|source| FolderError::Unwritable { path: path.clone(), source })?;
+        for (prefix, chain) in lines.iter().filter_map(chain) {
+            self.write_certificates(session, prefix, &chain)?;
+        }
+        Ok(path)
     }
 }
 
@@ -194,6 +228,7 @@ impl Recorder {
             most_followed,
             followed: Arc::default(),
             capture: capture.as_ref().map(CaptureThread::handle),
+            taps: Taps::default(),
         };
         Ok(Recorder { handle: Some(handle), thread: Some(thread), capture })
     }

@@ -68,6 +68,9 @@ impl SessionTrace {
         };
         let recorder = recorder.map(|recorder| recorder.session(start.id.clone()));
         let header = Line::Trace(header);
+        if let Some(recorder) = &recorder {
+            recorder.show(std::slice::from_ref(&header));
+        }
         let is_header_due =
             recorder.as_ref().is_some_and(|recorder| !recorder.offer(std::slice::from_ref(&header)));
         let mut record = Record { events: Vec::with_capacity(USUAL_EVENTS), ..Record::default() };
@@ -163,10 +166,14 @@ impl SessionTrace {
         let due = self.due();
         let count = due.len();
         lines.splice(0..0, due);
-        if let Some(recorder) = self.recorder.take() {
+        let recorder = self.recorder.take();
+        if let Some(recorder) = &recorder {
             recorder.deliver(&lines).await;
         }
         self.keep(lines.into_iter().skip(count));
+        if let Some(recorder) = &recorder {
+            recorder.show_whole(&self.record);
+        }
         self.record
     }
 
@@ -201,6 +208,7 @@ impl SessionTrace {
             capture.note(&lines);
         }
         if let Some(recorder) = &self.recorder {
+            recorder.show(&lines);
             let is_taken = if self.dropped == 0 && !self.is_header_due {
                 recorder.offer(&lines)
             } else {

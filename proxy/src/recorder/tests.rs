@@ -54,7 +54,8 @@ fn last_lines() -> Vec<Line> {
         next: vec![],
         fix: vec![],
     };
-    let end = End { t_us: 1, closed_by: ClosedBy::Client, how: How::Fin, bytes_up: 0, bytes_down: 0 };
+    let end =
+        End { t_us: 1, closed_by: Some(ClosedBy::Client), how: Some(How::Fin), bytes_up: 0, bytes_down: 0 };
     vec![Line::Verdict(Box::new(verdict)), Line::End(end)]
 }
 

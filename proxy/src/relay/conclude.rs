@@ -3,6 +3,7 @@
 use super::pump::Ending;
 use super::session::{Observed, SharedSession};
 use crate::diagnose::{self, Context};
+use crate::observe::leaving::left_first;
 use crate::trace::{ClosedBy, Detail, End, Event, How, Leg, Line, Micros, Phase, Record, Side, UdpMessage};
 use std::time::Instant;
 
@@ -15,15 +16,12 @@ impl Observed {
         if let Some(ending) = self.gateway_ending() {
             return ending;
         }
-        if let Some(side) = self.observer.announced_end() {
-            return (side.into(), How::McsUltimatum);
-        }
-        match self.first_end {
-            Some((_, side, _)) if self.observer.alerted(side) => (side.into(), How::Alert),
-            Some((_, side, Ending::Fin)) => (side.into(), How::Fin),
-            Some((_, side, Ending::Reset)) => (side.into(), How::Reset),
-            None => (ClosedBy::Proxy, How::Reset),
-        }
+        let first = self.first_end.map(|(_, side, ending)| match ending {
+            Ending::Fin => (side, How::Fin),
+            Ending::Reset => (side, How::Reset),
+        });
+        let left_first = left_first(&self.trace.record().events, |_| false);
+        self.observer.ending(first, left_first).unwrap_or((ClosedBy::Proxy, How::Reset))
     }
 }
 
@@ -88,6 +86,6 @@ pub(super) async fn conclude(
     diagnosis.verdict.next.retain(|command| knows_command(command));
     let mut lines: Vec<Line> = diagnosis.findings.into_iter().map(Line::Finding).collect();
     lines.push(Line::Verdict(Box::new(diagnosis.verdict)));
-    lines.push(Line::End(End { t_us, closed_by, how, bytes_up, bytes_down }));
+    lines.push(Line::End(End { t_us, closed_by: Some(closed_by), how: Some(how), bytes_up, bytes_down }));
     observed.trace.conclude(lines).await
 }

@@ -40,8 +40,18 @@ pub enum AttemptEnd {
     NoConnection,
     /// It took too long and was cut.
     TooLong,
+    /// The user asked to go on to the next one.
+    Asked,
     /// The user interrupted it.
     Interrupted,
+}
+
+/// What may end an attempt before its time.
+pub struct Interruptions<'a, A, B> {
+    /// The user ends everything.
+    pub all: Pin<&'a mut A>,
+    /// The user ends this attempt and goes on to the next.
+    pub this: Pin<&'a mut B>,
 }
 
 /// What an attempt came to.
@@ -83,7 +93,7 @@ impl Series {
         arm: &str,
         patience: Patience,
         ready: impl FnOnce(),
-        mut interrupted: Pin<&mut impl Future<Output = ()>>,
+        mut interruptions: Interruptions<'_, impl Future<Output = ()>, impl Future<Output = ()>>,
     ) -> Result<Attempted, ListenError> {
         let settings = Arc::new(settings);
         let (stop, stopped) = watch::channel(false);
@@ -121,7 +131,8 @@ impl Series {
                 () = until(Some(deadline)) => {
                     break attempt.late(&self.running);
                 }
-                () = interrupted.as_mut() => break AttemptEnd::Interrupted,
+                () = interruptions.this.as_mut() => break AttemptEnd::Asked,
+                () = interruptions.all.as_mut() => break AttemptEnd::Interrupted,
             }
         };
         client.end();

@@ -293,7 +293,12 @@ impl Observed {
 
     /// The same with what has followed RDP whose TLS is terminated inside the tunnel.
     pub(super) fn gateway_ending(&mut self) -> Option<(ClosedBy, How)> {
-        Some(self.gateway.as_deref_mut()?.ending(&self.observer))
+        Some(self.gateway.as_deref_mut()?.ending(&self.observer, &self.trace.record().events))
+    }
+
+    /// The silence after which the gateway's side cut its tunnel without a word.
+    pub(super) fn silent_cut(&self) -> Option<Micros> {
+        self.gateway.as_deref()?.silent_cut(&self.trace.record().events)
     }
 
     /// Of an attempt to reach a desktop through a gateway: what is known of its connections.

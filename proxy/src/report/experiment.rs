@@ -19,13 +19,7 @@ pub fn experiment(finished: &Finished, kept: KeptExperiment<'_>, style: &Style) 
     let mut block = Block::new(style);
     answer(finished, &mut block);
     block.item("why", Look::Heading, &finished.line.conclusion.because);
-    let (forbidding, noted): (Vec<_>, Vec<_>) =
-        finished.line.confounders.iter().partition(|confounder| confounder.forbids);
-    let ways = forbidding.iter().filter(|confounder| !confounder.way_round.is_empty());
-    block.list(
-        "first",
-        ways.map(|confounder| format!("{}. Then run it again.", confounder.way_round.join("; "))),
-    );
+    block.list("first", first_steps(finished).into_iter());
     if let Some(verdict) = finished.proven.as_ref().or(finished.observed.as_ref()) {
         block.fixes(&verdict.fix);
     }
@@ -34,8 +28,8 @@ pub fn experiment(finished: &Finished, kept: KeptExperiment<'_>, style: &Style) 
     let round = |steps: &[String]| {
         if steps.is_empty() { String::new() } else { format!(" Instead: {}.", steps.join("; ")) }
     };
-    let notes =
-        noted.iter().map(|it| format!("confounder (arm {}): {}{}", it.arm, it.text, round(&it.way_round)));
+    let noted = finished.line.confounders.iter().filter(|confounder| !confounder.forbids);
+    let notes = noted.map(|it| format!("confounder (arm {}): {}{}", it.arm, it.text, round(&it.way_round)));
     block.list("note", notes);
     for (heading, path) in [("experiment", kept.file), ("trace", kept.traces)] {
         if let Some(path) = path {
@@ -46,9 +40,21 @@ pub fn experiment(finished: &Finished, kept: KeptExperiment<'_>, style: &Style) 
 }
 
 fn answer(finished: &Finished, block: &mut Block<'_>) {
+    let (look, text) = answer_words(finished);
+    block.item(if finished.proven.is_some() { "VERDICT" } else { "RESULT" }, look, &text);
+}
+
+/// How to do without what forbids a conclusion, before the experiment is run again.
+pub(super) fn first_steps(finished: &Finished) -> Vec<String> {
+    let forbidding = finished.line.confounders.iter().filter(|confounder| confounder.forbids);
+    let ways = forbidding.filter(|confounder| !confounder.way_round.is_empty());
+    ways.map(|confounder| format!("{}. Then run it again.", confounder.way_round.join("; "))).collect()
+}
+
+/// What the experiment came to, in a sentence or two.
+pub(super) fn answer_words(finished: &Finished) -> (Look, String) {
     if let Some(verdict) = &finished.proven {
-        let text = format!("{} ({}): {}", verdict.id, verdict.confidence, verdict.summary);
-        return block.item("VERDICT", Look::Bad, &text);
+        return (Look::Bad, format!("{} ({}): {}", verdict.id, verdict.confidence, verdict.summary));
     }
     let conclusion = &finished.line.conclusion;
     let effect = conclusion.effect.id();
@@ -56,7 +62,7 @@ fn answer(finished: &Finished, block: &mut Block<'_>) {
     let shows = finished.observed.as_ref().map_or_else(String::new, |verdict| {
         format!(" The sessions show {} ({}): {}", verdict.id, verdict.confidence, verdict.summary)
     });
-    let (look, text) = match (conclusion.effect, finished.fails) {
+    match (conclusion.effect, finished.fails) {
         (ExperimentEffect::NotCause, false) if finished.observed.is_none() => {
             (Look::Good, format!("no fault: the session works as it is ({effect})."))
         }
@@ -70,12 +76,11 @@ fn answer(finished: &Finished, block: &mut Block<'_>) {
         (ExperimentEffect::Inconclusive, _) => {
             (Look::Doubtful, format!("{effect}: whether {subject} is the cause is not proved.{shows}"))
         }
-    };
-    block.item("RESULT", look, &text);
+    }
 }
 
 /// What was varied in words; a factor that this version does not know as it stands.
-fn subject(factor: &str) -> &str {
+pub(super) fn subject(factor: &str) -> &str {
     factor.parse().map(Factor::subject).unwrap_or(factor)
 }
 
@@ -92,7 +97,7 @@ fn row(arm: &ExperimentArm, width: usize) -> String {
     format!("{:<width$}  {}", arm.name, groups.join(", "))
 }
 
-fn outcome(run: &ExperimentRun) -> String {
+pub(super) fn outcome(run: &ExperimentRun) -> String {
     let phase = run.began.map_or("nothing", |phase| phase.id());
     match run.verdict {
         VerdictId::Healthy => phase.to_owned(),

@@ -14,10 +14,10 @@ use std::collections::{BTreeSet, VecDeque};
 const MOST_WAITING: usize = 256;
 /// Silence between two phases that is worth a line of its own: no network needs so long.
 const PAUSE_US: Micros = 1_000_000;
-/// Columns of a phase's name; those of the gateway are longer and push the rest of their line.
+/// Columns of a phase's name.
 const PHASE_COLUMNS: usize = 12;
-/// Where the lines of a certificate, footnotes and the end begin.
-const DETAIL_INDENT: usize = 14;
+/// The same of a session through a gateway, whose names are longer.
+const GATEWAY_PHASE_COLUMNS: usize = 18;
 
 /// Footnotes that were given.
 #[derive(Debug, Clone, Copy, Default)]
@@ -101,7 +101,11 @@ impl LiveText {
         let style = self.style;
         let mut page = Page::new(&style, &prefix);
         match line {
-            Line::Trace(header) => self.header = Some(header.clone()),
+            Line::Trace(header) => {
+                self.client =
+                    header.settings.get("client").and_then(|client| client.as_str()).map(str::to_owned);
+                self.header = Some(header.clone());
+            }
             Line::Event(event) => {
                 if let Detail::Captured { file, .. } = &event.detail {
                     self.capture = Some(safe::name(file));
@@ -142,6 +146,13 @@ impl LiveText {
     /// How the session ended.
     fn close(&mut self, end: Option<&End>, page: &mut Page<'_>) {
         self.head(page);
+        let clauses = self.told_end(end);
+        let left = self.name_column(' ', Phase::Closed.id());
+        page.beside(&left, left.len(), &clauses.join("; "));
+    }
+
+    /// Who ended the session and in which way, and what no phase has told; a clause each.
+    pub(super) fn told_end(&mut self, end: Option<&End>) -> Vec<String> {
         let mut clauses = vec![match end {
             Some(end) => self.ending(end),
             None => "the trace breaks off here".to_owned(),
@@ -151,8 +162,13 @@ impl LiveText {
         if let Some(end) = end.filter(|end| end.bytes_up > 0 || end.bytes_down > 0) {
             clauses.push(format!("{} up, {} down", size(end.bytes_up), size(end.bytes_down)));
         }
-        let left = format!(" {:<PHASE_COLUMNS$} ", Phase::Closed.id());
-        page.beside(&left, DETAIL_INDENT, &clauses.join("; "));
+        clauses
+    }
+
+    /// What happened in a phase of which every event was taken; a clause each.
+    pub(super) fn told_phase(&mut self, phase: &PhaseRecord) -> Vec<String> {
+        let events = self.take(phase);
+        self.clauses(phase, &events)
     }
 
     fn prefix(&self) -> String {
@@ -198,11 +214,11 @@ impl LiveText {
             self.first_end.get_or_insert(event.t_us);
             return;
         }
-        if let Some(text) = words::warning(&event.detail) {
+        if let Some(text) = words::capture_warning(event).or_else(|| words::warning(&event.detail)) {
             let columns = Columns { mark: '!', name: event.phase.id(), outcome: None, us: None };
             self.row(&columns, "", &text, page);
         }
-        if !matches!(event.detail, Detail::TcpInfo(_)) {
+        if !matches!(event.detail, Detail::TcpInfo(_) | Detail::Capture(_)) {
             self.follow(event, page);
         }
         if repeats_the_first_connection(event) {
@@ -253,16 +269,15 @@ impl LiveText {
     }
 
     fn described(&self, events: &[Event]) -> Vec<String> {
-        words::describe(events, self.target(), self.started().map(|started| started.as_microsecond()))
-    }
-
-    /// The event by itself in words.
-    fn told(&self, event: &Event) -> Vec<String> {
-        let event = std::slice::from_ref(event);
-        let mut clauses = self.described(event);
-        clauses.extend(words::by_size(event));
-        clauses.extend(words::stream_end(event).map(str::to_owned));
-        clauses
+        let told =
+            words::describe(events, self.target(), self.started().map(|started| started.as_microsecond()));
+        let is_recorded = self.header.as_ref().is_some_and(|header| header.settings.contains_key("capture"));
+        // Of what was recorded nothing was relayed.
+        let plain = |clause: String| match clause.strip_suffix(words::RELAYED) {
+            Some(clause) if is_recorded => clause.to_owned(),
+            _ => clause,
+        };
+        told.into_iter().map(plain).collect()
     }
 
     /// `-v`: the event by itself.
@@ -276,7 +291,8 @@ impl LiveText {
         let which = event.connection.filter(|number| *number > 1);
         let who = which.map_or(who.clone(), |number| format!("{who} {number}"));
         let left = format!("    {:>8} {:<10} ", time::short(event.t_us), who);
-        let told = self.told(event).join("; ");
+        let started = self.started().map(|started| started.as_microsecond());
+        let told = words::single(event, self.target(), started).join("; ");
         let name = words::event_name(&event.detail);
         let text = if told.is_empty() { name } else { format!("{name}: {told}") };
         page.beside(&self.style.paint(Look::Faint, &left), left.chars().count(), &text);
@@ -326,7 +342,9 @@ impl LiveText {
         let belongs = |event: &Event| match (phase.phase, phase.leg) {
             (Phase::Tls | Phase::GatewayTls, Some(Leg::Server)) => server_tls(event),
             (Phase::Tls | Phase::GatewayTls, Some(Leg::Client)) if server_tls(event) => false,
-            _ => event.phase <= phase.phase && !matches!(event.detail, Detail::TcpInfo(_)),
+            _ => {
+                event.phase <= phase.phase && !matches!(event.detail, Detail::TcpInfo(_) | Detail::Capture(_))
+            }
         };
         let (taken, left) = std::mem::take(&mut self.waiting).into_iter().partition(belongs);
         self.waiting = left;
@@ -364,7 +382,8 @@ impl LiveText {
                 Detail::CertificatePresented { chain, .. } => ("presented", chain, Default::default()),
                 _ => continue,
             };
-            let indent = " ".repeat(DETAIL_INDENT);
+            let left = self.name_column(' ', name);
+            let indent = " ".repeat(left.len());
             if let Some(certificate) = chain.first() {
                 // Each connection to a gateway shows it again.
                 if !self.certificates.insert((name, certificate.sha1.clone())) {
@@ -372,11 +391,11 @@ impl LiveText {
                 }
                 let [identity, properties] =
                     words::certificate(certificate, self.started().map(|started| started.as_second()));
-                page.beside(&format!(" {name:<PHASE_COLUMNS$} "), DETAIL_INDENT, &identity);
-                page.beside(&indent, DETAIL_INDENT, &properties);
+                page.beside(&left, left.len(), &identity);
+                page.beside(&indent, indent.len(), &properties);
             }
             for reason in unreadable {
-                page.beside(&indent, DETAIL_INDENT, reason);
+                page.beside(&indent, indent.len(), reason);
             }
         }
     }
@@ -395,21 +414,28 @@ impl LiveText {
     }
 
     fn footnote(&self, text: &str, page: &mut Page<'_>) {
-        let indent = " ".repeat(DETAIL_INDENT);
-        page.beside(&indent, DETAIL_INDENT, &format!("({text})"));
+        let indent = self.name_column(' ', "");
+        page.beside(&indent, indent.len(), &format!("({text})"));
     }
 
     fn altered(&mut self, altered: &Altered, page: &mut Page<'_>) {
         self.head(page);
-        let left = format!("!{:<PHASE_COLUMNS$} ", altered.phase.id());
-        page.beside(&left, DETAIL_INDENT, &words::altered(altered));
+        let left = self.name_column('!', altered.phase.id());
+        page.beside(&left, left.len(), &words::altered(altered));
+    }
+
+    /// The beginning of a line: its mark and a name, so wide that the columns of the session stand.
+    fn name_column(&self, mark: char, name: &str) -> String {
+        let is_of_gateway = self.header.as_ref().is_some_and(|it| it.settings.contains_key("gateway"));
+        let columns = if is_of_gateway { GATEWAY_PHASE_COLUMNS } else { PHASE_COLUMNS };
+        format!("{mark}{name:<columns$} ")
     }
 
     fn row(&mut self, columns: &Columns<'_>, bar: &str, text: &str, page: &mut Page<'_>) {
         self.head(page);
         let outcome = columns.outcome.map_or("", outcome_word);
         let time = columns.us.map(time::short).unwrap_or_default();
-        let name = format!("{}{:<PHASE_COLUMNS$} ", columns.mark, columns.name);
+        let name = self.name_column(columns.mark, columns.name);
         let outcome = format!("{outcome:<4}");
         let (time, bar) = (format!(" {time:>7} "), format!("{bar:<cells$} ", cells = time::BAR_CELLS));
         let width = [&name, &outcome, &time, &bar].iter().map(|part| part.chars().count()).sum();
@@ -420,12 +446,15 @@ impl LiveText {
 
     /// Who ended the session, in which way, and how long after what.
     fn ending(&self, end: &End) -> String {
-        let (who, side) = match end.closed_by {
+        let Some((closed_by, how)) = end.closed_by.zip(end.how) else {
+            return "the record ends here, before the session does".to_owned();
+        };
+        let (who, side) = match closed_by {
             ClosedBy::Client => ("the client", Some(Side::Client)),
             ClosedBy::Server => ("the server", Some(Side::Server)),
             ClosedBy::Proxy => ("rdpscope", None),
         };
-        let how = match end.how {
+        let how = match how {
             How::Fin => "closed the connection",
             How::Reset => "reset the connection",
             How::Timeout => "fell silent until the connection timed out",
@@ -446,14 +475,14 @@ impl LiveText {
     fn after(&self, side: Side, end: &End) -> String {
         let Some((t_us, name)) = &self.moments[side.index()] else { return String::new() };
         let farewell =
-            self.farewells[side.index()].filter(|_| matches!(end.how, How::Alert | How::McsUltimatum));
+            self.farewells[side.index()].filter(|_| matches!(end.how, Some(How::Alert | How::McsUltimatum)));
         let ended_us = farewell.or(self.first_end).unwrap_or(end.t_us);
         format!(" {} after {name}", time::short(ended_us.saturating_sub(*t_us)))
     }
 }
 
 /// The phase as it is called in its row; of two handshakes each says whose it is.
-fn phase_name(phase: &PhaseRecord) -> &'static str {
+pub(super) fn phase_name(phase: &PhaseRecord) -> &'static str {
     match (phase.phase, phase.leg) {
         (Phase::Tls, Some(Leg::Client)) => "tls client",
         (Phase::Tls, Some(Leg::Server)) => "tls server",
@@ -482,7 +511,7 @@ fn mark(inferred: bool) -> char {
     if inferred { '~' } else { ' ' }
 }
 
-fn outcome_word(outcome: Outcome) -> &'static str {
+pub(super) fn outcome_word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Ok => "ok",
         Outcome::Failed => "FAIL",
@@ -514,7 +543,7 @@ fn pause_words(side: Side, before: Option<Phase>, after: Phase) -> &'static str 
 }
 
 /// Bytes in at most eight characters.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} bytes"),
         1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),

@@ -21,6 +21,11 @@ pub fn text(record: &Record, style: &Style) -> String {
     parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
 }
 
+/// What each check found, in their order; of several lines of one check only the first has its name.
+pub(super) fn checks(record: &Record, style: &Style) -> Vec<(&'static str, String)> {
+    blocks::items(record, style)
+}
+
 /// The lines of one target in JSON Lines: what the checks found, the phases of the conversation, findings, summary,
 /// verdict. With `events` also everything that was seen in it.
 pub fn lines(record: &Record, events: bool) -> Vec<Line> {

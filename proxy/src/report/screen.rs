@@ -140,8 +140,8 @@ mod tests {
         let mut screen = Screen::new(style, None);
         let end = Line::End(End {
             t_us: 1,
-            closed_by: ClosedBy::Client,
-            how: How::Fin,
+            closed_by: Some(ClosedBy::Client),
+            how: Some(How::Fin),
             bytes_up: 0,
             bytes_down: 0,
         });

@@ -1,8 +1,11 @@
 //! Snapshots of what an administrator sees.
 
 mod credssp;
+mod documents;
+mod dom;
 mod experiment;
 mod gateway;
+mod html;
 mod probe;
 mod script;
 mod sessions;

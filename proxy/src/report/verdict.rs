@@ -126,11 +126,15 @@ impl<'a> Block<'a> {
 }
 
 fn instruction(fix: &Fix) -> String {
-    let place = match fix.place {
+    format!("{}: {}", place(fix.place), fix.text)
+}
+
+/// Where a fix is to be made, in words.
+pub(super) fn place(place: Where) -> &'static str {
+    match place {
         Where::Server => "on the server",
         Where::Client => "on the client",
         Where::Network => "in the network",
         Where::Gateway => "on the gateway",
-    };
-    format!("{place}: {}", fix.text)
+    }
 }

@@ -1,5 +1,6 @@
 //! Events in plain words.
 
+mod capture;
 mod credssp;
 mod gateway;
 mod interception;
@@ -13,16 +14,21 @@ use crate::explain::{self, Entry, Family};
 use crate::trace::{Altered, Detail, Effect, Event, How, Leg, Phase, RdpMessage, Side, UdpMessage};
 use std::collections::BTreeMap;
 
+pub(super) use capture::warning as capture_warning;
 pub(super) use credssp::{server, skew};
 pub(super) use gateway::udp as gateway_udp;
 pub(super) use interception::warning;
 pub(super) use tls::{certificate, version};
+
+/// What became of bytes that break a format, where rdpscope stood between.
+pub(super) const RELAYED: &str = "; relayed all the same";
 
 /// What happened in `events`, the likeliest to matter first; one clause each.
 ///
 /// `target` is what the user named, `host:port`; `started_unix_us` the moment of the events' zero, where it is known.
 pub(super) fn describe(events: &[Event], target: &str, started_unix_us: Option<i64>) -> Vec<String> {
     let mut clauses = tcp::describe(events);
+    clauses.extend(capture::describe(events));
     clauses.extend(gateway::describe(events));
     clauses.extend(x224::describe(events));
     clauses.extend(tls::describe(events, target));
@@ -33,6 +39,15 @@ pub(super) fn describe(events: &[Event], target: &str, started_unix_us: Option<i
     if !events.iter().any(is_other_protocol) {
         clauses.extend(events.iter().filter_map(oddity));
     }
+    clauses
+}
+
+/// One event by itself, also where many of its kind are told by their number alone.
+pub(super) fn single(event: &Event, target: &str, started_unix_us: Option<i64>) -> Vec<String> {
+    let event = std::slice::from_ref(event);
+    let mut clauses = describe(event, target, started_unix_us);
+    clauses.extend(by_size(event));
+    clauses.extend(stream_end(event).map(str::to_owned));
     clauses
 }
 
@@ -113,7 +128,7 @@ fn oddity(event: &Event) -> Option<String> {
     Some(match &event.detail {
         Detail::Malformed { structure, offset, reason, .. } => {
             let (structure, reason) = (safe::name(structure), safe::name(reason));
-            format!("{who} sent a broken {structure}: {reason} (offset {offset}); relayed all the same")
+            format!("{who} sent a broken {structure}: {reason} (offset {offset}){RELAYED}")
         }
         Detail::ObservationStopped { reason } => format!("no longer followed: {}", safe::name(reason)),
         Detail::Captured { packets, dropped, stopped, secrets, .. } => {

@@ -4,6 +4,34 @@ use super::{Micros, Side};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Something that is known from a capture and never from a relay. The event's `from` says whose bytes it is about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum CaptureMessage {
+    /// What TCP shows below the bytes, told when the connection is over.
+    TcpEvidence(Box<TcpEvidence>),
+    /// Bytes of the connection are not in the file; what they would have said cannot be known.
+    BytesMissing {
+        /// How many; absent where that cannot be known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        count: Option<u64>,
+        /// Why.
+        reason: MissingReason,
+    },
+    /// Nobody saw who dialled: client and server were told apart by their ports.
+    RolesGuessed,
+    /// TLS of this connection is decrypted from here on.
+    TlsOpened {
+        /// Version and cipher suite, in words.
+        how: String,
+    },
+    /// What follows in TLS could not be decrypted, though its beginning was.
+    DecryptionStopped {
+        /// Why.
+        reason: String,
+    },
+}
+
 /// What the segments of one TCP connection say beside their bytes. Arrays have the client first.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TcpEvidence {

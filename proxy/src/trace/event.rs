@@ -1,6 +1,6 @@
 //! What was seen, one struct for everything.
 
-use super::{GatewayMessage, How, Leg, Micros, Phase, RdpMessage, Side, UdpMessage};
+use super::{CaptureMessage, GatewayMessage, How, Leg, Micros, Phase, RdpMessage, Side, UdpMessage};
 use crate::wire::credssp::TsRequest;
 use crate::wire::named::Code;
 use crate::wire::preconnection::PreconnectionPdu;
@@ -287,7 +287,8 @@ pub enum Detail {
     SessionTraffic,
 
     // any phase
-    /// A side ends its direction after a minute or more in which neither had sent anything.
+    /// A side ends its direction after a minute or more in which neither had sent anything. Of a connection to a gateway:
+    /// the gateway's side ends it after a second or more.
     Quiet {
         /// How long.
         for_us: Micros,
@@ -364,6 +365,9 @@ pub enum Detail {
     /// The RDP-UDP side channel.
     #[serde(untagged)]
     Udp(UdpMessage),
+    /// What only a capture shows.
+    #[serde(untagged)]
+    Capture(CaptureMessage),
 }
 
 /// What an impairment does.

@@ -107,6 +107,13 @@ pub enum GatewayMessage {
         /// The other session's id.
         session: String,
     },
+    /// The gateway's side cut the tunnel without a word after a silence, and had cut others after one as long.
+    CutAgain {
+        /// The silence.
+        for_us: Micros,
+        /// The silences before, of earlier sessions of the same run.
+        earlier_us: Vec<Micros>,
+    },
     /// A refusal by rdpscope itself, so that the client falls back (`--gateway-transport`).
     TransportRefused {
         /// What was refused.
@@ -145,6 +152,7 @@ impl GatewayMessage {
             | GatewayMessage::GatewayUdp { .. }
             | GatewayMessage::TunnelTraffic { .. }
             | GatewayMessage::SideChannelNotRelayed { .. }
+            | GatewayMessage::CutAgain { .. }
             | GatewayMessage::ConnectionMoved { .. } => true,
             _ => false,
         }

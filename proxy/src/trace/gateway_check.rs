@@ -145,6 +145,9 @@ pub struct GatewayTunnelCheck {
     pub scheme: Option<String>,
     /// The packets with which the gateway answered, in their order.
     pub packets: Vec<Packet>,
+    /// The PDUs with which it answered over RPC, in their order, by their names in MS-RPCH and MS-RPCE.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pdus: Vec<String>,
     /// What a box on the way made of the body.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reframed: Vec<Reframing>,

@@ -95,12 +95,12 @@ pub struct Altered {
 /// How a session ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct End {
-    /// When the last direction was closed.
+    /// When the last direction was closed, or the record ends.
     pub t_us: Micros,
-    /// Who ended it.
-    pub closed_by: ClosedBy,
+    /// Who ended it; `None` where what was recorded ends before the session does.
+    pub closed_by: Option<ClosedBy>,
     /// In which way.
-    pub how: How,
+    pub how: Option<How>,
     /// Bytes from client to server.
     pub bytes_up: u64,
     /// Bytes from server to client.

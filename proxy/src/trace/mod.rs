@@ -12,13 +12,14 @@ mod gateway_check;
 mod line;
 mod phase;
 mod probe;
+mod read;
 mod record;
 mod summary;
 mod udp;
 mod verdict;
 
 pub use crate::wire::rdp::RdpMessage;
-pub use capture::{MissingReason, SynAnswer, TcpEvidence, TimeToLiveChange};
+pub use capture::{CaptureMessage, MissingReason, SynAnswer, TcpEvidence, TimeToLiveChange};
 pub use comparison::{Comparison, Difference, FailingGroup};
 pub use event::{ConnectError, Detail, Direction, Effect, Event, TcpInfo};
 pub use experiment::{
@@ -39,6 +40,7 @@ pub use probe::{
     NegotiationAnswer, NegotiationCheck, PathCheck, Probe, TcpCheck, TcpFailure, TlsCheck, UdpAnswer,
     UdpCheck,
 };
+pub use read::{NotATrace, Problem, Reading, read};
 pub use record::Record;
 
 pub use summary::{CertificateSummary, CredsspSummary, GatewaySummary, Summary, Transport};

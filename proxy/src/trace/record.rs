@@ -49,6 +49,33 @@ impl Record {
         }
     }
 
+    /// Whether nothing was seen: it is of no session and no target.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.phases.is_empty() && self.probe.is_none()
+    }
+
+    /// Everything it says as the lines of a trace: what was seen and the phases in the order in which they were told, then what
+    /// follows from them.
+    pub fn into_lines(self) -> Vec<Line> {
+        let mut lines: Vec<Line> = self.header.into_iter().map(Line::Trace).collect();
+        let mut phases = self.phases.into_iter().peekable();
+        for event in self.events {
+            while let Some(phase) = phases.next_if(|phase| phase.end_us < event.t_us) {
+                lines.push(Line::Phase(phase));
+            }
+            lines.push(Line::Event(event));
+        }
+        lines.extend(phases.map(Line::Phase));
+        lines.extend(self.altered.into_iter().map(Line::Altered));
+        lines.extend(self.probe.map(|probe| Line::Probe(Box::new(probe))));
+        lines.extend(self.summary.map(|summary| Line::Summary(Box::new(summary))));
+        lines.extend(self.findings.into_iter().map(Line::Finding));
+        lines.extend(self.verdict.map(|verdict| Line::Verdict(Box::new(verdict))));
+        lines.extend(self.experiment.map(|experiment| Line::Experiment(Box::new(experiment))));
+        lines.extend(self.end.map(Line::End));
+        lines
+    }
+
     /// The first event for which `pick` has an answer, with that answer.
     pub fn find<'a, T>(&'a self, pick: impl Fn(&'a Detail) -> Option<T>) -> Option<(&'a Event, T)> {
         self.events.iter().find_map(|event| pick(&event.detail).map(|found| (event, found)))

@@ -68,7 +68,7 @@ pub struct Summary {
     pub closed_by: Option<ClosedBy>,
     /// In which way.
     pub how: Option<How>,
-    /// Round trip time between rdpscope and the server, µs.
+    /// Round trip time between rdpscope and the server, in a capture between both ends, µs.
     pub rtt_us: Option<Micros>,
     /// Bytes from client to server.
     pub bytes_up: u64,

@@ -103,6 +103,10 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            // Its number may be another's by now, and those it forked cannot be found by it any more.
+            return;
+        }
         let family = self.pids();
         for &pid in &family {
             signal(pid, Signal::TERM);

@@ -5,7 +5,7 @@ use super::credssp;
 use crate::support::captures::{self, Conversation, Observed};
 use crate::support::pcap::{self, Transport};
 use rdpscope::observe::UdpObserver;
-use rdpscope::trace::{Detail, RdpMessage, Side, Syn, UdpMessage};
+use rdpscope::trace::{Detail, RdpMessage, Side, Syn, UdpMessage, UdpSummary};
 use rdpscope::wire::rdp::security::SEC_INFO_PKT;
 use rdpscope::wire::rdpeudp::RecordProtocol;
 use rdpscope_certs::inspect::Certificate;
@@ -48,7 +48,7 @@ fn detail<T>(observed: &Observed, pick: impl Fn(&Detail) -> Option<&T>) -> Optio
     observed.events().find_map(|event| pick(&event.detail).map(|found| (event.t_us, found)))
 }
 
-fn compare_x224(comparison: &mut Comparison, conversation: &Conversation, observed: &Observed) {
+pub(super) fn compare_x224(comparison: &mut Comparison, conversation: &Conversation, observed: &Observed) {
     let truth = &conversation.truth;
     let summary = &observed.summary;
     let request = detail(observed, |detail| match detail {
@@ -86,7 +86,7 @@ fn compare_x224(comparison: &mut Comparison, conversation: &Conversation, observ
     }
 }
 
-fn compare_tls(comparison: &mut Comparison, conversation: &Conversation, observed: &Observed) {
+pub(super) fn compare_tls(comparison: &mut Comparison, conversation: &Conversation, observed: &Observed) {
     let (truth, summary) = (&conversation.truth, &observed.summary);
     comparison.field("tls_client_version_max", &summary.tls_client_max, &truth["tls_client_version_max"]);
     comparison.field("tls_server_version", &summary.tls_version, &truth["tls_server_version"]);
@@ -191,7 +191,11 @@ fn camel_case(snake_case: &str) -> String {
 }
 
 /// In clear or inside TLS.
-fn compare_rdp(comparison: &mut Comparison, conversation: &Conversation, observed: [Option<&Observed>; 2]) {
+pub(super) fn compare_rdp(
+    comparison: &mut Comparison,
+    conversation: &Conversation,
+    observed: [Option<&Observed>; 2],
+) {
     let truth = &conversation.truth["rdp"];
     let messages: Vec<RdpMessage> = observed
         .into_iter()
@@ -283,7 +287,15 @@ fn compare_udp(comparison: &mut Comparison, truth: &Value, file: &Path) {
         };
         observer.datagram(packet.t_us, from, &packet.payload, &mut messages);
     }
-    let summary = observer.summary();
+    compare_udp_flow(comparison, truth, observer.summary(), &messages);
+}
+
+pub(super) fn compare_udp_flow(
+    comparison: &mut Comparison,
+    truth: &Value,
+    summary: &UdpSummary,
+    messages: &[UdpMessage],
+) {
     let count = |name: &str| json!(truth[name].as_u64().unwrap_or(0));
     comparison.field("packets_client", summary.datagrams_up, &truth["packets_client"]);
     comparison.field("packets_server", summary.datagrams_down, &truth["packets_server"]);
@@ -301,7 +313,7 @@ fn compare_udp(comparison: &mut Comparison, truth: &Value, file: &Path) {
     if truth["handshake"].is_array() {
         comparison.field("protocol", summary.protocol, &json!(RecordProtocol::Tls));
     }
-    for message in &messages {
+    for message in messages {
         match message {
             UdpMessage::Syn { syn, correlation_id, .. } => {
                 compare_syn(comparison, syn, &truth["client_syn"]);

@@ -4,7 +4,7 @@
 use super::Judged;
 use crate::gateway::side_channel::{PORT, own_address};
 use crate::gateway_peers::udp::carrying;
-use crate::support::certificates::{Certificate, certificates};
+use crate::support::certificates::{Certificate, certificates, issued_by};
 use crate::support::gateway::{
     ChannelBindings, Client, Gateway, Http, Logon, PASSWORD, RPC_PATH, Setup, Tunnel, USER, Upgrade, packet,
     udp,
@@ -16,7 +16,7 @@ use crate::support::scripted::listener;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use rustls::SupportedProtocolVersion;
 use rustls::version::TLS12;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 const CLIENT: FreeRdp = FreeRdp::Two;
@@ -146,6 +146,61 @@ pub(super) fn only_http_2() -> Option<Judged> {
     let gateway = open_gateway();
     let haproxy = Haproxy { bind: Haproxy::ONLY_HTTP_2, ..Haproxy::default() }.start(gateway.address);
     Some(between(haproxy.address, By::TwoConnections, Brings::Token, &[]))
+}
+
+/// haproxy in front, which forgets what is idle for three seconds, and a user who does nothing, twice.
+pub(super) fn cut_when_idle() -> Option<Judged> {
+    if left_out(&["haproxy"]) {
+        return None;
+    }
+    let xrdp = Xrdp::start(&Xrdp::setup());
+    let gateway = Gateway::start(Setup::default());
+    let haproxy = Haproxy { idle: "3s", ..Haproxy::default() }.start(gateway.address);
+    let rdpscope = Rdpscope::start(xrdp.address, 2, &["--gateway", &haproxy.address.to_string()]);
+    let way = format!("/g:{} /gu:{USER} /gp:{PASSWORD} /gt:http,no-websockets", rdpscope.address);
+    let arguments: Vec<&str> = way.split(' ').chain(["/sec:tls", "/u:a", "/p:b"]).collect();
+    for _ in 0..2 {
+        let run = Xfreerdp::new(CLIENT, &arguments).staying().run(xrdp.address.port());
+        println!("{}", run.summary());
+    }
+    let finished = rdpscope.finish();
+    let last = finished.sessions.last().expect("there were sessions");
+    println!("{}\n{last}", finished.stderr);
+    Some(Judged::of_line(last.verdict()))
+}
+
+/// What the first connection finds is the gateway; what the second finds takes TLS apart.
+pub(super) fn inspected_on_one_of_two_ways() -> Option<Judged> {
+    if left_out(&["haproxy"]) {
+        return None;
+    }
+    let gateway = Gateway::start(Setup::default());
+    let certificate = issued_by("Proxy of the house", &["localhost", "127.0.0.1"]);
+    let inspecting = Haproxy { certificate: &certificate, ..Haproxy::default() }.start(gateway.address);
+    let front = listener();
+    let address = front.local_addr().expect("a listener has an address");
+    std::thread::spawn(move || {
+        for (near, far) in front.incoming().map_while(Result::ok).zip([gateway.address, inspecting.address]) {
+            carry(near, TcpStream::connect(far).expect("both ways lead somewhere"));
+        }
+        // They live as long as the connections do.
+        std::thread::park();
+        drop((gateway, inspecting));
+    });
+    Some(between(address, By::TwoConnections, Brings::Password(PASSWORD), &[]))
+}
+
+/// Copies both ways until one side ends.
+fn carry(near: TcpStream, far: TcpStream) {
+    let ways = [(&near, &far), (&far, &near)].map(|(from, to)| {
+        (from.try_clone().expect("a socket is cloned"), to.try_clone().expect("a socket is cloned"))
+    });
+    for (mut from, mut to) in ways {
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut from, &mut to);
+            let _ = to.shutdown(Shutdown::Write);
+        });
+    }
 }
 
 /// nginx in front, which goes to the gateway on a new connection with each request.

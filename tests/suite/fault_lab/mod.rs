@@ -21,8 +21,13 @@ const TABLE_BEGINS: &str = "<!-- the fault table -->";
 const TABLE_ENDS: &str = "<!-- end of the fault table -->";
 
 /// Findings that some rows are about: what they name costs a healthy session nothing, or nothing but some fluency.
-const NOTED: [&str; 4] =
-    ["udp-blocked", "udp-half-open", "gateway-response-malformed", "gateway-transport-fallback"];
+const NOTED: [&str; 5] = [
+    "udp-blocked",
+    "udp-half-open",
+    "gateway-response-malformed",
+    "gateway-transport-fallback",
+    "tls-inspected",
+];
 
 /// What came out.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -554,6 +554,14 @@ rows! {
         "resource policy (RAP), over RPC", "xfreerdp, the tests' gateway", "gateway-policy-denied, confirmed",
         || gateways::in_the_tunnel_of_rpc(|tunnel| tunnel.channel_error = 0x8007_59DA),
     ),
+    a_box_that_forgets_idle_sessions: watched_only(
+        "idle sessions forgotten after 3 s, twice", "xfreerdp, haproxy", "idle-timeout, likely",
+        gateways::cut_when_idle,
+    ),
+    tls_taken_apart_on_one_of_two_ways: watched_only(
+        "TLS with the gateway taken apart on one of two ways", "xfreerdp, haproxy",
+        "healthy, likely; finding tls-inspected", gateways::inspected_on_one_of_two_ways,
+    ),
     a_side_channel_that_is_swallowed: watched_only(
         "the gateway's UDP swallowed on the way", "scripted client, the tests' gateway", "udp-blocked, possible",
         gateways::side_channel_is_swallowed,

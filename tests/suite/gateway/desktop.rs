@@ -8,7 +8,7 @@ use crate::support::rdpscope::{Finished, Rdpscope, Session, program};
 use std::collections::BTreeSet;
 
 /// Phases of an attempt before the desktop.
-const PHASES: [&str; 14] = [
+pub(super) const PHASES: [&str; 14] = [
     "gateway-tcp",
     "gateway-tls",
     "gateway-http",
@@ -26,7 +26,7 @@ const PHASES: [&str; 14] = [
 ];
 const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.canary";
 
-fn assert_desktop(session: &Session, transport: &str) {
+pub(super) fn assert_desktop(session: &Session, transport: &str) {
     session.assert_reached(&PHASES);
     session.assert_reached(&["active"]);
     for leg in ["client", "server"] {

@@ -34,13 +34,6 @@ fn what_needs_a_gateway_or_the_end_of_its_tls_says_so() {
     let stripped = ["--gateway", "gw", "--inner-nla", "strip"];
     assert!(refused(&stripped).contains("add --inner-cert with another mode than passthrough"));
     assert!(refused(&["--gateway", "gw", "--credentials", "file"]).contains("--inner-nla terminate"));
-    let mixed = program()
-        .args(["ab", "srv10", "--vary", "gateway-transport", "--gateway", "gw", "--inner-cert", "fresh"])
-        .args(["--client", "true"])
-        .output()
-        .expect("the program runs");
-    let said = String::from_utf8_lossy(&mixed.stderr);
-    assert!(said.contains("the arms leave TLS inside the tunnel as it is: leave --inner-cert out"), "{said}");
     assert!(refused(&["--gateway", "gw:port"]).contains("has a port that is not a number"));
     assert!(
         refused(&["--gateway-transport", "smtp", "--gateway", "gw"]).contains("auto, websocket, http, rpc")

@@ -184,3 +184,17 @@ fn without_it_udp_inside_the_tunnel_stays_and_that_is_said() {
     assert_eq!(not_altered["setting"], "--udp off", "{not_altered}");
     assert!(not_altered["reason"].to_string().contains("--inner-cert"), "{not_altered}");
 }
+
+#[test]
+fn what_helps_where_nla_is_bound_to_another_key_is_named_by_the_flags_of_the_inside() {
+    let Some((run, finished)) = nla(ShadowSecurity::Nla, &[], WEBSOCKET) else { return };
+    assert!(!run.active, "{}", run.tail());
+    let foreseen = finished.session().event("key_binding_foreseen");
+    let advice = foreseen["advice"].to_string();
+    assert!(advice.contains("--inner-cert file:") && advice.contains("--inner-nla terminate"), "{advice}");
+    assert!(!advice.contains("--renew-with") && !advice.contains(" --cert "), "{advice}");
+    finished.session().assert_verdict(&["nla-key-binding"]);
+    for line in finished.session().lines() {
+        assert!(!line.to_string().contains("--renew-with"), "{line}");
+    }
+}

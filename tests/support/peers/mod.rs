@@ -40,8 +40,8 @@ const START_WITHIN: Duration = Duration::from_secs(30);
 /// How long a client may take to reach a session or to fail; FreeRDP's own time limits are at most 16 s.
 const CLIENT_WITHIN: Duration = Duration::from_secs(60);
 
-/// No peer outlives this, even when the test process is killed and cannot end it.
-const LIFETIME_SECONDS: &str = "300";
+/// No peer of a test outlives this, even when the test process is killed and cannot end it.
+const LIFETIME: Duration = Duration::from_secs(300);
 
 /// The ports tried for peers: below those that Linux gives to outgoing connections.
 const PORTS: std::ops::Range<u16> = 20_000..30_000;
@@ -93,8 +93,13 @@ impl ClientRun {
 
 /// `name` run with a bounded lifetime, unbuffered, and with `home` as its only home.
 fn command(name: &str, home: &Path) -> Command {
+    command_for(LIFETIME, name, home)
+}
+
+/// The same with a lifetime of its own.
+fn command_for(lifetime: Duration, name: &str, home: &Path) -> Command {
     let mut command = Command::new("timeout");
-    command.args(["--kill-after=2", LIFETIME_SECONDS, "stdbuf", "-oL", "-eL"]);
+    command.args(["--kill-after=2", &lifetime.as_secs().to_string(), "stdbuf", "-oL", "-eL"]);
     command.arg(program(name).unwrap_or_else(|| panic!("{name} is installed, or the test was left out")));
     command.env("HOME", home).env_remove("XDG_CONFIG_HOME").env_remove("XDG_RUNTIME_DIR").env("LC_ALL", "C");
     command

@@ -1,7 +1,7 @@
 //! FreeRDP's X11 client, run once without a person.
 
 use super::{CLIENT_WITHIN, ClientRun, FreeRdp, xvfb::Xvfb};
-use crate::support::left_out::program;
+use crate::support::left_out::{program, say_left_out};
 use crate::support::process::{Lines, Process};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -18,7 +18,12 @@ pub(crate) struct Xfreerdp {
     trusted: Option<PathBuf>,
     patience: Option<Duration>,
     environment: Vec<(&'static str, PathBuf)>,
+    root: Option<PathBuf>,
+    stays: bool,
 }
+
+/// Names the root folder of another system, with a FreeRDP that this one does not have.
+const ROOT_VARIABLE: &str = "RDPSCOPE_FREERDP_ROOT";
 
 impl Xfreerdp {
     /// A client of `version` that also gets `arguments`; it accepts any certificate unless it is told whom to trust.
@@ -29,6 +34,8 @@ impl Xfreerdp {
             trusted: None,
             patience: None,
             environment: Vec::new(),
+            root: None,
+            stays: false,
         }
     }
 
@@ -36,6 +43,23 @@ impl Xfreerdp {
     pub(crate) fn trusting_only(mut self, authority: &Path) -> Self {
         self.trusted = Some(authority.to_owned());
         self
+    }
+
+    /// Has a user who does nothing and stays until somebody else ends the session.
+    pub(crate) fn staying(mut self) -> Self {
+        self.stays = true;
+        self
+    }
+
+    /// FreeRDP 3.15 or newer of another system, which [`ROOT_VARIABLE`] names, with `arguments`; it takes root to run it.
+    /// `None`, after saying so, where there is none.
+    pub(crate) fn newer(arguments: &[&str]) -> Option<Self> {
+        let root = std::env::var_os(ROOT_VARIABLE).map(PathBuf::from);
+        let root = root.filter(|root| root.join("usr/bin/xfreerdp3").is_file());
+        if root.is_none() {
+            say_left_out(&format!("{ROOT_VARIABLE} names no system with FreeRDP 3.15"));
+        }
+        Some(Xfreerdp { root: Some(root?), ..Self::new(FreeRdp::Three, arguments) })
     }
 
     /// Runs with these variables as well, as a member of a realm does.
@@ -91,7 +115,14 @@ impl Xfreerdp {
         let home = TempDir::new().expect("a temporary folder is made");
         let display = Xvfb::shared();
         let [client, _] = Self::programs(self.version);
-        let mut command = super::command(client, home.path());
+        let mut command = match &self.root {
+            None => super::command(client, home.path()),
+            Some(root) => {
+                let mut command = super::command("chroot", Path::new("/tmp"));
+                command.arg(root).arg(client);
+                command
+            }
+        };
         command.env("DISPLAY", &display.display);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.arg(format!("/v:localhost:{port}")).arg("/log-level:DEBUG").args(&self.arguments);
@@ -105,7 +136,7 @@ impl Xfreerdp {
         let active =
             process.output.wait_for(CLIENT_WITHIN, |line| line.contains("CONNECTION_STATE_ACTIVE")).is_some();
         let exit_code = if active {
-            let ended_by_itself = process.wait(HELD);
+            let ended_by_itself = process.wait(if self.stays { CLIENT_WITHIN } else { HELD });
             process.end();
             ended_by_itself.and_then(|status| status.code())
         } else {

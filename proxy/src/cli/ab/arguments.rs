@@ -9,8 +9,9 @@ use clap::Args;
 pub(in crate::cli) struct AbArguments {
     #[command(flatten)]
     pub(in crate::cli) proxy: ProxyArguments,
-    /// What to change in every other attempt: cert, nla, udp, address, tls, mss, latency; through a gateway also
-    /// gateway-udp and gateway-transport
+    /// What to change in every other attempt: cert, nla, udp, address, tls, mss, latency. With --gateway cert, address
+    /// and tls are the gateway's, nla is that inside the tunnel (inner-nla is the same), udp is left to gateway-udp, and
+    /// there are also inner-cert, gateway-udp and gateway-transport
     #[arg(long, value_name = "FACTOR", value_parser = factor, help_heading = "Experiment")]
     pub(in crate::cli) vary: Factor,
     /// Attempts for each arm
@@ -36,6 +37,8 @@ Examples:
   rdpscope ab srv10 --vary latency --client …  how slow a line does it stand?
   rdpscope ab srv10 --gateway gw --vary gateway-udp --ca DIR
                                                is it the gateway's UDP?
+  rdpscope ab srv10 --gateway gw --vary inner-cert --ca DIR
+                                               is it the certificate of the server behind the gateway?
 
 The first arm is the session as it is. An arm that gets past the place where that one fails shows the
 cause; the answer names the number of attempts and how often chance alone would do the same.

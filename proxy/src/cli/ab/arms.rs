@@ -5,7 +5,7 @@ use crate::cli::arguments::ProxyArguments;
 use crate::cli::interception::{make_ready_for, say_authority, server_chain};
 use crate::cli::output::Output;
 use crate::cli::{Failure, proxy};
-use crate::experiment::{Arm, ArmSettings, Attempt};
+use crate::experiment::{Arm, ArmSettings, Attempt, Factor};
 use crate::intercept::settings::{Interception, InterceptionSettings, Nla, NlaMode};
 use crate::relay::listener::Settings;
 use crate::relay::udp::UdpMode;
@@ -20,13 +20,20 @@ use std::sync::Arc;
 /// Makes the settings of attempts.
 pub(super) struct Arms {
     given: ProxyArguments,
+    vary: Factor,
     /// How TLS is terminated, apart from what an arm changes: read once, as a password may be asked for.
     interception: Option<InterceptionSettings>,
+    /// The same inside the tunnel of a gateway.
+    inside: Option<InterceptionSettings>,
     /// The server's certificates, where copies of them are made.
     chain: Vec<Vec<u8>>,
     authority: Option<Arc<Authority>>,
-    /// By the arm's name.
+    /// Whether the user knows of it.
+    is_said: bool,
+    /// By the arm's name; empty for the one that all share.
     made: HashMap<String, Arc<Interception>>,
+    /// By the arm's name.
+    made_inside: HashMap<String, Arc<Interception>>,
     output: Output,
 }
 
@@ -34,24 +41,35 @@ impl Arms {
     /// Makes everything ready that the first attempts need, and writes the CA's certificate where it is wanted.
     pub(super) async fn prepare(
         given: ProxyArguments,
+        vary: Factor,
         arms: &[Arm],
         output: &Output,
     ) -> Result<Arms, Failure> {
         let output = output.clone();
         let mut prepared = Arms {
             given,
+            vary,
             interception: None,
+            inside: None,
             chain: Vec::new(),
             authority: None,
+            is_said: false,
             made: HashMap::new(),
+            made_inside: HashMap::new(),
             output,
         };
-        let changes_certificate = arms.iter().any(|arm| arm.settings.cert.is_some());
-        if changes_certificate {
+        if vary == Factor::Cert {
             prepared.chain = server_chain(&prepared.route(), &prepared.output).await;
+        }
+        // The CA has to know what it signs for inside the tunnel before it signs anything.
+        for arm in arms.iter().filter(|_| prepared.given.gateway.gateway.is_some()) {
+            if prepared.inside.is_none() {
+                prepared.inside = prepared.arguments(&arm.settings)?.inner_settings()?;
+            }
         }
         for arm in arms {
             prepared.interception(arm).await?;
+            prepared.inside(arm).await?;
         }
         Ok(prepared)
     }
@@ -69,6 +87,7 @@ impl Arms {
     /// The settings of an attempt.
     pub(super) async fn settings(&mut self, attempt: &Attempt) -> Result<Settings, Failure> {
         let interception = self.interception(&attempt.arm).await?;
+        let inside = self.inside(&attempt.arm).await?;
         let arguments = self.arguments(&attempt.arm.settings)?;
         let impairments = Impairments::new(arguments.impair.clone()).map_err(Failure::usage)?;
         let mut settings = Settings {
@@ -78,6 +97,9 @@ impl Arms {
             sessions: None,
             ..proxy::settings(arguments)
         };
+        if let Some(gateway) = &mut settings.gateway {
+            gateway.inner = inside;
+        }
         settings.shown.insert("arm".to_owned(), json!(attempt.arm.name));
         settings.shown.insert("attempt".to_owned(), json!(attempt.number));
         Ok(settings)
@@ -86,13 +108,19 @@ impl Arms {
     /// What the user gave with what the arm changes.
     fn arguments(&self, changes: &ArmSettings) -> Result<ProxyArguments, Failure> {
         let mut arguments = self.given.clone();
-        if let Some(mode) = &changes.cert {
-            arguments.interception.cert = Some(mode.clone());
-        }
+        let cert = match self.vary {
+            Factor::InnerCert => &mut arguments.gateway.inner_cert,
+            _ => &mut arguments.interception.cert,
+        };
+        *cert = changes.cert.clone().or(cert.take());
         if changes.ends_tls && arguments.interception.mode() == CertificateMode::Passthrough {
             arguments.interception.cert = Some(CertificateMode::Mint(Recipe::Fresh));
         }
-        if changes.strip_nla {
+        let gateway = &mut arguments.gateway;
+        if changes.strip_nla && gateway.gateway.is_some() {
+            gateway.inner_nla = Some(NlaMode::Strip);
+            gateway.inner_cert = gateway.inner_mode().or(Some(CertificateMode::Mint(Recipe::Fresh)));
+        } else if changes.strip_nla {
             arguments.interception.nla = NlaMode::Strip;
         }
         if changes.udp_off {
@@ -123,49 +151,110 @@ impl Arms {
         if mode == CertificateMode::Passthrough {
             return Ok(None);
         }
-        if let Some(made) = self.made.get(&arm.name) {
+        let name = if self.vary == Factor::InnerCert { "" } else { arm.name.as_str() };
+        if let Some(made) = self.made.get(name) {
             return Ok(Some(made.clone()));
         }
         let mut settings = self.base(&arguments)?;
-        // Only a CA for copies knows the names in the server's certificate, and has a key of the kind that most have.
-        let is_first = self.authority.is_none();
-        if is_first && !self.chain.is_empty() {
-            let mut copies = settings.clone();
-            copies.presenter.mode = CertificateMode::Mint(Recipe::Mirror(BTreeSet::new()));
-            let now = jiff::Timestamp::now().as_second();
-            let (made, _) = Interception::new(copies, &self.chain, now).map_err(Failure::not_done)?;
-            self.authority = made.presenter.authority().cloned();
-        }
+        let is_file = matches!(mode, CertificateMode::File(_));
         settings.presenter.mode = mode;
-        settings.presenter.authority = self.authority.clone();
         settings.versions = arguments.interception.tls;
         settings.alterations.udp_off = arguments.udp == UdpMode::Off;
         if arguments.interception.nla == NlaMode::Strip {
             settings.nla = Nla::Strip;
             settings.alterations.strip_nla = true;
         }
-        let ca_out = self.given.interception.ca_out.as_deref().filter(|_| is_first);
-        let kept_file = settings.presenter.keep_in.as_deref().map(Authority::certificate_file);
-        let made = make_ready_for(settings, &self.chain, ca_out, &self.output).await?;
-        if is_first {
-            say_authority(&made, ca_out.map(Path::to_owned).or(kept_file).as_deref(), &self.output);
+        let chain = self.chain.clone();
+        if !chain.is_empty() && !is_file {
+            self.authority_for_copies(&settings, &chain)?;
         }
-        self.authority = made.presenter.authority().cloned();
-        let made = Arc::new(made);
-        self.made.insert(arm.name.clone(), made.clone());
+        let made = self.make(settings, &chain).await?;
+        self.made.insert(name.to_owned(), made.clone());
         Ok(Some(made))
+    }
+
+    /// The same inside the tunnel of a gateway.
+    async fn inside(&mut self, arm: &Arm) -> Result<Option<Arc<Interception>>, Failure> {
+        let arguments = self.arguments(&arm.settings)?;
+        let (Some(mode), Some(base)) = (arguments.gateway.inner_mode(), &self.inside) else {
+            return Ok(None);
+        };
+        if let Some(made) = self.made_inside.get(&arm.name) {
+            return Ok(Some(made.clone()));
+        }
+        let mut settings = base.clone();
+        settings.presenter.mode = mode;
+        if arguments.gateway.inner_nla == Some(NlaMode::Strip) {
+            settings.nla = Nla::Strip;
+            settings.alterations.strip_nla = true;
+        }
+        if self.vary == Factor::InnerCert {
+            self.authority_for_copies(&settings, &[])?;
+        }
+        let made = self.make(settings, &[]).await?;
+        self.made_inside.insert(arm.name.clone(), made.clone());
+        Ok(Some(made))
+    }
+
+    /// Makes the CA, where there is none yet. Only one for copies knows the names in the server's certificate, and has a
+    /// key of the kind that most have.
+    fn authority_for_copies(
+        &mut self,
+        settings: &InterceptionSettings,
+        chain: &[Vec<u8>],
+    ) -> Result<(), Failure> {
+        if self.authority.is_none() {
+            let mut copies = settings.clone();
+            copies.presenter.mode = CertificateMode::Mint(Recipe::Mirror(BTreeSet::new()));
+            let now = jiff::Timestamp::now().as_second();
+            let (made, _) = Interception::new(copies, chain, now).map_err(Failure::not_done)?;
+            self.authority = made.presenter.authority().cloned();
+        }
+        Ok(())
+    }
+
+    /// Makes one ready. The first that is signed makes the CA for all, unless there is one already.
+    async fn make(
+        &mut self,
+        mut settings: InterceptionSettings,
+        chain: &[Vec<u8>],
+    ) -> Result<Arc<Interception>, Failure> {
+        settings.presenter.authority = self.authority.clone();
+        let ca_out = self.given.interception.ca_out.as_deref().filter(|_| !self.is_said);
+        let kept_file = settings.presenter.keep_in.as_deref().map(Authority::certificate_file);
+        let made = make_ready_for(settings, chain, ca_out, &self.output).await?;
+        if let Some(authority) = made.presenter.authority() {
+            if !self.is_said {
+                say_authority(&made, ca_out.map(Path::to_owned).or(kept_file).as_deref(), &self.output);
+            }
+            self.authority = Some(authority.clone());
+            self.is_said = true;
+        }
+        Ok(Arc::new(made))
     }
 
     fn base(&mut self, arguments: &ProxyArguments) -> Result<InterceptionSettings, Failure> {
         if let Some(base) = &self.interception {
             return Ok(base.clone());
         }
-        let mut given = arguments.interception.clone();
+        let mut arguments = arguments.clone();
+        if let Some(inside) = &self.inside {
+            // As it is in those arms that terminate TLS there.
+            arguments.gateway.inner_cert = Some(inside.presenter.mode.clone());
+        }
+        let mut given = arguments.outer();
         given.nla = self.given.interception.nla;
         let address = self.given.address();
         let settings =
             given.settings(self.given.far_side(), address.as_ref(), self.given.listen(), self.given.udp)?;
-        let settings = settings.ok_or_else(|| Failure::usage("this arm does not end TLS in rdpscope"))?;
+        let mut settings = settings.ok_or_else(|| Failure::usage("this arm does not end TLS in rdpscope"))?;
+        settings.presenter.shares_with = self.inside.as_ref().map(|inside| {
+            let mut shares = inside.presenter.clone();
+            if self.vary == Factor::InnerCert {
+                shares.mode = CertificateMode::Mint(Recipe::Mirror(BTreeSet::new()));
+            }
+            Box::new(shares)
+        });
         self.interception = Some(settings.clone());
         Ok(settings)
     }

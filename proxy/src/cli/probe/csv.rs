@@ -2,13 +2,15 @@
 
 use crate::probe::difference::Profile;
 use crate::report::safe;
-use crate::trace::{Record, Verdict};
+use crate::trace::{
+    GatewayAnswer, GatewayCheck, GatewayRequest, HelloAnswer, How, Record, Transport, Verdict,
+};
 use rdpscope_certs::inspect::Validity;
 
 const DAY: u64 = 86_400;
 
 /// The names of the columns.
-const HEADER: [&str; 36] = [
+const HEADER: [&str; 47] = [
     "target",
     "verdict",
     "confidence",
@@ -45,6 +47,17 @@ const HEADER: [&str; 36] = [
     "path_mtu",
     "findings",
     "took_ms",
+    "gateway_behind",
+    "gateway_websocket",
+    "gateway_out",
+    "gateway_in",
+    "gateway_rpc_out",
+    "gateway_rpc_in",
+    "gateway_kdc_proxy",
+    "gateway_alpn",
+    "gateway_logon",
+    "gateway_tunnels",
+    "gateway_udp",
 ];
 
 /// The first line.
@@ -134,10 +147,65 @@ fn of_probe(record: &Record, cells: &mut Cells) {
     }
     if let Some(check) = &probe.credssp {
         cells.extend(check.version.map(|version| ("credssp_version", version.to_string())));
-        cells.extend(check.clock_skew_us.map(|us| ("clock_skew_s", format!("{:.3}", us as f64 / 1e6))));
+    }
+    cells.extend(probe.clock_skew_us().map(|us| ("clock_skew_s", format!("{:.3}", us as f64 / 1e6))));
+    if let Some(check) = &probe.gateway {
+        of_gateway(check, cells);
     }
     let computer = probe.challenge().and_then(|challenge| challenge.netbios_computer.as_ref());
     cells.extend(computer.map(|computer| ("computer", text(computer))));
+}
+
+fn of_gateway(check: &GatewayCheck, cells: &mut Cells) {
+    cells.push(("gateway_behind", text(&check.behind.join(" "))));
+    for (column, request) in [
+        ("gateway_websocket", GatewayRequest::Websocket),
+        ("gateway_out", GatewayRequest::OutChannel),
+        ("gateway_in", GatewayRequest::InChannel),
+        ("gateway_rpc_out", GatewayRequest::RpcOut),
+        ("gateway_rpc_in", GatewayRequest::RpcIn),
+        ("gateway_kdc_proxy", GatewayRequest::KdcProxy),
+    ] {
+        cells.extend(check.request(request).map(|found| (column, answer(&found.answer))));
+    }
+    let alpn = check.alpn.as_ref().and_then(|alpn| alpn.selected.as_deref());
+    cells.extend(alpn.map(|selected| ("gateway_alpn", text(selected))));
+    cells.extend(check.logon.as_ref().map(|logon| ("gateway_logon", text(&logon.schemes.join(" ")))));
+    let opened = check.tunnels.iter().filter(|tunnel| tunnel.failure.is_none());
+    let opened: Vec<&str> = opened.map(|tunnel| by(tunnel.transport)).collect();
+    cells.push(("gateway_tunnels", opened.join(" ")));
+    cells.extend(check.udp.as_ref().map(|udp| ("gateway_udp", hello(&udp.with_correlation).to_owned())));
+}
+
+/// What carries a tunnel, as `--gateway-transport` takes it.
+fn by(transport: Transport) -> &'static str {
+    match transport {
+        Transport::GatewayWebsocket => "websocket",
+        Transport::GatewayHttp => "http",
+        Transport::GatewayRpc => "rpc",
+        Transport::Tcp | Transport::Udp => "",
+    }
+}
+
+/// A status, or what there was in the place of a response.
+fn answer(answer: &GatewayAnswer) -> String {
+    match answer {
+        GatewayAnswer::Response(response) => response.status.to_string(),
+        GatewayAnswer::Closed { how: How::Reset } => "reset".to_owned(),
+        GatewayAnswer::Closed { .. } => "closed".to_owned(),
+        GatewayAnswer::Silent => "silent".to_owned(),
+        GatewayAnswer::OtherProtocol { .. } => "no HTTP".to_owned(),
+        GatewayAnswer::NotReached { .. } => "not reached".to_owned(),
+    }
+}
+
+fn hello(answer: &HelloAnswer) -> &'static str {
+    match answer {
+        HelloAnswer::Accepted(_) | HelloAnswer::CookieRequested => "answered",
+        HelloAnswer::Silent => "silent",
+        HelloAnswer::NotReached { .. } => "not reached",
+        _ => "refused",
+    }
 }
 
 /// Negative where it has expired; nothing where it has not begun.
@@ -199,6 +267,13 @@ mod tests {
         for name in HEADER {
             assert!(source.matches(&format!("(\"{name}\",")).count() > 0, "{name}");
         }
+    }
+
+    #[test]
+    fn a_gateways_columns_come_last_and_are_empty_for_a_server() {
+        let cells = row_of(Summary::default());
+        assert!(HEADER[column("gateway_behind")..].iter().all(|name| name.starts_with("gateway_")));
+        assert!(cells[column("gateway_behind")..].iter().all(String::is_empty), "{cells:?}");
     }
 
     #[test]

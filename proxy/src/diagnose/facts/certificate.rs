@@ -138,7 +138,8 @@ impl Facts<'_> {
         let local = self.network.local.and_then(|local| local.parse::<SocketAddr>().ok());
         let is_ours =
             |address: IpAddr| address.is_loopback() || local.is_some_and(|local| local.ip() == address);
-        !is_loopback_name(self.far_end().0)
+        !self.is_recorded
+            && !is_loopback_name(self.far_end().0)
             && (is_loopback_name(name) || name.trim_matches(['[', ']']).parse().is_ok_and(is_ours))
     }
 }

@@ -66,7 +66,7 @@ impl<'a> Facts<'a> {
             None => None,
         };
         let stated = self.summary.closed_by.zip(self.summary.how);
-        let stated = stated.or_else(|| end.map(|end| (end.closed_by, end.how)));
+        let stated = stated.or_else(|| end.and_then(|end| end.closed_by.zip(end.how)));
         if let Some((by, how)) = stated.or(from_events) {
             self.ending.by = Some(by);
             self.ending.how = Some(how);
@@ -87,7 +87,8 @@ impl<'a> Facts<'a> {
         let [client, server] = self.tls.encrypted_alert;
         let by_server = self.ending.by == Some(ClosedBy::Server);
         let is_first = |alert: Micros| server.is_none_or(|server| alert < server);
-        by_server && client.is_some_and(is_first)
+        let farewell = client.or(self.tls.client_farewell.filter(|_| self.tls.opened));
+        by_server && farewell.is_some_and(is_first)
     }
 
     /// Whether this side ended the session.

@@ -48,6 +48,12 @@ pub(in crate::diagnose) struct Gateway<'a> {
     pub(in crate::diagnose) refused: Vec<Seen<(Transport, u16)>>,
     /// Who first ended each connection, by its number.
     pub(in crate::diagnose) ends: BTreeMap<u32, Seen<(Side, How)>>,
+    /// Before its side ended the first of its connections that it ended in silence: for how long nothing had moved there.
+    pub(in crate::diagnose) quiet: Option<Seen<Micros>>,
+    /// Earlier sessions that it cut after a silence as long.
+    pub(in crate::diagnose) cut_again: Option<Seen<&'a [Micros]>>,
+    /// The gateway has said that the WebSocket ends.
+    pub(in crate::diagnose) closed_websocket: bool,
 }
 
 /// A request and its response.
@@ -200,6 +206,12 @@ impl<'a> Gateway<'a> {
                 self.udp = Some(Seen { t_us, what: (*what, *datagrams, *since_first_us) });
             }
             GatewayMessage::ConnectionMoved { .. } => self.forget(connection),
+            GatewayMessage::CutAgain { earlier_us, .. } => {
+                self.cut_again = Some(Seen { t_us, what: earlier_us.as_slice() });
+            }
+            GatewayMessage::WebsocketControl { frame, .. } => {
+                self.closed_websocket |= frame == "close" && event.from == Some(Side::Server);
+            }
             GatewayMessage::TransportRefused { transport, status } => {
                 self.refused.push(Seen { t_us, what: (*transport, *status) });
             }
@@ -332,6 +344,11 @@ impl<'a> Facts<'a> {
             }
             return true;
         }
+        if let (Detail::Quiet { for_us }, Some(_)) = (&event.detail, event.connection) {
+            let gateway = self.gateway.get_or_insert_default();
+            gateway.quiet.get_or_insert(Seen { t_us: event.t_us, what: *for_us });
+            return true;
+        }
         if !is_of_gateway(event) {
             return false;
         }
@@ -398,6 +415,19 @@ impl<'a> Facts<'a> {
         self.gateway = Some(gateway);
     }
 
+    /// The silence after which the gateway's side ended a session that worked, where nobody had said a word: a gateway closes
+    /// its channel before it ends one, and a server says something before it leaves.
+    pub(in crate::diagnose) fn cut_in_silence(&self) -> Option<Seen<Micros>> {
+        let gateway = self.gateway.as_ref()?;
+        let closes = |packet: &Packet| matches!(packet, Packet::CloseChannel { .. }).then_some(());
+        let was_announced = gateway.packet(Side::Server, closes).is_some()
+            || gateway.closed_websocket
+            || self.inside.ultimatum.is_some()
+            || self.tls.encrypted_alert[Side::Server.index()].is_some();
+        self.inside.active?;
+        gateway.quiet.filter(|_| self.ended_by(Side::Server) && !was_announced)
+    }
+
     /// Whether anything of RDP was seen, in a tunnel or without one.
     pub(in crate::diagnose) fn is_inside(&self) -> bool {
         self.negotiation.request.is_some()
@@ -448,6 +478,11 @@ impl<'a> Facts<'a> {
         }
         // What is asked of a direct connection is asked of the one in the tunnel.
         text.replace(" --renew-with SERVER.pfx", " --inner-cert file:SERVER.pfx")
+            .replace("own key with --renew-with", "own certificate and key with --inner-cert file:SERVER.pfx")
+            .replace(
+                "--renew-with the server's own key",
+                "--inner-cert file: and the server's own certificate",
+            )
             .replace(" --cert ", " --inner-cert ")
             .replace(" --nla ", " --inner-nla ")
     }

@@ -14,6 +14,9 @@ const ST_TOTAL_ABORT: u32 = 1;
 
 impl<'a> Facts<'a> {
     pub(super) fn note(&mut self, event: &'a Event) {
+        if let Detail::Capture(message) = &event.detail {
+            return self.note_capture(event, message);
+        }
         let of_gateway = self.note_gateway(event);
         if !of_gateway {
             self.note_side(event);
@@ -161,13 +164,14 @@ impl<'a> Facts<'a> {
         }
         let handshake_is_over = match side {
             Side::Client => self.tls.complete.is_some(),
+            Side::Server if self.tls.opened => self.tls.complete.is_some(),
             Side::Server => self.tls.server_leg_complete.is_some(),
         };
         // Some clients look at the certificate only when the handshake is over.
         let refuses_certificate = side == Side::Client
             && names_certificate(alert.description)
             && !self.client_accepted_certificate();
-        let is_late = self.tls.terminated && handshake_is_over && !refuses_certificate;
+        let is_late = (self.tls.terminated || self.tls.opened) && handshake_is_over && !refuses_certificate;
         let place = if is_late { &mut self.tls.late_alert } else { &mut self.tls.alert };
         place.get_or_insert(Seen { t_us, what: (side, alert) });
     }

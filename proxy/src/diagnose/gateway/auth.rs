@@ -69,6 +69,12 @@ pub(super) const RULES: &[Rule] = &[
     ),
 ];
 
+const OTHER_SCHEME: &[Remedy] = &[Remedy::by_hand(
+    Where::Gateway,
+    "Let the gateway, or the proxy before it that asks for the logon, offer Negotiate or NTLM too; or take a client that has \
+     the scheme it offers.",
+)];
+
 /// A logon that the gateway refused by HTTP.
 struct Refused<'f, 'a> {
     exchange: &'f Exchange<'a>,
@@ -205,8 +211,42 @@ fn by_code(facts: &Facts<'_>, gateway: &Gateway<'_>) -> Option<Conclusion> {
     })
 }
 
+/// The client logs on in a way that the gateway does not offer: nobody has looked at a password.
+fn not_offered(gateway: &Gateway<'_>, refused: &Refused<'_, '_>) -> Option<Conclusion> {
+    let schemes = offered(refused.response.what);
+    let its_own = &refused.authorization.scheme;
+    let responses = gateway.tunnel_exchanges().filter_map(|exchange| exchange.response);
+    let mut all = responses.flat_map(|response| offered(response.what));
+    if schemes.is_empty() || all.any(|scheme| scheme.eq_ignore_ascii_case(its_own)) {
+        return None;
+    }
+    let summary = format!(
+        "The gateway {} takes a logon by {} alone, and the client logs on by {}, which it does not speak of: the password was \
+         not even looked at.",
+        gateway.name,
+        schemes.join(" or "),
+        scheme_words(refused.authorization)
+    );
+    let conclusion = Conclusion::confirmed(Phase::GatewayAuth, summary);
+    Some(with_answers(conclusion, gateway).advise(OTHER_SCHEME))
+}
+
+/// The schemes that a response asks for, each once.
+fn offered(response: &HttpResponse) -> Vec<&str> {
+    let mut schemes: Vec<&str> = Vec::new();
+    for challenge in &response.challenges {
+        if !schemes.contains(&challenge.scheme.as_str()) {
+            schemes.push(&challenge.scheme);
+        }
+    }
+    schemes
+}
+
 fn by_http(facts: &Facts<'_>, gateway: &Gateway<'_>) -> Option<Conclusion> {
     let refused = refused(gateway)?;
+    if let Some(conclusion) = not_offered(gateway, &refused) {
+        return Some(conclusion);
+    }
     let reason = refused.response.what.reason.trim();
     let is_plain = PLAIN_REASONS.iter().any(|plain| reason.eq_ignore_ascii_case(plain));
     let said = if is_plain { String::new() } else { format!("; it says \"{reason}\"") };
@@ -269,12 +309,7 @@ fn never_tried(facts: &Facts<'_>, gateway: &Gateway<'_>) -> Option<Conclusion> {
     if facts.came_back || exchange.request.is_some_and(|request| request.what.authorization.is_some()) {
         return None;
     }
-    let mut schemes: Vec<&str> = Vec::new();
-    for challenge in &response.what.challenges {
-        if !schemes.contains(&challenge.scheme.as_str()) {
-            schemes.push(&challenge.scheme);
-        }
-    }
+    let schemes = offered(response.what);
     let offered = if schemes.is_empty() { "no scheme at all".to_owned() } else { schemes.join(", ") };
     let summary = format!(
         "The gateway {} asks for a logon ({offered}) and the client left without one: it has no credentials for the \

@@ -1,6 +1,6 @@
 //! How a gateway ends what had worked: its time is over, an administrator, a box that forgets, a fault of its own.
 
-use super::super::facts::{Facts, Seen};
+use super::super::facts::{Facts, Gateway, Seen};
 use super::super::link;
 use super::super::rule::{Conclusion, Remedy, Rule};
 use super::super::words::span;
@@ -48,7 +48,8 @@ pub(super) const RULES: &[Rule] = &[
         depends_on: &[VerdictId::Healthy, VerdictId::IdleLimit, VerdictId::AdminDisconnect],
         ..rule(
             VerdictId::IdleTimeout,
-            "a session in which nothing moved for a minute and more before it was cut, and the keepalives of the tunnel",
+            "a session in which nothing moved before it was cut without a word, how often that came to pass, and the keepalives of \
+             the tunnel",
             forgotten,
             &["rdpscope proxy {target} --gateway {gateway} --for 2h"],
             &[
@@ -102,13 +103,9 @@ fn aborted(facts: &Facts<'_>) -> Option<Conclusion> {
 /// The same as without a gateway, held against the keepalives that should have kept the way open.
 fn forgotten(facts: &Facts<'_>) -> Option<Conclusion> {
     let gateway = facts.gateway.as_ref()?;
-    let conclusion = link::forgotten(facts)?;
+    let Some(conclusion) = link::forgotten(facts) else { return cut_in_silence(facts, gateway) };
     let silence = facts.ending.quiet?.what;
-    let against = match gateway.keepalives {
-        (0, _) => "no keepalive of the tunnel came in that time".to_owned(),
-        (_, Some(gap)) => format!("keepalives of the tunnel came every {}", span(gap)),
-        (count, None) => format!("{count} keepalive(s) of the tunnel came in the whole session"),
-    };
+    let against = keepalives(gateway);
     let summary = format!(
         "The session worked; then nothing moved for {}, and it was cut without a word: something before the gateway \
          forgets connections sooner than the keepalives come ({against}).",
@@ -117,10 +114,62 @@ fn forgotten(facts: &Facts<'_>) -> Option<Conclusion> {
     Some(Conclusion { summary, ..conclusion })
 }
 
+fn keepalives(gateway: &Gateway<'_>) -> String {
+    match gateway.keepalives {
+        (0, _) => "no keepalive of the tunnel came in that time".to_owned(),
+        (_, Some(gap)) => format!("keepalives of the tunnel came every {}", span(gap)),
+        (count, None) => format!("{count} keepalive(s) of the tunnel came in the whole session"),
+    }
+}
+
+/// An end of the connection alone comes from something in between. That it is about the silence, only its repetition shows.
+fn cut_in_silence(facts: &Facts<'_>, gateway: &Gateway<'_>) -> Option<Conclusion> {
+    let quiet = facts.cut_in_silence()?;
+    let (silence, against) = (span(quiet.what), keepalives(gateway));
+    let text = format!(
+        "nothing had moved on the connection for {silence}; neither gateway nor server had said a word"
+    );
+    let Some(again) = gateway.cut_again else {
+        let summary = format!(
+            "The session worked; then nothing moved for {silence}, and it was cut without a word, as a box before the gateway \
+             does that forgets idle connections ({against}); a second session that is cut after the same silence shows it."
+        );
+        return Some(Conclusion::possible(Phase::Active, summary).seen(quiet.t_us, text));
+    };
+    let summary = format!(
+        "The session worked; then nothing moved for {silence}, and it was cut without a word, for the {} time in this run: \
+         something before the gateway forgets connections sooner than the keepalives come ({against}).",
+        ordinal(again.what.len() + 1)
+    );
+    let before: Vec<String> = again.what.iter().map(|earlier| span(*earlier)).collect();
+    let conclusion = Conclusion::likely(Phase::Active, summary).or_possibly(&[VerdictId::ServerClosed]);
+    let conclusion = conclusion.seen(quiet.t_us, text);
+    Some(conclusion.seen(again.t_us, format!("earlier sessions were cut after {}", before.join(", "))))
+}
+
+/// `2nd`, `3rd`, `4th`.
+fn ordinal(number: usize) -> String {
+    let ending = match (number % 100, number % 10) {
+        (11..=13, _) => "th",
+        (_, 1) => "st",
+        (_, 2) => "nd",
+        (_, 3) => "rd",
+        _ => "th",
+    };
+    format!("{number}{ending}")
+}
+
 /// A status that no other rule knows, before there was a desktop.
 fn other_code(facts: &Facts<'_>) -> Option<Conclusion> {
     let gateway = facts.gateway.as_ref().filter(|_| facts.inside.active.is_none())?;
-    let is_an_end = |failure: &Seen<(&str, &Code)>| !is(failure.what.1, &[code::GRACEFUL_DISCONNECT]);
+    // That a target has left which had answered is told by what was said inside.
+    let has_spoken = facts.negotiation.confirm.is_some() || facts.negotiation.failure.is_some();
+    let leaves = if has_spoken {
+        &[code::GRACEFUL_DISCONNECT, code::BAD_ARGUMENTS][..]
+    } else {
+        &[code::GRACEFUL_DISCONNECT]
+    };
+    let is_an_end = |failure: &Seen<(&str, &Code)>| !is(failure.what.1, leaves);
     let failure = gateway.failures().into_iter().find(is_an_end)?;
     let (carrier, status) = failure.what;
     let name = status.name.as_deref().unwrap_or("a number that nobody has documented");

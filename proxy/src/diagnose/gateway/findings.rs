@@ -31,6 +31,7 @@ pub(in super::super) fn add(facts: &Facts<'_>, findings: &mut Findings) {
     altered_on_the_way(gateway, findings);
     policies(gateway, findings);
     side_channel(facts, gateway, findings);
+    other_issuer(facts, gateway, findings);
     if let Some(tls) = gateway.last_tls() {
         let mut beside = Findings::beside(findings.verdict());
         shown_for_other_name(tls, GATEWAYS_NAME, &mut beside);
@@ -71,6 +72,26 @@ fn other_target(facts: &Facts<'_>, gateway: &Gateway<'_>, findings: &mut Finding
         facts.port
     );
     findings.add("gateway-other-target", Phase::GatewayChannel, text);
+}
+
+/// Connections of one attempt go to one gateway: where they are shown certificates of different issuers, one of the ways is
+/// another's.
+fn other_issuer(facts: &Facts<'_>, gateway: &Gateway<'_>, findings: &mut Findings) {
+    let mut issuers: Vec<&str> = Vec::new();
+    for certificate in gateway.tls.values().filter_map(|tls| tls.certificate.as_ref()) {
+        if !issuers.contains(&certificate.leaf.issuer.as_str()) {
+            issuers.push(&certificate.leaf.issuer);
+        }
+    }
+    if issuers.len() > 1 {
+        let text = format!(
+            "Connections of this attempt were shown certificates of different issuers ({}): something takes TLS apart on one \
+             of the ways to the gateway, or two machines answer for it. `rdpscope probe {{target}} --gateway {{gateway}}` \
+             over each way, with --address or --upstream-proxy, tells which.",
+            issuers.join("; ")
+        );
+        findings.add_unless_verdict(VerdictId::TlsInspected, Phase::GatewayTls, facts.fill(&text));
+    }
 }
 
 /// A transport that was refused or left before the one that carried the tunnel, and what that cost.

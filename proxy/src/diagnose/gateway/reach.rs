@@ -73,6 +73,10 @@ fn unreachable(facts: &Facts<'_>) -> Option<Conclusion> {
     if !facts.at_gateway {
         return nothing_behind(facts);
     }
+    if let Some(of_proxy) = network::upstream_refused(facts) {
+        let conclusion = Conclusion { phase: Phase::GatewayTcp, ..of_proxy };
+        return Some(conclusion.advise(network::ASK_THE_PROXY));
+    }
     let of_tcp = network::tcp_refused(facts).or_else(|| network::tcp_filtered(facts));
     let of_tcp = of_tcp.or_else(|| network::reset_while_opened(facts))?;
     let mut letters = of_tcp.summary.chars();

@@ -182,7 +182,7 @@ fn shows_itself(check: &GatewayCheck) -> bool {
 
 /// Whether anything was answered inside a tunnel.
 fn speaks(check: &GatewayCheck) -> bool {
-    check.tunnels.iter().any(|tunnel| !tunnel.packets.is_empty())
+    check.tunnels.iter().any(|tunnel| !tunnel.packets.is_empty() || !tunnel.pdus.is_empty())
 }
 
 /// Whether the gateway answers inside a tunnel over WebSocket.
@@ -530,6 +530,8 @@ fn healthy(facts: &Facts<'_>) -> Option<Conclusion> {
     let schemes = check.logon.as_ref().map(|logon| logon.schemes.clone()).unwrap_or_default();
     let (how_far, phase) = if packets().any(has_tunnel) {
         ("the tunnel up to where credentials are due".to_owned(), Phase::GatewayTunnel)
+    } else if check.tunnels.iter().any(|tunnel| tunnel.pdus.iter().any(|pdu| pdu == "bind_ack")) {
+        ("RPC over HTTP up to where credentials are due".to_owned(), Phase::GatewayTunnel)
     } else if packets().next().is_some() {
         ("the handshake of the tunnel".to_owned(), Phase::GatewayTunnel)
     } else if check.logon.as_ref().is_some_and(|logon| logon.challenge.is_some()) {

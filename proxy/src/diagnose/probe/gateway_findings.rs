@@ -8,7 +8,8 @@ use super::gateway::{asked, is_open, websocket_speaks};
 use super::network::{computer_name, is_same_machine, typed_name};
 use super::{HelloAnswer, Phase, Probe, VerdictId};
 use crate::trace::{
-    GatewayAnswer, GatewayCheck, GatewayRequest, GatewayUdpCheck, HttpHeader, HttpResponse, Reframing,
+    GatewayAnswer, GatewayCheck, GatewayRequest, GatewayTunnelFailure, GatewayUdpCheck, HttpHeader,
+    HttpResponse, Reframing, Transport,
 };
 use crate::wire::tsgu::{Packet, UDP_TRANSPORT};
 
@@ -149,6 +150,19 @@ fn tunnel(check: &GatewayCheck, findings: &mut Findings) {
         let text = "WebSocket works, and over two connections a box on the way puts the OUT channel into chunks, which \
                     FreeRDP of old does not take.";
         findings.add("gateway-out-channel-chunked", Phase::GatewayTunnel, text.to_owned());
+    }
+    let rpc = check.tunnels.iter().find(|tunnel| tunnel.transport == Transport::GatewayRpc);
+    if let Some(failure) = rpc.and_then(|tunnel| tunnel.failure.as_ref()) {
+        let why = match failure {
+            GatewayTunnelFailure::NotGranted { method, status } => format!("{method} is answered {status}"),
+            GatewayTunnelFailure::Silent { after } => format!("nothing comes after {after}"),
+            GatewayTunnelFailure::Closed { after, .. } => format!("the connection is ended after {after}"),
+        };
+        let text = format!(
+            "RPC over HTTP is granted, and {why}: clients that fall back to it do not come through. A box on the way that \
+             holds a body back until it is whole does that."
+        );
+        findings.add("gateway-rpc-broken", Phase::GatewayTunnel, text);
     }
     for tunnel in &check.tunnels {
         for packet in &tunnel.packets {

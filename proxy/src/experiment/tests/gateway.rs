@@ -35,7 +35,9 @@ fn refused(transport: Transport) -> Event {
 /// A session through a gateway, whose TLS ends in rdpscope, with these events.
 fn through(outcome: Outcomes, events: impl IntoIterator<Item = Event>) -> Record {
     let mut record = record(outcome, 1);
-    record.header.as_mut().unwrap().settings.insert("cert".to_owned(), "fresh".into());
+    let settings = &mut record.header.as_mut().unwrap().settings;
+    settings.insert("gateway".to_owned(), "gw.example:443".into());
+    settings.insert("cert".to_owned(), "fresh".into());
     record.events.extend(events);
     record
 }
@@ -124,6 +126,51 @@ fn a_capability_that_could_not_be_cleared_forbids_the_answer() {
         through(STALLS, events.into_iter().chain((arm.name == "off").then_some(not_altered)))
     });
     assert_eq!(conclusion(&finished), (ExperimentEffect::Inconclusive, None), "{}", because(&finished));
+}
+
+/// TLS with the gateway is complete at 0 and passes through; the last that is seen comes so much later.
+fn opaque(last_us: u64) -> Record {
+    let closed = (Phase::GatewayTls, VerdictId::ClientClosed, Confidence::Likely);
+    let mut last = event(Leg::Client, Phase::Closed, Detail::EncryptionStarted);
+    last.t_us = last_us;
+    let mut record = through(closed, [last]);
+    record.header.as_mut().unwrap().settings.insert("cert".to_owned(), "passthrough".into());
+    record.phases.last_mut().unwrap().outcome = Outcome::Ok;
+    record
+}
+
+fn certificate(last_us: u64, fresh: Outcomes) -> Finished {
+    let refused = (Phase::GatewayTls, VerdictId::CertificateRejected, Confidence::Likely);
+    let world = |arm: &Arm, _| match arm.name.as_str() {
+        "server" => opaque(last_us),
+        "fresh" => through(fresh, []),
+        _ => through(refused, []),
+    };
+    run_records(Factor::Cert, 3, world).0
+}
+
+#[test]
+fn a_client_that_stays_behind_the_gateways_certificate_has_taken_it() {
+    let works = certificate(5_000_000, WORKS);
+    assert_eq!(conclusion(&works), (ExperimentEffect::NotCause, None), "{}", because(&works));
+    assert!(because(&works).contains("got past the gateway's certificate 3 of 3"), "{}", because(&works));
+    assert!(!works.has_fault());
+    let fails = certificate(5_000_000, AT_GATEWAY);
+    assert_eq!(conclusion(&fails), (ExperimentEffect::NotCause, None), "{}", because(&fails));
+    assert!(fails.has_fault(), "what the other arm shows is a fault");
+}
+
+#[test]
+fn one_that_leaves_at_once_may_have_been_refused_behind_it() {
+    let works = certificate(100_000, WORKS);
+    assert_eq!(conclusion(&works).0, ExperimentEffect::Cause, "{}", because(&works));
+    assert!(works.proven.unwrap().summary.contains("the gateway's certificate"));
+    let refused = certificate(100_000, AT_GATEWAY);
+    assert_eq!(conclusion(&refused), (ExperimentEffect::NotCause, None), "{}", because(&refused));
+    let bound = (Phase::GatewayAuth, VerdictId::GatewayChannelBinding, Confidence::Likely);
+    let bound = certificate(100_000, bound);
+    assert_eq!(conclusion(&bound), (ExperimentEffect::Inconclusive, None), "{}", because(&bound));
+    assert!(because(&bound).contains("bound to its own certificate"), "{}", because(&bound));
 }
 
 /// What an arm's session comes to, with a client that asks for whatever it is left.

@@ -49,6 +49,10 @@ impl Attempt {
         self.inner_of == Some(index) && !self.inner_is_apart
     }
 
+    pub(super) fn inner_read(&self) -> &SessionObserver {
+        &self.inner
+    }
+
     pub(super) fn inner(&mut self) -> &mut SessionObserver {
         &mut self.inner
     }

@@ -29,6 +29,8 @@ pub(super) struct Connection {
     has_spoken: bool,
     /// The gateway has asked for authentication on it.
     is_challenged: bool,
+    /// When either side last sent anything; absent again once a side has ended.
+    last_us: Option<Micros>,
     /// The last request, where it opens an IN channel and announces no body.
     unframed_in_channel: Option<Micros>,
 }
@@ -84,7 +86,14 @@ impl Connection {
         matches!(self.directions[from.index()].stage, Stage::Over)
     }
 
+    /// For how long nothing had moved when the gateway's side was the first to end it.
+    pub(super) fn silence_before_end(&mut self, at: At) -> Option<Micros> {
+        let last_us = self.last_us.take().filter(|_| at.from == Side::Server)?;
+        Some(at.t_us.saturating_sub(last_us))
+    }
+
     pub(super) fn data(&mut self, at: At, mut bytes: &[u8], attempt: &mut Attempt, out: &mut Vec<Event>) {
+        self.last_us = Some(at.t_us);
         while !bytes.is_empty() {
             bytes = match std::mem::take(&mut self.direction(at.from).stage) {
                 Stage::Head => self.head(at, bytes, attempt, out),

@@ -6,6 +6,7 @@
 
 mod attempt;
 mod connection;
+mod ending;
 mod heads;
 mod outer;
 pub mod rpc;
@@ -13,6 +14,7 @@ mod tunnel;
 mod udp;
 mod websocket;
 
+pub use ending::GatewayEnding;
 pub use outer::OuterTls;
 pub use udp::GatewayUdpObserver;
 
@@ -22,6 +24,9 @@ use crate::trace::{Detail, Event, How, Micros, Phase, Side, Transport};
 use attempt::Attempt;
 use connection::Connection;
 use std::collections::BTreeMap;
+
+/// So long a silence before the gateway's side ends a connection is told: idle time-outs are set in whole seconds.
+const QUIET_US: Micros = 1_000_000;
 
 /// Follows the connections of one attempt.
 #[derive(Debug, Default)]
@@ -51,7 +56,12 @@ impl GatewayObserver {
     /// `from` ended its direction of `connection`.
     pub fn ended(&mut self, t_us: Micros, connection: u32, from: Side, how: How, out: &mut Vec<Event>) {
         let at = At { t_us, connection, from };
-        self.connections.entry(connection).or_default().ended(at, how, &mut self.attempt, out);
+        let ended = self.connections.entry(connection).or_default();
+        let for_us = ended.silence_before_end(at);
+        ended.ended(at, how, &mut self.attempt, out);
+        if let Some(for_us) = for_us.filter(|for_us| *for_us >= QUIET_US) {
+            at.tell(Phase::Closed, Detail::Quiet { for_us }, out);
+        }
         at.tell(Phase::Closed, Detail::StreamEnded { how }, out);
     }
 
@@ -78,6 +88,11 @@ impl GatewayObserver {
     /// What carries the tunnel, once that is known: of several that were tried the last that began.
     pub fn transport(&self) -> Option<Transport> {
         self.attempt.transport()
+    }
+
+    /// The session of RDP inside the tunnel, as it was read.
+    pub fn inner_read(&self) -> &SessionObserver {
+        self.attempt.inner_read()
     }
 
     /// The session of RDP inside the tunnel.

@@ -22,7 +22,7 @@ const SKEW_NOTED_US: u64 = 60_000_000;
 const SKEW_OF_KERBEROS_US: u64 = 300_000_000;
 
 /// Every property in the order of the phases, so that causes come before consequences.
-pub(super) const NAMES: [&str; 37] = [
+pub const NAMES: [&str; 37] = [
     "kind of name",
     "name resolution",
     "number of addresses",

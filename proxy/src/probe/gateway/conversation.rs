@@ -9,7 +9,6 @@ use super::request::{Request, connection_id};
 use crate::intercept::tls::Stack;
 use crate::probe::way::{Connection, Way};
 use crate::probe::{certificate, credssp};
-use crate::relay::connect::connect_with;
 use crate::trace::{
     CertificateCheck, Detail, GatewayAnswer, GatewayLogonCheck, GatewayRequest, GatewayRequestCheck,
     HttpResponse, Leg, Phase, Side,
@@ -17,7 +16,6 @@ use crate::trace::{
 use crate::wire::credssp::ntlm::{NtlmChallenge, NtlmMessage};
 use crate::wire::credssp::{MechanismToken, NegoToken};
 use crate::wire::http::base64;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// How long a box takes at most to end a connection with whose response it is done.
@@ -34,31 +32,6 @@ pub(super) struct Conversed {
     pub(super) lane: Option<Lane>,
     pub(super) websocket: Option<GatewayRequestCheck>,
     pub(super) logon: Option<GatewayLogonCheck>,
-}
-
-/// Connects to the first of `addresses` that answers; `way` leads there from then on.
-pub(super) async fn reach(record: &Recorded, way: &mut Way, addresses: &[SocketAddr]) -> Option<Connection> {
-    let place = way.budget.connection().await.ok()?;
-    let mut begun = 0;
-    let connected = connect_with(addresses, way.answer_timeout, None, |detail| {
-        match &detail {
-            Detail::Connecting { .. } => {
-                if begun > 0 {
-                    way.budget.beside();
-                }
-                begun += 1;
-            }
-            Detail::Connected { address, .. } => way.note_connected(address, None),
-            Detail::ConnectFailed { address, error, reason, .. } => {
-                way.note_connected(address, Some((*error, reason)));
-            }
-            _ => {}
-        }
-        record.say(Leg::Server, None, Phase::GatewayTcp, detail);
-    });
-    let stream = connected.await.ok()?;
-    way.address = stream.peer_addr().ok()?;
-    Connection::new(stream, place).ok()
 }
 
 /// Everything on a connection that was reached.
@@ -149,19 +122,8 @@ async fn inside(
 
 /// The certificate with what this machine thinks of it, which is told, too.
 async fn judged(record: &Recorded, chain: Vec<Vec<u8>>, way: &Way) -> Option<CertificateCheck> {
-    if chain.is_empty() {
-        return None;
-    }
-    let check = certificate::check(chain, way.server_name.clone()).await?;
-    let detail = Detail::CertificateJudged {
-        trusted: check.trusted,
-        reason: check.reason.clone(),
-        name: check.name.clone(),
-        name_matches: check.name_matches,
-        verifier: check.verifier.clone(),
-        by_rules: check.by_rules.clone(),
-    };
-    record.say(Leg::Proxy, None, Phase::GatewayTls, detail);
+    let check = certificate::check(chain, way).await?;
+    record.say(Leg::Proxy, None, Phase::GatewayTls, certificate::judged(&check));
     Some(check)
 }
 

@@ -8,6 +8,7 @@ mod conversation;
 mod lane;
 mod record;
 mod request;
+mod rpc;
 mod tunnel;
 mod udp;
 
@@ -43,8 +44,8 @@ const REQUESTS: [GatewayRequest; 7] = [
     GatewayRequest::Page,
     GatewayRequest::Options,
 ];
-/// A tunnel over WebSocket and one over two connections, without a scheme or with each of two.
-const TUNNEL_CONNECTIONS: u32 = 6;
+/// A tunnel over WebSocket and one over two connections, without a scheme or with each of two; the channels of RPC.
+const TUNNEL_CONNECTIONS: u32 = 8;
 /// With each TLS stack.
 const CONVERSATION_CONNECTIONS: u32 = 2;
 /// ALPN, and the request in HTTP/1.0.
@@ -130,7 +131,8 @@ impl Asking<'_> {
     /// Everything that needs an address: the conversation first, then the rest at the same time.
     async fn ask(&self, mut way: Way, addresses: &[SocketAddr], found: &mut Probe, check: &mut GatewayCheck) {
         let patience = Patience { deadline: way.deadline, left_out: Mutex::default() };
-        let reached = conversation::reach(self.record, &mut way, addresses).await;
+        let say = |detail| self.record.say(Leg::Server, None, Phase::GatewayTcp, detail);
+        let reached = way.reach(addresses, say).await;
         let is_reached = reached.is_some();
         let conversed = match reached {
             Some(connection) => self.converse(&way, connection, &patience).await,
@@ -272,6 +274,9 @@ async fn tunnels(lane: &Lane, conversed: &Conversed, patience: &Patience) -> Vec
         if !checks.is_empty() {
             break;
         }
+    }
+    if conversed.logon.is_none() {
+        checks.extend(patience.until("a tunnel over RPC", rpc::over_rpc(lane)).await.flatten());
     }
     checks
 }

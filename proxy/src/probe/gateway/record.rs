@@ -108,7 +108,10 @@ impl Recorded {
         (summary.closed_by, summary.how) = (Some(closed_by), Some(how));
         (summary.bytes_up, summary.bytes_down) = (bytes_up, bytes_down);
         inner.trace.summarise();
-        (inner.trace.record().clone(), End { t_us, closed_by, how, bytes_up, bytes_down })
+        (
+            inner.trace.record().clone(),
+            End { t_us, closed_by: Some(closed_by), how: Some(how), bytes_up, bytes_down },
+        )
     }
 }
 

@@ -27,6 +27,9 @@ pub(super) struct Request<'a> {
     pub(super) scheme: Option<&'a str>,
     /// The scheme of HTTP in which NTLM's first message is sent.
     pub(super) ntlm: Option<&'a str>,
+    /// Content-Length where one is sent, and what is sent of it at once.
+    pub(super) content: u64,
+    pub(super) body: Vec<u8>,
 }
 
 impl<'a> Request<'a> {
@@ -43,10 +46,10 @@ impl<'a> Request<'a> {
             GatewayRequest::Page => ("GET", "/"),
             GatewayRequest::Options => ("OPTIONS", "/"),
         };
-        Request { what, method, path, host, id, scheme: None, ntlm: None }
+        Request { what, method, path, host, id, scheme: None, ntlm: None, content: 0, body: Vec::new() }
     }
 
-    /// The head.
+    /// The head, and the body.
     pub(super) fn bytes(&self) -> Vec<u8> {
         let version = if self.what == GatewayRequest::OldHttp { "1.0" } else { "1.1" };
         let mut head = format!("{} {} HTTP/{version}\r\n", self.method, self.path);
@@ -55,7 +58,7 @@ impl<'a> Request<'a> {
             let _ = write!(head, "{name}: {value}\r\n");
         }
         head.push_str("\r\n");
-        head.into_bytes()
+        [head.as_bytes(), &self.body].concat()
     }
 
     fn headers(&self) -> Vec<(&'static str, String)> {
@@ -79,7 +82,6 @@ impl<'a> Request<'a> {
                 ("Pragma", "no-cache"),
                 ("Accept", "application/rpc"),
                 ("User-Agent", "MSRPC"),
-                ("Content-Length", "0"),
             ]),
             GatewayRequest::KdcProxy => plain(&[
                 ("Cache-Control", "no-cache"),
@@ -87,10 +89,12 @@ impl<'a> Request<'a> {
                 ("Pragma", "no-cache"),
                 ("Content-Type", "application/kerberos"),
                 ("User-Agent", "kerberos/1.0"),
-                ("Content-Length", "0"),
             ]),
             GatewayRequest::Page | GatewayRequest::Options => plain(&[("Accept", "*/*")]),
         };
+        if matches!(self.what, GatewayRequest::RpcOut | GatewayRequest::RpcIn | GatewayRequest::KdcProxy) {
+            headers.push(("Content-Length", self.content.to_string()));
+        }
         if self.is_of_tunnel() {
             headers.extend(plain(&[("Accept", "*/*"), ("User-Agent", "MS-RDGateway/1.0")]));
             headers.push(("RDG-Connection-Id", self.id.to_owned()));

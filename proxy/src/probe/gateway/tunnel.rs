@@ -3,6 +3,7 @@
 use super::channel::{Came, Channel, Ear, unseen};
 use super::lane::Lane;
 use super::request::{PAA, Request, SSPI_NTLM};
+use super::rpc;
 use crate::probe::credssp::NEGOTIATE;
 use crate::probe::tls::random;
 use crate::probe::way::Connection;
@@ -84,20 +85,24 @@ pub(super) async fn over_two_connections(lane: &Lane, scheme: Option<&str>) -> O
     Some(tunnel.check(&ear))
 }
 
-async fn open<'c>(lane: &Lane, connection: &'c mut Connection, number: u32) -> Option<Channel<'c>> {
+pub(super) async fn open<'c>(
+    lane: &Lane,
+    connection: &'c mut Connection,
+    number: u32,
+) -> Option<Channel<'c>> {
     Channel::open(&lane.way, connection, number, &lane.stack, &[], unseen()).await.ok()
 }
 
-struct Tunnel<'a> {
+pub(super) struct Tunnel<'a> {
     transport: Transport,
     scheme: Option<&'a str>,
-    limit: Duration,
-    first_bytes_us: Option<u64>,
-    failure: Option<GatewayTunnelFailure>,
+    pub(super) limit: Duration,
+    pub(super) first_bytes_us: Option<u64>,
+    pub(super) failure: Option<GatewayTunnelFailure>,
 }
 
 impl<'a> Tunnel<'a> {
-    fn new(transport: Transport, scheme: Option<&'a str>, limit: Duration) -> Tunnel<'a> {
+    pub(super) fn new(transport: Transport, scheme: Option<&'a str>, limit: Duration) -> Tunnel<'a> {
         Tunnel { transport, scheme, limit, first_bytes_us: None, failure: None }
     }
 
@@ -105,11 +110,11 @@ impl<'a> Tunnel<'a> {
         self.failure = Some(GatewayTunnelFailure::NotGranted { method: method.to_owned(), status });
     }
 
-    fn silent(&mut self, after: &str) {
+    pub(super) fn silent(&mut self, after: &str) {
         self.failure = Some(GatewayTunnelFailure::Silent { after: after.to_owned() });
     }
 
-    fn closed(&mut self, after: &str, how: crate::trace::How) {
+    pub(super) fn closed(&mut self, after: &str, how: crate::trace::How) {
         self.failure = Some(GatewayTunnelFailure::Closed { after: after.to_owned(), how });
     }
 
@@ -154,7 +159,7 @@ impl<'a> Tunnel<'a> {
                     Came::End(how) => return self.closed(name, how),
                     Came::Nothing => {
                         self.silent(name);
-                        return self.refused_inward(ear, speaks).await;
+                        return self.refused_inward(ear, speaks, "RDG_IN_DATA").await;
                     }
                 }
             }
@@ -162,7 +167,12 @@ impl<'a> Tunnel<'a> {
     }
 
     /// Nothing came on the OUT channel: the IN channel may say why.
-    async fn refused_inward(&mut self, ear: &mut Ear, inward: Option<&mut Channel<'_>>) {
+    pub(super) async fn refused_inward(
+        &mut self,
+        ear: &mut Ear,
+        inward: Option<&mut Channel<'_>>,
+        method: &str,
+    ) {
         let Some(inward) = inward else { return };
         let heard = ear.heard();
         while let Came::Bytes = inward.listen(ear, AFTERWORD).await {}
@@ -171,15 +181,16 @@ impl<'a> Tunnel<'a> {
             _ => None,
         });
         if let Some(status) = refused {
-            self.not_granted("RDG_IN_DATA", status);
+            self.not_granted(method, status);
         }
     }
 
-    fn check(self, ear: &Ear) -> GatewayTunnelCheck {
+    pub(super) fn check(self, ear: &Ear) -> GatewayTunnelCheck {
         let mut check = GatewayTunnelCheck {
             transport: self.transport,
             scheme: self.scheme.map(str::to_owned),
             packets: Vec::new(),
+            pdus: ear.since(0).filter_map(rpc::pdu).map(str::to_owned).collect(),
             reframed: Vec::new(),
             first_bytes_us: self.first_bytes_us,
             failure: self.failure,

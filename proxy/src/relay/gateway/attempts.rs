@@ -5,6 +5,7 @@
 
 use crate::relay::attempts::RETURN_WINDOW;
 use crate::relay::session::SharedSession;
+use crate::trace::Micros;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,6 +15,12 @@ use tokio::time::Instant;
 /// RDG-Connection-Ids that an attempt is known by. A client takes a new one for each transport and each time it dials
 /// again; more than a few belong to a program that never stops.
 const MOST_IDS: usize = 32;
+
+/// Silences that are remembered: what repeats itself does so within a few sessions.
+const MOST_SILENCES: usize = 32;
+/// By how much two silences may differ that one timer has measured, beside [`LATE_SHARE`] of them.
+const LATE_US: Micros = 250_000;
+const LATE_SHARE: Micros = 20;
 
 /// An attempt's number; a later one has a greater number.
 pub(super) type AttemptNumber = u64;
@@ -28,6 +35,8 @@ pub(in crate::relay) struct GatewayAttempts {
 struct State {
     newest: AttemptNumber,
     attempts: BTreeMap<AttemptNumber, Attempt>,
+    /// After which silences tunnels were cut without a word, the newest last.
+    silences: VecDeque<Micros>,
 }
 
 struct Attempt {
@@ -198,6 +207,18 @@ impl GatewayAttempts {
         if is_open { None } else { state.attempts.remove(&attempt).map(|attempt| attempt.session) }
     }
 
+    /// A tunnel was cut without a word after this silence: the earlier silences that were as long.
+    pub(super) fn cut_after(&self, for_us: Micros) -> Vec<Micros> {
+        let mut state = self.lock();
+        let is_as_long = |earlier: &&Micros| earlier.abs_diff(for_us) <= LATE_US + for_us / LATE_SHARE;
+        let as_long = state.silences.iter().filter(is_as_long).copied().collect();
+        if state.silences.len() == MOST_SILENCES {
+            state.silences.pop_front();
+        }
+        state.silences.push_back(for_us);
+        as_long
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -306,6 +327,16 @@ mod tests {
         assert_eq!((sealed(), sealed()), (1, 1));
         tokio::time::advance(2 * RETURN_WINDOW).await;
         assert_eq!(sealed(), 2);
+    }
+
+    #[test]
+    fn silences_that_one_timer_has_measured_are_alike() {
+        let attempts = GatewayAttempts::default();
+        assert_eq!(attempts.cut_after(2_000_000), [0; 0]);
+        assert_eq!(attempts.cut_after(60_000_000), [0; 0]);
+        assert_eq!(attempts.cut_after(2_300_000), [2_000_000]);
+        assert_eq!(attempts.cut_after(62_000_000), [60_000_000]);
+        assert_eq!(attempts.cut_after(3_000_000), [0; 0]);
     }
 
     #[tokio::test]

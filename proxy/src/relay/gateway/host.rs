@@ -8,6 +8,7 @@ use crate::relay::conclude::conclude;
 use crate::relay::listener::{Present, Shared};
 use crate::relay::session::SharedSession;
 use crate::relay::workers::Report;
+use crate::trace::{Detail, GatewayMessage, Leg, Phase};
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -110,6 +111,17 @@ impl Host {
     }
 }
 
+/// Where the tunnel was cut in silence: whether others were, after one as long.
+fn tell_of_earlier_cuts(shared: &Shared, session: &SharedSession) {
+    let mut observed = session.lock();
+    let Some(for_us) = observed.silent_cut() else { return };
+    let earlier_us = shared.gateway_attempts.cut_after(for_us);
+    if !earlier_us.is_empty() {
+        let detail = Detail::Gateway(GatewayMessage::CutAgain { for_us, earlier_us });
+        observed.trace.say(Leg::Server, None, Phase::Closed, detail);
+    }
+}
+
 /// Waits for the end of an attempt: no connection is open, and none is to be expected. Then comes the verdict.
 async fn until_over(shared: Arc<Shared>, begun: Begun, present: Present, client: IpAddr) {
     let Begun { attempt, mut open } = begun;
@@ -132,6 +144,7 @@ async fn until_over(shared: Arc<Shared>, begun: Begun, present: Present, client:
         }
     };
     shared.udp.unregister(client, &session);
+    tell_of_earlier_cuts(&shared, &session);
     let record = conclude(session, false, settings.knows_command).await;
     (shared.concluded)(&record);
 }

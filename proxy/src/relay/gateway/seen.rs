@@ -1,11 +1,10 @@
 //! What is known of an attempt to reach a desktop through a gateway, beside its trace.
 
 use super::inner::InnerPlace;
-use crate::observe::gateway::GatewayUdpObserver;
+use crate::observe::gateway::{GatewayEnding, GatewayUdpObserver};
 use crate::observe::{GatewayObserver, SessionObserver};
 use crate::relay::pump::Ending;
 use crate::trace::{ClosedBy, Detail, Event, GatewayMessage, How, Micros, Phase, Side};
-use std::collections::BTreeSet;
 
 /// What is inside TLS of all its connections, and how they ended.
 #[derive(Default)]
@@ -14,31 +13,13 @@ pub(in crate::relay) struct GatewaySeen {
     /// The session inside the tunnel, where TLS is terminated there.
     pub(super) inner: InnerPlace,
     udp: Option<GatewayUdpObserver>,
-    /// Connections that carry the newest tunnel, or have carried it.
-    carriers: BTreeSet<u32>,
-    /// TLS passes through, so that nobody knows which connections carry it.
-    is_sealed: bool,
-    newest_connection: u32,
-    /// The end that tells how the attempt ended.
-    end: Option<ConnectionEnd>,
-}
-
-struct ConnectionEnd {
-    /// The newest connection at that moment.
-    newest_connection: u32,
-    /// It carried the tunnel.
-    is_carriers: bool,
-    by: ClosedBy,
-    side: Side,
-    ending: Ending,
-    alerted: bool,
+    ending: GatewayEnding,
 }
 
 impl GatewaySeen {
     /// A connection belongs to the attempt from now on.
     pub(super) fn connection_began(&mut self, connection: u32, sees_inside: bool) {
-        self.is_sealed = !sees_inside;
-        self.newest_connection = self.newest_connection.max(connection);
+        self.ending.connection_began(connection, sees_inside);
     }
 
     /// Of an attempt whose RDP is told by whoever terminates its TLS.
@@ -57,19 +38,10 @@ impl GatewaySeen {
     ) {
         let before = out.len();
         self.observer.data(t_us, connection, from, bytes, out);
-        let begins =
-            |event: &&Event| matches!(event.detail, Detail::Gateway(GatewayMessage::TunnelBegan { .. }));
-        if out[before..].iter().any(|event| begins(&event)) {
-            if self.end.take().is_some_and(|end| end.is_carriers) {
-                self.carriers.clear();
-            }
-            self.carriers.insert(connection);
-        }
+        self.ending.told(connection, &out[before..]);
     }
 
-    /// A connection has ended for the first time in one of its directions. The first end of those that carry the tunnel
-    /// tells how the attempt ended; without a tunnel the last connection does. Where nobody sees the tunnel, it is the first
-    /// end behind which no other connection begins: the gateway closes the second of two when the client leaves one.
+    /// A connection has ended for the first time in one of its directions.
     pub(super) fn connection_ended(
         &mut self,
         connection: u32,
@@ -78,40 +50,24 @@ impl GatewaySeen {
         alerted: bool,
         by_proxy: bool,
     ) {
-        let is_carriers = self.carriers.contains(&connection);
-        let is_told = |end: &ConnectionEnd| {
-            end.is_carriers || (self.is_sealed && end.newest_connection == self.newest_connection)
-        };
-        if self.end.as_ref().is_some_and(is_told) {
-            return;
-        }
         let by = if by_proxy { ClosedBy::Proxy } else { side.into() };
-        self.end = Some(ConnectionEnd {
-            newest_connection: self.newest_connection,
-            is_carriers,
-            by,
-            side,
-            ending,
-            alerted,
-        });
+        let how = match ending {
+            Ending::Fin => How::Fin,
+            Ending::Reset => How::Reset,
+        };
+        self.ending.connection_ended(connection, (by, side), how, alerted);
     }
 
-    /// Who ended the attempt and how, from what was seen; `apart` has followed RDP whose TLS is terminated.
-    pub(in crate::relay) fn ending(&mut self, apart: &SessionObserver) -> (ClosedBy, How) {
-        let Some(end) = &self.end else { return (ClosedBy::Proxy, How::Reset) };
-        let inner = self.observer.inner();
-        let announced = inner.announced_end().or(apart.announced_end());
-        if let (true, Some(side)) = (end.is_carriers, announced) {
-            return (side.into(), How::McsUltimatum);
-        }
-        let by_alert =
-            end.alerted || (end.is_carriers && (inner.alerted(end.side) || apart.alerted(end.side)));
-        match (end.by, end.ending) {
-            (ClosedBy::Proxy, _) => (ClosedBy::Proxy, How::Fin),
-            (by, _) if by_alert => (by, How::Alert),
-            (by, Ending::Fin) => (by, How::Fin),
-            (by, Ending::Reset) => (by, How::Reset),
-        }
+    /// Who ended the attempt and how, from what was seen; `apart` has followed RDP whose TLS is terminated, and `events`
+    /// is all that was told.
+    pub(in crate::relay) fn ending(&self, apart: &SessionObserver, events: &[Event]) -> (ClosedBy, How) {
+        let inside = [self.observer.inner_read(), apart];
+        self.ending.ending(&inside, events).unwrap_or((ClosedBy::Proxy, How::Reset))
+    }
+
+    /// The silence after which the gateway's side cut the tunnel without a word, by `events`, which is all that was told.
+    pub(in crate::relay) fn silent_cut(&self, events: &[Event]) -> Option<Micros> {
+        self.ending.silent_cut(events)
     }
 
     /// A datagram of the side channel.

@@ -288,7 +288,7 @@ impl<T: Teller> Legs<'_, T> {
         let binds_key = matches!(self.beginning.selected_protocol, Some(HYBRID | HYBRID_EX))
             && matches!(interception.nla, Nla::Relay);
         if binds_key && !presented.same_key {
-            let advice = interception.ways_round_key_binding();
+            let advice = interception.ways_round_key_binding(self.context.route.is_none());
             self.say(Leg::Client, None, Detail::KeyBindingForeseen { advice });
         }
         Ok(presented)

@@ -22,8 +22,18 @@ const SHORTEST_TOLD_US: Micros = 50;
 
 /// Every block that has something to say; nothing where there was no probe.
 pub(super) fn text(record: &Record, style: &Style) -> Option<String> {
-    let probe = record.probe.as_ref()?;
-    let mut blocks = Blocks { page: Page::new(style, ""), style };
+    let mut page = Page::new(style, "");
+    for (name, text) in items(record, style) {
+        let left = style.paint(Look::Heading, &format!(" {name:<width$} ", width = INDENT - 2));
+        page.beside(&left, INDENT, &text);
+    }
+    page.finish()
+}
+
+/// What each check found, in their order; of several lines of one check only the first has its name.
+pub(super) fn items(record: &Record, style: &Style) -> Vec<(&'static str, String)> {
+    let Some(probe) = &record.probe else { return Vec::new() };
+    let mut blocks = Blocks { items: Vec::new(), style };
     blocks.addresses(&probe.tcp, probe.dns.as_ref());
     blocks.list("negotiation", probe.negotiation.iter().map(|check| negotiation(check, style)).collect());
     if let Some(check) = &probe.classic {
@@ -59,22 +69,21 @@ pub(super) fn text(record: &Record, style: &Style) -> Option<String> {
         left_out.map(|left| format!("{}: {}", safe::name(&left.check), safe::name(&left.reason))).collect(),
     );
     blocks.item("probed", &cost(probe));
-    blocks.page.finish()
+    blocks.items
 }
 
 struct Blocks<'a> {
-    page: Page<'a>,
+    items: Vec<(&'static str, String)>,
     style: &'a Style,
 }
 
 impl Blocks<'_> {
-    fn item(&mut self, name: &str, text: &str) {
-        let left = self.style.paint(Look::Heading, &format!(" {name:<width$} ", width = INDENT - 2));
-        self.page.beside(&left, INDENT, text);
+    fn item(&mut self, name: &'static str, text: &str) {
+        self.items.push((name, text.to_owned()));
     }
 
     /// The name before the first only.
-    fn list(&mut self, name: &str, texts: Vec<String>) {
+    fn list(&mut self, name: &'static str, texts: Vec<String>) {
         for (place, text) in texts.iter().enumerate() {
             self.item(if place == 0 { name } else { "" }, text);
         }

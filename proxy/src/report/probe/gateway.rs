@@ -107,6 +107,7 @@ fn tunnel(check: &GatewayTunnelCheck) -> String {
             None => packet.name().to_owned(),
         })
         .collect();
+    clauses.extend(check.pdus.iter().map(|name| safe::name(name)));
     clauses.extend(check.failure.as_ref().map(|failure| match failure {
         GatewayTunnelFailure::NotGranted { method, status } => {
             format!("{} is answered {status}", safe::name(method))

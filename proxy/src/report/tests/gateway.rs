@@ -271,6 +271,7 @@ fn every_message_of_a_gateway_is_told_harmlessly() {
         GatewayMessage::KdcProxy { realm: Some(evil()), length: 900 },
         GatewayMessage::Http2 { paths: vec![evil()] },
         GatewayMessage::ConnectionMoved { session: evil() },
+        GatewayMessage::CutAgain { for_us: 2_000_000, earlier_us: vec![2_010_000] },
         GatewayMessage::TransportRefused { transport: Transport::GatewayWebsocket, status: 404 },
         GatewayMessage::TunnelPacket(Packet::ServiceMessage { text: evil() }),
         GatewayMessage::TunnelPacket(Packet::TunnelAuth {

@@ -131,7 +131,7 @@ impl Script {
 }
 
 pub(super) fn end(t_us: Micros, closed_by: ClosedBy, how: How) -> End {
-    End { t_us, closed_by, how, bytes_up: 1_430, bytes_down: 2_310 }
+    End { t_us, closed_by: Some(closed_by), how: Some(how), bytes_up: 1_430, bytes_down: 2_310 }
 }
 
 pub(super) fn verdict(id: VerdictId, confidence: Confidence, phase: Phase, summary: &str) -> Verdict {

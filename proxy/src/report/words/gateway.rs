@@ -59,6 +59,10 @@ fn clause(event: &Event, message: &GatewayMessage) -> Option<String> {
         GatewayMessage::ConnectionMoved { session } => {
             format!("this connection belongs to session {}", safe::name(session))
         }
+        GatewayMessage::CutAgain { for_us, earlier_us } => {
+            let times = earlier_us.len() + 1;
+            format!("cut without a word after {} of silence, {times} times in this run", time::short(*for_us))
+        }
         GatewayMessage::TransportRefused { transport, status } => {
             let transport = transport_name(*transport);
             format!("rdpscope answered {status} to {transport}, as --gateway-transport asks")

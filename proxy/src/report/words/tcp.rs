@@ -22,6 +22,8 @@ fn clause(event: &Event, connected: bool, through_proxy: bool) -> Option<String>
         Detail::ResolutionFailed { name, reason, .. } => {
             format!("{} does not resolve: {}", safe::name(name), safe::name(reason))
         }
+        // What was reached without that anybody saw how long it took.
+        Detail::Connected { address, took_us: 0, .. } => safe::name(address),
         Detail::Connected { address, .. } if through_proxy => safe::name(address),
         Detail::Connected { address, took_us, .. } => {
             // A SYN and its answer are one round trip.

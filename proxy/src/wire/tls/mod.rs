@@ -25,5 +25,5 @@ pub use handshake::{HandshakeMessage, HandshakeReader, certificate_list};
 pub use names::CodePoint;
 pub use offer::HelloOffer;
 pub use record::{ContentType, Record, RecordHeader, RecordReader};
-pub use server_hello::{DowngradeSentinel, ServerHello};
+pub use server_hello::{DowngradeSentinel, HELLO_RETRY_REQUEST, ServerHello};
 pub use server_key_exchange::ServerKeyExchange;

@@ -25,7 +25,8 @@ pub enum ContentType {
 }
 
 impl ContentType {
-    fn from_number(number: u8) -> Option<Self> {
+    /// `None` for a number that has no name.
+    pub fn from_number(number: u8) -> Option<Self> {
         Some(match number {
             20 => ContentType::ChangeCipherSpec,
             21 => ContentType::Alert,
@@ -34,6 +35,17 @@ impl ContentType {
             24 => ContentType::Heartbeat,
             _ => return None,
         })
+    }
+
+    /// Its number on the wire.
+    pub fn number(self) -> u8 {
+        match self {
+            ContentType::ChangeCipherSpec => 20,
+            ContentType::Alert => 21,
+            ContentType::Handshake => 22,
+            ContentType::ApplicationData => 23,
+            ContentType::Heartbeat => 24,
+        }
     }
 
     fn readable_without_keys(self) -> bool {
@@ -50,6 +62,20 @@ pub struct RecordHeader {
     pub version: u16,
     /// Bytes of the fragment.
     pub length: u16,
+}
+
+impl RecordHeader {
+    /// Reads the five bytes of a header.
+    pub fn decode(bytes: &[u8; HEADER_LENGTH]) -> Result<RecordHeader, Malformed> {
+        check_header(bytes)?;
+        parse_header(bytes).ok_or(Malformed::new("TLSPlaintext", 0, "unknown content type"))
+    }
+
+    /// The header as on the wire.
+    pub fn to_bytes(self) -> [u8; HEADER_LENGTH] {
+        let ([major, minor], [high, low]) = (self.version.to_be_bytes(), self.length.to_be_bytes());
+        [self.content_type.number(), major, minor, high, low]
+    }
 }
 
 /// One whole record.

@@ -44,6 +44,17 @@ fn a_401_after_the_last_message_of_ntlm_is_the_end() {
 }
 
 #[test]
+fn a_scheme_that_was_never_offered_says_nothing_of_the_password() {
+    let script = ask(connected(), Role::Websocket, Some(scheme("Negotiate", Some("NTLM negotiate"), None)));
+    let only_basic = unauthorized(Role::Websocket, vec![scheme("Basic", None, None)], WINDOWS);
+    let diagnosis = ends(answer(script, only_basic), Side::Client, How::Fin).diagnose();
+    assert_verdict(&diagnosis, VerdictId::GatewayAuthFailed, Confidence::Confirmed);
+    let summary = &diagnosis.verdict.summary;
+    assert!(summary.contains("by Basic alone") && summary.contains("Negotiate with NTLM"), "{summary}");
+    assert!(!may_also_be(&diagnosis, VerdictId::GatewayChannelBinding));
+}
+
+#[test]
 fn a_box_that_changes_connections_breaks_ntlm() {
     let script = authenticate(negotiated(connected(), Role::Websocket), Role::Websocket, true);
     let again = unauthorized(Role::Websocket, vec![scheme("NTLM", None, None)], NGINX);

@@ -143,6 +143,34 @@ fn a_box_that_forgets_sooner_than_keepalives_come() {
 }
 
 #[test]
+fn the_same_silence_before_each_cut_is_a_box_that_forgets() {
+    let cut = |earlier: Option<Vec<u64>>, script: super::super::script::Script| {
+        let quiet = Detail::Quiet { for_us: 2_000_000 };
+        let script = script.wait(2_000_000).says(Leg::Server, Some(Side::Server), Phase::Closed, quiet);
+        let script = ends(script, Side::Server, How::Fin);
+        let again = |earlier_us| GatewayMessage::CutAgain { for_us: 2_000_000, earlier_us };
+        let again = earlier.map(|earlier| Detail::Gateway(again(earlier)));
+        match again {
+            Some(again) => script.says(Leg::Server, None, Phase::Closed, again).diagnose(),
+            None => script.diagnose(),
+        }
+    };
+    let once = cut(None, desktop(open()));
+    assert!(
+        once.verdict.id == VerdictId::IdleTimeout || may_also_be(&once, VerdictId::IdleTimeout),
+        "{:#?}",
+        once.verdict
+    );
+    assert_ne!((once.verdict.id, once.verdict.confidence), (VerdictId::IdleTimeout, Confidence::Likely));
+    let again = cut(Some(vec![2_010_000, 1_990_000]), desktop(open()));
+    assert_verdict(&again, VerdictId::IdleTimeout, Confidence::Likely);
+    assert!(again.verdict.summary.contains("3rd time"), "{}", again.verdict.summary);
+    let close = Packet::CloseChannel { status: code(0) };
+    let announced = packet(desktop(open()), Side::Server, Phase::GatewayChannel, close);
+    assert_ne!(cut(Some(vec![2_000_000]), announced).verdict.id, VerdictId::IdleTimeout, "it said so");
+}
+
+#[test]
 fn the_side_channel_is_a_finding_beside_a_session_and_an_alternative_to_a_failure() {
     let unanswered = |script: super::super::script::Script| {
         let udp = GatewayMessage::GatewayUdp {

@@ -1,0 +1,338 @@
+//! Everything that a bundle is made of, as it lies on the disk.
+
+use super::event_log::{self, EVENT_LOGS};
+use super::{BundleError, LeftOut, Request};
+use crate::capture;
+use crate::capture::session::{Options, Sessions};
+use crate::capture::tls::Secrets;
+use crate::redact::Names;
+use crate::redact::capture::CaptureRedaction;
+use crate::trace::{self, NotATrace, Problem, Record};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// Longest trace that is read into memory: some million events.
+const LONGEST_TRACE: u64 = 1024 * 1024 * 1024;
+/// Longest certificate or profile; real ones have some kilobytes.
+const LONGEST_SMALL_FILE: u64 = 4 * 1024 * 1024;
+/// How far around a session events of the system are taken: a client writes its last one after the connection is gone.
+const EVENT_LOG_MARGIN: SignedDuration = SignedDuration::from_secs(30);
+
+/// What was found.
+#[derive(Default)]
+pub(super) struct Material {
+    pub(super) traces: Vec<Trace>,
+    pub(super) certificates: Vec<Certificates>,
+    pub(super) captures: Vec<Capture>,
+    pub(super) rdp_files: Vec<RdpFile>,
+    pub(super) event_logs: Vec<Extract>,
+    pub(super) left_out: Vec<LeftOut>,
+}
+
+/// A trace and its place in the bundle.
+#[derive(Debug)]
+pub(super) struct Trace {
+    /// The folder in the bundle.
+    pub(super) folder: String,
+    pub(super) lines: Vec<Value>,
+    pub(super) records: Vec<Record>,
+}
+
+/// The certificates of one PEM file.
+#[derive(Debug)]
+pub(super) struct Certificates {
+    pub(super) path: String,
+    pub(super) chain: Vec<Vec<u8>>,
+}
+
+/// A capture.
+pub(super) struct Capture {
+    pub(super) path: String,
+    pub(super) packets: CaptureRedaction,
+    /// Texts of TLS key logs that go in with it.
+    pub(super) key_logs: Vec<Zeroizing<Vec<u8>>>,
+}
+
+/// A profile.
+#[derive(Debug)]
+pub(super) struct RdpFile {
+    pub(super) path: String,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Events of the system.
+#[derive(Debug)]
+pub(super) struct Extract {
+    pub(super) path: String,
+    pub(super) xml: String,
+}
+
+impl Material {
+    /// Reads everything that was asked for and what lies beside it.
+    pub(super) fn gather(request: &Request) -> Result<Material, BundleError> {
+        let mut material = Material::default();
+        for path in &request.traces {
+            for file in trace_files(path)? {
+                material.trace(&file, request.with_secrets)?;
+            }
+        }
+        for (file, number) in request.captures.iter().zip(1..) {
+            let clients = material.analyse(file, number, request.knows_command)?;
+            material.capture(
+                &format!("captures/{number}.pcapng"),
+                file,
+                Some(clients),
+                request.with_secrets,
+            )?;
+        }
+        for (file, number) in request.rdp_files.iter().zip(1..) {
+            material.rdp_file(&format!("profiles/{number}.rdp"), file)?;
+        }
+        material.event_logs();
+        Ok(material)
+    }
+
+    /// Every name in it.
+    pub(super) fn learn(&self, names: &mut Names) {
+        self.traces.iter().flat_map(|trace| &trace.lines).for_each(|line| names.learn_line(line));
+        self.certificates.iter().flat_map(|file| &file.chain).for_each(|der| names.learn_certificate(der));
+        self.rdp_files.iter().for_each(|file| names.learn_rdp_file(&file.bytes));
+        self.captures.iter().for_each(|capture| capture.packets.learn(names));
+        self.event_logs.iter().for_each(|extract| names.learn_event_log(&extract.xml));
+    }
+
+    fn leave_out(&mut self, what: impl Into<String>, why: impl Into<String>) {
+        self.left_out.push(LeftOut { what: what.into(), why: why.into() });
+    }
+
+    fn trace(&mut self, file: &Path, with_secrets: bool) -> Result<(), BundleError> {
+        let bytes = contents(file, LONGEST_TRACE)?;
+        let reading = trace::read(&bytes).map_err(|error: NotATrace| BundleError::NotATrace {
+            path: file.to_owned(),
+            reason: error.to_string(),
+        })?;
+        let session = reading.records.iter().find_map(|record| Some(record.header.as_ref()?.session.clone()));
+        let folder = self.folder(session.as_deref());
+        for problem in &reading.problems {
+            let what = match problem {
+                Problem::CutShort { .. } => "the last line of a trace",
+                _ => "lines of a trace",
+            };
+            self.leave_out(format!("{folder}: {what}"), problem.to_string());
+        }
+        let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+        self.traces.push(Trace { folder: folder.clone(), lines: lines.collect(), records: reading.records });
+        // What one program wrote beside the trace of one session belongs to it.
+        if file.file_name().is_some_and(|name| name == "trace.jsonl") {
+            if let Some(beside) = file.parent() {
+                self.beside(beside, &folder, with_secrets)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A folder of its own for each trace.
+    fn folder(&self, session: Option<&str>) -> String {
+        let is_plain = |name: &&str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let name = session.filter(|name| !name.is_empty()).filter(is_plain).unwrap_or("trace");
+        let taken: BTreeSet<&str> = self.traces.iter().map(|trace| trace.folder.as_str()).collect();
+        let mut names = (1..).map(|number| match number {
+            1 => format!("sessions/{name}"),
+            number => format!("sessions/{name}-{number}"),
+        });
+        names.find(|name| !taken.contains(name.as_str())).unwrap_or_default()
+    }
+
+    fn beside(&mut self, beside: &Path, folder: &str, with_secrets: bool) -> Result<(), BundleError> {
+        for file in files_in(&beside.join("certificates")) {
+            let Some(name) = file.file_name().and_then(|name| name.to_str()) else { continue };
+            let path = format!("{folder}/certificates/{name}");
+            let bytes = contents(&file, LONGEST_SMALL_FILE)?;
+            match rdpscope_certs::load::certificates(&bytes, None) {
+                Ok(chain) => self.certificates.push(Certificates { path, chain }),
+                Err(error) => self.leave_out(path, error.to_string()),
+            }
+        }
+        for file in files_in(beside) {
+            match file.extension().and_then(|extension| extension.to_str()) {
+                Some("pcapng") => {
+                    self.capture(&format!("{folder}/capture.pcapng"), &file, None, with_secrets)?;
+                }
+                Some("rdp") => self.rdp_file(&format!("{folder}/client.rdp"), &file)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The attempts in somebody's capture as traces. Answers with the sockets of their clients: whatever else the capture
+    /// has in it is nobody's business.
+    fn analyse(
+        &mut self,
+        file: &Path,
+        number: usize,
+        knows_command: fn(&str) -> bool,
+    ) -> Result<BTreeSet<SocketAddr>, BundleError> {
+        let secrets = Secrets::new();
+        for key_log in capture::file::secrets(file)?.tls_key_logs {
+            secrets.add_key_log(&key_log);
+        }
+        let options = Options {
+            capture: format!("captures/{number}.pcapng"),
+            ids: format!("capture-{number}"),
+            gateways: Vec::new(),
+            knows_command,
+        };
+        let mut records = Vec::new();
+        let mut sessions =
+            Sessions::new(options, Arc::new(secrets), |analysed| records.push(analysed.record));
+        capture::file::read(file, &mut sessions)?;
+        sessions.finish();
+        let mut clients = BTreeSet::new();
+        for record in records {
+            let folder = self.folder(record.header.as_ref().map(|header| header.session.as_str()));
+            let lines = record.clone().into_lines();
+            // Serialising our own types into memory cannot fail.
+            let lines: Vec<Value> = lines.iter().filter_map(|line| serde_json::to_value(line).ok()).collect();
+            lines.iter().for_each(|line| client_sockets(line, &mut clients));
+            self.traces.push(Trace { folder, lines, records: vec![record] });
+        }
+        if clients.is_empty() {
+            self.leave_out(
+                file.display().to_string(),
+                "there is no Remote Desktop in it that can be recognised",
+            );
+        }
+        Ok(clients)
+    }
+
+    /// The packets of a capture, those of `only` these clients or all, and with `with_secrets` its keys.
+    fn capture(
+        &mut self,
+        path: &str,
+        file: &Path,
+        only: Option<BTreeSet<SocketAddr>>,
+        with_secrets: bool,
+    ) -> Result<(), BundleError> {
+        let mut packets = CaptureRedaction::new(only);
+        let damage = capture::file::frames(file, &mut |frame| packets.frame(frame))?;
+        for damage in damage {
+            self.leave_out(format!("{path}: a part of the capture"), damage.to_string());
+        }
+        let secrets = capture::file::secrets(file)?;
+        let has_secrets = !secrets.tls_key_logs.is_empty();
+        if has_secrets && !with_secrets {
+            self.leave_out(format!("{path}: the TLS secrets of the capture"), "they open everything in it");
+        }
+        let key_logs = if with_secrets { secrets.tls_key_logs } else { Vec::new() };
+        self.captures.push(Capture { path: path.to_owned(), packets, key_logs });
+        Ok(())
+    }
+
+    fn rdp_file(&mut self, path: &str, file: &Path) -> Result<(), BundleError> {
+        let bytes = contents(file, LONGEST_SMALL_FILE)?;
+        self.rdp_files.push(RdpFile { path: path.to_owned(), bytes });
+        Ok(())
+    }
+
+    /// The system's own events around each session.
+    fn event_logs(&mut self) {
+        let mut extracts = Vec::new();
+        let mut left_out = Vec::new();
+        for trace in &self.traces {
+            let Some((from, to)) = around(&trace.records) else { continue };
+            for log in &EVENT_LOGS {
+                match event_log::between(log, &from, &to) {
+                    Ok(xml) => extracts.push(Extract { path: format!("{}/{}", trace.folder, log.file), xml }),
+                    Err(why) => left_out
+                        .push((format!("{}/{}: events of the client's system", trace.folder, log.file), why)),
+                }
+            }
+        }
+        self.event_logs = extracts;
+        left_out.into_iter().for_each(|(what, why)| self.leave_out(what, why));
+    }
+}
+
+/// The sockets of clients in a line of a trace.
+fn client_sockets(line: &Value, clients: &mut BTreeSet<SocketAddr>) {
+    const KEYS: [&str; 2] = ["client", "peer"];
+    let Value::Object(fields) = line else { return };
+    for (key, value) in fields {
+        match value {
+            Value::String(text) if KEYS.contains(&key.as_str()) => clients.extend(text.parse::<SocketAddr>()),
+            value => client_sockets(value, clients),
+        }
+    }
+}
+
+/// From a little before the first session to a little after the last, RFC 3339.
+fn around(records: &[Record]) -> Option<(String, String)> {
+    let span = |record: &Record| {
+        let started: Timestamp = record.header.as_ref()?.started.parse().ok()?;
+        let end_us = record.end.as_ref().map(|end| end.t_us).or(record.events.last().map(|event| event.t_us));
+        let length = SignedDuration::from_micros(i64::try_from(end_us.unwrap_or(0)).ok()?);
+        Some((started, started.checked_add(length).ok()?))
+    };
+    let spans: Vec<(Timestamp, Timestamp)> = records.iter().filter_map(span).collect();
+    let from = spans.iter().map(|(from, _)| *from).min()?.checked_sub(EVENT_LOG_MARGIN).ok()?;
+    let to = spans.iter().map(|(_, to)| *to).max()?.checked_add(EVENT_LOG_MARGIN).ok()?;
+    Some((from.to_string(), to.to_string()))
+}
+
+/// The traces that a path stands for: itself, a session's folder, or a folder of such folders.
+fn trace_files(path: &Path) -> Result<Vec<PathBuf>, BundleError> {
+    if !path.is_dir() {
+        readable(path)?;
+        return Ok(vec![path.to_owned()]);
+    }
+    let own = path.join("trace.jsonl");
+    if own.is_file() {
+        return Ok(vec![own]);
+    }
+    let below =
+        entries(path).into_iter().map(|entry| entry.join("trace.jsonl")).filter(|file| file.is_file());
+    let beside =
+        files_in(path).into_iter().filter(|file| file.extension().is_some_and(|ending| ending == "jsonl"));
+    let files: Vec<PathBuf> = below.chain(beside).collect();
+    match files.is_empty() {
+        true => Err(BundleError::NotATrace {
+            path: path.to_owned(),
+            reason: "there is no trace.jsonl in this folder; name a session's folder".to_owned(),
+        }),
+        false => Ok(files),
+    }
+}
+
+fn readable(path: &Path) -> Result<(), BundleError> {
+    std::fs::File::open(path)
+        .map(drop)
+        .map_err(|source| BundleError::Unreadable { path: path.to_owned(), source })
+}
+
+fn contents(path: &Path, longest: u64) -> Result<Vec<u8>, BundleError> {
+    let unreadable = |source| BundleError::Unreadable { path: path.to_owned(), source };
+    let length = std::fs::metadata(path).map_err(unreadable)?.len();
+    if length > longest {
+        let reason = format!("it has {length} bytes, more than the {longest} that such a file can have");
+        return Err(unreadable(std::io::Error::other(reason)));
+    }
+    std::fs::read(path).map_err(unreadable)
+}
+
+/// What is in a folder, in the order of names; nothing where there is none.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    paths
+}
+
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    entries(folder).into_iter().filter(|path| path.is_file()).collect()
+}

@@ -1,0 +1,171 @@
+//! The files of a bundle, made from what was gathered.
+
+use super::manifest::{self, MANIFEST_VERSION};
+use super::material::{Capture, Material, Trace};
+use super::{
+    BundledFile, BundledSession, File, LeftOut, Manifest, Pseudonym, Redaction, Request, StillFound, readme,
+    sha256,
+};
+use crate::redact::Redactor;
+use crate::report::{self, Document, Subject};
+use crate::trace::Record;
+use rdpscope_certs::load::certificate_pem;
+
+/// The report's place.
+const REPORT: &str = "report.html";
+
+/// The finished files, and what is to be said of them.
+pub(super) struct Redacted {
+    files: Vec<File>,
+    sessions: Vec<BundledSession>,
+    left_out: Vec<LeftOut>,
+    redactor: Redactor,
+    contains_secrets: bool,
+}
+
+impl Redacted {
+    /// Replaces every name in everything.
+    pub(super) fn from(material: Material, redactor: Redactor) -> Redacted {
+        let Material { traces, certificates, captures, rdp_files, event_logs, left_out } = material;
+        let mut redacted =
+            Redacted { files: Vec::new(), sessions: Vec::new(), left_out, redactor, contains_secrets: false };
+        let mut records = Vec::new();
+        for trace in traces {
+            records.extend(redacted.trace(trace));
+        }
+        for mut file in certificates {
+            let mut pem = String::new();
+            for der in &mut file.chain {
+                redacted.redactor.certificate(der);
+                pem.push_str(&certificate_pem(der));
+            }
+            redacted.push(file.path, pem.into_bytes());
+        }
+        for file in rdp_files {
+            let bytes = redacted.redactor.rdp_file(&file.bytes);
+            redacted.push(file.path, bytes);
+        }
+        for extract in event_logs {
+            let xml = redacted.redactor.event_log(&extract.xml);
+            redacted.push(extract.path, xml.into_bytes());
+        }
+        for file in captures {
+            redacted.capture(file);
+        }
+        if !records.is_empty() {
+            let page = report::html(&Document { subjects: records, ..Document::default() });
+            redacted.push(REPORT.to_owned(), page.into_bytes());
+        }
+        redacted
+    }
+
+    /// The manifest, and the files in the order of their paths.
+    pub(super) fn finish(mut self, request: &Request) -> (Manifest, Vec<File>) {
+        let redaction = self.redaction(request);
+        let mut manifest = Manifest {
+            bundle: MANIFEST_VERSION,
+            rdpscope: env!("CARGO_PKG_VERSION").to_owned(),
+            system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            created: request.created.clone(),
+            sessions: self.sessions,
+            files: Vec::new(),
+            redaction,
+        };
+        let readme = readme::text(&manifest, self.files.iter().any(|file| file.path == REPORT));
+        self.files.push(File { path: readme::PATH.to_owned(), bytes: readme.into_bytes() });
+        self.files.sort_by(|left, right| left.path.cmp(&right.path));
+        manifest.files = self.files.iter().map(described).collect();
+        (manifest, self.files)
+    }
+
+    fn push(&mut self, path: String, bytes: Vec<u8>) {
+        self.files.push(File { path, bytes });
+    }
+
+    fn trace(&mut self, trace: Trace) -> Vec<Subject> {
+        let mut text = Vec::new();
+        for mut line in trace.lines {
+            self.redactor.line(&mut line);
+            text.extend(line.to_string().into_bytes());
+            text.push(b'\n');
+        }
+        let reading = crate::trace::read(&text);
+        let path = format!("{}/trace.jsonl", trace.folder);
+        self.push(path.clone(), text);
+        let records = reading.map(|reading| reading.records).unwrap_or_default();
+        self.sessions.extend(records.iter().filter_map(|record| bundled(&trace.folder, record)));
+        records.into_iter().map(|record| Subject::new(record, path.clone())).collect()
+    }
+
+    fn capture(&mut self, capture: Capture) {
+        let Capture { path, packets, key_logs } = capture;
+        self.contains_secrets |= !key_logs.is_empty();
+        match packets.finish(&mut self.redactor, &key_logs) {
+            Ok(redacted) => {
+                self.say_left_out(
+                    &path,
+                    redacted.left_out,
+                    "packets of other connections and protocols",
+                    "they are not of the sessions",
+                );
+                self.say_left_out(
+                    &path,
+                    redacted.blanked,
+                    "bytes of connections without TLS",
+                    "logon, input and screen stood in clear there: they are zero",
+                );
+                self.push(path, redacted.bytes);
+            }
+            Err(error) => self.left_out.push(LeftOut { what: path, why: error.to_string() }),
+        }
+    }
+
+    fn say_left_out(&mut self, path: &str, count: u64, what: &str, why: &str) {
+        if count > 0 {
+            self.left_out.push(LeftOut { what: format!("{path}: {count} {what}"), why: why.to_owned() });
+        }
+    }
+
+    fn redaction(&self, request: &Request) -> Redaction {
+        let pseudonyms = self.redactor.replaced().iter().map(|((kind, pseudonym), times)| Pseudonym {
+            kind: manifest::singular(*kind).to_owned(),
+            pseudonym: pseudonym.clone(),
+            times: *times,
+        });
+        let still_found = self.files.iter().flat_map(|file| {
+            let found = self.redactor.remaining(&file.bytes).into_iter();
+            found.map(|pseudonym| StillFound { path: file.path.clone(), pseudonym: pseudonym.to_owned() })
+        });
+        Redaction {
+            kept: request.keep.iter().map(|kind| kind.plural().to_owned()).collect(),
+            pseudonyms: pseudonyms.collect(),
+            only_in_their_fields: self
+                .redactor
+                .names()
+                .not_looked_for()
+                .map(|(_, word)| word.to_owned())
+                .collect(),
+            left_out: self.left_out.clone(),
+            still_found: still_found.collect(),
+            contains_secrets: self.contains_secrets,
+        }
+    }
+}
+
+fn described(file: &File) -> BundledFile {
+    BundledFile { path: file.path.clone(), bytes: file.bytes.len() as u64, sha256: sha256(&file.bytes) }
+}
+
+fn bundled(folder: &str, record: &Record) -> Option<BundledSession> {
+    let header = record.header.as_ref()?;
+    Some(BundledSession {
+        folder: folder.to_owned(),
+        session: header.session.clone(),
+        target: header.target.clone(),
+        started: header.started.clone(),
+        rdpscope: header.rdpscope.clone(),
+        settings: header.settings.clone(),
+        verdict: record.verdict.as_ref().map(|verdict| verdict.id.to_string()),
+        confidence: record.verdict.as_ref().map(|verdict| verdict.confidence.to_string()),
+    })
+}

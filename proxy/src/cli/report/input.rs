@@ -1,0 +1,98 @@
+//! Files and folders into what a report is of.
+
+use crate::cli::Failure;
+use crate::report::{Document, Fleet, Subject};
+use crate::trace::{NotATrace, Reading, read};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// Bytes of one file. A session of a working day has some MiB; a device that never ends is no trace.
+const MOST_BYTES: u64 = 1 << 30;
+/// The trace in a session's folder.
+const TRACE_FILE: &str = "trace.jsonl";
+/// The path that stands for standard input.
+const STANDARD_INPUT: &str = "-";
+
+/// Everything that `paths` name. What cannot be read is noted, unless nothing can.
+pub(super) fn document(paths: &[PathBuf]) -> Result<Document, Failure> {
+    let mut document = Document::default();
+    for path in paths {
+        if path == Path::new(STANDARD_INPUT) {
+            add(&mut document, "standard input", io::stdin().lock()).map_err(Failure::not_done)?;
+            continue;
+        }
+        let (files, is_folder) = files(path).map_err(Failure::not_done)?;
+        for file in files {
+            let name = file.display().to_string();
+            let added = File::open(&file).map_err(|error| format!("cannot read {name}: {error}"));
+            match added.and_then(|file| add(&mut document, &name, file)) {
+                // One that is broken hides none of its neighbours.
+                Err(sentence) if is_folder => document.notes.push(sentence),
+                added => added.map_err(Failure::not_done)?,
+            }
+        }
+    }
+    if document.subjects.is_empty() {
+        return Err(Failure::not_done(match document.notes.first() {
+            Some(sentence) => sentence.clone(),
+            None => "the files hold the first lines of traces and nothing after them".to_owned(),
+        }));
+    }
+    Ok(document)
+}
+
+/// The files with traces that `path` names, and whether it is a folder of several.
+fn files(path: &Path) -> Result<(Vec<PathBuf>, bool), String> {
+    let name = path.display();
+    if !path.is_dir() {
+        return Ok((vec![path.to_owned()], false));
+    }
+    if path.join(TRACE_FILE).is_file() {
+        return Ok((vec![path.join(TRACE_FILE)], false));
+    }
+    let unreadable = |error: io::Error| format!("cannot read {name}: {error}");
+    let mut experiments = Vec::new();
+    let mut sessions = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?.path();
+        let file = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if entry.join(TRACE_FILE).is_file() {
+            sessions.push(entry.join(TRACE_FILE));
+        } else if file.starts_with("experiment-") && file.ends_with(".jsonl") {
+            experiments.push(entry);
+        }
+    }
+    // Sessions are named by the time of their beginning.
+    experiments.sort();
+    sessions.sort();
+    experiments.append(&mut sessions);
+    if experiments.is_empty() {
+        return Err(format!(
+            "{name} has no trace in it; name a session's folder, or the folder that holds them"
+        ));
+    }
+    Ok((experiments, true))
+}
+
+/// Reads one file; a sentence where there is nothing of ours in it.
+fn add(document: &mut Document, name: &str, file: impl Read) -> Result<(), String> {
+    let mut bytes = Vec::new();
+    let read_bytes = file.take(MOST_BYTES + 1).read_to_end(&mut bytes);
+    read_bytes.map_err(|error| format!("cannot read {name}: {error}"))?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(format!("cannot report {name}: it has more than {} MiB", MOST_BYTES >> 20));
+    }
+    let Reading { records, comparison, problems } =
+        read(&bytes).map_err(|reason: NotATrace| format!("cannot report {name}: {reason}"))?;
+    document.notes.extend(problems.iter().map(|problem| format!("{name}: {problem}")));
+    if let Some(comparison) = comparison {
+        document.fleet = Some(Fleet { comparison, ..Fleet::default() });
+    }
+    let is_of_something = |record: &crate::trace::Record| {
+        !record.is_empty() || record.experiment.is_some() || record.verdict.is_some()
+    };
+    let records = records.into_iter().filter(is_of_something);
+    document.subjects.extend(records.map(|record| Subject::new(record, name.to_owned())));
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! What people see of captures, and what `report` finds of them.
+
+use super::program::{analyze, run};
+use crate::support::captures;
+
+#[test]
+fn the_first_line_is_the_answer() {
+    let Some(folder) = captures::folder() else { return };
+    let one = folder.join("awakecoding-wireshark-rdp/rdp-no-nla-rejected1.pcapng");
+    let one_run = run(&[&one], &[]);
+    assert!(one_run.stdout.starts_with("VERDICT    nla-required (confirmed): "), "{}", one_run.stdout);
+    assert!(one_run.stdout.contains("rdp-no-nla-rejected1.pcapng: 6 packets in"), "{}", one_run.stdout);
+    let two = folder.join("zeek/rdp-proprietary-encryption.pcap");
+    let run = run(&[&two, &one], &[]);
+    let first = run.stdout.lines().next().expect("a line");
+    assert_eq!(first, "2 of 3 attempts failed: tls-refused-by-server, nla-required");
+    // By their times, and of those that went well nothing more than the row.
+    let rows = ["1  03:36:34.940", "2  03:36:37.524", "3  "];
+    let mut lines = run.stdout.lines().skip(3);
+    for row in rows {
+        assert!(lines.next().is_some_and(|line| line.starts_with(row)), "{}", run.stdout);
+    }
+    assert!(run.stdout.contains("\n#1 ") && !run.stdout.contains("\n#2 ") && run.stdout.contains("\n#3 "));
+}
+
+#[test]
+fn a_trace_of_a_capture_is_laid_out_as_a_live_one() {
+    let Some(folder) = captures::folder() else { return };
+    let temporary = tempfile::tempdir().expect("a folder");
+    let capture = folder.join("lab/xrdp-tls12-ok.pcapng");
+    let run = analyze(&[&capture], &["--trace".into(), temporary.path().as_os_str().to_owned()]);
+    let session = run.attempts[0].header()["session"].as_str().expect("a session").to_owned();
+    let written =
+        std::fs::read_to_string(temporary.path().join(&session).join("trace.jsonl")).expect("a trace");
+    let lines: Vec<serde_json::Value> =
+        written.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let printed: Vec<serde_json::Value> = run.attempts[0].json.clone();
+    assert_eq!(lines.len(), printed.len());
+    assert_eq!((&lines[0]["type"], &lines[lines.len() - 1]["type"]), (&"trace".into(), &"end".into()));
+    let certificate = temporary.path().join(&session).join("certificates/server-1.pem");
+    let certificate = std::fs::read_to_string(certificate).expect("a certificate");
+    assert!(certificate.starts_with("-----BEGIN CERTIFICATE-----"));
+}
