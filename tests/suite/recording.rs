@@ -71,7 +71,9 @@ fn what_passes_is_captured_byte_for_byte_on_both_legs() {
     if left_out_without(&["tshark"]) {
         return;
     }
-    let noise: Vec<u8> = (0..300_000_u32).map(|place| (place * 7 % 251) as u8).collect();
+    let mut noise: Vec<u8> = (0..300_000_u32).map(|place| (place * 7 % 251) as u8).collect();
+    // It begins as TLS does; what no TLS protects would be blanked.
+    noise[..5].copy_from_slice(&[22, 3, 1, 1, 0]);
     let conversation = Conversation::new()
         .client(connection_request("alice", SSL))
         .server(connection_confirm(SSL))
@@ -99,6 +101,22 @@ fn what_passes_is_captured_byte_for_byte_on_both_legs() {
     assert_eq!((&captured["file"], &captured["dropped"]), (&"session.pcapng".into(), &0.into()));
     assert!(captured["packets"].as_u64() > Some(20) && captured.get("secrets").is_none(), "{captured}");
     assert!(blocks(&finished).is_empty());
+}
+
+#[test]
+fn what_is_typed_without_tls_is_not_captured() {
+    const TYPED: &[u8] = b"canary typed";
+    let input = [&[4, 2 + TYPED.len() as u8], TYPED].concat();
+    let conversation = Conversation::new()
+        .client(connection_request("alice", 0))
+        .server(connection_confirm(0))
+        .client(&input[..])
+        .finish(Client)
+        .finish(Server);
+    let finished = conversation.through_rdpscope_with(&["--capture"]);
+    let captured = finished.session().capture.as_deref().expect("there is a capture");
+    let holds = |text: &[u8]| captured.windows(text.len()).any(|window| window == text);
+    assert!(holds(b"mstshash=alice") && holds(&input[..2]) && !holds(TYPED));
 }
 
 #[test]
