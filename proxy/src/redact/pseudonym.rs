@@ -55,12 +55,6 @@ impl PseudonymKey {
         }
     }
 
-    /// Six octets of an address that its owner made up (IEEE 802, locally administered).
-    pub fn hardware_address(&self, address: [u8; 6]) -> [u8; 6] {
-        let digest = self.digest(&[b"hardware", &address]);
-        [0x02, digest[0], digest[1], digest[2], digest[3], digest[4]]
-    }
-
     fn digest(&self, parts: &[&[u8]]) -> [u8; 32] {
         let mut mac = Hmac::<Sha256>::new_from_slice(&*self.0).expect("HMAC takes keys of any length");
         for part in parts {

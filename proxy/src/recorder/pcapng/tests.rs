@@ -17,6 +17,9 @@ const US_THERE: &str = "[2001:db8::1]:13389";
 const US: &str = "10.0.0.1:40000";
 const SERVER: &str = "10.0.0.2:3389";
 
+/// What was said in these tests is no TLS and would be blanked.
+const EVERYTHING: CaptureSettings = CaptureSettings { secrets: true };
+
 /// What happens on one leg.
 #[derive(Debug, Clone)]
 enum Happens {
@@ -154,7 +157,7 @@ proptest! {
         // A socket says nothing more in a direction that has ended.
         let mut said = [[Vec::new(), Vec::new()], [Vec::new(), Vec::new()]];
         let mut ended = [[false, false], [false, false]];
-        let kept = captured(CaptureSettings::default(), |session| {
+        let kept = captured(EVERYTHING, |session| {
             let legs = [client_leg(session), server_leg(session)];
             for (on_server, what) in &course {
                 let (leg, which) = (&legs[usize::from(*on_server)], usize::from(*on_server));
@@ -204,7 +207,7 @@ proptest! {
 
 #[test]
 fn what_is_said_of_a_moment_stands_beside_the_packet_of_that_moment() {
-    let kept = captured(CaptureSettings::default(), |session| {
+    let kept = captured(EVERYTHING, |session| {
         let leg = client_leg(session);
         leg.received(Instant::now(), b"request");
         let at = Instant::now();
@@ -264,13 +267,13 @@ fn secrets_stand_before_the_packets_that_came_with_them_and_only_where_they_are_
 #[test]
 fn a_connection_is_captured_where_it_turns_out_to_belong() {
     let mut kept_elsewhere = None;
-    let kept = captured(CaptureSettings::default(), |session| {
+    let kept = captured(EVERYTHING, |session| {
         let connection = ConnectionCapture::unsettled(session);
         let now = Instant::now();
         let ends = (address(US), address(SERVER));
         let leg = LegCapture::established(connection.clone(), Side::Server, ends, (now, now));
         leg.received(now, b"before");
-        kept_elsewhere = Some(captured(CaptureSettings::default(), |other| {
+        kept_elsewhere = Some(captured(EVERYTHING, |other| {
             connection.settle(other);
             leg.received(Instant::now(), b"after");
             drop(leg);
@@ -282,7 +285,7 @@ fn a_connection_is_captured_where_it_turns_out_to_belong() {
 
 #[test]
 fn what_there_is_no_room_for_is_counted_and_named_in_the_file() {
-    let kept = captured(CaptureSettings::default(), |session| {
+    let kept = captured(EVERYTHING, |session| {
         let leg = client_leg(session);
         session.handle.queue.add(QUEUE_BYTES);
         leg.received(Instant::now(), &[1; 1000]);
