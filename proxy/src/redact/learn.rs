@@ -63,10 +63,10 @@ pub fn common_name(names: &mut Names, text: &str) {
     }
 }
 
-/// A distinguished name as rdpscope writes it: `CN=name, O=company`.
+/// A distinguished name: `CN=name, O=company`.
 pub fn distinguished_name(names: &mut Names, text: &str) {
-    for part in text.split(", ") {
-        match part.split_once('=') {
+    for part in text.split(',') {
+        match part.trim().split_once('=') {
             Some(("CN", value)) => common_name(names, value),
             Some(("DC", value)) => names.learn_word(Kind::Domain, value),
             Some(("UID" | "emailAddress" | "E", value)) => user(names, value),

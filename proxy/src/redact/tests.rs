@@ -98,6 +98,18 @@ fn one_name_is_one_pseudonym_wherever_it_stands() {
 }
 
 #[test]
+fn every_part_of_a_distinguished_name_is_learnt() {
+    let lines = [
+        json!({"issuer":"CN=DC-07,DC=ad,DC=fabrikam,DC=ninja","subject":"CN=pc1.fabrikam.test, O=Fabrikam Works"}),
+    ];
+    let mut redactor = redactor(&[], &lines);
+    let text = redactor.text("fabrikam, dc-07, ninja, pc1 and Fabrikam Works");
+    for name in ["fabrikam", "dc-07", "ninja", "pc1", "works"] {
+        assert!(!text.to_lowercase().contains(name), "{name}: {text}");
+    }
+}
+
+#[test]
 fn what_is_to_be_kept_is_kept() {
     let lines = session();
     let mut redactor = redactor(&[Kind::Host, Kind::Address], &lines);
