@@ -4,7 +4,7 @@ use crate::redact::Kind;
 use serde::{Deserialize, Serialize};
 
 /// The version of this description; a reader refuses a number that it does not know.
-pub(super) const MANIFEST_VERSION: u32 = 1;
+pub const MANIFEST_VERSION: u32 = 1;
 
 /// Where it stands in the bundle.
 pub const MANIFEST_PATH: &str = "manifest.json";

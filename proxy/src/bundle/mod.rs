@@ -10,7 +10,8 @@ mod redacted;
 mod verify;
 
 pub use manifest::{
-    BundledFile, BundledSession, LeftOut, MANIFEST_PATH, Manifest, Pseudonym, Redaction, StillFound,
+    BundledFile, BundledSession, LeftOut, MANIFEST_PATH, MANIFEST_VERSION, Manifest, Pseudonym, Redaction,
+    StillFound,
 };
 pub use verify::{Difference, Verification, verify};
 
