@@ -8,6 +8,9 @@ use crate::trace::{Confidence, ConnectError, How, Phase, Side, VerdictId, Where}
 /// Every system has sent its SYN three times after this long (0, 1 and 3 s); a loss of all three is no accident.
 const THREE_SYNS_US: u64 = 3 * SECOND;
 
+/// A SYN is sent again after this long at the earliest (RFC 6298 section 2.1): a client that left sooner proves nothing.
+const FIRST_RETRY_US: u64 = SECOND;
+
 /// A server that is there answers the X.224 request within a round trip; this is ten of the slowest links in use.
 pub(super) const RDP_ANSWER_US: u64 = 3 * SECOND;
 
@@ -236,6 +239,8 @@ pub(super) fn tcp_filtered(facts: &Facts<'_>) -> Option<Conclusion> {
             Phase::Tcp,
             format!("{names} could not be connected, and nothing came back from it."),
         )
+    } else if longest < FIRST_RETRY_US && facts.ended_by(Side::Client) {
+        return None;
     } else {
         let summary = format!(
             "The client gave up {} after the connection to {names} was begun, too soon to tell why it was not answered.",

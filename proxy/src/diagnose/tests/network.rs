@@ -66,6 +66,9 @@ fn a_client_that_gives_up_while_the_server_is_silent() {
     let hasty = abandoned(1);
     assert_verdict(&hasty, VerdictId::TcpFiltered, Confidence::Possible);
     assert!(may_also_be(&hasty, VerdictId::ClientClosed));
+    let gone_at_once = abandoned(0);
+    assert_verdict(&gone_at_once, VerdictId::ClientClosed, Confidence::Likely);
+    assert!(gone_at_once.verdict.summary.contains("before the server was reached"), "{gone_at_once:?}");
 }
 
 #[test]
