@@ -4,6 +4,7 @@ use super::packet::{Datagram, Packet, Quoted, Segment};
 use super::tcp::{Connection, is_server, roles};
 use super::{FlowId, FlowKey, FlowOpened, FlowSink, FlowTransport, Nanoseconds};
 use crate::trace::Side;
+use ahash::RandomState;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
@@ -62,7 +63,7 @@ struct Open {
 /// The open flows.
 #[derive(Debug, Default)]
 pub(crate) struct Flows {
-    open: HashMap<Ends, Open>,
+    open: HashMap<Ends, Open, RandomState>,
     /// In the order in which they are looked at when room is needed.
     turns: VecDeque<(FlowId, Ends)>,
     /// Connections that are over, with the time when each is closed.

@@ -23,6 +23,7 @@ pub use traffic::Traffic;
 use super::tls::Secrets;
 use super::{FlowId, FlowKey, FlowOpened, FlowSink, FlowTransport, Missing, Nanoseconds};
 use crate::trace::{How, MissingReason, Phase, Record, Side, TcpEvidence};
+use ahash::RandomState;
 use candidate::{Candidate, Decision, Held};
 use datagrams::{Alone, RDP_PORT};
 use direct::Direct;
@@ -83,7 +84,7 @@ pub struct Sessions<H: FnMut(Analysed)> {
     options: Options,
     secrets: Arc<Secrets>,
     hand_on: H,
-    flows: HashMap<FlowId, Flow>,
+    flows: HashMap<FlowId, Flow, RandomState>,
     gateways: Gateways,
     returns: Returns,
     /// Servers with which RDP is spoken.
@@ -129,7 +130,7 @@ impl<H: FnMut(Analysed)> Sessions<H> {
             options,
             secrets,
             hand_on,
-            flows: HashMap::new(),
+            flows: HashMap::default(),
             gateways: Gateways::default(),
             returns: Returns::default(),
             servers: BTreeSet::new(),
@@ -368,9 +369,16 @@ impl<H: FnMut(Analysed)> FlowSink for Sessions<H> {
 
     fn data(&mut self, id: FlowId, at: Nanoseconds, from: Side, bytes: &[u8]) {
         self.now = self.now.max(at);
+        // Most bytes of most captures: nothing else is needed beside the flow.
+        if let Some(Flow { kind: Kind::Direct(direct), reached, .. }) = self.flows.get_mut(&id) {
+            direct.data(at, from, bytes);
+            if direct.reached() > *reached {
+                self.with(id, Sessions::progress);
+            }
+            return;
+        }
         self.with(id, |sessions, flow| {
             match &mut flow.kind {
-                Kind::Direct(direct) => direct.data(at, from, bytes),
                 Kind::Gateway(connection) => sessions.gateways.data(connection, at, from, bytes),
                 Kind::Candidate(candidate) => {
                     let (secrets, counts) = (Arc::clone(&sessions.secrets), Arc::clone(&sessions.counts));
