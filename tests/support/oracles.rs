@@ -2,6 +2,8 @@
 //!
 //! Each fails by a panic, its own or that of the code under test.
 
+#[path = "oracles_files.rs"]
+mod files;
 #[path = "oracles_gateway.rs"]
 mod gateway;
 
@@ -27,7 +29,7 @@ use std::fmt::Debug;
 pub(crate) type Oracle = fn(&[u8]);
 
 /// Every oracle by the name of its fuzz target and of its folder in the corpus.
-pub(crate) const ORACLES: [(&str, Oracle); 18] = [
+pub(crate) const ORACLES: [(&str, Oracle); 20] = [
     ("x224", x224_negotiation),
     ("preconnection", preconnection_pdu),
     ("tls_records", tls_records),
@@ -46,6 +48,8 @@ pub(crate) const ORACLES: [(&str, Oracle); 18] = [
     ("websocket", gateway::websocket),
     ("tsgu", gateway::tsgu),
     ("gateway_observer", gateway::gateway_observer),
+    ("capture", files::capture),
+    ("trace", files::trace),
 ];
 
 /// JSON that any input may make, besides what grows with its length: keys, names and hashes of one structure.

@@ -60,7 +60,47 @@ pub(crate) fn seeds() -> Vec<Seed> {
     add("websocket", websocket());
     add("tsgu", tsgu());
     add("gateway_observer", attempts());
+    add("capture", captures());
+    add("trace", traces());
     seeds
+}
+
+/// Captures: the beginning of a pcapng file, and sessions packed as the oracle unpacks them.
+fn captures() -> Vec<(&'static str, Vec<u8>)> {
+    const FIN: u8 = 2;
+    let pack = |messages: &[(Side, Vec<u8>)]| {
+        let mut packed = vec![1, 1, 0, 0, 0x81, 0, 0];
+        let mut add = |side: Side, flags: u8, bytes: &[u8]| {
+            packed.push(flags | if side == Side::Server { 0x80 } else { 0 });
+            packed.extend((bytes.len() as u16).to_be_bytes());
+            packed.extend(bytes);
+        };
+        messages.iter().for_each(|(side, bytes)| add(*side, 0, bytes));
+        add(Side::Server, FIN, &[]);
+        packed
+    };
+    let section = [
+        &[0, 0x0a, 0x0d, 0x0d, 0x0a, 28, 0, 0, 0, 0x4d, 0x3c, 0x2b, 0x1a, 1, 0, 0, 0][..],
+        &[0xff; 8],
+        &[28, 0, 0, 0],
+    ];
+    let refused = [(Side::Client, connection_request("anna", SSL)), (Side::Server, negotiation_failure(5))];
+    let tls = [&refused[..1], &[(Side::Server, connection_confirm(SSL))], &handshake(&TLS12).1].concat();
+    vec![
+        ("pcapng", section.concat()),
+        ("refused", pack(&refused)),
+        ("in-clear", pack(&rdp::session(0, 0))),
+        ("tls", pack(&tls)),
+    ]
+}
+
+/// A recorded trace, and lines that are none.
+fn traces() -> Vec<(&'static str, Vec<u8>)> {
+    let recorded = include_bytes!("../../examples/traces/certificate-expired.jsonl").to_vec();
+    vec![
+        ("cut", recorded[..recorded.len() / 2].to_vec()),
+        ("other-schema", b"{\"type\":\"trace\",\"schema\":2}\n{}\n".to_vec()),
+    ]
 }
 
 fn x224() -> Vec<(&'static str, Vec<u8>)> {
