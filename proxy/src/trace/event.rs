@@ -453,6 +453,12 @@ pub struct TcpInfo {
     pub segments_out: Option<u32>,
     /// Largest segment we send, bytes.
     pub send_mss: Option<u32>,
+    /// Bytes sent again, in all, of systems that count bytes instead of segments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retransmitted_bytes: Option<u64>,
+    /// Bytes sent, in all, of such systems.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_out: Option<u64>,
 }
 
 impl Detail {
