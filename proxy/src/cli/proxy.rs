@@ -224,7 +224,10 @@ pub(super) fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
     }
     #[cfg(windows)]
     {
-        let mut interrupt = tokio::signal::windows::ctrl_c()?;
+        use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_logoff, ctrl_shutdown};
+        let (mut interrupt, mut break_key) = (ctrl_c()?, ctrl_break()?);
+        // Windows ends the program 5 s after these: time for the sessions' verdicts.
+        let (mut close, mut logoff, mut shutdown) = (ctrl_close()?, ctrl_logoff()?, ctrl_shutdown()?);
         Ok(async move {
             interrupt.recv().await;
         })
