@@ -5,6 +5,7 @@
 //! `wire`, `trace`, `observe`, `alter`, `explain`, `diagnose`, `experiment` and `report` know no socket, no clock and no file.
 
 pub mod alter;
+pub mod build;
 pub mod bundle;
 pub mod capture;
 pub mod cli;

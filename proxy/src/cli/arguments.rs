@@ -10,6 +10,7 @@ use super::probe::arguments::ProbeArguments;
 use super::report::arguments::ReportArguments;
 use super::watching::WatchingArguments;
 use crate::alter::impair::{self, Impairment, ImpairmentError};
+use crate::build;
 use crate::relay::client_command::{ClientCommand, ClientCommandError};
 use crate::relay::target::{Target, TargetError};
 use crate::relay::udp::UdpMode;
@@ -27,7 +28,7 @@ use std::time::Duration;
 /// rdpscope stands between the client and the server, relays every byte unchanged, names each phase of the connection
 /// with its time, and ends with a verdict, its proof and the fix.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, after_help = EXAMPLES)]
+#[command(version, long_version = build::text(), propagate_version = true, after_help = EXAMPLES)]
 pub(super) struct Arguments {
     #[command(flatten)]
     pub(super) output: OutputArguments,
