@@ -9,6 +9,7 @@ pub mod build;
 pub mod bundle;
 pub mod capture;
 pub mod cli;
+pub mod client_system;
 pub mod dashboard;
 pub mod demo;
 pub mod diagnose;
