@@ -151,6 +151,10 @@ pub(super) struct ProxyArguments {
     /// Run this client for each attempt; {host}, {port} and {rdp} are filled in, no shell is used
     #[arg(long, value_name = "COMMAND", value_parser = client_command)]
     pub(super) client: Option<ClientCommand>,
+    /// Open the client of this system on an .rdp file that points here: mstsc on Windows, FreeRDP on Linux, what opens such
+    /// files on macOS
+    #[arg(long, conflicts_with = "client")]
+    pub(super) open: bool,
     /// Make the connection worse on purpose: latency=300ms, jitter=50ms, rate=128kbit, chunk=BYTES, mss=BYTES,
     /// stall-after=PHASE, reset-after=PHASE, close-after=PHASE|BYTES; up: or down: before it for one direction only
     #[arg(long, value_name = "SPEC", value_parser = impairment)]
@@ -167,6 +171,7 @@ pub(super) struct ProxyArguments {
 const PROXY_EXAMPLES: &str = "\
 Examples:
   rdpscope proxy srv10.corp.example            then point the client at 127.0.0.1:13389
+  rdpscope proxy srv10 --open                  the same, and opens mstsc on it
   rdpscope proxy srv10 --address 10.0.0.10     the name is stale: try the address
   rdpscope proxy srv10 --sessions 1 --json     for scripts
   rdpscope proxy srv10 --udp refuse            is UDP the cause? let the client fall back to TCP
