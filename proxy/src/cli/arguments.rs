@@ -118,7 +118,7 @@ pub(super) struct ProxyArguments {
     /// Where to listen; port 0 picks one [default: 127.0.0.1:13389, with --gateway 127.0.0.1:13443]
     #[arg(long, value_name = "ADDR:PORT", value_parser = listen)]
     pub(super) listen: Option<SocketAddr>,
-    /// Allow --listen on an address that other machines can reach
+    /// Allow --listen on an address that other machines can reach; Windows' firewall may ask then, and never for the default
     #[arg(long)]
     pub(super) allow_remote: bool,
     /// Connect here instead of resolving the target or the gateway, on its port unless another is named
