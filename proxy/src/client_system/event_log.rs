@@ -52,6 +52,7 @@ pub fn between(_log: &EventLog, _from: &str, _to: &str) -> Result<String, String
 #[cfg(any(windows, test))]
 fn arguments(log: &EventLog, from: &str, to: &str) -> [String; 7] {
     let provider = log.provider.map(|name| format!("Provider[@Name='{name}'] and ")).unwrap_or_default();
+    let [from, to] = [from, to].map(in_milliseconds);
     [
         "qe".to_owned(),
         log.channel.to_owned(),
@@ -61,6 +62,15 @@ fn arguments(log: &EventLog, from: &str, to: &str) -> [String; 7] {
         format!("/c:{MOST_EVENTS}"),
         "/uni:true".to_owned(),
     ]
+}
+
+/// As Windows' filters take a moment: they refuse more digits than theirs.
+#[cfg(any(windows, test))]
+fn in_milliseconds(moment: &str) -> String {
+    match moment.parse::<jiff::Timestamp>() {
+        Ok(moment) => moment.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        Err(_) => moment.to_owned(),
+    }
 }
 
 /// What a program of Windows wrote: UTF-16 with or without its mark, or UTF-8.
@@ -80,12 +90,12 @@ mod tests {
 
     #[test]
     fn a_question_names_the_channel_the_provider_and_the_time() {
-        let asked = arguments(&EVENT_LOGS[1], "2026-11-22T03:00:00Z", "2026-11-22T03:01:00Z");
+        let asked = arguments(&EVENT_LOGS[1], "2026-11-22T03:00:00.123456789Z", "2026-11-22T03:01:00Z");
         assert_eq!(asked[..2], ["qe", "System"]);
         assert_eq!(
             asked[2],
-            "/q:*[System[Provider[@Name='Schannel'] and TimeCreated[@SystemTime>='2026-11-22T03:00:00Z' and \
-             @SystemTime<='2026-11-22T03:01:00Z']]]"
+            "/q:*[System[Provider[@Name='Schannel'] and TimeCreated[@SystemTime>='2026-11-22T03:00:00.123Z' \
+             and @SystemTime<='2026-11-22T03:01:00.000Z']]]"
         );
         assert!(arguments(&EVENT_LOGS[0], "a", "b")[2].starts_with("/q:*[System[TimeCreated["));
     }

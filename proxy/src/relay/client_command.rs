@@ -2,6 +2,8 @@
 
 use super::connect::plain_reason;
 use super::listener::{ListenError, Settings};
+#[cfg(windows)]
+use crate::client_system;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -258,6 +260,10 @@ impl Started {
         {
             // A group that is gone need not be told.
             let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
+        #[cfg(windows)]
+        if let Some(id) = self.0.id() {
+            client_system::end_with_all_it_started(id);
         }
         // One that has ended by itself in the meantime need not be told.
         let _ = self.0.start_kill();
