@@ -5,9 +5,11 @@
 //! `wire`, `trace`, `observe`, `alter`, `explain`, `diagnose`, `experiment` and `report` know no socket, no clock and no file.
 
 pub mod alter;
+pub mod build;
 pub mod bundle;
 pub mod capture;
 pub mod cli;
+pub mod client_system;
 pub mod dashboard;
 pub mod demo;
 pub mod diagnose;

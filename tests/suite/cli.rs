@@ -1,6 +1,8 @@
 //! What users type and what they get: exit codes, sentences, and which of the two outputs says what.
 
 mod mstsc;
+#[cfg(target_os = "linux")]
+mod open;
 mod screens;
 #[cfg(unix)]
 mod unix;

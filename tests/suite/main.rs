@@ -88,3 +88,5 @@ mod scripted;
 mod udp;
 #[cfg(test)]
 mod upstream_proxy;
+#[cfg(all(test, target_os = "linux"))]
+mod windows;

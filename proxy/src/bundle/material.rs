@@ -1,10 +1,10 @@
 //! Everything that a bundle is made of, as it lies on the disk.
 
-use super::event_log::{self, EVENT_LOGS};
 use super::{BundleError, LeftOut, Request};
 use crate::capture;
 use crate::capture::session::{Options, Sessions};
 use crate::capture::tls::Secrets;
+use crate::client_system::event_log::{self, EVENT_LOGS};
 use crate::redact::Names;
 use crate::redact::capture::CaptureRedaction;
 use crate::trace::{self, NotATrace, Problem, Record};

@@ -1,7 +1,6 @@
 //! What goes to an escalation: one zip with the report, traces, captures, certificates and profiles, names replaced by
 //! pseudonyms, and a manifest that tells what each file is, what was left out and why.
 
-mod event_log;
 pub mod key;
 mod manifest;
 mod material;

@@ -5,6 +5,7 @@ mod arms;
 
 use super::arguments::ProxyArguments;
 use super::console::Console;
+use super::opening;
 use super::output::Output;
 use super::proxy::{announce, capture, interrupted, refuse_strangers, runtime, settings, trace_folder};
 use super::watching::{BoundWatching, Watching};
@@ -13,7 +14,6 @@ use crate::dashboard::AttemptView;
 use crate::experiment::{Attempt, Depth, Experiment, Factor, FactorError, Finished, furthest};
 use crate::intercept::settings::NlaMode;
 use crate::recorder::{Recorder, TraceFolder};
-use crate::relay::client_command::ClientCommand;
 use crate::relay::listener::{Listener, Settings};
 use crate::relay::resolve::resolve;
 use crate::relay::series::{AttemptEnd, Interruptions, Patience, Series};
@@ -60,7 +60,11 @@ pub(super) fn run(arguments: AbArguments, output: &Output) -> Result<Exit, Failu
     }
     refuse_contradictions(vary, &proxy)?;
     let is_person = proxy.client.is_none();
-    proxy.client = proxy.client.or_else(usual_client);
+    if proxy.open || cfg!(windows) && is_person {
+        let client = opening::usual_client();
+        // Where nobody asked for it, a person can do it as well.
+        proxy.client = if proxy.open { Some(client?) } else { proxy.client.or(client.ok()) };
+    }
     let patience = patience(vary, is_person);
     let folder = trace_folder(&proxy)?;
     let capture = capture(&proxy, output);
@@ -204,11 +208,6 @@ fn refuse_contradictions(factor: Factor, proxy: &ProxyArguments) -> Result<(), F
         Some((_, flag, why)) => Err(Failure::usage(format!("{why}: leave {flag} out"))),
         None => Ok(()),
     }
-}
-
-/// What is started where the user names no client.
-fn usual_client() -> Option<ClientCommand> {
-    if cfg!(windows) { ClientCommand::parse("mstsc {rdp}").ok() } else { None }
 }
 
 fn patience(factor: Factor, is_person: bool) -> Patience {

@@ -10,6 +10,7 @@ use super::probe::arguments::ProbeArguments;
 use super::report::arguments::ReportArguments;
 use super::watching::WatchingArguments;
 use crate::alter::impair::{self, Impairment, ImpairmentError};
+use crate::build;
 use crate::relay::client_command::{ClientCommand, ClientCommandError};
 use crate::relay::target::{Target, TargetError};
 use crate::relay::udp::UdpMode;
@@ -27,7 +28,7 @@ use std::time::Duration;
 /// rdpscope stands between the client and the server, relays every byte unchanged, names each phase of the connection
 /// with its time, and ends with a verdict, its proof and the fix.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, after_help = EXAMPLES)]
+#[command(version, long_version = build::text(), propagate_version = true, after_help = EXAMPLES)]
 pub(super) struct Arguments {
     #[command(flatten)]
     pub(super) output: OutputArguments,
@@ -117,7 +118,7 @@ pub(super) struct ProxyArguments {
     /// Where to listen; port 0 picks one [default: 127.0.0.1:13389, with --gateway 127.0.0.1:13443]
     #[arg(long, value_name = "ADDR:PORT", value_parser = listen)]
     pub(super) listen: Option<SocketAddr>,
-    /// Allow --listen on an address that other machines can reach
+    /// Allow --listen on an address that other machines can reach; Windows' firewall may ask then, and never for the default
     #[arg(long)]
     pub(super) allow_remote: bool,
     /// Connect here instead of resolving the target or the gateway, on its port unless another is named
@@ -150,6 +151,10 @@ pub(super) struct ProxyArguments {
     /// Run this client for each attempt; {host}, {port} and {rdp} are filled in, no shell is used
     #[arg(long, value_name = "COMMAND", value_parser = client_command)]
     pub(super) client: Option<ClientCommand>,
+    /// Open the client of this system on an .rdp file that points here: mstsc on Windows, FreeRDP on Linux, what opens such
+    /// files on macOS
+    #[arg(long, conflicts_with = "client")]
+    pub(super) open: bool,
     /// Make the connection worse on purpose: latency=300ms, jitter=50ms, rate=128kbit, chunk=BYTES, mss=BYTES,
     /// stall-after=PHASE, reset-after=PHASE, close-after=PHASE|BYTES; up: or down: before it for one direction only
     #[arg(long, value_name = "SPEC", value_parser = impairment)]
@@ -166,6 +171,7 @@ pub(super) struct ProxyArguments {
 const PROXY_EXAMPLES: &str = "\
 Examples:
   rdpscope proxy srv10.corp.example            then point the client at 127.0.0.1:13389
+  rdpscope proxy srv10 --open                  the same, and opens mstsc on it
   rdpscope proxy srv10 --address 10.0.0.10     the name is stale: try the address
   rdpscope proxy srv10 --sessions 1 --json     for scripts
   rdpscope proxy srv10 --udp refuse            is UDP the cause? let the client fall back to TCP

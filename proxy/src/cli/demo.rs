@@ -103,6 +103,7 @@ fn settings(server: SocketAddr) -> Settings {
         sessions: Some(1),
         duration: None,
         client: None,
+        profiles: None,
         udp: UdpMode::Off,
         gateway: None,
         as_http_proxy: false,

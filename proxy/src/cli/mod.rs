@@ -11,6 +11,7 @@ mod demo;
 mod explain;
 mod gateway;
 mod interception;
+mod opening;
 mod output;
 mod probe;
 mod proxy;

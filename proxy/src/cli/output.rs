@@ -30,11 +30,12 @@ impl Output {
             ColorArgument::Never => ColorChoice::Never,
         };
         choice.write_global();
+        let color_stderr = AutoStream::choice(&std::io::stderr()) != ColorChoice::Never;
         Output {
             json: arguments.json,
             verbose: arguments.verbose,
             quiet: arguments.quiet,
-            color_stderr: AutoStream::choice(&std::io::stderr()) != ColorChoice::Never,
+            color_stderr: color_stderr && (takes_escapes() || arguments.color == ColorArgument::Always),
             ascii: lacks_unicode(),
         }
     }
@@ -127,17 +128,15 @@ fn lacks_unicode() -> bool {
 /// What people expect of a terminal, and of a file.
 const DEFAULT_WIDTH: usize = 80;
 
-#[cfg(unix)]
 fn terminal_width() -> usize {
-    match rustix::termios::tcgetwinsize(std::io::stderr()) {
-        Ok(size) if size.ws_col > 0 => size.ws_col.into(),
-        _ => DEFAULT_WIDTH,
-    }
+    let size = terminal_size::terminal_size_of(std::io::stderr());
+    size.map(|(width, _)| width.0.into()).filter(|width| *width > 0).unwrap_or(DEFAULT_WIDTH)
 }
 
-#[cfg(not(unix))]
-fn terminal_width() -> usize {
-    DEFAULT_WIDTH
+/// Whether the terminal understands escape sequences. A console of Windows does once it was told to
+/// (`ENABLE_VIRTUAL_TERMINAL_PROCESSING`), and shows them as they are otherwise.
+fn takes_escapes() -> bool {
+    anstyle_query::windows::enable_ansi_colors().unwrap_or(true) || anstyle_query::term_supports_ansi_color()
 }
 
 /// In one piece, so that lines of several programs on one terminal stay whole. A reader that has gone away (a closed

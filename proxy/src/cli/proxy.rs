@@ -3,6 +3,7 @@
 use super::arguments::{self, ProxyArguments};
 use super::console::Console;
 use super::interception;
+use super::opening;
 use super::output::Output;
 use super::watching::{BoundWatching, Watching};
 use super::{Exit, Failure};
@@ -20,6 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(super) fn run(mut arguments: ProxyArguments, output: &Output) -> Result<Exit, Failure> {
     refuse_strangers(&arguments)?;
+    let opened = arguments.open.then(opening::usual_client).transpose()?;
     arguments.settle()?;
     let inner = arguments.inner_settings()?;
     let intercepting = arguments.outer().settings(
@@ -34,7 +36,9 @@ pub(super) fn run(mut arguments: ProxyArguments, output: &Output) -> Result<Exit
     let capture = capture(&arguments, output);
     let watching = BoundWatching::bind(&arguments)?;
     let ca_out = arguments.interception.ca_out.clone();
-    let mut settings = Settings { impairments, ..settings(arguments) };
+    let profiles = opening::profiles(&arguments, folder.as_ref());
+    let mut settings = Settings { impairments, profiles, ..settings(arguments) };
+    settings.client = settings.client.or(opened);
     let runtime = runtime()?;
     runtime.block_on(async {
         let interrupted =
@@ -86,8 +90,10 @@ pub(super) async fn relay_between<C>(
 where
     C: Future<Output = ()> + Send + 'static,
 {
+    let profiles = settings.profiles.clone();
     let listener = Listener::bind(settings).await.map_err(Failure::not_done)?;
     announce(&listener, output);
+    opening::hints(listener.address(), profiles.as_deref()).iter().for_each(|hint| output.progress(hint));
     tokio::spawn(client(listener.address()));
     let console = Console::new(output.clone(), folder.clone());
     let recorder = Recorder::start_with(folder, capture, Box::new(console))
@@ -175,6 +181,7 @@ pub(super) fn settings(arguments: ProxyArguments) -> Settings {
         sessions: arguments.sessions,
         duration: arguments.duration,
         client: arguments.client,
+        profiles: None,
         udp: arguments.udp,
         interception: None,
         impairments: Impairments::default(),
@@ -224,9 +231,18 @@ pub(super) fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
     }
     #[cfg(windows)]
     {
-        let mut interrupt = tokio::signal::windows::ctrl_c()?;
+        use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_logoff, ctrl_shutdown};
+        let (mut interrupt, mut break_key) = (ctrl_c()?, ctrl_break()?);
+        // Windows ends the program 5 s after these: time for the sessions' verdicts.
+        let (mut close, mut logoff, mut shutdown) = (ctrl_close()?, ctrl_logoff()?, ctrl_shutdown()?);
         Ok(async move {
-            interrupt.recv().await;
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = break_key.recv() => {}
+                _ = close.recv() => {}
+                _ = logoff.recv() => {}
+                _ = shutdown.recv() => {}
+            }
         })
     }
 }

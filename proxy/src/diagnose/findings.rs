@@ -2,6 +2,7 @@
 
 use super::facts::{CertificateFacts, Facts, Tls};
 use super::inspection::inspector;
+use super::loss::{Loss, Resent};
 use super::network::failed_addresses;
 use super::nla::skew_words;
 use super::words::{SECOND, span};
@@ -15,10 +16,6 @@ use std::net::IpAddr;
 const EXPIRES_SOON_SECONDS: u64 = 30 * 24 * 3600;
 /// Above this round trip time typing feels slow and handshakes of a dozen round trips take seconds.
 pub(super) const SLOW_RTT_US: u32 = 150_000;
-/// Above this share of segments sent again TCP halves its speed over and over.
-pub(super) const LOSSY_PERCENT: u64 = 2;
-/// With fewer segments sent again a share says nothing.
-pub(super) const LOSSY_SEGMENTS: u32 = 3;
 /// Where rdpscope is told a name that clients dial.
 const SERVERS_NAME: &str = "that name as its target";
 pub(super) const GATEWAYS_NAME: &str = "that name as --gateway";
@@ -120,9 +117,8 @@ fn slow(facts: &Facts<'_>, link: &TcpInfo, name: &str, findings: &mut Findings) 
 }
 
 fn lossy(link: &TcpInfo, name: &str, findings: &mut Findings) {
-    let Some((again, all)) = link.retransmitted_segments.zip(link.segments_out) else { return };
-    if again >= LOSSY_SEGMENTS && u64::from(again) * 100 > u64::from(all) * LOSSY_PERCENT {
-        let text = format!("Of {all} segments sent to the {name}, {again} had to be sent again.");
+    if let Some(Loss { resent: Resent { again, unit, .. }, all }) = Loss::of(link) {
+        let text = format!("Of {all} {unit} sent to the {name}, {again} had to be sent again.");
         findings.add("segments-lost", Phase::Tcp, text);
     }
 }

@@ -2,7 +2,8 @@
 //! on which nothing moves.
 
 use super::facts::Facts;
-use super::findings::{LOSSY_PERCENT, LOSSY_SEGMENTS, SLOW_RTT_US};
+use super::findings::SLOW_RTT_US;
+use super::loss::{LOSSY_PERCENT, Loss, Resent};
 use super::rule::{Conclusion, Remedy, Rule};
 use super::words::{SECOND, span};
 use crate::trace::{ClosedBy, Confidence, How, Micros, Phase, Side, TcpInfo, VerdictId, Where};
@@ -100,11 +101,9 @@ fn was_given_up(facts: &Facts<'_>) -> bool {
             >= CLIENT_TIMEOUT_US
 }
 
-/// How many of the segments to this side had to be sent again, of how many, and their share in percent.
-fn lost(link: &TcpInfo) -> Option<(u32, u32, u64)> {
-    let (again, all) = link.retransmitted_segments.zip(link.segments_out)?;
-    let percent = u64::from(again) * 100 / u64::from(all.max(1));
-    (again >= LOSSY_SEGMENTS && percent > LOSSY_PERCENT).then_some((again, all, percent))
+/// What the way to this side lost, where it is enough to break a connection.
+fn lost(link: &TcpInfo) -> Option<Loss> {
+    Loss::of(link).filter(|loss| loss.percent() > LOSSY_PERCENT)
 }
 
 fn lossy(facts: &Facts<'_>) -> Option<Conclusion> {
@@ -114,13 +113,14 @@ fn lossy(facts: &Facts<'_>) -> Option<Conclusion> {
     let sides = [Side::Client, Side::Server];
     let losses =
         sides.into_iter().filter_map(|side| Some((side, lost(facts.links[side.index()].as_ref()?)?)));
-    let (side, (again, all, percent)) = losses.max_by_key(|(_, (.., percent))| *percent)?;
+    let (side, loss) = losses.max_by_key(|(_, loss)| loss.percent())?;
+    let (Loss { resent: Resent { again, unit, .. }, all }, percent) = (loss, loss.percent());
     let way = match facts.is_recorded {
         true => format!("way to the {side}"),
         false => format!("connection between rdpscope and the {side}"),
     };
     let summary = format!(
-        "The {way} loses packets: {again} of {all} segments had to be sent again, and the client gave up after {}.",
+        "The {way} loses packets: {again} of {all} {unit} had to be sent again, and the client gave up after {}.",
         span(facts.ending.t_us)
     );
     let confidence = if percent >= HOPELESS_PERCENT { Confidence::Likely } else { Confidence::Possible };
@@ -128,7 +128,7 @@ fn lossy(facts: &Facts<'_>) -> Option<Conclusion> {
         Conclusion::new(confidence, facts.stopped_in(), summary).or_possibly(&[VerdictId::TlsStalled]);
     Some(
         conclusion
-            .seen(facts.ending.t_us, format!("{percent} % of the segments to the {side} were sent again")),
+            .seen(facts.ending.t_us, format!("{percent} % of the {unit} to the {side} were sent again")),
     )
 }
 

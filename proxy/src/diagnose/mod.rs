@@ -17,6 +17,7 @@ mod inspection;
 mod interception;
 mod link;
 mod logon_status;
+mod loss;
 mod negotiation;
 mod network;
 mod nla;

@@ -1,6 +1,7 @@
 //! The TLS handshake, apart from the certificate.
 
 use super::facts::{Facts, Seen};
+use super::loss::Resent;
 use super::rule::{Conclusion, Remedy, Rule};
 use super::words::{SECOND, ended, list, span};
 use crate::trace::{ClosedBy, Confidence, Phase, Side, VerdictId, Where};
@@ -14,7 +15,7 @@ const DROP_US: u64 = 5 * SECOND;
 const STALL_US: u64 = 5 * SECOND;
 
 /// One segment sent again is everyday life; two and more while nothing else moves are a hole in the path.
-const STALL_RETRANSMISSIONS: u32 = 2;
+const STALL_RETRANSMISSIONS: u64 = 2;
 
 /// Alert descriptions of RFC 8446 section 6 that rules ask for.
 mod description {
@@ -335,7 +336,7 @@ fn client_does_not_go_on(facts: &Facts<'_>) -> Option<Conclusion> {
     let last = facts.presented_us().or(facts.tls.last[Side::Server.index()])?;
     let waited = facts.left_after(last);
     let client_answered = facts.tls.last[Side::Client.index()].is_some_and(|client| client > last);
-    let lost = retransmissions(facts, Side::Client)? >= STALL_RETRANSMISSIONS;
+    let lost = retransmissions(facts, Side::Client)?.segments >= STALL_RETRANSMISSIONS;
     if !lost || client_answered || waited < stall_us(facts) || facts.tls.encrypted_alert[0].is_some() {
         return None;
     }
@@ -355,17 +356,17 @@ fn stall_us(facts: &Facts<'_>) -> u64 {
     STALL_US + facts.impaired.delay_us
 }
 
-fn retransmissions(facts: &Facts<'_>, side: Side) -> Option<u32> {
-    facts.links[side.index()].and_then(|link| link.retransmitted_segments)
+fn retransmissions(facts: &Facts<'_>, side: Side) -> Option<Resent> {
+    facts.links[side.index()].as_ref().and_then(Resent::of)
 }
 
 fn with_retransmissions(conclusion: Conclusion, facts: &Facts<'_>, side: Side) -> Conclusion {
     match retransmissions(facts, side) {
-        Some(count) if count > 0 => {
-            let text = format!("{count} segments to the {side} had to be sent again");
+        Some(Resent { again, unit, .. }) => {
+            let text = format!("{again} {unit} to the {side} had to be sent again");
             conclusion.seen(facts.ending.t_us, text)
         }
-        _ => conclusion,
+        None => conclusion,
     }
 }
 

@@ -45,6 +45,9 @@ pub struct Explanation {
     /// How the question was understood, where that needs saying.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub understood: Option<String>,
+    /// What mstsc on this machine would tell its user of the pair, in the user's language; where it could be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mstsc: Option<String>,
     /// What the numbers say together, and how to get to the cause.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reading: Option<Reading>,
@@ -71,6 +74,15 @@ impl Meaning {
 }
 
 impl Explanation {
+    /// The disconnect reason and the extended one (0 without) that mstsc itself may have words for; `None` where the
+    /// number is likelier of another family.
+    pub fn of_mstsc(&self) -> Option<(u32, u32)> {
+        match self.extended.as_deref().and_then(|hex| hex.strip_prefix("0x")) {
+            Some(extended) => Some((self.decimal, u32::from_str_radix(extended, 16).ok()?)),
+            None => (self.meanings.first()?.family == Family::Reason).then_some((self.decimal, 0)),
+        }
+    }
+
     /// Leaves out the commands that `knows` does not know: nobody shall be sent to one that does not exist.
     pub fn retain_commands(&mut self, knows: impl Fn(&str) -> bool) {
         let readings = self.reading.iter_mut().map(|reading| &mut reading.next);
@@ -168,6 +180,7 @@ fn explanation(code: u32, meanings: Vec<Meaning>) -> Explanation {
         decimal: code,
         extended: None,
         understood: None,
+        mstsc: None,
         reading: None,
         meanings,
     }

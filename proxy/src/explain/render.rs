@@ -34,6 +34,7 @@ fn with_reading(out: &mut String, explanation: &Explanation, reading: &Reading) 
     if !reading.but.is_empty() {
         line(out, &reading.but);
     }
+    of_mstsc(out, explanation);
     understood(out, explanation);
     if reading.decide.is_empty() {
         if let Some(meaning) = explanation.meanings.first() {
@@ -59,6 +60,7 @@ fn with_meaning(out: &mut String, explanation: &Explanation, meaning: &Meaning) 
     line(out, &format!("{}: {}.", headline(meaning), meaning.entry.meaning));
     line(out, meaning.entry.note.unwrap_or(meaning.family.origin()));
     unsourced(out, meaning);
+    of_mstsc(out, explanation);
     understood(out, explanation);
     causes(out, meaning.entry.causes);
     commands(out, &meaning.next);
@@ -67,6 +69,12 @@ fn with_meaning(out: &mut String, explanation: &Explanation, meaning: &Meaning) 
 fn unsourced(out: &mut String, meaning: &Meaning) {
     if !meaning.entry.documented {
         line(out, "This meaning is reported by users, not documented by Microsoft.");
+    }
+}
+
+fn of_mstsc(out: &mut String, explanation: &Explanation) {
+    if let Some(words) = &explanation.mstsc {
+        line(out, &format!("mstsc itself says: {words}"));
     }
 }
 

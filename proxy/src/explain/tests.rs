@@ -272,3 +272,19 @@ fn every_status_that_the_decoder_of_a_gateway_names_is_explained() {
         }
     }
 }
+
+#[test]
+fn mstsc_is_asked_for_its_own_codes_and_its_words_stand_beside_ours() {
+    let asked = |code, extended| run(code, extended).unwrap().of_mstsc();
+    assert_eq!(asked("0x904", Some("0x7")), Some((0x904, 7)));
+    assert_eq!(asked("2308", None), Some((0x904, 0)));
+    assert_eq!((asked("7", None), asked("tls:45", None)), (None, None));
+    for extended in [None, Some("7")] {
+        let mut explanation = run("0x904", extended).unwrap();
+        assert!(!text(&explanation).contains("mstsc itself") && !json(&explanation).contains("mstsc itself"));
+        explanation.mstsc = Some("An internal error has occurred.".to_owned());
+        let told = text(&explanation);
+        assert!(told.contains("\nmstsc itself says: An internal error has occurred.\n"), "{told}");
+        assert!(json(&explanation).contains(r#""mstsc":"An internal error has occurred.""#));
+    }
+}

@@ -172,7 +172,9 @@ impl Timeline {
         if let Detail::Udp(message) = &event.detail {
             return self.note_udp(event.t_us, message);
         }
-        if let Detail::TcpInfo(_) | Detail::Impaired { .. } | Detail::Capture(_) = event.detail {
+        if let Detail::TcpInfo(_) | Detail::Impaired { .. } | Detail::Capture(_) | Detail::ClientLog(_) =
+            event.detail
+        {
             return;
         }
         if matches!(&event.detail, Detail::Gateway(message) if message.is_aside()) {

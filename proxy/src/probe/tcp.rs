@@ -73,8 +73,8 @@ fn succeeded(check: &mut TcpCheck, stream: &TcpStream, took_us: Micros) {
     let Some(TcpInfo { rtt_us, retransmitted_segments, .. }) = tcp_info(stream) else { return };
     // The shortest of them is the path itself, without what the machines at its ends were busy with.
     check.rtt_us = [check.rtt_us, rtt_us].into_iter().flatten().min();
-    let more = retransmitted_segments.unwrap_or_default();
-    check.retransmitted_segments = Some(check.retransmitted_segments.unwrap_or_default() + more);
+    let before = if check.rounds.len() == 1 { Some(0) } else { check.retransmitted_segments };
+    check.retransmitted_segments = before.zip(retransmitted_segments).map(|(before, more)| before + more);
 }
 
 fn failed(check: &mut TcpCheck, error: &io::Error) {

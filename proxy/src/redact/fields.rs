@@ -31,7 +31,7 @@ pub(super) enum Field {
 use Field::{Address, CommonName, DistinguishedName, Foreign, Hex, Locator, Name, Target, Text, Vocabulary};
 
 /// Fields that hold something of their own; every other is [`Text`].
-const FIELDS: [(&str, Field); 48] = [
+const FIELDS: [(&str, Field); 49] = [
     ("address", Target),
     ("addresses", Address),
     ("after", Hex),
@@ -56,6 +56,7 @@ const FIELDS: [(&str, Field); 48] = [
     ("netbios_computer", Name(Kind::Host)),
     ("netbios_domain", Name(Kind::Domain)),
     ("ocsp", Locator),
+    ("particulars", Foreign),
     ("peer", Address),
     ("proxy", Locator),
     ("realm", Name(Kind::Domain)),
@@ -83,7 +84,8 @@ const FIELDS: [(&str, Field); 48] = [
 ];
 
 /// Fields that no name is looked for in: readers know their words.
-const VOCABULARY: [&str; 77] = [
+const VOCABULARY: [&str; 80] = [
+    "activity",
     "alpn",
     "alternatives",
     "arm",
@@ -118,6 +120,7 @@ const VOCABULARY: [&str; 77] = [
     "legacy_version",
     "level",
     "level_name",
+    "logged",
     "max_version",
     "meaning",
     "mechanism",
@@ -132,6 +135,7 @@ const VOCABULARY: [&str; 77] = [
     "phase",
     "property",
     "protocol",
+    "provider",
     "rdp_version",
     "rdpscope",
     "record_version",

@@ -2,6 +2,8 @@
 
 use super::connect::plain_reason;
 use super::listener::{ListenError, Settings};
+#[cfg(windows)]
+use crate::client_system;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,6 +16,8 @@ use tokio::process::{Child, Command};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCommand {
     words: Vec<String>,
+    /// It may ask its user in the terminal.
+    may_ask: bool,
 }
 
 /// Why a client command cannot be used.
@@ -44,21 +48,28 @@ pub struct Places<'a> {
 const PLACES: [&str; 4] = ["host", "port", "rdp", "arm"];
 
 impl ClientCommand {
-    /// Splits `text` as a POSIX shell splits words.
+    /// Splits `text` as a shell splits words: on Windows as one that takes a backslash for a part of a path, elsewhere as
+    /// a POSIX shell.
     pub fn parse(text: &str) -> Result<ClientCommand, ClientCommandError> {
-        let words = shlex::split(text).ok_or(ClientCommandError::Quotes)?;
+        let split = if cfg!(windows) { split_paths } else { shlex::split };
+        let words = split(text).ok_or(ClientCommandError::Quotes)?;
         if words.is_empty() {
             return Err(ClientCommandError::Empty);
         }
         match words.iter().find_map(|word| unknown_place(word)) {
             Some(place) => Err(ClientCommandError::UnknownPlace(place.to_owned())),
-            None => Ok(ClientCommand { words }),
+            None => Ok(ClientCommand::of_words(words)),
         }
     }
 
     /// These words, the program first.
     pub fn of_words(words: Vec<String>) -> ClientCommand {
-        ClientCommand { words }
+        ClientCommand { words, may_ask: false }
+    }
+
+    /// The same with the terminal, so that it can ask its user for a password.
+    pub fn that_may_ask(self) -> ClientCommand {
+        ClientCommand { may_ask: true, ..self }
     }
 
     /// The program's name.
@@ -70,31 +81,44 @@ impl ClientCommand {
     pub fn start(&self, places: &Places<'_>) -> io::Result<Child> {
         let mut words = self.words.iter().map(|word| fill(word, places));
         let mut command = Command::new(words.next().unwrap_or_default());
-        command.args(words).stdin(Stdio::null()).stdout(io::stderr()).kill_on_drop(true);
-        // What it starts in its turn is to end with it.
-        #[cfg(unix)]
-        command.process_group(0);
+        command.args(words).stdout(io::stderr()).kill_on_drop(true);
+        if !self.may_ask {
+            command.stdin(Stdio::null());
+            // What it starts in its turn is to end with it. A group of its own would have no say in the terminal.
+            #[cfg(unix)]
+            command.process_group(0);
+        }
         command.spawn()
     }
 }
 
-/// A fresh .rdp file in the system's folder for temporary files, removed when dropped.
+/// A fresh .rdp file, removed when dropped.
 #[derive(Debug)]
 pub struct RdpFile {
     path: PathBuf,
 }
 
 impl RdpFile {
-    /// Writes a minimal file that points at `address`: ASCII, which clients of Windows read like their own UTF-16.
+    /// Writes a minimal file that points at `address` into the system's folder for temporary files: ASCII, which clients
+    /// of Windows read like their own UTF-16.
     pub fn write(address: SocketAddr) -> io::Result<RdpFile> {
-        let path =
-            std::env::temp_dir().join(format!("rdpscope-{}-{}.rdp", std::process::id(), address.port()));
-        // One that an earlier process left, which had the same number.
+        let name = format!("rdpscope-{}-{}.rdp", std::process::id(), address.port());
+        RdpFile::write_as(std::env::temp_dir().join(name), &content(address))
+    }
+
+    /// Where the file for whoever opens it by hand is, of a listener at `address`, in the folder of traces.
+    pub fn kept_path(folder: &Path, address: SocketAddr) -> PathBuf {
+        let place = reachable(address).to_string().replace(['[', ']'], "").replace(':', "-");
+        folder.join(format!("rdpscope-{place}.rdp"))
+    }
+
+    fn write_as(path: PathBuf, content: &str) -> io::Result<RdpFile> {
+        // One that an earlier run left, which had the same number or port.
         let _ = std::fs::remove_file(&path);
         // Never through a link that somebody else has put there.
         let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
         let rdp = RdpFile { path };
-        file.write_all(content(address).as_bytes())?;
+        file.write_all(content.as_bytes())?;
         Ok(rdp)
     }
 
@@ -115,6 +139,21 @@ impl Drop for RdpFile {
 /// certificates would acquit every one of them; mstsc's own files have it.
 fn content(address: SocketAddr) -> String {
     format!("full address:s:{address}\r\nauthentication level:i:2\r\n")
+}
+
+/// The file that is kept in the folder of traces as long as rdpscope listens.
+fn profile(settings: &Settings, folder: &Path, address: SocketAddr) -> io::Result<RdpFile> {
+    let here = reachable(address);
+    let content = match &settings.gateway {
+        None => content(here),
+        // The client is told where the server is, and that the way there is through us.
+        Some(_) => format!(
+            "full address:s:{}\r\nauthentication level:i:2\r\ngatewayhostname:s:{here}\r\ngatewayusagemethod:i:1\r\n\
+             gatewayprofileusagemethod:i:1\r\n",
+            settings.route.target
+        ),
+    };
+    RdpFile::write_as(RdpFile::kept_path(folder, address), &content)
 }
 
 /// How a client ended, in words.
@@ -139,14 +178,23 @@ impl ClientRun {
     /// Starts the client, where the settings name one.
     pub(super) fn new(settings: &Settings, address: SocketAddr, arm: &str) -> Result<ClientRun, ListenError> {
         let Some(command) = &settings.client else {
-            return Ok(ClientRun { child: None, was_asked_for: false, sessions_before: 0, _rdp: None });
+            let rdp = settings.profiles.as_deref().map(|folder| profile(settings, folder, address));
+            let rdp = rdp.transpose().unwrap_or_else(|error| {
+                tracing::warn!("the .rdp file was not written: {}", plain_reason(&error));
+                None
+            });
+            return Ok(ClientRun { child: None, was_asked_for: false, sessions_before: 0, _rdp: rdp });
         };
         let failed = |error: io::Error| ListenError::Client {
             program: command.program().to_owned(),
             reason: plain_reason(&error),
         };
         let address = reachable(address);
-        let rdp = RdpFile::write(address).map_err(failed)?;
+        let rdp = match &settings.profiles {
+            Some(folder) => profile(settings, folder, address),
+            None => RdpFile::write(address),
+        };
+        let rdp = rdp.map_err(failed)?;
         let child = command.start(&Places { address, rdp: rdp.path(), arm }).map_err(failed)?;
         Ok(ClientRun {
             child: Some(Started(child)),
@@ -213,6 +261,10 @@ impl Started {
             // A group that is gone need not be told.
             let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         }
+        #[cfg(windows)]
+        if let Some(id) = self.0.id() {
+            client_system::end_with_all_it_started(id);
+        }
         // One that has ended by itself in the meantime need not be told.
         let _ = self.0.start_kill();
     }
@@ -236,6 +288,26 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
         });
     }
     address
+}
+
+/// Words between spaces; quotes of either kind hold one together, and a backslash is a part of it. `None` where a quote
+/// does not end.
+fn split_paths(text: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let (mut word, mut quote): (Option<String>, Option<char>) = (None, None);
+    for character in text.chars() {
+        match quote {
+            Some(mark) if mark == character => quote = None,
+            None if matches!(character, '"' | '\'') => {
+                quote = Some(character);
+                word.get_or_insert_default();
+            }
+            None if character.is_whitespace() => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(character),
+        }
+    }
+    words.extend(word);
+    quote.is_none().then_some(words)
 }
 
 fn unknown_place(word: &str) -> Option<&str> {
@@ -275,6 +347,17 @@ mod tests {
     }
 
     #[test]
+    fn a_path_of_windows_is_one_word() {
+        let split = |text| split_paths(text).unwrap();
+        assert_eq!(
+            split(r#""C:\Program Files\x.exe"  /v:{host} '' {rdp}"#),
+            [r"C:\Program Files\x.exe", "/v:{host}", "", "{rdp}"]
+        );
+        assert_eq!(split(r"mstsc {rdp}"), ["mstsc", "{rdp}"]);
+        assert_eq!(split_paths("a 'b"), None);
+    }
+
+    #[test]
     fn a_client_is_never_sent_to_any_address() {
         let sent_to = |address: &str| reachable(address.parse().unwrap()).to_string();
         assert_eq!(sent_to("0.0.0.0:13389"), "127.0.0.1:13389");
@@ -285,7 +368,8 @@ mod tests {
     #[test]
     fn the_file_points_here_and_is_gone_afterwards() {
         for address in ["127.0.0.1:13389", "[::1]:13389"] {
-            let rdp = RdpFile::write(address.parse().unwrap()).unwrap();
+            let address: SocketAddr = address.parse().unwrap();
+            let rdp = RdpFile::write(address).unwrap();
             let path = rdp.path().to_owned();
             let content = std::fs::read(&path).unwrap();
             assert!(content.is_ascii(), "it is the same in every encoding that a client may expect");

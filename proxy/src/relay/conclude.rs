@@ -1,5 +1,6 @@
 //! The end of a session: who ended it and how, what there is to say of it, and its verdict.
 
+use super::client_log;
 use super::pump::Ending;
 use super::session::{Observed, SharedSession};
 use crate::diagnose::{self, Context};
@@ -84,7 +85,8 @@ pub(super) async fn conclude(
     observed.trace.summarise();
     let mut diagnosis = diagnose::diagnose(observed.trace.record(), &Context { came_back });
     diagnosis.verdict.next.retain(|command| knows_command(command));
-    let mut lines: Vec<Line> = diagnosis.findings.into_iter().map(Line::Finding).collect();
+    let mut lines = client_log::lines(observed.trace.record()).await;
+    lines.extend(diagnosis.findings.into_iter().map(Line::Finding));
     lines.push(Line::Verdict(Box::new(diagnosis.verdict)));
     lines.push(Line::End(End { t_us, closed_by: Some(closed_by), how: Some(how), bytes_up, bytes_down }));
     observed.trace.conclude(lines).await

@@ -17,6 +17,7 @@ use crate::trace::{Direction, Record};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -49,6 +50,8 @@ pub struct Settings {
     pub duration: Option<Duration>,
     /// Run this for each attempt.
     pub client: Option<ClientCommand>,
+    /// The folder in which an .rdp file for this listener lies as long as it listens.
+    pub profiles: Option<PathBuf>,
     /// What becomes of RDP-UDP.
     pub udp: UdpMode,
     /// The far side is a gateway.

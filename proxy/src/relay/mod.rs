@@ -5,6 +5,7 @@
 
 pub mod attempts;
 pub mod client_command;
+mod client_log;
 mod conclude;
 pub mod connect;
 mod exchange;

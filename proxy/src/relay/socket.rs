@@ -260,11 +260,13 @@ fn note_vectored(capture: &LegCapture, count: usize, slices: &[io::IoSlice<'_>])
 
 impl Source<'_> {
     /// The socket itself.
+    #[cfg(target_os = "linux")]
     pub(super) fn stream(&self) -> &TcpStream {
         self.half.as_ref()
     }
 
     /// Whether somebody has to see what passes.
+    #[cfg(target_os = "linux")]
     pub(super) fn is_captured(&self) -> bool {
         self.capture.is_some_and(LegCapture::has_room)
     }
@@ -288,6 +290,7 @@ impl Sink<'_> {
     }
 
     /// The socket itself.
+    #[cfg(target_os = "linux")]
     pub(super) fn stream(&self) -> &TcpStream {
         self.half.as_ref()
     }

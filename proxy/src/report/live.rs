@@ -218,7 +218,7 @@ impl LiveText {
             let columns = Columns { mark: '!', name: event.phase.id(), outcome: None, us: None };
             self.row(&columns, "", &text, page);
         }
-        if !matches!(event.detail, Detail::TcpInfo(_) | Detail::Capture(_)) {
+        if !matches!(event.detail, Detail::TcpInfo(_) | Detail::Capture(_) | Detail::ClientLog(_)) {
             self.follow(event, page);
         }
         if repeats_the_first_connection(event) {

@@ -1,6 +1,7 @@
 //! Events in plain words.
 
 mod capture;
+mod client_log;
 mod credssp;
 mod gateway;
 mod interception;
@@ -35,6 +36,7 @@ pub(super) fn describe(events: &[Event], target: &str, started_unix_us: Option<i
     clauses.extend(interception::describe(events));
     clauses.extend(credssp::describe(events, started_unix_us));
     clauses.extend(rdp::describe(events));
+    clauses.extend(client_log::describe(events));
     let is_other_protocol = |event: &Event| matches!(event.detail, Detail::OtherProtocol { .. });
     if !events.iter().any(is_other_protocol) {
         clauses.extend(events.iter().filter_map(oddity));

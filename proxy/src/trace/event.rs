@@ -1,6 +1,8 @@
 //! What was seen, one struct for everything.
 
-use super::{CaptureMessage, GatewayMessage, How, Leg, Micros, Phase, RdpMessage, Side, UdpMessage};
+use super::{
+    CaptureMessage, ClientLogEntry, GatewayMessage, How, Leg, Micros, Phase, RdpMessage, Side, UdpMessage,
+};
 use crate::wire::credssp::TsRequest;
 use crate::wire::named::Code;
 use crate::wire::preconnection::PreconnectionPdu;
@@ -350,6 +352,8 @@ pub enum Detail {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         secrets: bool,
     },
+    /// The client's own system wrote this into its event log; told when the session is over.
+    ClientLog(Box<ClientLogEntry>),
     /// The trace lacks this many events: they came faster than they could be written, or the disk was full.
     TraceIncomplete {
         /// How many.
@@ -453,6 +457,12 @@ pub struct TcpInfo {
     pub segments_out: Option<u32>,
     /// Largest segment we send, bytes.
     pub send_mss: Option<u32>,
+    /// Bytes sent again, in all, of systems that count bytes instead of segments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retransmitted_bytes: Option<u64>,
+    /// Bytes sent, in all, of such systems.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_out: Option<u64>,
 }
 
 impl Detail {

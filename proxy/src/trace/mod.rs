@@ -4,6 +4,7 @@
 //! conclusion is drawn from. Times are microseconds since the session began (`t_us`).
 
 mod capture;
+mod client_log;
 mod comparison;
 mod event;
 mod experiment;
@@ -20,6 +21,7 @@ mod verdict;
 
 pub use crate::wire::rdp::RdpMessage;
 pub use capture::{CaptureMessage, MissingReason, SynAnswer, TcpEvidence, TimeToLiveChange};
+pub use client_log::ClientLogEntry;
 pub use comparison::{Comparison, Difference, FailingGroup};
 pub use event::{ConnectError, Detail, Direction, Effect, Event, TcpInfo};
 pub use experiment::{

@@ -1,4 +1,4 @@
-//! An experiment on Windows starts mstsc by itself. Elsewhere the same is named with `--client`.
+//! An experiment that starts mstsc for each attempt, as one on Windows does by itself.
 
 use super::*;
 use crate::support::left_out::say_left_out;
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 const RUNS: usize = 2;
 
 /// The program that stands in for mstsc, which is built with the tests.
-fn stand_in() -> Option<PathBuf> {
+pub(super) fn stand_in() -> Option<PathBuf> {
     let suite = std::env::current_exe().expect("this program has a name");
     let built = suite.ancestors().nth(2).expect("it lies in a folder of its build");
     let program = built.join("examples").join(format!("mstsc{}", std::env::consts::EXE_SUFFIX));
@@ -17,7 +17,7 @@ fn stand_in() -> Option<PathBuf> {
 }
 
 /// Answers every client that NLA is required, until the tests end.
-fn refuse_everybody(listener: TcpListener) {
+pub(super) fn refuse_everybody(listener: TcpListener) {
     std::thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
             // A client that leaves at once hurts no other.
@@ -39,19 +39,9 @@ fn an_experiment_starts_it_for_each_attempt_and_leaves_nothing_behind() {
     let target = local(&listener).to_string();
     refuse_everybody(listener);
     let arguments = ["ab", &target, "--vary", "cert", "--runs", &RUNS.to_string(), "--json", "--no-trace"];
-    let (mut command, client) = if cfg!(windows) {
-        // Windows looks beside the program before it looks among its own.
-        let [beside, ours] = ["mstsc.exe", "rdpscope.exe"].map(|name| folder.path().join(name));
-        std::fs::copy(&stand_in, beside).expect("the stand-in is copied");
-        std::fs::copy(env!("CARGO_BIN_EXE_rdpscope"), &ours).expect("the program is copied");
-        (Command::new(ours), None)
-    } else {
-        (program(), Some(format!("'{}' {{rdp}}", stand_in.display())))
-    };
-    command.args(arguments).args(["--listen", "127.0.0.1:0"]);
-    if let Some(client) = client {
-        command.args(["--client", &client]);
-    }
+    let mut command = program();
+    let client = format!("'{}' {{rdp}}", stand_in.display());
+    command.args(arguments).args(["--listen", "127.0.0.1:0", "--client", &client]);
     let temporary = folder.path().join("temporary");
     std::fs::create_dir(&temporary).expect("a folder is made");
     command.envs(["TMPDIR", "TEMP", "TMP"].map(|name| (name, &temporary)));

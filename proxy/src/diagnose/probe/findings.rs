@@ -1,6 +1,7 @@
 //! What is worth knowing of a target without being a fault.
 
-use super::super::findings::{Findings, LOSSY_SEGMENTS, SLOW_RTT_US, certificate as of_certificate};
+use super::super::findings::{Findings, SLOW_RTT_US, certificate as of_certificate};
+use super::super::loss::LOSSY_SEGMENTS;
 use super::super::words::{list, span};
 use super::certificate::judged;
 use super::network::{computer_name, dead_addresses, is_address, is_same_machine, typed_name};

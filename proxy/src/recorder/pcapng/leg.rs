@@ -65,6 +65,7 @@ impl ConnectionCapture {
     }
 
     /// Whether it takes packets now.
+    #[cfg(target_os = "linux")]
     fn has_room(&self) -> bool {
         match &*self.lock() {
             Place::Open { .. } => true,
@@ -155,6 +156,7 @@ impl LegCapture {
     }
 
     /// Whether it takes packets now; what passes meanwhile need not be seen.
+    #[cfg(target_os = "linux")]
     pub(crate) fn has_room(&self) -> bool {
         self.connection.has_room()
     }

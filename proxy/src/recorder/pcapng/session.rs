@@ -137,6 +137,7 @@ impl SessionCapture {
     }
 
     /// Whether it takes packets now.
+    #[cfg(target_os = "linux")]
     pub(super) fn has_room(&self) -> bool {
         self.goes_on() && !self.handle.queue.is_full()
     }

@@ -63,7 +63,9 @@ fn slow_or_lossy(leg: Leg, info: &TcpInfo) -> Option<String> {
         1 => "1 segment sent again".to_owned(),
         count => format!("{count} segments sent again"),
     });
-    let parts: Vec<String> = rtt.into_iter().chain(resent).collect();
+    let bytes = info.retransmitted_bytes.filter(|count| *count > 0 && resent.is_none());
+    let bytes = bytes.map(|count| format!("{count} bytes sent again"));
+    let parts: Vec<String> = rtt.into_iter().chain(resent).chain(bytes).collect();
     if parts.is_empty() { None } else { Some(format!("to the {peer}: {}", parts.join(", "))) }
 }
 
