@@ -94,7 +94,7 @@ pub(super) enum Command {
     /// Read captures: one verdict for each attempt in them
     #[command(after_help = analyze::EXAMPLES)]
     Analyze(AnalyzeArguments),
-    /// Say what an error code of Remote Desktop means, and what to try
+    /// Say what an error code of Remote Desktop or a verdict of rdpscope means, and what to try
     Explain(ExplainArguments),
     /// What goes to an escalation in one file: report, traces, captures, certificates, names replaced, hashes
     Bundle(BundleArguments),
@@ -190,7 +190,7 @@ pub(super) struct DemoArguments {
 #[derive(Debug, Args)]
 #[command(after_help = EXPLAIN_EXAMPLES)]
 pub(super) struct ExplainArguments {
-    /// The code: decimal, hex, or a name; `FAMILY:CODE` where it is ambiguous
+    /// The code: decimal, hex, or a name; `FAMILY:CODE` where it is ambiguous. Or a verdict, such as certificate-expired
     #[arg(allow_hyphen_values = true)]
     pub(super) code: String,
     /// The extended code, as in "Error 0x904, extended 0x7"
@@ -204,6 +204,7 @@ Examples:
   rdpscope explain 2308
   rdpscope explain STATUS_ACCOUNT_LOCKED_OUT
   rdpscope explain tls:48
+  rdpscope explain certificate-expired     a verdict: what proves it, what rules it out, what mends it
 
 Exit codes:
   0    explained
