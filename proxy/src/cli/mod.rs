@@ -11,6 +11,7 @@ mod demo;
 mod explain;
 mod gateway;
 mod interception;
+mod manual;
 mod output;
 mod probe;
 mod proxy;
@@ -105,6 +106,7 @@ pub fn main() -> ExitCode {
             output.raw(&arguments::completions(shell));
             Ok(Exit::Healthy)
         }
+        Command::Man { folder } => manual::run(&folder, &output),
     };
     match result {
         Ok(exit) => exit.into(),

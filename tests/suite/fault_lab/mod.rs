@@ -12,11 +12,12 @@ mod rows;
 mod watched;
 
 use crate::support::rdpscope::Finished;
-use rdpscope::trace::{Record, Verdict};
+use rdpscope::trace::{Record, Verdict, VerdictId};
 use serde_json::Value;
+use std::io::Write;
 use std::path::Path;
 
-/// Where the README keeps the table.
+/// Where the documents keep the table.
 const TABLE_BEGINS: &str = "<!-- the fault table -->";
 const TABLE_ENDS: &str = "<!-- end of the fault table -->";
 
@@ -48,6 +49,7 @@ impl Judged {
 
     fn of_session(finished: &Finished) -> Judged {
         let session = finished.session();
+        keep(session.lines());
         let findings = session.lines().iter().filter(|line| line["type"] == "finding");
         Judged::of_line(session.verdict()).beside(findings.filter_map(|line| line["id"].as_str()))
     }
@@ -60,6 +62,24 @@ impl Judged {
     fn beside<'a>(self, findings: impl Iterator<Item = &'a str>) -> Judged {
         let noted = findings.filter(|id| NOTED.contains(id));
         noted.fold(self, |judged, id| Judged { verdict: format!("{}; finding {id}", judged.verdict) })
+    }
+}
+
+/// A folder for traces: the first session of each verdict, where there is none yet, becomes one of the examples.
+const KEEP_VARIABLE: &str = "KEEP_TRACES";
+/// An example is to be read.
+const LONGEST_EXAMPLE: usize = 256 * 1024;
+
+/// Keeps a session as an example where that is asked for.
+fn keep(lines: &[Value]) {
+    let Some(folder) = std::env::var_os(KEEP_VARIABLE) else { return };
+    let verdict = lines.iter().rfind(|line| line["type"] == "verdict");
+    let Some(id) = verdict.and_then(|verdict| verdict["id"].as_str()) else { return };
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    if text.len() < LONGEST_EXAMPLE {
+        let file = Path::new(&folder).join(format!("{id}.jsonl"));
+        let made = std::fs::OpenOptions::new().write(true).create_new(true).open(file);
+        made.and_then(|mut file| file.write_all(text.as_bytes())).unwrap_or_default();
     }
 }
 
@@ -145,14 +165,23 @@ fn table() -> String {
     head.to_owned() + &rows::ROWS.iter().map(line).collect::<String>()
 }
 
+/// The faults of which one way to look at them says that they are `id`: the fault, what makes it, and what each way says.
+pub(super) fn rows_of(
+    id: VerdictId,
+) -> impl Iterator<Item = (&'static str, &'static str, [&'static str; 3])> {
+    let says = move |told: &str| told.split(", ").next() == Some(id.as_str());
+    let told = |row: &'static Row| row.columns().map(|(_, cell)| cell.expected);
+    let rows = rows::ROWS.iter().map(move |row| (row.fault, row.made_by, told(row)));
+    rows.filter(move |(.., told)| told.iter().any(|told| says(told)))
+}
+
 #[test]
-fn the_table_is_the_one_in_the_readme() {
+fn the_table_is_the_one_in_the_documents() {
     let table = table();
     println!("{TABLE_BEGINS}\n{table}{TABLE_ENDS}");
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
-    let readme = std::fs::read_to_string(readme).expect("the README is read");
-    let kept = readme.split_once(TABLE_BEGINS).and_then(|(_, rest)| rest.split_once(TABLE_ENDS));
-    if let Some((kept, _)) = kept {
-        assert_eq!(kept.trim(), table.trim(), "the README keeps another table");
-    }
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/faults.md");
+    let page = std::fs::read_to_string(page).expect("the page is read");
+    let kept = page.split_once(TABLE_BEGINS).and_then(|(_, rest)| rest.split_once(TABLE_ENDS));
+    let (kept, _) = kept.expect("the page keeps the table");
+    assert_eq!(kept.trim(), table.trim(), "docs/faults.md keeps another table");
 }
