@@ -19,7 +19,8 @@ fn each_promise_names_tests_that_exist() {
                 let source = std::fs::read_to_string(root().join(file)).unwrap_or_default();
                 source.contains(&format!("fn {name}("))
             };
-            missing.extend(tests.into_iter().filter(|test| !is_there(test)));
+            let lost = tests.into_iter().filter(|test| !is_there(test));
+            missing.extend(lost.map(|(file, name)| format!("{file}::{name}")));
         }
     }
     assert!(missing.is_empty(), "no such tests: {missing:#?}");

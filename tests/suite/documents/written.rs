@@ -64,7 +64,8 @@ fn has_heading(text: &str, anchor: &str) -> bool {
 fn commands_are_ones_that_the_program_takes() {
     let mut refused = Vec::new();
     let mut commands: Vec<(String, String)> = Vec::new();
-    for document in documents() {
+    // The changelog tells of forms, and of what once was.
+    for document in documents().into_iter().filter(|document| !document.ends_with("CHANGELOG.md")) {
         let text = read(&document);
         for command in commands_of(&text) {
             if !commands.iter().any(|(_, known)| *known == command) {
