@@ -166,9 +166,10 @@ fn table(page: &mut String, group: &Group) {
             told.wire.trim_end_matches('.').to_owned(),
             trial.map_or("–".to_owned(), |trial| format!("`{}`", trial.command)),
             told.proof.or(trial.map(|trial| trial.proves)).unwrap_or("–").to_owned(),
-            trial
-                .map(|trial| trial.refutes)
-                .or(told.ruled_out_where.first().copied())
+            told.ruled_out_where
+                .first()
+                .copied()
+                .or(trial.map(|trial| trial.refutes))
                 .unwrap_or("–")
                 .to_owned(),
             brief(&told.fix),

@@ -75,12 +75,25 @@ fn keep(lines: &[Value]) {
     let Some(folder) = std::env::var_os(KEEP_VARIABLE) else { return };
     let verdict = lines.iter().rfind(|line| line["type"] == "verdict");
     let Some(id) = verdict.and_then(|verdict| verdict["id"].as_str()) else { return };
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let text: String = lines.iter().map(|line| format!("{}\n", without_folders(line))).collect();
     if text.len() < LONGEST_EXAMPLE {
         let file = Path::new(&folder).join(format!("{id}.jsonl"));
         let made = std::fs::OpenOptions::new().write(true).create_new(true).open(file);
         made.and_then(|mut file| file.write_all(text.as_bytes())).unwrap_or_default();
     }
+}
+
+/// The same line, where files among the settings are named without the folders of this machine.
+fn without_folders(line: &Value) -> Value {
+    let mut line = line.clone();
+    let settings = line.get_mut("settings").and_then(Value::as_object_mut);
+    for setting in settings.into_iter().flat_map(|settings| settings.values_mut()) {
+        let path = setting.as_str().map(Path::new).filter(|path| path.is_absolute());
+        if let Some(name) = path.and_then(Path::file_name).and_then(|name| name.to_str()) {
+            *setting = name.into();
+        }
+    }
+    line
 }
 
 /// Makes a fault once; `None` where something for it is missing here, which was said.

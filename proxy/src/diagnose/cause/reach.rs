@@ -43,8 +43,8 @@ pub(super) const CAUSES: &[Cause] = &[
         proof: Some("the refusal of every connection attempt"),
         trial: trial(
             ON_THE_SERVER,
-            "run on the server itself it is refused as well: nothing listens there",
-            "on the server itself it works: a firewall rejects connections from elsewhere",
+            "run on the server itself it is refused as well: nothing listens on the port",
+            "on the server itself it works: not the service refuses but a firewall",
         ),
         beliefs: &[wrong(
             "the network is down",
@@ -60,7 +60,7 @@ pub(super) const CAUSES: &[Cause] = &[
         trial: trial(
             "pktmon start --capture --pkt-size 0 --file-name rdp.etl",
             "on the server's network card no SYN arrives: something on the way drops it, or the route is missing",
-            "SYNs arrive there and stay unanswered: it is the host's own firewall",
+            "SYNs arrive there and stay unanswered: not the way drops them but the host's own firewall",
         ),
         beliefs: &[wrong(
             "the service has crashed",
@@ -76,7 +76,7 @@ pub(super) const CAUSES: &[Cause] = &[
         trial: trial(
             ON_THE_SERVER,
             "run on the server itself it is cut as well: it is the service or what listens in its place",
-            "on the server itself it works: a firewall or load balancer cuts it",
+            "on the server itself it works: not the service cuts it but a firewall or load balancer",
         ),
         beliefs: &[wrong(
             "it is the certificate",
@@ -105,7 +105,7 @@ pub(super) const CAUSES: &[Cause] = &[
             ON_THE_SERVER,
             "run on the server itself it stays silent as well: the service hangs, or has too many unfinished connections \
              (event 1006)",
-            "on the server itself it answers: a box on the way accepts in its place",
+            "on the server itself it answers: not the service is silent but a box on the way that accepts in its place",
         ),
         beliefs: &[wrong(
             "the port is open, so RDP works",
