@@ -27,7 +27,8 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-fn is_updating() -> bool {
+/// Whether what is made is to be written.
+pub(super) fn is_updating() -> bool {
     std::env::var_os(UPDATE_VARIABLE).is_some()
 }
 
