@@ -373,6 +373,24 @@ mod explain {
     }
 
     #[test]
+    fn a_verdict_is_explained_by_its_id() {
+        let ran = run(&["explain", "certificate-expired"]);
+        assert_eq!((ran.exit_code, &ran.stderr[..]), (Some(0), ""));
+        assert!(ran.stdout.starts_with("certificate-expired: The client refuses"), "{}", ran.stdout);
+        assert!(ran.stdout.contains("rdpscope ab TARGET --vary cert"), "{}", ran.stdout);
+        // The TLS alert has nearly the same name.
+        let alert = run(&["explain", "certificate_expired"]);
+        assert!(alert.stdout.contains("TLS alert 45"), "{}", alert.stdout);
+        let json = run(&["explain", "nla-required", "--json"]);
+        let line: Value = serde_json::from_str(&json.stdout).expect("JSON");
+        assert_eq!(
+            (line["type"].as_str(), line["id"].as_str()),
+            (Some("cause"), Some("nla-required")),
+            "{line}"
+        );
+    }
+
+    #[test]
     fn what_is_no_code_is_wrong_usage() {
         for code in ["?", "0xZZ", "foo:1", ""] {
             run(&["explain", code]).assert_refused(2, "");

@@ -25,6 +25,8 @@ mod cli;
 #[cfg(all(test, target_os = "linux"))]
 mod dashboard;
 #[cfg(all(test, target_os = "linux"))]
+mod documents;
+#[cfg(all(test, target_os = "linux"))]
 mod fault_lab;
 #[cfg(test)]
 mod fuzz_regression;

@@ -95,7 +95,7 @@ pub(super) enum Command {
     /// Read captures: one verdict for each attempt in them
     #[command(after_help = analyze::EXAMPLES)]
     Analyze(AnalyzeArguments),
-    /// Say what an error code of Remote Desktop means, and what to try
+    /// Say what an error code of Remote Desktop or a verdict of rdpscope means, and what to try
     Explain(ExplainArguments),
     /// What goes to an escalation in one file: report, traces, captures, certificates, names replaced, hashes
     Bundle(BundleArguments),
@@ -104,9 +104,16 @@ pub(super) enum Command {
     /// The whole story with nothing installed: a server with a fault, a client, and rdpscope between them
     Demo(DemoArguments),
     /// Write shell completions
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {
         /// The shell
         shell: Shell,
+    },
+    /// Write the manual pages, as packages carry them
+    #[command(hide = true)]
+    Man {
+        /// The folder to write them into
+        folder: PathBuf,
     },
 }
 
@@ -186,7 +193,27 @@ Examples:
   rdpscope proxy srv10 --gateway gw.corp.example --tcp-only
                                                is the gateway's UDP the cause?";
 
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  rdpscope completions bash > /etc/bash_completion.d/rdpscope
+  rdpscope completions zsh > ~/.zfunc/_rdpscope
+  rdpscope completions fish > ~/.config/fish/completions/rdpscope.fish
+  rdpscope completions powershell >> $PROFILE";
+
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  rdpscope demo                                a fault, its proof and its end, in half a minute
+  rdpscope demo --json                         the same for programs
+
+Nothing outside of this machine is asked, and nothing is left on it.
+
+Exit codes:
+  0    the story was told
+  3    the work could not be done
+  130  interrupted";
+
 #[derive(Debug, Args)]
+#[command(after_help = DEMO_EXAMPLES)]
 pub(super) struct DemoArguments {
     /// Be the demo's client: connect there once
     #[arg(long, value_name = "ADDR", hide = true)]
@@ -196,7 +223,7 @@ pub(super) struct DemoArguments {
 #[derive(Debug, Args)]
 #[command(after_help = EXPLAIN_EXAMPLES)]
 pub(super) struct ExplainArguments {
-    /// The code: decimal, hex, or a name; `FAMILY:CODE` where it is ambiguous
+    /// The code: decimal, hex, or a name; `FAMILY:CODE` where it is ambiguous. Or a verdict, such as certificate-expired
     #[arg(allow_hyphen_values = true)]
     pub(super) code: String,
     /// The extended code, as in "Error 0x904, extended 0x7"
@@ -210,6 +237,7 @@ Examples:
   rdpscope explain 2308
   rdpscope explain STATUS_ACCOUNT_LOCKED_OUT
   rdpscope explain tls:48
+  rdpscope explain certificate-expired     a verdict: what proves it, what rules it out, what mends it
 
 Exit codes:
   0    explained
@@ -232,6 +260,11 @@ pub(super) fn accepts(command: &str) -> bool {
         known.insert(command.to_owned(), accepted);
     }
     accepted
+}
+
+/// The program's commands and flags, as its manual pages tell them.
+pub(super) fn definition() -> clap::Command {
+    Arguments::command()
 }
 
 /// The completions of `shell`. In memory, because a reader that goes away early would make their writer panic.
@@ -291,6 +324,34 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    /// Every command that users see, with its names from the first on.
+    fn commands() -> Vec<(String, clap::Command)> {
+        fn below(name: &str, command: &clap::Command, all: &mut Vec<(String, clap::Command)>) {
+            for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
+                let name = format!("{name} {}", command.get_name());
+                below(&name, command, all);
+                all.push((name, command.clone()));
+            }
+        }
+        let mut all = Vec::new();
+        below("rdpscope", &Arguments::command(), &mut all);
+        all
+    }
+
+    #[test]
+    fn every_help_teaches_by_example_on_lines_that_fit() {
+        const WIDEST: usize = 100;
+        let commands = commands();
+        assert!(commands.len() > 10, "{}", commands.len());
+        for (name, command) in commands {
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(after.contains("Examples:\n  rdpscope "), "{name} has no example");
+            for line in after.lines() {
+                assert!(line.chars().count() <= WIDEST, "{name}: {line}");
+            }
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod explain;
 mod gateway;
 mod interception;
 mod opening;
+mod manual;
 mod output;
 mod probe;
 mod proxy;
@@ -106,6 +107,7 @@ pub fn main() -> ExitCode {
             output.raw(&arguments::completions(shell));
             Ok(Exit::Healthy)
         }
+        Command::Man { folder } => manual::run(&folder, &output),
     };
     match result {
         Ok(exit) => exit.into(),

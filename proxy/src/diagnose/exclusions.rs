@@ -7,6 +7,8 @@ use rdpscope_certs::mode::Repair;
 
 /// What is ruled out by one observation.
 pub(super) struct Exclusion {
+    /// The observation in words, after "ruled out where".
+    pub(super) seen: &'static str,
     /// Whether it was made.
     pub(super) holds: fn(&Facts<'_>) -> bool,
     /// What it rules out.
@@ -14,25 +16,28 @@ pub(super) struct Exclusion {
 }
 
 pub(super) const EXCLUSIONS: &[Exclusion] = &[
-    // An address was tried.
     Exclusion {
+        seen: "an address of the name was dialled",
         holds: |facts| facts.network.connected.is_some() || !facts.network.attempts.is_empty(),
         causes: &[VerdictId::DnsFailure],
     },
-    // TCP is connected.
     Exclusion {
+        seen: "TCP is connected",
         holds: |facts| facts.network.connected.is_some(),
         causes: &[VerdictId::TcpRefused, VerdictId::TcpFiltered],
     },
-    // The server spoke.
-    Exclusion { holds: |facts| facts.server_spoke(), causes: &[VerdictId::TcpReset, VerdictId::RdpSilent] },
-    // It spoke RDP.
     Exclusion {
+        seen: "the server sent something",
+        holds: |facts| facts.server_spoke(),
+        causes: &[VerdictId::TcpReset, VerdictId::RdpSilent],
+    },
+    Exclusion {
+        seen: "the server answered in RDP",
         holds: |facts| facts.negotiation.confirm.is_some() || facts.negotiation.failure.is_some(),
         causes: &[VerdictId::NotRdp],
     },
-    // It agreed in the negotiation, or named the reason why not.
     Exclusion {
+        seen: "the server agreed in the negotiation, or named another reason why not",
         holds: |facts| facts.negotiation.confirm.is_some() || facts.negotiation.failure.is_some(),
         causes: &[
             VerdictId::TlsRequired,
@@ -42,69 +47,83 @@ pub(super) const EXCLUSIONS: &[Exclusion] = &[
             VerdictId::ClientCertificateRequired,
         ],
     },
-    // It chose TLS, or named another reason.
-    Exclusion { holds: |facts| facts.chose_tls(), causes: &[VerdictId::TlsRefusedByServer] },
-    // NLA was chosen.
-    Exclusion { holds: |facts| facts.uses_nla(), causes: &[VerdictId::NlaNotOffered] },
-    // The server found a common version, and nobody complained of it.
     Exclusion {
+        seen: "the server chose TLS, or named another reason",
+        holds: |facts| facts.chose_tls(),
+        causes: &[VerdictId::TlsRefusedByServer],
+    },
+    Exclusion {
+        seen: "NLA was chosen",
+        holds: |facts| facts.uses_nla(),
+        causes: &[VerdictId::NlaNotOffered],
+    },
+    Exclusion {
+        seen: "the server chose a TLS version, and nobody complained of it",
         holds: |facts| {
             facts.tls.server_hello.is_some() && facts.tls.alert.is_none() && facts.masked_mismatch().is_none()
         },
         causes: &[VerdictId::TlsVersionMismatch],
     },
-    // Both sides finished the handshake, with each other or with rdpscope by what they would have agreed on.
     Exclusion {
+        seen: "the TLS handshake was finished by both sides, with what they would have agreed on themselves",
         holds: |facts| facts.tls.complete.is_some() && facts.masked_mismatch().is_none(),
         causes: &[VerdictId::TlsCipherMismatch],
     },
     Exclusion {
+        seen: "the TLS handshake was finished by both sides",
         holds: |facts| facts.tls.complete.is_some(),
         causes: &[VerdictId::ServerKeyUnusable, VerdictId::TlsStalled],
     },
-    // The certificate was in its period when it was shown.
     Exclusion {
+        seen: "the certificate was in its period when it was shown",
         holds: is_in_its_period,
         causes: &[VerdictId::CertificateExpired, VerdictId::CertificateNotYetValid],
     },
-    // It is for the name that the client asked for.
     Exclusion {
+        seen: "the certificate is for the name that the client asked for",
         holds: |facts| {
             facts.sees_the_servers(Repair::Names)
                 && facts.shown().is_some_and(|it| it.name == NameCheck::Matches)
         },
         causes: &[VerdictId::CertificateNameMismatch],
     },
-    // It is for servers.
     Exclusion {
+        seen: "the certificate is for servers",
         holds: |facts| {
             facts.sees_the_servers(Repair::Usage) && facts.shown().is_some_and(|it| !it.has_wrong_usage())
         },
         causes: &[VerdictId::CertificateWrongUsage],
     },
-    // Nothing about it is weak.
     Exclusion {
+        seen: "nothing about the certificate is weak",
         holds: |facts| {
             facts.sees_the_servers(Repair::Strength)
                 && facts.shown().is_some_and(|it| it.leaf.weaknesses().is_empty())
         },
         causes: &[VerdictId::CertificateWeak],
     },
-    // The client went on after it had seen the server's certificate, or one that is like it in this.
     Exclusion {
+        seen: "the client went on after it had seen the certificate, or one like it in this",
         holds: |facts| went_on_with(facts, Repair::Dates),
         causes: &[VerdictId::CertificateExpired, VerdictId::CertificateNotYetValid],
     },
     Exclusion {
+        seen: "the client went on after it had seen the certificate, or one like it in this",
         holds: |facts| went_on_with(facts, Repair::Names),
         causes: &[VerdictId::CertificateNameMismatch],
     },
     Exclusion {
+        seen: "the client went on after it had seen the certificate, or one like it in this",
         holds: |facts| went_on_with(facts, Repair::Usage),
         causes: &[VerdictId::CertificateWrongUsage],
     },
-    Exclusion { holds: |facts| went_on_with(facts, Repair::Strength), causes: &[VerdictId::CertificateWeak] },
     Exclusion {
+        seen: "the client went on after it had seen the certificate, or one like it in this",
+        holds: |facts| went_on_with(facts, Repair::Strength),
+        causes: &[VerdictId::CertificateWeak],
+    },
+    Exclusion {
+        seen: "the client went on after it had seen the certificate, or one like it in this",
         holds: |facts| went_on_with(facts, Repair::Issuer),
         causes: &[
             VerdictId::CertificateUntrusted,
@@ -112,8 +131,8 @@ pub(super) const EXCLUSIONS: &[Exclusion] = &[
             VerdictId::CertificateRejected,
         ],
     },
-    // There was no NLA, or the client went on after it.
     Exclusion {
+        seen: "there was no NLA, or the client went on after it",
         holds: is_past_nla,
         causes: &[
             VerdictId::NlaLogonFailed,
@@ -129,13 +148,16 @@ pub(super) const EXCLUSIONS: &[Exclusion] = &[
             VerdictId::NlaNoAuthority,
         ],
     },
-    // The desktop was there.
     Exclusion {
+        seen: "the desktop was there",
         holds: |facts| facts.inside.active.is_some(),
         causes: &[VerdictId::LicensingFailed, VerdictId::AuthorizationDenied],
     },
-    // The server answered on UDP.
-    Exclusion { holds: |facts| facts.udp.answered, causes: &[VerdictId::UdpBlocked] },
+    Exclusion {
+        seen: "the server answered over UDP",
+        holds: |facts| facts.udp.answered,
+        causes: &[VerdictId::UdpBlocked],
+    },
 ];
 
 /// TLS 1.3 that passes through hides the certificate, but it is the server's own.

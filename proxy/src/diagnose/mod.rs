@@ -5,6 +5,7 @@
 //! and the rest are its alternatives.
 
 mod catalogue;
+pub mod cause;
 mod certificate;
 mod confounders;
 mod ending;

@@ -155,3 +155,51 @@ fn what_rdpscope_changed_is_counted() {
     let altered = value(&families, "rdpscope_alterations_total", &[]);
     assert_eq!(Some(altered), over["altered"].as_f64());
 }
+
+/// Names in a query: what begins with `rdpscope_`, and the labels that it filters or groups by.
+fn asked_for(query: &str) -> (Vec<&str>, Vec<&str>) {
+    let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let words = query.split(|letter: char| !is_name(letter));
+    let metrics = words.filter(|word| word.starts_with("rdpscope_")).collect();
+    let mut labels: Vec<&str> = query
+        .match_indices(['=', '!'])
+        .filter_map(|(at, _)| query[..at].rsplit(|letter: char| !is_name(letter)).next())
+        .filter(|label| !label.is_empty())
+        .collect();
+    for groups in query.split(" by (").skip(1) {
+        labels.extend(groups.split(')').next().unwrap_or_default().split(',').map(str::trim));
+    }
+    (metrics, labels)
+}
+
+#[test]
+fn the_board_for_grafana_asks_for_what_there_is() {
+    let watched = Watched::start(&[]);
+    let mut changes = watched.site.follow();
+    watched.refused("bob");
+    changes.wait_for(is_over);
+    let families = parse(&watched.site.get("/metrics").body);
+    let mut names: Vec<&str> = families.keys().map(String::as_str).collect();
+    let samples = || families.values().flat_map(|(_, samples)| samples);
+    names.extend(samples().map(|sample| sample.name.as_str()));
+    // Prometheus adds where it has them from.
+    let mut labels: Vec<&str> = vec!["instance"];
+    labels.extend(samples().flat_map(|sample| sample.labels.keys()).map(String::as_str));
+    let board = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/grafana/rdpscope.json");
+    let board: Value =
+        serde_json::from_str(&std::fs::read_to_string(board).expect("the board is there")).expect("JSON");
+    let panels = board["panels"].as_array().expect("panels");
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().expect("targets"));
+    let queries: Vec<&str> = targets.filter_map(|target| target["expr"].as_str()).collect();
+    assert!(queries.len() >= panels.len() && panels.len() > 5, "{queries:?}");
+    for query in &queries {
+        let (metrics, filtered) = asked_for(query);
+        assert!(!metrics.is_empty(), "{query}");
+        assert!(metrics.iter().all(|metric| names.contains(metric)), "{query}: {names:?}");
+        assert!(filtered.iter().all(|label| labels.contains(label)), "{query}: {filtered:?} of {labels:?}");
+    }
+    for name in families.keys().filter(|name| *name != "rdpscope_sessions_started_total") {
+        assert!(queries.iter().any(|query| query.contains(name.as_str())), "no panel shows {name}");
+    }
+    watched.finish();
+}

@@ -12,11 +12,12 @@ mod rows;
 mod watched;
 
 use crate::support::rdpscope::Finished;
-use rdpscope::trace::{Record, Verdict};
+use rdpscope::trace::{Record, Verdict, VerdictId};
 use serde_json::Value;
+use std::io::Write;
 use std::path::Path;
 
-/// Where the README keeps the table.
+/// Where the documents keep the table.
 const TABLE_BEGINS: &str = "<!-- the fault table -->";
 const TABLE_ENDS: &str = "<!-- end of the fault table -->";
 
@@ -48,6 +49,7 @@ impl Judged {
 
     fn of_session(finished: &Finished) -> Judged {
         let session = finished.session();
+        keep(session.lines());
         let findings = session.lines().iter().filter(|line| line["type"] == "finding");
         Judged::of_line(session.verdict()).beside(findings.filter_map(|line| line["id"].as_str()))
     }
@@ -61,6 +63,37 @@ impl Judged {
         let noted = findings.filter(|id| NOTED.contains(id));
         noted.fold(self, |judged, id| Judged { verdict: format!("{}; finding {id}", judged.verdict) })
     }
+}
+
+/// A folder for traces: the first session of each verdict, where there is none yet, becomes one of the examples.
+const KEEP_VARIABLE: &str = "KEEP_TRACES";
+/// An example is to be read.
+const LONGEST_EXAMPLE: usize = 256 * 1024;
+
+/// Keeps a session as an example where that is asked for.
+fn keep(lines: &[Value]) {
+    let Some(folder) = std::env::var_os(KEEP_VARIABLE) else { return };
+    let verdict = lines.iter().rfind(|line| line["type"] == "verdict");
+    let Some(id) = verdict.and_then(|verdict| verdict["id"].as_str()) else { return };
+    let text: String = lines.iter().map(|line| format!("{}\n", without_folders(line))).collect();
+    if text.len() < LONGEST_EXAMPLE {
+        let file = Path::new(&folder).join(format!("{id}.jsonl"));
+        let made = std::fs::OpenOptions::new().write(true).create_new(true).open(file);
+        made.and_then(|mut file| file.write_all(text.as_bytes())).unwrap_or_default();
+    }
+}
+
+/// The same line, where files among the settings are named without the folders of this machine.
+fn without_folders(line: &Value) -> Value {
+    let mut line = line.clone();
+    let settings = line.get_mut("settings").and_then(Value::as_object_mut);
+    for setting in settings.into_iter().flat_map(|settings| settings.values_mut()) {
+        let path = setting.as_str().map(Path::new).filter(|path| path.is_absolute());
+        if let Some(name) = path.and_then(Path::file_name).and_then(|name| name.to_str()) {
+            *setting = name.into();
+        }
+    }
+    line
 }
 
 /// Makes a fault once; `None` where something for it is missing here, which was said.
@@ -145,14 +178,27 @@ fn table() -> String {
     head.to_owned() + &rows::ROWS.iter().map(line).collect::<String>()
 }
 
+/// The faults of which one way to look at them says that they are `id`: the fault, what makes it, and what each way says.
+pub(super) fn rows_of(
+    id: VerdictId,
+) -> impl Iterator<Item = (&'static str, &'static str, [&'static str; 3])> {
+    let says = move |told: &str| told.split(", ").next() == Some(id.as_str());
+    let told = |row: &'static Row| row.columns().map(|(_, cell)| cell.expected);
+    let rows = rows::ROWS.iter().map(move |row| (row.fault, row.made_by, told(row)));
+    rows.filter(move |(.., told)| told.iter().any(|told| says(told)))
+}
+
 #[test]
-fn the_table_is_the_one_in_the_readme() {
+fn the_table_is_the_one_in_the_documents() {
     let table = table();
     println!("{TABLE_BEGINS}\n{table}{TABLE_ENDS}");
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
-    let readme = std::fs::read_to_string(readme).expect("the README is read");
-    let kept = readme.split_once(TABLE_BEGINS).and_then(|(_, rest)| rest.split_once(TABLE_ENDS));
-    if let Some((kept, _)) = kept {
-        assert_eq!(kept.trim(), table.trim(), "the README keeps another table");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/faults.md");
+    let text = std::fs::read_to_string(&page).expect("the page is read");
+    let (before, rest) = text.split_once(TABLE_BEGINS).expect("the page keeps the table");
+    let (kept, after) = rest.split_once(TABLE_ENDS).expect("the table ends");
+    if crate::documents::is_updating() {
+        let page_anew = format!("{before}{TABLE_BEGINS}\n{table}{TABLE_ENDS}{after}");
+        return std::fs::write(&page, page_anew).expect("the page is written");
     }
+    assert_eq!(kept.trim(), table.trim(), "docs/faults.md keeps another table");
 }

@@ -30,18 +30,21 @@ const MOST_RUNS: i64 = 100;
 
 const EXAMPLES: &str = "\
 Examples:
-  rdpscope ab srv10 --vary cert --client 'xfreerdp /v:{host}:{port} /u:me /cert:deny' --ca-out ca.pem
-                                               is it the certificate, and what in it? by itself
-  rdpscope ab srv10 --vary cert --ca DIR       the same by hand: it says when to connect; the CA in DIR,
+  rdpscope ab srv10 --vary cert --ca DIR       is it the certificate, and what in it?
+                                               It says when to connect; the CA in DIR,
                                                once trusted, serves every later run
-  rdpscope ab srv10 --vary latency --client …  how slow a line does it stand?
+  rdpscope ab srv10 --vary cert --ca DIR --client 'xfreerdp /v:{host}:{port} /u:me'
+                                               the same by itself
+  rdpscope ab srv10 --vary latency             how slow a line does it stand?
   rdpscope ab srv10 --gateway gw --vary gateway-udp --ca DIR
                                                is it the gateway's UDP?
   rdpscope ab srv10 --gateway gw --vary inner-cert --ca DIR
-                                               is it the certificate of the server behind the gateway?
+                                               is it the certificate of the server
+                                               behind the gateway?
 
-The first arm is the session as it is. An arm that gets past the place where that one fails shows the
-cause; the answer names the number of attempts and how often chance alone would do the same.
+The first arm is the session as it is. An arm that gets past the place where that one
+fails shows the cause; the answer names the number of attempts and how often chance
+alone would do the same.
 
 Exit codes:
   0    done, and the session works

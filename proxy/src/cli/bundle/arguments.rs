@@ -9,6 +9,7 @@ use std::path::PathBuf;
 const TWICE: u8 = 2;
 
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct BundleArguments {
     /// Sessions: their folders, trace.jsonl files, or what --json wrote; with what lies beside them (certificates, the
     /// capture, the .rdp file)
@@ -33,6 +34,23 @@ pub(in crate::cli) struct BundleArguments {
     #[arg(long, value_name = "FILE.zip", conflicts_with_all = ["traces", "output", "captures", "rdp_files", "keep", "secrets"])]
     pub(super) verify: Option<PathBuf>,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  rdpscope bundle TRACES/20261121-121730-54d0-0001 -o case.zip
+                                               everything of one session, names replaced
+  rdpscope bundle TRACES -o case.zip --rdp srv10.rdp --keep hosts,addresses
+                                               of all sessions, with the client's profile;
+                                               names of machines and addresses stay
+  rdpscope bundle --capture customer.pcapng -o case.zip
+                                               somebody's capture: its attempts, and no more
+  rdpscope bundle --verify case.zip            is it as it was made?
+
+Exit codes:
+  0    the bundle was made, or is as it was made
+  1    a bundle was changed
+  2    wrong usage
+  3    a file cannot be read or written";
 
 impl BundleArguments {
     /// Whether the secrets go in; once is not enough.

@@ -7,10 +7,18 @@ use rdpscope_certs::{Name, NameError};
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct CertArguments {
     #[command(subcommand)]
     pub(super) command: CertCommand,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  rdpscope cert show srv10                     what the server shows, and what a client would mind
+  rdpscope cert mint --for srv10 -o srv10.pem  make one
+  rdpscope cert trust ca.pem                   the commands after which this system trusts a CA
+  rdpscope cert untrust ca.pem                 the commands that undo exactly that";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum CertCommand {

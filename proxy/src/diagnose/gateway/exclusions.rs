@@ -6,8 +6,8 @@ use crate::trace::{Side, VerdictId};
 use crate::wire::tsgu::Packet;
 
 pub(in super::super) const EXCLUSIONS: &[Exclusion] = &[
-    // TCP with the gateway is connected, or more came of it.
     Exclusion {
+        seen: "TCP with the gateway is connected, or it answered",
         holds: |facts| {
             shows(facts, |gateway| {
                 !gateway.exchanges.is_empty() || gateway.last[Side::Server.index()].is_some()
@@ -15,13 +15,13 @@ pub(in super::super) const EXCLUSIONS: &[Exclusion] = &[
         },
         causes: &[VerdictId::GatewayUnreachable],
     },
-    // It asked for a logon as gateways do, or opened a tunnel.
     Exclusion {
+        seen: "what answers asks for a logon as gateways do, or opens a tunnel",
         holds: |facts| shows(facts, |gateway| gateway.shows_itself()),
         causes: &[VerdictId::GatewayNotAGateway],
     },
-    // The tunnel carries packets both ways.
     Exclusion {
+        seen: "the tunnel carries packets both ways",
         holds: |facts| {
             shows(facts, |gateway| gateway.speaks()) || facts.gateway.is_some() && facts.is_inside()
         },
@@ -32,11 +32,18 @@ pub(in super::super) const EXCLUSIONS: &[Exclusion] = &[
             VerdictId::GatewayResponseMalformed,
         ],
     },
-    // The gateway made the tunnel for this user.
-    Exclusion { holds: |facts| shows(facts, has_tunnel), causes: &[VerdictId::GatewayChannelBinding] },
-    Exclusion { holds: |facts| shows(facts, has_tunnel), causes: &[VerdictId::GatewayAuthFailed] },
-    // It connected the target.
     Exclusion {
+        seen: "the gateway made the tunnel for this user",
+        holds: |facts| shows(facts, has_tunnel),
+        causes: &[VerdictId::GatewayChannelBinding],
+    },
+    Exclusion {
+        seen: "the gateway made the tunnel for this user",
+        holds: |facts| shows(facts, has_tunnel),
+        causes: &[VerdictId::GatewayAuthFailed],
+    },
+    Exclusion {
+        seen: "the gateway connected the target",
         holds: |facts| shows(facts, |gateway| gateway.has_channel()),
         causes: &[
             VerdictId::GatewayPolicyDenied,

@@ -13,27 +13,28 @@ use crate::trace::UdpAnswer;
 use rdpscope_certs::inspect::Validity;
 
 pub(in super::super) const EXCLUSIONS: &[Exclusion] = &[
-    // The name has an address.
     Exclusion {
+        seen: "a probe resolves the name",
         holds: |facts| on(facts, |probe| probe.dns.as_ref().is_some_and(|dns| !dns.addresses.is_empty())),
         causes: &[VerdictId::DnsFailure],
     },
-    // Every round with every address came through.
     Exclusion {
+        seen: "a probe connects to every address, each time",
         holds: |facts| on(facts, |probe| is_connected(probe) && dead_addresses(probe).is_empty()),
         causes: &[VerdictId::TcpRefused, VerdictId::TcpFiltered],
     },
     Exclusion {
+        seen: "a probe measures a line that is neither slow nor lossy",
         holds: |facts| on(facts, has_good_link),
         causes: &[VerdictId::LinkSlow, VerdictId::LinkLossy],
     },
-    // The server answered in RDP.
     Exclusion {
+        seen: "a probe is answered in RDP",
         holds: |facts| on(facts, spoke_rdp),
         causes: &[VerdictId::TcpReset, VerdictId::RdpSilent, VerdictId::NotRdp],
     },
-    // It chose TLS.
     Exclusion {
+        seen: "a probe is given TLS",
         holds: |facts| on(facts, |probe| selected(probe).is_some_and(|selected| selected != "RDP")),
         causes: &[
             VerdictId::TlsRefusedByServer,
@@ -42,30 +43,40 @@ pub(in super::super) const EXCLUSIONS: &[Exclusion] = &[
             VerdictId::ClientCertificateRequired,
         ],
     },
-    // It takes clients without TLS, without NLA, with NLA.
-    Exclusion { holds: |facts| on(facts, |probe| chooses(probe, "RDP")), causes: &[VerdictId::TlsRequired] },
-    Exclusion { holds: |facts| on(facts, |probe| chooses(probe, "SSL")), causes: &[VerdictId::NlaRequired] },
     Exclusion {
+        seen: "a probe without TLS is let in",
+        holds: |facts| on(facts, |probe| chooses(probe, "RDP")),
+        causes: &[VerdictId::TlsRequired],
+    },
+    Exclusion {
+        seen: "a probe without NLA is let in",
+        holds: |facts| on(facts, |probe| chooses(probe, "SSL")),
+        causes: &[VerdictId::NlaRequired],
+    },
+    Exclusion {
+        seen: "a probe is given NLA",
         holds: |facts| {
             on(facts, |probe| selected(probe).is_some_and(|selected| selected.starts_with("HYBRID")))
         },
         causes: &[VerdictId::NlaNotOffered],
     },
-    // It answered ClientHellos.
     Exclusion {
+        seen: "a probe gets an answer to its ClientHello",
         holds: |facts| on(facts, |probe| !accepted_versions(probe).is_empty()),
         causes: &[VerdictId::ServerKeyUnusable],
     },
     Exclusion {
+        seen: "a probe is given a current TLS version",
         holds: |facts| on(facts, |probe| accepted_versions(probe).iter().any(|version| is_current(version))),
         causes: &[VerdictId::TlsVersionMismatch],
     },
-    // What fills more than a segment came through.
     Exclusion {
+        seen: "a probe gets an answer to what fills more than a segment",
         holds: |facts| on(facts, |probe| probe.path.as_ref().is_some_and(|path| is_answered(&path.large))),
         causes: &[VerdictId::TlsStalled],
     },
     Exclusion {
+        seen: "a probe sees a certificate that is in its period",
         holds: |facts| {
             let validity = judged(facts).and_then(|certificate| certificate.validity());
             matches!(validity, Some(Validity::Valid { .. }))
@@ -73,19 +84,22 @@ pub(in super::super) const EXCLUSIONS: &[Exclusion] = &[
         causes: &[VerdictId::CertificateExpired, VerdictId::CertificateNotYetValid],
     },
     Exclusion {
+        seen: "a probe sees a certificate for the name that was typed",
         holds: |facts| on(facts, |probe| probe.certificate.as_ref().is_some_and(|it| it.name_matches)),
         causes: &[VerdictId::CertificateNameMismatch],
     },
     Exclusion {
+        seen: "a probe sees a certificate that is for servers",
         holds: |facts| judged(facts).is_some_and(|certificate| !certificate.has_wrong_usage()),
         causes: &[VerdictId::CertificateWrongUsage],
     },
     Exclusion {
+        seen: "a probe sees a certificate that is not weak",
         holds: |facts| judged(facts).is_some_and(|certificate| certificate.leaf.weaknesses().is_empty()),
         causes: &[VerdictId::CertificateWeak],
     },
-    // The server's clock is this machine's.
     Exclusion {
+        seen: "a probe finds the server's clock to be this machine's",
         holds: |facts| {
             let is_measured = on(facts, |probe| {
                 probe.credssp.as_ref().is_some_and(|credssp| credssp.clock_skew_us.is_some())
@@ -95,6 +109,7 @@ pub(in super::super) const EXCLUSIONS: &[Exclusion] = &[
         causes: &[VerdictId::NlaClockSkew],
     },
     Exclusion {
+        seen: "a probe is answered over UDP",
         holds: |facts| {
             on(facts, |probe| {
                 let versions = probe.udp.iter().flat_map(|udp| udp.versions.values());
@@ -104,6 +119,7 @@ pub(in super::super) const EXCLUSIONS: &[Exclusion] = &[
         causes: &[VerdictId::UdpBlocked],
     },
     Exclusion {
+        seen: "a probe finishes a handshake over UDP",
         holds: |facts| {
             on(facts, |probe| {
                 let udp = probe.udp.as_ref();
