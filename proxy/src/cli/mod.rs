@@ -15,6 +15,7 @@ mod output;
 mod probe;
 mod proxy;
 mod report;
+mod trust_store;
 mod watching;
 
 use arguments::{Arguments, Command};
