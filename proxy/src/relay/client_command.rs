@@ -14,6 +14,8 @@ use tokio::process::{Child, Command};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCommand {
     words: Vec<String>,
+    /// It shares this program's terminal and asks its user there.
+    at_terminal: bool,
 }
 
 /// Why a client command cannot be used.
@@ -52,13 +54,18 @@ impl ClientCommand {
         }
         match words.iter().find_map(|word| unknown_place(word)) {
             Some(place) => Err(ClientCommandError::UnknownPlace(place.to_owned())),
-            None => Ok(ClientCommand { words }),
+            None => Ok(ClientCommand::of_words(words)),
         }
     }
 
     /// These words, the program first.
     pub fn of_words(words: Vec<String>) -> ClientCommand {
-        ClientCommand { words }
+        ClientCommand { words, at_terminal: false }
+    }
+
+    /// The same with the terminal as its standard input, to ask its user there.
+    pub fn at_terminal(self) -> ClientCommand {
+        ClientCommand { at_terminal: true, ..self }
     }
 
     /// The program's name.
@@ -70,10 +77,13 @@ impl ClientCommand {
     pub fn start(&self, places: &Places<'_>) -> io::Result<Child> {
         let mut words = self.words.iter().map(|word| fill(word, places));
         let mut command = Command::new(words.next().unwrap_or_default());
-        command.args(words).stdin(Stdio::null()).stdout(io::stderr()).kill_on_drop(true);
-        // What it starts in its turn is to end with it.
-        #[cfg(unix)]
-        command.process_group(0);
+        command.args(words).stdout(io::stderr()).kill_on_drop(true);
+        if !self.at_terminal {
+            command.stdin(Stdio::null());
+            // What it starts in its turn is to end with it. Another group than the terminal's could not read from that.
+            #[cfg(unix)]
+            command.process_group(0);
+        }
         command.spawn()
     }
 }
