@@ -63,8 +63,8 @@ pub(super) fn run(arguments: ProbeArguments, output: &Output) -> Result<Exit, Fa
     run.finish(ended)
 }
 
-/// Probes one target, or the gateway before it, shows what was found and answers with the record; none where `left`
-/// completes first.
+/// Probes one target, or the gateway before it, shows the answer and gives the record; none where `left` completes
+/// first.
 pub(super) async fn one(
     target: &Target,
     gateway: Option<&Target>,
@@ -85,7 +85,7 @@ pub(super) async fn one(
         record = probed => Some(record),
     };
     if let Some(record) = &record {
-        screen.show(record, &json_lines(record, output.verbose > 0));
+        screen.show_in_short(record, &json_lines(record, output.verbose > 0));
     }
     screen.finish();
     record

@@ -93,7 +93,7 @@ impl Run<'_> {
                 "connect now as usual to {}, with {address} as the RD Gateway of your client{over}",
                 target.host
             ),
-            (None, None) => format!("connect now as usual, to this machine: mstsc /v:{address}{over}"),
+            (None, None) => format!("connect now as usual, but to {address}: mstsc /v:{address}{over}"),
         }
     }
 }
