@@ -36,6 +36,20 @@ pub struct TrustedCa {
     pub thumbprint: String,
 }
 
+/// How it shows whether a system was told to trust a CA.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lookup {
+    /// It was where this file is.
+    File(PathBuf),
+    /// It was where this succeeds and what it prints has these words in it, in capitals or not.
+    Command {
+        /// What to run.
+        command: Command,
+        /// The words; none where success says it.
+        says: String,
+    },
+}
+
 const CERTUTIL: &str = "certutil";
 const KEYCHAIN: &str = "login.keychain-db";
 
@@ -81,6 +95,21 @@ impl System {
             System::Debian | System::Fedora | System::Arch => {
                 vec![command("sudo", ["rm", "--", &self.installed(ca)]), self.update()]
             }
+        }
+    }
+
+    /// Where to look whether `ca` was made a trusted one by [`System::trust`].
+    pub fn lookup(self, ca: &TrustedCa) -> Lookup {
+        match self {
+            System::Windows => Lookup::Command {
+                command: command(CERTUTIL, ["-user", "-store", "Root", &ca.thumbprint]),
+                says: String::new(),
+            },
+            System::MacOs => Lookup::Command {
+                command: command("security", ["find-certificate", "-a", "-Z", KEYCHAIN]),
+                says: ca.thumbprint.clone(),
+            },
+            System::Debian | System::Fedora | System::Arch => Lookup::File(self.installed(ca).into()),
         }
     }
 
@@ -196,6 +225,21 @@ mod tests {
     fn what_is_typed_is_one_argument_each() {
         let odd = TrustedCa { file: "-it's $(x).pem".into(), thumbprint: String::new() };
         assert!(System::MacOs.trust(&odd)[0].to_string().ends_with(r"'./-it'\''s $(x).pem'"));
+    }
+
+    #[test]
+    fn it_is_looked_for_by_its_thumbprint_alone() {
+        for system in [System::Windows, System::MacOs, System::Debian, System::Fedora, System::Arch] {
+            let words = match system.lookup(&ca()) {
+                Lookup::File(file) => {
+                    let installed = system.trust(&ca())[0].arguments.last().cloned();
+                    assert_eq!(Some(as_text(&file)), installed.as_deref());
+                    as_text(&file).to_owned()
+                }
+                Lookup::Command { command, says } => format!("{command} {says}"),
+            };
+            assert!(words.contains("ab12") && !words.contains("my ca"), "{words}");
+        }
     }
 
     /// The install command, without the rights of root, with the real program, and what undoes it.

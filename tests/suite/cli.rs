@@ -41,8 +41,13 @@ pub(crate) fn run(arguments: &[&str]) -> Ran {
 
 /// Runs a command to its end.
 pub(crate) fn run_command(command: Command) -> Ran {
+    run_within(command, END_WITHIN)
+}
+
+/// The same where it may take longer.
+pub(crate) fn run_within(command: Command, within: Duration) -> Ran {
     let (mut process, stdout) = Process::spawn_apart(command);
-    let status = process.wait(END_WITHIN);
+    let status = process.wait(within);
     let status = status.unwrap_or_else(|| panic!("it does not end:\n{}", process.output.tail()));
     stdout.wait_for_end(END_WITHIN);
     process.output.wait_for_end(END_WITHIN);

@@ -82,6 +82,8 @@ mod recording;
 mod relay_properties;
 #[cfg(test)]
 mod report;
+#[cfg(all(test, target_os = "linux"))]
+mod run;
 #[cfg(test)]
 mod schema;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::console::Console;
 use super::opening;
 use super::output::Output;
 use super::proxy::{announce, capture, interrupted, refuse_strangers, runtime, settings, trace_folder};
+use super::trust_store::{TrustedForRun, forget_left_behind};
 use super::watching::{BoundWatching, Watching};
 use super::{Exit, Failure};
 use crate::dashboard::AttemptView;
@@ -30,13 +31,13 @@ use std::pin::Pin;
 use std::time::Duration;
 
 /// How long a program may take to connect, and how long for all: clients give up by themselves after 30 to 60 s.
-const PROGRAM: Patience = Patience {
+pub(super) const PROGRAM: Patience = Patience {
     until_connected: Duration::from_secs(30),
     whole: Duration::from_secs(90),
     desktop: Duration::from_secs(3),
 };
 /// The same of a person, who types a password and answers questions.
-const PERSON: Patience = Patience {
+pub(super) const PERSON: Patience = Patience {
     until_connected: Duration::from_secs(600),
     whole: Duration::from_secs(600),
     desktop: Duration::from_secs(5),
@@ -49,7 +50,33 @@ const UNSEEN: Duration = Duration::from_secs(15);
 /// Attempts in a row without a connection that counts; a client that fails to start once may have been unlucky.
 const MOST_BARREN: usize = 2;
 
+/// What an experiment came to.
+pub(super) struct Conducted {
+    /// The program's exit code where it did nothing else.
+    pub(super) exit: Exit,
+    /// The answer; absent where it was ended before an attempt.
+    pub(super) finished: Option<Finished>,
+}
+
 pub(super) fn run(arguments: AbArguments, output: &Output) -> Result<Exit, Failure> {
+    forget_left_behind(output);
+    runtime()?.block_on(async {
+        let interrupted =
+            interrupted().map_err(|error| Failure::not_done(format!("cannot wait for signals: {error}")))?;
+        Box::pin(experiment(arguments, usual_client(), interrupted, output))
+            .await
+            .map(|conducted| conducted.exit)
+    })
+}
+
+/// Runs the experiment to its end, or until `interrupted` completes. Where the arguments name no client that runs by
+/// itself, a person connects, with `their_client` where there is one.
+pub(super) async fn experiment(
+    arguments: AbArguments,
+    their_client: Option<ClientCommand>,
+    interrupted: impl Future<Output = ()>,
+    output: &Output,
+) -> Result<Conducted, Failure> {
     let AbArguments { vary, runs, mut proxy } = arguments;
     refuse_strangers(&proxy)?;
     let cert = proxy.interception.cert.clone();
@@ -65,64 +92,65 @@ pub(super) fn run(arguments: AbArguments, output: &Output) -> Result<Exit, Failu
         // Where nobody asked for it, a person can do it as well.
         proxy.client = if proxy.open { Some(client?) } else { proxy.client.or(client.ok()) };
     }
+    proxy.client = proxy.client.or(their_client);
     let patience = patience(vary, is_person);
     let folder = trace_folder(&proxy)?;
     let capture = capture(&proxy, output);
     let kept_in = folder.clone();
     let watching = BoundWatching::bind(&proxy)?;
     let duration = proxy.duration;
-    runtime()?.block_on(async {
-        let interrupted =
-            interrupted().map_err(|error| Failure::not_done(format!("cannot wait for signals: {error}")))?;
-        let addresses = if vary == Factor::Address { addresses(&proxy).await? } else { Vec::new() };
-        let compared = vary.arms(&addresses).map_err(Failure::usage)?;
-        let mut header = header(&proxy, vary, runs);
-        let arms = Arms::prepare(proxy, vary, &compared, output).await?;
-        let experiment = Experiment::new(vary, compared, runs.into());
-        let listener = Listener::bind(arms.listener()).await.map_err(Failure::not_done)?;
-        header.session = listener.run_id().to_owned();
-        let watching = watching.start(folder.as_ref(), output)?;
-        announce(&listener, output);
-        let console = Console::of_experiment(output.clone(), folder.clone());
-        let recorder = Recorder::start_with(folder, capture, Box::new(console))
-            .map_err(|error| Failure::not_done(format!("cannot start its recorder: {error}")))?;
-        let handle = recorder.handle().ok_or_else(|| Failure::not_done("the recorder has ended"))?;
-        let series = Series::start(listener, handle.with_taps(watching.taps())).map_err(Failure::not_done)?;
-        let mut conductor = Conductor { experiment, arms, series, patience, is_person, watching, output };
-        let time_is_over = Cell::new(false);
-        let conducted = {
-            let timed = until_time(duration);
-            tokio::pin!(interrupted, timed);
-            let stop = async {
-                tokio::select! {
-                    () = interrupted.as_mut() => {}
-                    () = timed.as_mut() => time_is_over.set(true),
-                }
-            };
-            tokio::pin!(stop);
-            conductor.conduct(stop).await
+    let trusts_ca = proxy.interception.trust_ca;
+    let addresses = if vary == Factor::Address { addresses(&proxy).await? } else { Vec::new() };
+    let compared = vary.arms(&addresses).map_err(Failure::usage)?;
+    let mut header = header(&proxy, vary, runs);
+    let arms = Arms::prepare(proxy, vary, &compared, output).await?;
+    let trusted = if trusts_ca { TrustedForRun::of_any(arms.authority().into_iter(), output)? } else { None };
+    let experiment = Experiment::new(vary, compared, runs.into());
+    let listener = Listener::bind(arms.listener()).await.map_err(Failure::not_done)?;
+    header.session = listener.run_id().to_owned();
+    let watching = watching.start(folder.as_ref(), output)?;
+    announce(&listener, output);
+    let console = Console::of_experiment(output.clone(), folder.clone());
+    let recorder = Recorder::start_with(folder, capture, Box::new(console))
+        .map_err(|error| Failure::not_done(format!("cannot start its recorder: {error}")))?;
+    let handle = recorder.handle().ok_or_else(|| Failure::not_done("the recorder has ended"))?;
+    let series = Series::start(listener, handle.with_taps(watching.taps())).map_err(Failure::not_done)?;
+    let mut conductor = Conductor { experiment, arms, series, patience, is_person, watching, output };
+    let time_is_over = Cell::new(false);
+    let conducted = {
+        let timed = until_time(duration);
+        tokio::pin!(interrupted, timed);
+        let stop = async {
+            tokio::select! {
+                () = interrupted.as_mut() => {}
+                () = timed.as_mut() => time_is_over.set(true),
+            }
         };
-        let Conductor { experiment, series, watching, .. } = conductor;
-        series.finish().await;
-        recorder.finish();
-        let finished = experiment.finish();
-        watching.show_experiment(|| finished.line.clone(), None);
-        watching.finish();
-        if experiment.is_empty() {
-            return match conducted? {
-                Ended::Stopped if time_is_over.get() => Err(too_short()),
-                Ended::Stopped => Ok(Exit::Interrupted),
-                Ended::Finished => Err(Failure::not_done("every attempt was left out; nothing was compared")),
-            };
-        }
-        conclude(&finished, header, kept_in.as_ref(), output);
-        Ok(match conducted? {
-            // Time that the user has set is no interruption.
-            Ended::Stopped if !time_is_over.get() => Exit::Interrupted,
-            _ if finished.has_fault() => Exit::Fault,
-            _ => Exit::Healthy,
-        })
-    })
+        tokio::pin!(stop);
+        conductor.conduct(stop).await
+    };
+    let Conductor { experiment, series, watching, .. } = conductor;
+    series.finish().await;
+    recorder.finish();
+    drop(trusted);
+    let finished = experiment.finish();
+    watching.show_experiment(|| finished.line.clone(), None);
+    watching.finish();
+    if experiment.is_empty() {
+        return match conducted? {
+            Ended::Stopped if time_is_over.get() => Err(too_short()),
+            Ended::Stopped => Ok(Conducted { exit: Exit::Interrupted, finished: None }),
+            Ended::Finished => Err(Failure::not_done("every attempt was left out; nothing was compared")),
+        };
+    }
+    conclude(&finished, header, kept_in.as_ref(), output);
+    let exit = match conducted? {
+        // Time that the user has set is no interruption.
+        Ended::Stopped if !time_is_over.get() => Exit::Interrupted,
+        _ if finished.has_fault() => Exit::Fault,
+        _ => Exit::Healthy,
+    };
+    Ok(Conducted { exit, finished: Some(finished) })
 }
 
 /// Flags that say themselves what the experiment is to vary, or how long it is to last.

@@ -8,6 +8,7 @@ use super::gateway::GatewayArguments;
 use super::interception::InterceptionArguments;
 use super::probe::arguments::ProbeArguments;
 use super::report::arguments::ReportArguments;
+use super::run::arguments::RunArguments;
 use super::watching::WatchingArguments;
 use crate::alter::impair::{self, Impairment, ImpairmentError};
 use crate::build;
@@ -38,6 +39,7 @@ pub(super) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
+  rdpscope run srv10                   it fails: find out why, step by step
   rdpscope probe srv10
   rdpscope proxy srv10                 then:  mstsc /v:127.0.0.1:13389
   rdpscope proxy srv10 --sessions 1 --client 'xfreerdp /v:{host}:{port} /u:me'
@@ -83,6 +85,8 @@ pub(super) enum ColorArgument {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Find out why a connection fails, step by step: probe, your own client, experiments, one report
+    Run(Box<RunArguments>),
     /// Relay between a client and a server, name every phase, end each session with a verdict
     #[command(after_help = PROXY_EXAMPLES)]
     Proxy(Box<ProxyArguments>),
@@ -274,7 +278,7 @@ pub(super) fn completions(shell: Shell) -> Vec<u8> {
     script
 }
 
-fn target(text: &str) -> Result<Target, TargetError> {
+pub(super) fn target(text: &str) -> Result<Target, TargetError> {
     text.parse()
 }
 
@@ -295,7 +299,7 @@ fn upstream_proxy(url: &str) -> Result<UpstreamProxy, ProxyUrlError> {
     url.parse()
 }
 
-fn client_command(text: &str) -> Result<ClientCommand, ClientCommandError> {
+pub(super) fn client_command(text: &str) -> Result<ClientCommand, ClientCommandError> {
     ClientCommand::parse(text)
 }
 
@@ -303,7 +307,7 @@ fn impairment(text: &str) -> Result<Impairment, ImpairmentError> {
     text.parse()
 }
 
-fn listen(text: &str) -> Result<SocketAddr, &'static str> {
+pub(super) fn listen(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "not an address to listen on; write for example 127.0.0.1:13389 or [::1]:0")
 }
 

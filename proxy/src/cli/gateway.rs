@@ -158,7 +158,7 @@ impl ProxyArguments {
         let has_own_certificate = matches!(outer.mode(), CertificateMode::File(_));
         if has_own_certificate && matches!(self.gateway.inner_mode(), Some(CertificateMode::Mint(_))) {
             // They are for the CA that signs inside the tunnel.
-            (outer.ca, outer.ca_out) = (None, None);
+            (outer.ca, outer.ca_out, outer.trust_ca) = (None, None, false);
         }
         outer
     }
@@ -172,6 +172,7 @@ impl ProxyArguments {
             renew_with: None,
             password_file: self.interception.password_file.clone(),
             ca_out: None,
+            trust_ca: false,
             nla: self.gateway.inner_nla.unwrap_or(NlaMode::Relay),
             credentials: self.interception.credentials.clone(),
             tls: None,

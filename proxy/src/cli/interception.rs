@@ -41,6 +41,9 @@ pub(super) struct InterceptionArguments {
     /// Keep one CA across runs in this folder, so that it has to be trusted only once
     #[arg(long, value_name = "DIR")]
     pub(super) ca: Option<PathBuf>,
+    /// Trust the session CA on this machine for as long as this run lasts; a run that was killed is cleaned up by the next
+    #[arg(long)]
+    pub(super) trust_ca: bool,
     /// Network level authentication: relay it, strip it from what the client offers, or terminate it on both legs
     #[arg(long, value_enum, default_value_t = NlaMode::Relay, value_name = "MODE")]
     pub(super) nla: NlaMode,
@@ -121,6 +124,7 @@ impl InterceptionArguments {
         let given = [
             (self.ca_out.is_some(), "--ca-out"),
             (self.ca.is_some(), "--ca"),
+            (self.trust_ca, "--trust-ca"),
             (self.renew_with.is_some(), "--renew-with"),
             (self.password_file.is_some(), "--password-file"),
             (self.nla != NlaMode::Relay, "--nla"),
@@ -141,6 +145,7 @@ impl InterceptionArguments {
         let given = [
             (self.ca_out.is_some(), "--ca-out"),
             (self.ca.is_some(), "--ca"),
+            (self.trust_ca, "--trust-ca"),
             (self.renew_with.is_some(), "--renew-with"),
         ];
         match given.into_iter().find(|(is_given, _)| *is_given) {

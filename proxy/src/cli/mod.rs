@@ -6,6 +6,7 @@ mod analyze;
 mod arguments;
 mod bundle;
 mod cert;
+mod client_program;
 mod console;
 mod demo;
 mod explain;
@@ -17,6 +18,8 @@ mod output;
 mod probe;
 mod proxy;
 mod report;
+mod run;
+mod trust_store;
 mod watching;
 
 use arguments::{Arguments, Command};
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
     output.start_logging();
     let result = match arguments.command {
         Command::Proxy(proxy) => proxy::run(*proxy, &output),
+        Command::Run(run) => run::run(*run, &output),
         Command::Probe(probe) => probe::run(*probe, &output),
         Command::Ab(ab) => ab::run(*ab, &output),
         Command::Analyze(analyze) => analyze::run(&analyze, &output),

@@ -65,6 +65,11 @@ impl Output {
         }
     }
 
+    /// A question, which is asked even when quiet.
+    pub(super) fn question(&self, text: &str) {
+        write_line(&mut std::io::stderr().lock(), text);
+    }
+
     /// Something that must be said even when quiet.
     pub(super) fn error(&self, sentence: &str) {
         write_line(&mut std::io::stderr().lock(), &format!("rdpscope: {sentence}"));

@@ -19,6 +19,7 @@ use results_file::{ResultsError, ResultsFile};
 use screen::{Format, Screen};
 use serde::Serialize;
 use std::collections::HashSet;
+use std::future::Future;
 use std::sync::Arc;
 
 /// Descriptors that the probe of one target may have open at once: eight connections, one dialled beside another, a
@@ -60,6 +61,34 @@ pub(super) fn run(arguments: ProbeArguments, output: &Output) -> Result<Exit, Fa
     announce(&left, named.repeated, concurrency, &settings, &asked, output);
     let ended = run.probe(left, concurrency, settings, asked)?;
     run.finish(ended)
+}
+
+/// Probes one target, or the gateway before it, shows the answer and gives the record; none where `left` completes
+/// first.
+pub(super) async fn one(
+    target: &Target,
+    gateway: Option<&Target>,
+    settings: &Settings,
+    left: impl Future<Output = ()>,
+    output: &Output,
+) -> Option<Record> {
+    let behind = std::slice::from_ref(target);
+    let mut screen = Screen::new(output, Format::of(output), gateway.map_or(behind, std::slice::from_ref));
+    let probed = async {
+        match gateway {
+            Some(gateway) => Box::pin(probe::gateway::probe(gateway, behind, settings)).await,
+            None => Box::pin(probe::probe(target, settings)).await,
+        }
+    };
+    let record = tokio::select! {
+        () = left => None,
+        record = probed => Some(record),
+    };
+    if let Some(record) = &record {
+        screen.show_in_short(record, &json_lines(record, output.verbose > 0));
+    }
+    screen.finish();
+    record
 }
 
 /// What is probed.
@@ -246,7 +275,7 @@ fn failure(error: ResultsError) -> Failure {
 }
 
 /// Each line with the target it belongs to, and with its line end.
-fn json_lines(record: &Record, events: bool) -> String {
+pub(super) fn json_lines(record: &Record, events: bool) -> String {
     let target = record.probe.as_ref().map(|probe| probe.target.as_str());
     let mut text = String::new();
     for line in report::probe::lines(record, events) {

@@ -5,9 +5,11 @@ use super::console::Console;
 use super::interception;
 use super::opening;
 use super::output::Output;
+use super::trust_store::{TrustedForRun, forget_left_behind};
 use super::watching::{BoundWatching, Watching};
 use super::{Exit, Failure};
 use crate::alter::impair::Impairments;
+use crate::intercept::settings::InterceptionSettings;
 use crate::recorder::{CaptureSettings, Recorder, TraceFolder};
 use crate::relay::listener::{Finished, Listener, Settings};
 use crate::relay::session::Route;
@@ -16,6 +18,7 @@ use rdpscope_certs::mode::CertificateMode;
 use serde_json::{Map, Value, json};
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -23,14 +26,7 @@ pub(super) fn run(mut arguments: ProxyArguments, output: &Output) -> Result<Exit
     refuse_strangers(&arguments)?;
     let opened = arguments.open.then(opening::usual_client).transpose()?;
     arguments.settle()?;
-    let inner = arguments.inner_settings()?;
-    let intercepting = arguments.outer().settings(
-        arguments.far_side(),
-        arguments.address().as_ref(),
-        arguments.listen(),
-        arguments.udp,
-    )?;
-    let impairments = Impairments::new(arguments.impair.clone()).map_err(Failure::usage)?;
+    let prepared = Prepared::new(&arguments)?;
     refuse_needless_secrets(&arguments)?;
     let folder = trace_folder(&arguments)?;
     let capture = capture(&arguments, output);
@@ -39,23 +35,67 @@ pub(super) fn run(mut arguments: ProxyArguments, output: &Output) -> Result<Exit
     let profiles = opening::profiles(&arguments, folder.as_ref());
     let mut settings = Settings { impairments, profiles, ..settings(arguments) };
     settings.client = settings.client.or(opened);
+    forget_left_behind(output);
     let runtime = runtime()?;
     runtime.block_on(async {
         let interrupted =
             interrupted().map_err(|error| Failure::not_done(format!("cannot wait for signals: {error}")))?;
-        if let Some(intercepting) = intercepting {
-            let route = settings.gateway.as_ref().map_or(&settings.route, |gateway| &gateway.route);
-            let (ready, inner) =
-                interception::make_both_ready(intercepting, inner, route, ca_out.as_deref(), output).await?;
-            settings.interception = Some(Arc::new(ready));
-            if let Some(gateway) = &mut settings.gateway {
-                gateway.inner = inner.map(Arc::new);
-            }
-        }
+        let (settings, trusted) = prepared.ready(output).await?;
         let watching = watching.start(folder.as_ref(), output)?;
         let kept = (folder, capture);
-        relay_between(settings, kept, watching, output, interrupted, |_| std::future::ready(())).await
+        let relayed =
+            relay_between(settings, kept, watching, output, interrupted, |_| std::future::ready(())).await;
+        drop(trusted);
+        relayed
     })
+}
+
+/// Checked settings, before a certificate is made and anything is opened.
+pub(super) struct Prepared {
+    settings: Settings,
+    intercepting: Option<InterceptionSettings>,
+    inner: Option<InterceptionSettings>,
+    ca_out: Option<PathBuf>,
+    trusts_ca: bool,
+}
+
+impl Prepared {
+    /// Those that settled `arguments` ask for.
+    pub(super) fn new(arguments: &ProxyArguments) -> Result<Prepared, Failure> {
+        let inner = arguments.inner_settings()?;
+        let intercepting = arguments.outer().settings(
+            arguments.far_side(),
+            arguments.address().as_ref(),
+            arguments.listen(),
+            arguments.udp,
+        )?;
+        let impairments = Impairments::new(arguments.impair.clone()).map_err(Failure::usage)?;
+        Ok(Prepared {
+            settings: Settings { impairments, ..settings(arguments.clone()) },
+            intercepting,
+            inner,
+            ca_out: arguments.interception.ca_out.clone(),
+            trusts_ca: arguments.interception.trust_ca,
+        })
+    }
+
+    /// Makes the certificates, where there are any to make; this machine trusts their CA for as long as the second answer
+    /// lives, where that is asked for.
+    pub(super) async fn ready(self, output: &Output) -> Result<(Settings, Option<TrustedForRun>), Failure> {
+        let Prepared { mut settings, intercepting, inner, ca_out, trusts_ca } = self;
+        let Some(intercepting) = intercepting else { return Ok((settings, None)) };
+        let route = settings.gateway.as_ref().map_or(&settings.route, |gateway| &gateway.route);
+        let (ready, inner) =
+            interception::make_both_ready(intercepting, inner, route, ca_out.as_deref(), output).await?;
+        let both = [Some(&ready), inner.as_ref()];
+        let mut authorities = both.iter().flatten().filter_map(|it| it.presenter.authority());
+        let trusted = if trusts_ca { TrustedForRun::of_any(&mut authorities, output)? } else { None };
+        settings.interception = Some(Arc::new(ready));
+        if let Some(gateway) = &mut settings.gateway {
+            gateway.inner = inner.map(Arc::new);
+        }
+        Ok((settings, trusted))
+    }
 }
 
 /// An address that other machines can reach has to be allowed.

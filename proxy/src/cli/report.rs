@@ -44,6 +44,16 @@ pub(super) fn run(arguments: &ReportArguments, output: &Output) -> Result<Exit, 
     Ok(Exit::Healthy)
 }
 
+/// Everything that was recorded in `folder` as one HTML page in a file.
+pub(super) fn page(folder: &Path, file: &Path, output: &Output) -> Result<(), Failure> {
+    let document = fleet::compared(input::document(&[folder.to_owned()])?);
+    for note in &document.notes {
+        output.progress(note);
+    }
+    write(file, report::html(&document).as_bytes())
+        .map_err(|error| Failure::not_done(format!("cannot write the report to {}: {error}", file.display())))
+}
+
 fn content(document: &Document, format: Format, style: &Style) -> String {
     match format {
         Format::Text => report::document_text(document, style) + "\n",

@@ -157,7 +157,7 @@ fn exporter(collector: Endpoint, output: &Output) -> Result<(Exporter, String, O
 }
 
 /// What this machine calls itself.
-fn host_name() -> Option<String> {
+pub(super) fn host_name() -> Option<String> {
     #[cfg(unix)]
     {
         rustix::system::uname().nodename().to_str().ok().map(str::to_owned)

@@ -18,6 +18,8 @@ pub struct ClientCommand {
     words: Vec<String>,
     /// It may ask its user in the terminal.
     may_ask: bool,
+    /// It shares this program's terminal and asks its user there.
+    at_terminal: bool,
 }
 
 /// Why a client command cannot be used.
@@ -70,6 +72,12 @@ impl ClientCommand {
     /// The same with the terminal, so that it can ask its user for a password.
     pub fn that_may_ask(self) -> ClientCommand {
         ClientCommand { may_ask: true, ..self }
+        ClientCommand { words, at_terminal: false }
+    }
+
+    /// The same with the terminal as its standard input, to ask its user there.
+    pub fn at_terminal(self) -> ClientCommand {
+        ClientCommand { at_terminal: true, ..self }
     }
 
     /// The program's name.
@@ -85,6 +93,9 @@ impl ClientCommand {
         if !self.may_ask {
             command.stdin(Stdio::null());
             // What it starts in its turn is to end with it. A group of its own would have no say in the terminal.
+        if !self.at_terminal {
+            command.stdin(Stdio::null());
+            // What it starts in its turn is to end with it. Another group than the terminal's could not read from that.
             #[cfg(unix)]
             command.process_group(0);
         }

@@ -8,7 +8,7 @@ pub use fleet::{Row, natural_order, progress_line, summary_table};
 
 use super::verdict::Conclusion;
 use super::{LiveText, Style, in_order, time};
-use crate::trace::{Detail, Event, Line, Record};
+use crate::trace::{Detail, Event, Line, Record, Verdict};
 
 /// One target: the verdict, why and what to do; then the phases of one connection, and what each check found.
 pub fn text(record: &Record, style: &Style) -> String {
@@ -19,6 +19,13 @@ pub fn text(record: &Record, style: &Style) -> String {
     });
     let parts = [conclusion, timeline(record, style), blocks::text(record, style)];
     parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
+}
+
+/// One target in short: the verdict, why and what mends it.
+pub fn answer(record: &Record, style: &Style) -> String {
+    let Some(verdict) = &record.verdict else { return String::new() };
+    let verdict = Verdict { next: Vec::new(), ..verdict.clone() };
+    Conclusion { verdict: &verdict, findings: &[], trace: None, capture: None, session: None }.text(style)
 }
 
 /// What each check found, in their order; of several lines of one check only the first has its name.

@@ -6,6 +6,7 @@ use crate::wire::tls::{CodePoint, ServerHello};
 use rdpscope_certs::clients::PlatformVerdict;
 use rdpscope_certs::inspect::Certificate;
 use schemars::JsonSchema;
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -321,6 +322,8 @@ pub struct UdpCheck {
     /// The address, `ip:port`.
     pub address: String,
     /// What came of a SYN of each version, 1 to 3.
+    #[serde(deserialize_with = "by_number")]
+    #[schemars(with = "BTreeMap<u8, UdpAnswer>")]
     pub versions: BTreeMap<u8, UdpAnswer>,
     /// A TLS hello over the reliable transport, where a SYN was answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -328,6 +331,16 @@ pub struct UdpCheck {
     /// A DTLS hello over the lossy transport, where a SYN was answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dtls: Option<HelloAnswer>,
+}
+
+/// In JSON a key is text, and in a line that is told apart by its `type` nothing makes it a number again.
+fn by_number<'de, D>(deserializer: D) -> Result<BTreeMap<u8, UdpAnswer>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+{
+    let by_text = BTreeMap::<String, UdpAnswer>::deserialize(deserializer)?;
+    let number = |(key, answer): (String, UdpAnswer)| Ok((key.parse().map_err(D::Error::custom)?, answer));
+    by_text.into_iter().map(number).collect()
 }
 
 /// What came of a SYN.

@@ -10,8 +10,8 @@ use std::collections::{BTreeSet, HashMap};
 const MOST_KINDS_NAMED: usize = 5;
 /// Characters of such a type that are repeated.
 const LONGEST_KIND: usize = 40;
-/// The line of `--json` that says where a run listens; it belongs to no session.
-const LISTENING: &str = "listening";
+/// Lines of `--json` that belong to no session: where a run listens, its steps, and what all of them came to.
+const OF_NO_SESSION: [&str; 3] = ["listening", "step", "run"];
 /// The event whose field `session` names another session than its own.
 const CONNECTION_MOVED: &str = "connection_moved";
 
@@ -147,7 +147,7 @@ impl Reader {
         let Ok(tag) = serde_json::from_slice::<Tag<'_>>(bytes) else {
             return self.not_ours(bytes, number);
         };
-        if tag.kind == LISTENING {
+        if OF_NO_SESSION.contains(&&*tag.kind) {
             return;
         }
         match parse(bytes, &tag) {

@@ -17,6 +17,13 @@ fn the_help_of_proxy() {
 }
 
 #[test]
+fn the_help_of_run() {
+    let ran = run(&["run", "--help"]);
+    assert_eq!((ran.exit_code, &ran.stderr[..]), (Some(0), ""));
+    insta::assert_snapshot!(ran.stdout);
+}
+
+#[test]
 fn the_demo() {
     let mut command = program();
     command.arg("demo");

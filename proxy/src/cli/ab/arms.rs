@@ -79,6 +79,11 @@ impl Arms {
         settings.gateway.map_or(settings.route, |gateway| gateway.route)
     }
 
+    /// The CA that signs in every arm, where one does.
+    pub(super) fn authority(&self) -> Option<&Arc<Authority>> {
+        self.authority.as_ref()
+    }
+
     /// The settings of the listener before the first attempt.
     pub(super) fn listener(&self) -> Settings {
         Settings { is_experiment: true, sessions: None, ..proxy::settings(self.given.clone()) }

@@ -28,8 +28,8 @@ pub(super) enum CertCommand {
     Mint(Box<MintArguments>),
     /// Print the commands after which this system trusts a CA, or run them
     Trust(TrustArguments),
-    /// Print the commands that undo exactly that, or run them
-    Untrust(TrustArguments),
+    /// Print the commands that undo exactly that, or run them; also takes back what killed runs left trusted
+    Untrust(UntrustArguments),
 }
 
 #[derive(Debug, Args)]
@@ -133,7 +133,36 @@ Examples:
   rdpscope cert trust ca.pem --system windows    for the machine of the client
   rdpscope cert untrust ./ca --run               as it was before
 
-On Windows and macOS the current user trusts the CA, on Linux all users do.";
+On Windows and macOS the current user trusts the CA, on Linux all users do.
+Windows asks whether it may: the answer is Yes. FreeRDP sees what Linux trusts
+where it uses the system's OpenSSL, not as a Flatpak or Snap; what it was once
+told to accept stands in its own known_hosts2, which nothing here changes.
+
+For one run alone: proxy and ab take --trust-ca, and forget the CA at their end.";
+
+#[derive(Debug, Args)]
+#[command(after_help = UNTRUST_EXAMPLES)]
+pub(super) struct UntrustArguments {
+    /// The CA's certificate in PEM, or the folder of `--ca`; without it only what killed runs left trusted is taken back
+    #[arg(value_name = "FILE|DIR")]
+    pub(super) ca: Option<PathBuf>,
+    /// Print the commands of this system instead of those of the one that this runs on
+    #[arg(long, value_enum, value_name = "SYSTEM", requires = "ca")]
+    pub(super) system: Option<SystemArgument>,
+    /// Run the commands, one after the other, without a shell
+    #[arg(long, conflicts_with = "system", requires = "ca")]
+    pub(super) run: bool,
+}
+
+const UNTRUST_EXAMPLES: &str = "\
+Examples:
+  rdpscope cert untrust ./ca                     prints the commands
+  rdpscope cert untrust ./ca --run               as it was before
+  rdpscope cert untrust                          after a run with --trust-ca that was killed
+
+A CA is found by its SHA-1 thumbprint alone, and no other is touched. What a
+killed run left trusted is taken back by whatever comes next: proxy, ab, run or
+this.";
 
 /// A way of keeping trusted CAs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

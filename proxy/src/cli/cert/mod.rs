@@ -18,6 +18,6 @@ pub(super) fn run(arguments: CertArguments, output: &Output) -> Result<Exit, Fai
         CertCommand::Show(show) => show::run(&show, now, output),
         CertCommand::Mint(mint) => mint::run(&mint, now, output),
         CertCommand::Trust(trust) => trust::run(trust::Action::Trust, &trust, now, output),
-        CertCommand::Untrust(trust) => trust::run(trust::Action::Untrust, &trust, now, output),
+        CertCommand::Untrust(untrust) => trust::untrust(untrust, now, output),
     }
 }

@@ -1,21 +1,18 @@
 //! `rdpscope cert trust FILE|DIR` and `rdpscope cert untrust FILE|DIR`.
 
-use super::arguments::TrustArguments;
+use super::arguments::{TrustArguments, UntrustArguments};
 use super::mint::CA_FILE;
 use super::source;
 use crate::cli::output::Output;
+use crate::cli::trust_store::{LeftBehind, Prints, WAY_ROUND, forget_left_behind, run_all, this_system};
 use crate::cli::{Exit, Failure};
-use crate::relay::connect::plain_reason;
 use rdpscope_certs::authority::permitted;
 use rdpscope_certs::inspect::{Certificate, Validity, inspect};
 use rdpscope_certs::load;
-use rdpscope_certs::trust::{Command, System, TrustedCa};
+use rdpscope_certs::trust::{Command, TrustedCa};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use std::process::{self, Stdio};
 
-const SUDO: &str = "sudo";
-const OS_RELEASE: &str = "/etc/os-release";
 const PEM_BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 const KEY_LABEL: &[u8] = b"PRIVATE KEY-----";
 
@@ -49,6 +46,20 @@ struct Ca {
     certificate: Certificate,
 }
 
+/// `cert untrust`: first what killed runs left behind, then the CA that is named, if any.
+pub(super) fn untrust(arguments: UntrustArguments, now: i64, output: &Output) -> Result<Exit, Failure> {
+    let UntrustArguments { ca, system, run: runs } = arguments;
+    let left = if system.is_none() { forget_left_behind(output) } else { LeftBehind::default() };
+    let Some(ca) = ca else {
+        if left == LeftBehind::default() {
+            output.result("no run that was killed has left a CA trusted");
+        }
+        output.json_line(&left);
+        return Ok(if left.still_trusted > 0 { Exit::NotDone } else { Exit::Healthy });
+    };
+    run(Action::Untrust, &TrustArguments { ca, system, run: runs }, now, output)
+}
+
 pub(super) fn run(
     action: Action,
     arguments: &TrustArguments,
@@ -74,7 +85,10 @@ pub(super) fn run(
         done: arguments.run,
     };
     if arguments.run {
-        run_all(&commands, output)?;
+        run_all(&commands, Prints::Shown, output).map_err(|failure| match action {
+            Action::Trust => Failure { sentence: format!("{}; {WAY_ROUND}", failure.sentence), ..failure },
+            Action::Untrust => failure,
+        })?;
     }
     output.result(text(&report, &arguments.ca).trim_end());
     output.json_line(&report);
@@ -136,60 +150,6 @@ fn warnings(ca: &Ca, now: i64) -> Vec<String> {
         warnings.push(format!("to trust it has no effect: it is {}", ca.certificate.validity_words(now)));
     }
     warnings
-}
-
-fn this_system() -> Result<System, Failure> {
-    let known = match std::env::consts::OS {
-        "windows" => Some(System::Windows),
-        "macos" => Some(System::MacOs),
-        "linux" => std::fs::read_to_string(OS_RELEASE).ok().and_then(|text| System::of_linux(&text)),
-        _ => None,
-    };
-    known.ok_or_else(|| {
-        Failure::not_done("how this system keeps trusted CAs is not known: choose one with --system")
-    })
-}
-
-/// Runs the commands until one fails.
-fn run_all(commands: &[Command], output: &Output) -> Result<(), Failure> {
-    for (command, done) in commands.iter().zip(0..) {
-        output.progress(&format!("running: {command}"));
-        let failed = |why: String| {
-            let before = if done == 0 { "nothing was done" } else { "what stands before it was done" };
-            Failure::not_done(format!("`{command}` {why}; {before}"))
-        };
-        let status = prepared(command).status();
-        let status = status.map_err(|error| failed(format!("cannot be run: {}", plain_reason(&error))))?;
-        if !status.success() {
-            return Err(failed(format!("failed with {status}")));
-        }
-    }
-    Ok(())
-}
-
-/// Without a shell. What it prints is no result of ours and goes to standard error.
-fn prepared(command: &Command) -> process::Command {
-    let mut words = std::iter::once(command.program).chain(command.arguments.iter().map(String::as_str));
-    let mut program = words.next().unwrap_or_default();
-    if program == SUDO && needs_no_sudo() {
-        program = words.next().unwrap_or_default();
-    }
-    let mut prepared = process::Command::new(program);
-    prepared.args(words).stdout(Stdio::from(std::io::stderr()));
-    prepared
-}
-
-/// Root in a container often has none.
-#[cfg(unix)]
-fn needs_no_sudo() -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let is_here = std::env::split_paths(&path).any(|folder| folder.join(SUDO).is_file());
-    !is_here && rustix::process::geteuid().is_root()
-}
-
-#[cfg(not(unix))]
-fn needs_no_sudo() -> bool {
-    false
 }
 
 /// Everything for people.

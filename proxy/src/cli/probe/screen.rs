@@ -93,6 +93,14 @@ impl<'a> Screen<'a> {
         }
     }
 
+    /// Shows the answer alone, where people read it and do not ask for more.
+    pub(super) fn show_in_short(&mut self, record: &Record, json: &str) {
+        if self.format != Format::Text || self.output.verbose > 0 {
+            return self.show(record, json);
+        }
+        self.bar.suspend(|| self.output.result(&report::answer(record, &self.style)));
+    }
+
     /// Shows what all targets together say; its JSON line is the answer, where there was more than one target.
     pub(super) fn finish(&mut self) -> Option<String> {
         self.bar.finish_and_clear();

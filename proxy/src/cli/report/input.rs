@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 const MOST_BYTES: u64 = 1 << 30;
 /// The trace in a session's folder.
 const TRACE_FILE: &str = "trace.jsonl";
+/// What a probe found, beside the sessions of a run.
+const PROBE_FILE: &str = "probe.jsonl";
 /// The path that stands for standard input.
 const STANDARD_INPUT: &str = "-";
 
@@ -59,7 +61,7 @@ fn files(path: &Path) -> Result<(Vec<PathBuf>, bool), String> {
         let file = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if entry.join(TRACE_FILE).is_file() {
             sessions.push(entry.join(TRACE_FILE));
-        } else if file.starts_with("experiment-") && file.ends_with(".jsonl") {
+        } else if file == PROBE_FILE || file.starts_with("experiment-") && file.ends_with(".jsonl") {
             experiments.push(entry);
         }
     }

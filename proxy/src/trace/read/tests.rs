@@ -1,5 +1,5 @@
 use super::*;
-use crate::trace::{ClosedBy, Confidence, Verdict, VerdictId};
+use crate::trace::{ClosedBy, Confidence, UdpAnswer, UdpCheck, Verdict, VerdictId};
 use crate::trace::{
     Comparison, Detail, End, Event, Experiment, ExperimentConclusion, ExperimentEffect, Header, How, Leg,
     Phase, Probe,
@@ -203,6 +203,20 @@ fn what_is_no_trace_is_refused_by_what_it_is() {
     for other in [&b"{\"a\":1}\n"[..], b"hello", b"{\"type\":\"weather\"}\n", b"\xff\xfe"] {
         assert_eq!(read(other), Err(NotATrace::Other));
     }
+}
+
+#[test]
+fn a_probe_that_asked_for_udp_is_read_back() {
+    let answers = [(1, UdpAnswer::Unreachable), (2, UdpAnswer::Silent { sent: 3 })];
+    let udp = UdpCheck {
+        address: "192.0.2.1:3389".to_owned(),
+        versions: answers.into_iter().collect(),
+        ..UdpCheck::default()
+    };
+    let probe = Probe { target: "srv10:3389".to_owned(), udp: Some(udp), ..Probe::default() };
+    let reading = read(text(&[Line::Probe(Box::new(probe.clone())), verdict()]).as_bytes()).unwrap();
+    assert_eq!(reading.problems, []);
+    assert_eq!(reading.records[0].probe, Some(probe));
 }
 
 proptest! {
