@@ -1,16 +1,18 @@
 //! Everything that a bundle is made of, as it lies on the disk.
 
 use super::event_log::{self, EVENT_LOGS};
-use super::{BundleError, LeftOut, Request};
+use super::{BundleError, LeftOut, Request, counted};
 use crate::capture;
+use crate::capture::file::Comments;
 use crate::capture::session::{Options, Sessions};
 use crate::capture::tls::Secrets;
+use crate::recorder::pcapng::comment::Own;
 use crate::redact::Names;
 use crate::redact::capture::CaptureRedaction;
 use crate::trace::{self, NotATrace, Problem, Record};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -111,7 +113,8 @@ impl Material {
         self.from_elsewhere += 1;
         let number = self.from_elsewhere;
         let clients = self.analyse(file, number, request.knows_command)?;
-        self.capture(&format!("captures/{number}.pcapng"), file, Some(clients), request.with_secrets)
+        let path = format!("captures/{number}.pcapng");
+        self.capture(&path, file, Some(clients), &Own::default(), request.with_secrets)
     }
 
     fn trace(&mut self, file: &Path, request: &Request) -> Result<(), BundleError> {
@@ -133,11 +136,12 @@ impl Material {
             self.leave_out(format!("{folder}: {what}"), problem.to_string());
         }
         let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+        let own = Own::of(&reading.records);
         self.traces.push(Trace { folder: folder.clone(), lines: lines.collect(), records: reading.records });
         // What one program wrote beside the trace of one session belongs to it.
         let is_of_session = file.file_name().is_some_and(|name| name == "trace.jsonl");
         match file.parent().filter(|_| is_of_session) {
-            Some(beside) => self.beside(beside, &folder, request.with_secrets),
+            Some(beside) => self.beside(beside, &folder, &own, request.with_secrets),
             None => Ok(()),
         }
     }
@@ -154,7 +158,13 @@ impl Material {
         names.find(|name| !taken.contains(name.as_str())).unwrap_or_default()
     }
 
-    fn beside(&mut self, beside: &Path, folder: &str, with_secrets: bool) -> Result<(), BundleError> {
+    fn beside(
+        &mut self,
+        beside: &Path,
+        folder: &str,
+        own: &Own,
+        with_secrets: bool,
+    ) -> Result<(), BundleError> {
         for file in files_in(&beside.join("certificates")) {
             let Some(name) = file.file_name().and_then(|name| name.to_str()) else { continue };
             let path = format!("{folder}/certificates/{name}");
@@ -167,7 +177,7 @@ impl Material {
         for file in files_in(beside) {
             match file.extension().and_then(|extension| extension.to_str()) {
                 Some("pcapng") => {
-                    self.capture(&format!("{folder}/capture.pcapng"), &file, None, with_secrets)?;
+                    self.capture(&format!("{folder}/capture.pcapng"), &file, None, own, with_secrets)?;
                 }
                 Some("rdp") => self.rdp_file(&format!("{folder}/client.rdp"), &file)?,
                 _ => {}
@@ -217,15 +227,18 @@ impl Material {
         Ok(clients)
     }
 
-    /// The packets of a capture, those of `only` these clients or all, and with `with_secrets` its keys.
+    /// The packets of a capture, those of `only` these clients or all, with the comments that are our `own`, and with
+    /// `with_secrets` its keys.
     fn capture(
         &mut self,
         path: &str,
         file: &Path,
         only: Option<BTreeSet<SocketAddr>>,
+        own: &Own,
         with_secrets: bool,
     ) -> Result<(), BundleError> {
-        let mut packets = CaptureRedaction::new(only);
+        let comments = self.comments(path, file, own)?;
+        let mut packets = CaptureRedaction::new(only).commented(comments);
         let damage = capture::file::frames(file, &mut |frame| packets.frame(frame))?;
         for damage in damage {
             self.leave_out(format!("{path}: a part of the capture"), damage.to_string());
@@ -238,6 +251,28 @@ impl Material {
         let key_logs = if with_secrets { secrets.tls_key_logs } else { Vec::new() };
         self.captures.push(Capture { path: path.to_owned(), packets, key_logs });
         Ok(())
+    }
+
+    /// Our own comments of a capture, by the numbers of their frames; those of others are left out.
+    fn comments(
+        &mut self,
+        path: &str,
+        file: &Path,
+        own: &Own,
+    ) -> Result<BTreeMap<u64, Vec<String>>, BundleError> {
+        let Comments { mut of_frames, of_file, dropped } = capture::file::comments(file)?;
+        let count = |of_frames: &BTreeMap<u64, Vec<String>>| of_frames.values().map(Vec::len).sum::<usize>();
+        let before = count(&of_frames);
+        of_frames.values_mut().for_each(|texts| texts.retain(|text| own.has(text)));
+        let of_others = of_file.iter().filter(|text| !own.is_about_file(text)).count();
+        let foreign = (before - count(&of_frames) + of_others) as u64 + dropped;
+        if foreign > 0 {
+            self.leave_out(
+                format!("{path}: {}", counted(foreign, "comment")),
+                "rdpscope cannot tell what somebody else says there",
+            );
+        }
+        Ok(of_frames)
     }
 
     fn rdp_file(&mut self, path: &str, file: &Path) -> Result<(), BundleError> {
@@ -261,6 +296,14 @@ impl Material {
             }
         }
         self.event_logs = extracts;
+        // Where one reason keeps all of them away it is said once.
+        left_out.dedup_by(|later, earlier| {
+            let is_same = later.1 == earlier.1;
+            if is_same {
+                earlier.0 = "events of the client's system".to_owned();
+            }
+            is_same
+        });
         left_out.into_iter().for_each(|(what, why)| self.leave_out(what, why));
     }
 }

@@ -1,6 +1,6 @@
 //! What somebody reads who is sent a bundle.
 
-use super::{MANIFEST_PATH, Manifest};
+use super::{MANIFEST_PATH, Manifest, counted};
 use std::collections::BTreeMap;
 
 /// Its place in the bundle.
@@ -40,14 +40,15 @@ pub(super) fn text(manifest: &Manifest, has_report: bool) -> String {
 fn replaced(manifest: &Manifest) -> String {
     let redaction = &manifest.redaction;
     let mut text = String::new();
-    let mut by_kind: BTreeMap<&str, (usize, u64)> = BTreeMap::new();
+    let mut by_kind: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for pseudonym in &redaction.pseudonyms {
         let (names, times) = by_kind.entry(&pseudonym.kind).or_default();
         *names += 1;
         *times += pseudonym.times;
     }
     for (kind, (names, times)) in by_kind {
-        text.push_str(&format!("  {kind}: {names} pseudonyms, put in {times} times\n"));
+        let (names, times) = (counted(names, "pseudonym"), counted(times, "time"));
+        text.push_str(&format!("  {kind}: {names}, put in {times}\n"));
     }
     if !redaction.kept.is_empty() {
         text.push_str(&format!("  kept as they are: {}\n", redaction.kept.join(", ")));
