@@ -115,7 +115,10 @@ impl Browser {
         let tree = self.ask("Accessibility.getFullAXTree", json!({}));
         let nodes = tree["nodes"].as_array().expect("nodes").iter();
         let text = |value: &Value| value["value"].as_str().unwrap_or_default().to_owned();
-        nodes.filter(|node| node["ignored"] != true).map(|node| (text(&node["role"]), text(&node["name"]))).collect()
+        nodes
+            .filter(|node| node["ignored"] != true)
+            .map(|node| (text(&node["role"]), text(&node["name"])))
+            .collect()
     }
 
     /// A key as a person presses it.

@@ -34,6 +34,8 @@ pub(super) struct Material {
     pub(super) rdp_files: Vec<RdpFile>,
     pub(super) event_logs: Vec<Extract>,
     pub(super) left_out: Vec<LeftOut>,
+    /// What a capture of ours tells: names that its trace may not have, because what the session was hid them from it.
+    told_by_captures: Vec<Value>,
     /// Captures from elsewhere so far.
     from_elsewhere: usize,
 }
@@ -97,7 +99,8 @@ impl Material {
 
     /// Every name in it.
     pub(super) fn learn(&self, names: &mut Names) {
-        self.traces.iter().flat_map(|trace| &trace.lines).for_each(|line| names.learn_line(line));
+        let lines = self.traces.iter().flat_map(|trace| &trace.lines).chain(&self.told_by_captures);
+        lines.for_each(|line| names.learn_line(line));
         self.certificates.iter().flat_map(|file| &file.chain).for_each(|der| names.learn_certificate(der));
         self.rdp_files.iter().for_each(|file| names.learn_rdp_file(&file.bytes));
         self.captures.iter().for_each(|capture| capture.packets.learn(names));
@@ -177,6 +180,8 @@ impl Material {
         for file in files_in(beside) {
             match file.extension().and_then(|extension| extension.to_str()) {
                 Some("pcapng") => {
+                    let told = attempts(&file, 0, |_| false)?;
+                    self.told_by_captures.extend(told.iter().flat_map(lines));
                     self.capture(&format!("{folder}/capture.pcapng"), &file, None, own, with_secrets)?;
                 }
                 Some("rdp") => self.rdp_file(&format!("{folder}/client.rdp"), &file)?,
@@ -194,27 +199,10 @@ impl Material {
         number: usize,
         knows_command: fn(&str) -> bool,
     ) -> Result<BTreeSet<SocketAddr>, BundleError> {
-        let secrets = Secrets::new();
-        for key_log in capture::file::secrets(file)?.tls_key_logs {
-            secrets.add_key_log(&key_log);
-        }
-        let options = Options {
-            capture: format!("captures/{number}.pcapng"),
-            ids: format!("capture-{number}"),
-            gateways: Vec::new(),
-            knows_command,
-        };
-        let mut records = Vec::new();
-        let mut sessions =
-            Sessions::new(options, Arc::new(secrets), |analysed| records.push(analysed.record));
-        capture::file::read(file, &mut sessions)?;
-        sessions.finish();
         let mut clients = BTreeSet::new();
-        for record in records {
+        for record in attempts(file, number, knows_command)? {
             let folder = self.folder(record.header.as_ref().map(|header| header.session.as_str()));
-            let lines = record.clone().into_lines();
-            // Serialising our own types into memory cannot fail.
-            let lines: Vec<Value> = lines.iter().filter_map(|line| serde_json::to_value(line).ok()).collect();
+            let lines = lines(&record);
             lines.iter().for_each(|line| client_sockets(line, &mut clients));
             self.traces.push(Trace { folder, lines, records: vec![record] });
         }
@@ -306,6 +294,31 @@ impl Material {
         });
         left_out.into_iter().for_each(|(what, why)| self.leave_out(what, why));
     }
+}
+
+/// The attempts in a capture.
+fn attempts(file: &Path, number: usize, knows_command: fn(&str) -> bool) -> Result<Vec<Record>, BundleError> {
+    let secrets = Secrets::new();
+    for key_log in capture::file::secrets(file)?.tls_key_logs {
+        secrets.add_key_log(&key_log);
+    }
+    let options = Options {
+        capture: format!("captures/{number}.pcapng"),
+        ids: format!("capture-{number}"),
+        gateways: Vec::new(),
+        knows_command,
+    };
+    let mut records = Vec::new();
+    let mut sessions = Sessions::new(options, Arc::new(secrets), |analysed| records.push(analysed.record));
+    capture::file::read(file, &mut sessions)?;
+    sessions.finish();
+    Ok(records)
+}
+
+/// The lines of a record as JSON.
+fn lines(record: &Record) -> Vec<Value> {
+    // Serialising our own types into memory cannot fail.
+    record.clone().into_lines().iter().filter_map(|line| serde_json::to_value(line).ok()).collect()
 }
 
 /// The sockets of clients in a line of a trace.

@@ -7,7 +7,6 @@ use super::{Kind, Redactor, learn, packet};
 use crate::capture::{Frame, whole};
 use crate::trace::Side;
 use crate::wire::proxy_talk;
-use pcap_file::DataLink;
 use pcap_file::pcapng::PcapNgWriter;
 use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
 use pcap_file::pcapng::blocks::interface_description::{
@@ -17,6 +16,7 @@ use pcap_file::pcapng::blocks::opt_common::CommonOption;
 use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
 use pcap_file::pcapng::blocks::unknown::UnknownBlock;
 use pcap_file::pcapng::{PcapNgBlock, PcapNgError};
+use pcap_file::{DataLink, Endianness};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -238,6 +238,7 @@ impl CaptureRedaction {
     fn write(&self, key_logs: &[impl AsRef<[u8]>]) -> Result<Vec<u8>, PcapNgError> {
         let comment = CommonOption::Comment(ABOUT_FILE.into());
         let section = SectionHeaderBlock {
+            endianness: Endianness::native(),
             options: vec![SectionHeaderOption::Common(comment)],
             ..SectionHeaderBlock::default()
         };

@@ -13,8 +13,10 @@ use rustls::version::TLS12;
 use tempfile::TempDir;
 
 const WITHIN: Duration = Duration::from_secs(60);
+/// What ends the element that a careless page would put it in.
+const SCRIPT: &str = "</style></title><script>document.title='ran'</script>";
 /// As long as the name that the client asks for in its place.
-const SERVER_NAME: &[u8; 9] = b"<s>\x1b[2J!";
+const SERVER_NAME: &[u8; 9] = b"<s>\x1b[2J!?";
 
 /// The program as somebody in front of a terminal runs it.
 struct AtATerminal {
@@ -79,7 +81,7 @@ impl AtATerminal {
         let place = hello.windows(9).position(|it| it == b"localhost").expect("it asks for a name");
         hello[place..place + 9].copy_from_slice(SERVER_NAME);
         let negotiated =
-            Conversation::new().client(connection_request("bob", SSL)).server(connection_confirm(SSL));
+            Conversation::new().client(connection_request(SCRIPT, SSL)).server(connection_confirm(SSL));
         negotiated.client(hello).finish(Client).finish(Server).play(self.session());
     }
 }
@@ -144,7 +146,7 @@ fn names_that_attack_are_text_on_the_dashboard_in_reports_and_in_a_terminal() {
             "subject<img src=x onerror=document.title='ran'>\\x1b]0;ran\\x07\\x1b[2J\\u{202e}gpj.exe",
         ),
         ("the issuer", "issuer<img src=x"),
-        ("the organisation", "<script>document.title='ran'</script>"),
+        ("the other cookie", SCRIPT),
         ("the alternative name", "<svg onload=document.title='ran'>\\x1b[31m.example"),
         ("the name asked for", "<s>\\x1b[2J!"),
     ] {
