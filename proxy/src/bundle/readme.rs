@@ -21,6 +21,10 @@ pub(super) fn text(manifest: &Manifest, has_report: bool) -> String {
     for session in &manifest.sessions {
         let verdict = match (&session.verdict, &session.confidence) {
             (Some(verdict), Some(confidence)) => format!("{verdict} ({confidence})"),
+            // The trace of a whole experiment has the factor and no arm.
+            _ if session.settings.contains_key("vary") && !session.settings.contains_key("arm") => {
+                "an experiment without a conclusion".to_owned()
+            }
             _ => "no verdict".to_owned(),
         };
         text.push_str(&format!("  {}  {}  {}  {verdict}\n", session.folder, session.started, session.target));

@@ -75,3 +75,66 @@ fn texts(endian: Endian, mut options: &[u8]) -> Vec<String> {
     }
     texts
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pcap_file::DataLink;
+    use pcap_file::pcapng::PcapNgWriter;
+    use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
+    use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionBlock;
+    use pcap_file::pcapng::blocks::opt_common::CommonOption;
+    use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
+    use pcap_file::{Endianness, pcapng::PcapNgBlock};
+    use proptest::prelude::*;
+
+    fn collected(bytes: &[u8]) -> Comments {
+        Comments::collect(&mut Window::new(bytes)).unwrap()
+    }
+
+    fn file(endianness: Endianness) -> Vec<u8> {
+        let about = SectionHeaderOption::Common(CommonOption::Comment("about it".into()));
+        let section =
+            SectionHeaderBlock { endianness, options: vec![about], ..SectionHeaderBlock::default() };
+        let mut writer = PcapNgWriter::with_section_header(Vec::new(), section).unwrap();
+        writer.write_block(&InterfaceDescriptionBlock::new(DataLink::RAW, 0).into_block()).unwrap();
+        for comments in [&["one", "two"][..], &[], &["three"]] {
+            let comment =
+                |text: &&str| EnhancedPacketOption::Common(CommonOption::Comment((*text).to_owned().into()));
+            let packet = EnhancedPacketBlock {
+                original_len: 5,
+                data: b"bytes"[..].into(),
+                options: comments.iter().map(comment).collect(),
+                ..EnhancedPacketBlock::default()
+            };
+            writer.write_block(&packet.into_block()).unwrap();
+        }
+        writer.into_inner()
+    }
+
+    #[test]
+    fn comments_are_found_beside_the_packets_that_they_belong_to() {
+        for endianness in [Endianness::Little, Endianness::Big] {
+            let comments = collected(&file(endianness));
+            assert_eq!(comments.of_file, ["about it"]);
+            let texts = |number: u64| comments.of_frames.get(&number).cloned().unwrap_or_default();
+            assert_eq!(
+                (texts(1), texts(3)),
+                (vec!["one".to_owned(), "two".to_owned()], vec!["three".to_owned()])
+            );
+            assert_eq!(comments.of_frames.len(), 2);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_file_that_was_cut_or_changed_brings_nothing_down(cut in 0_usize..300, at in 0_usize..300, to: u8) {
+            let mut bytes = file(Endianness::Little);
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte = to;
+            }
+            bytes.truncate(cut);
+            collected(&bytes);
+        }
+    }
+}
