@@ -1,9 +1,14 @@
 //! Bundles: what is in them, what is not, and whether they are still what they were.
 
+mod through_proxy;
+
 use crate::support::captures;
 use crate::support::left_out::left_out_without;
 use crate::support::peers::{FreeRdp, Xfreerdp, Xrdp};
 use crate::support::rdpscope::{Rdpscope, program};
+use crate::support::scripted::Side::Server;
+use crate::support::scripted::bytes::{SSL, connection_request, negotiation_failure};
+use crate::support::scripted::{Conversation, Ends, listener};
 use serde_json::Value;
 use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
@@ -329,4 +334,52 @@ fn somebodys_capture_is_redacted_and_still_opens() {
     let packets = tshark(&clear, &["-T", "fields", "-e", "tcp.payload"]);
     let blank = packets.lines().filter(|line| line.contains(&"00".repeat(64))).count();
     assert!(blank > 20, "{blank} packets of a session without TLS have their contents blanked");
+}
+
+#[test]
+fn comments_of_rdpscope_stay_in_a_capture_and_those_of_others_do_not() {
+    if left_out_without(&["tshark", "editcap"]) {
+        return;
+    }
+    let server = listener();
+    let address = server.local_addr().expect("an address").to_string();
+    let arguments = ["--address", &address, "--listen", "127.0.0.1:0", "--sessions", "1", "--capture"];
+    let rdpscope = Rdpscope::start_as(program(), SERVER, &arguments);
+    let refused = Conversation::new().client(connection_request(USER, SSL)).server(negotiation_failure(5));
+    refused.finish(Server).play(Ends::connect(rdpscope.address, &server));
+    rdpscope.wait_for(|line| line["type"] == "end");
+    let home = TempDir::new().expect("a temporary folder");
+    copy(rdpscope.folder(), &home.path().join("traces"));
+    rdpscope.finish();
+    let session =
+        std::fs::read_dir(home.path().join("traces")).expect("traces").next().expect("one").expect("one");
+    let capture = session.path().join("session.pcapng");
+    let written = home.path().join("written.pcapng");
+    std::fs::rename(&capture, &written).expect("it is moved");
+    let edited =
+        Command::new("editcap").arg("-a").arg(format!("1:{USER} called")).args([&written, &capture]).status();
+    assert!(edited.expect("editcap runs").success());
+    let comments =
+        |file: &Path| tshark(file, &["-Y", "frame.comment", "-T", "fields", "-e", "frame.comment"]);
+    let before = comments(&capture);
+    assert!(before.contains("phase x224 failed") && before.contains("called"), "{before}");
+
+    let file = home.path().join("case.zip");
+    let [session, path] = [&session.path(), &file].map(|path| path.to_str().expect("UTF-8").to_owned());
+    let output = run(home.path(), &[&session, "-o", &path]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    assert!(
+        said.contains("capture.pcapng: 1 comment: rdpscope cannot tell what somebody else says there"),
+        "{said}"
+    );
+    let entries = entries(&file);
+    assert_nowhere(&entries, USER);
+    let redacted = home.path().join("redacted.pcapng");
+    std::fs::write(&redacted, entry(&entries, "capture.pcapng")).expect("a file");
+    let after = comments(&redacted);
+    for comment in ["phase tcp ok", "phase x224 failed", "verdict nla-required: "] {
+        assert!(before.contains(comment) && after.contains(comment), "{comment}: {after}");
+    }
+    assert!(!after.contains("called"), "{after}");
 }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 mod browser;
 mod experiment;
+mod hostile;
 mod http;
 mod load;
 mod metrics;

@@ -109,6 +109,18 @@ impl Browser {
             .expect("a picture is written");
     }
 
+    /// What a screen reader is told of the page: role and name of every node that it does not pass over.
+    pub(crate) fn read_aloud(&mut self) -> Vec<(String, String)> {
+        self.ask("Accessibility.enable", json!({}));
+        let tree = self.ask("Accessibility.getFullAXTree", json!({}));
+        let nodes = tree["nodes"].as_array().expect("nodes").iter();
+        let text = |value: &Value| value["value"].as_str().unwrap_or_default().to_owned();
+        nodes
+            .filter(|node| node["ignored"] != true)
+            .map(|node| (text(&node["role"]), text(&node["name"])))
+            .collect()
+    }
+
     /// A key as a person presses it.
     pub(crate) fn press(&mut self, key: &str, code: u32) {
         for kind in ["rawKeyDown", "keyUp"] {

@@ -1,8 +1,8 @@
 //! Test certificates, made once a process: one authority, and certificates with exactly one fault each.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    IsCa, KeyPair, KeyUsagePurpose,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -129,6 +129,36 @@ pub(crate) fn self_signed_for(name: &str) -> Certificate {
     let key = KeyPair::generate().expect("a key is made");
     let made = parameters(&[name]).self_signed(&key).expect("it signs itself");
     store(certificates().folder.path(), name, made, &key)
+}
+
+/// A name that a browser would run, a terminal obey and a reader misread; `place` tells where it stood.
+#[cfg(target_os = "linux")]
+pub(crate) fn hostile_name(place: &str) -> String {
+    format!("{place}<img src=x onerror=document.title='ran'>\u{1b}]0;ran\u{7}\u{1b}[2J\u{202e}gpj.exe")
+}
+
+/// A certificate with such names in subject and issuer, with markup and control characters in its alternative name, and with
+/// a unit longer than any screen.
+#[cfg(target_os = "linux")]
+pub(crate) fn hostile() -> Certificate {
+    let mut issuer = CertificateParams::default();
+    issuer.distinguished_name.push(DnType::CommonName, hostile_name("issuer"));
+    issuer.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    valid_today(&mut issuer);
+    let key = KeyPair::generate().expect("a key is made");
+    let issuer = Authority(CertifiedIssuer::self_signed(issuer, key).expect("the authority signs itself"));
+    let mut parameters = parameters(&["localhost"]);
+    let alternative = "<svg onload=document.title='ran'>\u{1b}[31m.example";
+    let alternative = alternative.try_into().expect("all of it is ASCII");
+    parameters.subject_alt_names.push(rcgen::SanType::DnsName(alternative));
+    parameters.distinguished_name = DistinguishedName::new();
+    parameters.distinguished_name.push(DnType::CommonName, hostile_name("subject"));
+    parameters
+        .distinguished_name
+        .push(DnType::OrganizationName, "</style></title><script>document.title='ran'</script>");
+    parameters.distinguished_name.push(DnType::OrganizationalUnitName, "W".repeat(3000));
+    let key = KeyPair::generate().expect("a key is made");
+    store(certificates().folder.path(), "hostile", issuer.issue(&parameters, &key), &key)
 }
 
 /// A good certificate but that it is for clients only.

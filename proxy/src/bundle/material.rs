@@ -1,16 +1,20 @@
 //! Everything that a bundle is made of, as it lies on the disk.
 
 use super::{BundleError, LeftOut, Request};
+use super::event_log::{self, EVENT_LOGS};
+use super::{BundleError, LeftOut, Request, counted};
 use crate::capture;
+use crate::capture::file::Comments;
 use crate::capture::session::{Options, Sessions};
 use crate::capture::tls::Secrets;
 use crate::client_system::event_log::{self, EVENT_LOGS};
+use crate::recorder::pcapng::comment::Own;
 use crate::redact::Names;
 use crate::redact::capture::CaptureRedaction;
 use crate::trace::{self, NotATrace, Problem, Record};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,6 +36,8 @@ pub(super) struct Material {
     pub(super) rdp_files: Vec<RdpFile>,
     pub(super) event_logs: Vec<Extract>,
     pub(super) left_out: Vec<LeftOut>,
+    /// What a capture of ours tells: names that its trace may not have, because what the session was hid them from it.
+    told_by_captures: Vec<Value>,
     /// Captures from elsewhere so far.
     from_elsewhere: usize,
 }
@@ -95,7 +101,8 @@ impl Material {
 
     /// Every name in it.
     pub(super) fn learn(&self, names: &mut Names) {
-        self.traces.iter().flat_map(|trace| &trace.lines).for_each(|line| names.learn_line(line));
+        let lines = self.traces.iter().flat_map(|trace| &trace.lines).chain(&self.told_by_captures);
+        lines.for_each(|line| names.learn_line(line));
         self.certificates.iter().flat_map(|file| &file.chain).for_each(|der| names.learn_certificate(der));
         self.rdp_files.iter().for_each(|file| names.learn_rdp_file(&file.bytes));
         self.captures.iter().for_each(|capture| capture.packets.learn(names));
@@ -111,7 +118,8 @@ impl Material {
         self.from_elsewhere += 1;
         let number = self.from_elsewhere;
         let clients = self.analyse(file, number, request.knows_command)?;
-        self.capture(&format!("captures/{number}.pcapng"), file, Some(clients), request.with_secrets)
+        let path = format!("captures/{number}.pcapng");
+        self.capture(&path, file, Some(clients), &Own::default(), request.with_secrets)
     }
 
     fn trace(&mut self, file: &Path, request: &Request) -> Result<(), BundleError> {
@@ -133,11 +141,12 @@ impl Material {
             self.leave_out(format!("{folder}: {what}"), problem.to_string());
         }
         let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+        let own = Own::of(&reading.records);
         self.traces.push(Trace { folder: folder.clone(), lines: lines.collect(), records: reading.records });
         // What one program wrote beside the trace of one session belongs to it.
         let is_of_session = file.file_name().is_some_and(|name| name == "trace.jsonl");
         match file.parent().filter(|_| is_of_session) {
-            Some(beside) => self.beside(beside, &folder, request.with_secrets),
+            Some(beside) => self.beside(beside, &folder, &own, request.with_secrets),
             None => Ok(()),
         }
     }
@@ -154,7 +163,13 @@ impl Material {
         names.find(|name| !taken.contains(name.as_str())).unwrap_or_default()
     }
 
-    fn beside(&mut self, beside: &Path, folder: &str, with_secrets: bool) -> Result<(), BundleError> {
+    fn beside(
+        &mut self,
+        beside: &Path,
+        folder: &str,
+        own: &Own,
+        with_secrets: bool,
+    ) -> Result<(), BundleError> {
         for file in files_in(&beside.join("certificates")) {
             let Some(name) = file.file_name().and_then(|name| name.to_str()) else { continue };
             let path = format!("{folder}/certificates/{name}");
@@ -167,7 +182,9 @@ impl Material {
         for file in files_in(beside) {
             match file.extension().and_then(|extension| extension.to_str()) {
                 Some("pcapng") => {
-                    self.capture(&format!("{folder}/capture.pcapng"), &file, None, with_secrets)?;
+                    let told = attempts(&file, 0, |_| false)?;
+                    self.told_by_captures.extend(told.iter().flat_map(lines));
+                    self.capture(&format!("{folder}/capture.pcapng"), &file, None, own, with_secrets)?;
                 }
                 Some("rdp") => self.rdp_file(&format!("{folder}/client.rdp"), &file)?,
                 _ => {}
@@ -184,27 +201,10 @@ impl Material {
         number: usize,
         knows_command: fn(&str) -> bool,
     ) -> Result<BTreeSet<SocketAddr>, BundleError> {
-        let secrets = Secrets::new();
-        for key_log in capture::file::secrets(file)?.tls_key_logs {
-            secrets.add_key_log(&key_log);
-        }
-        let options = Options {
-            capture: format!("captures/{number}.pcapng"),
-            ids: format!("capture-{number}"),
-            gateways: Vec::new(),
-            knows_command,
-        };
-        let mut records = Vec::new();
-        let mut sessions =
-            Sessions::new(options, Arc::new(secrets), |analysed| records.push(analysed.record));
-        capture::file::read(file, &mut sessions)?;
-        sessions.finish();
         let mut clients = BTreeSet::new();
-        for record in records {
+        for record in attempts(file, number, knows_command)? {
             let folder = self.folder(record.header.as_ref().map(|header| header.session.as_str()));
-            let lines = record.clone().into_lines();
-            // Serialising our own types into memory cannot fail.
-            let lines: Vec<Value> = lines.iter().filter_map(|line| serde_json::to_value(line).ok()).collect();
+            let lines = lines(&record);
             lines.iter().for_each(|line| client_sockets(line, &mut clients));
             self.traces.push(Trace { folder, lines, records: vec![record] });
         }
@@ -217,15 +217,18 @@ impl Material {
         Ok(clients)
     }
 
-    /// The packets of a capture, those of `only` these clients or all, and with `with_secrets` its keys.
+    /// The packets of a capture, those of `only` these clients or all, with the comments that are our `own`, and with
+    /// `with_secrets` its keys.
     fn capture(
         &mut self,
         path: &str,
         file: &Path,
         only: Option<BTreeSet<SocketAddr>>,
+        own: &Own,
         with_secrets: bool,
     ) -> Result<(), BundleError> {
-        let mut packets = CaptureRedaction::new(only);
+        let comments = self.comments(path, file, own)?;
+        let mut packets = CaptureRedaction::new(only).commented(comments);
         let damage = capture::file::frames(file, &mut |frame| packets.frame(frame))?;
         for damage in damage {
             self.leave_out(format!("{path}: a part of the capture"), damage.to_string());
@@ -238,6 +241,28 @@ impl Material {
         let key_logs = if with_secrets { secrets.tls_key_logs } else { Vec::new() };
         self.captures.push(Capture { path: path.to_owned(), packets, key_logs });
         Ok(())
+    }
+
+    /// Our own comments of a capture, by the numbers of their frames; those of others are left out.
+    fn comments(
+        &mut self,
+        path: &str,
+        file: &Path,
+        own: &Own,
+    ) -> Result<BTreeMap<u64, Vec<String>>, BundleError> {
+        let Comments { mut of_frames, of_file, dropped } = capture::file::comments(file)?;
+        let count = |of_frames: &BTreeMap<u64, Vec<String>>| of_frames.values().map(Vec::len).sum::<usize>();
+        let before = count(&of_frames);
+        of_frames.values_mut().for_each(|texts| texts.retain(|text| own.has(text)));
+        let of_others = of_file.iter().filter(|text| !own.is_about_file(text)).count();
+        let foreign = (before - count(&of_frames) + of_others) as u64 + dropped;
+        if foreign > 0 {
+            self.leave_out(
+                format!("{path}: {}", counted(foreign, "comment")),
+                "rdpscope cannot tell what somebody else says there",
+            );
+        }
+        Ok(of_frames)
     }
 
     fn rdp_file(&mut self, path: &str, file: &Path) -> Result<(), BundleError> {
@@ -261,8 +286,41 @@ impl Material {
             }
         }
         self.event_logs = extracts;
+        // Where one reason keeps all of them away it is said once.
+        left_out.dedup_by(|later, earlier| {
+            let is_same = later.1 == earlier.1;
+            if is_same {
+                earlier.0 = "events of the client's system".to_owned();
+            }
+            is_same
+        });
         left_out.into_iter().for_each(|(what, why)| self.leave_out(what, why));
     }
+}
+
+/// The attempts in a capture.
+fn attempts(file: &Path, number: usize, knows_command: fn(&str) -> bool) -> Result<Vec<Record>, BundleError> {
+    let secrets = Secrets::new();
+    for key_log in capture::file::secrets(file)?.tls_key_logs {
+        secrets.add_key_log(&key_log);
+    }
+    let options = Options {
+        capture: format!("captures/{number}.pcapng"),
+        ids: format!("capture-{number}"),
+        gateways: Vec::new(),
+        knows_command,
+    };
+    let mut records = Vec::new();
+    let mut sessions = Sessions::new(options, Arc::new(secrets), |analysed| records.push(analysed.record));
+    capture::file::read(file, &mut sessions)?;
+    sessions.finish();
+    Ok(records)
+}
+
+/// The lines of a record as JSON.
+fn lines(record: &Record) -> Vec<Value> {
+    // Serialising our own types into memory cannot fail.
+    record.clone().into_lines().iter().filter_map(|line| serde_json::to_value(line).ok()).collect()
 }
 
 /// The sockets of clients in a line of a trace.

@@ -130,6 +130,11 @@ fn zip(manifest: &Manifest, files: &[File]) -> Result<Vec<u8>, BundleError> {
     Ok(zip.finish()?.into_inner())
 }
 
+/// So many of something.
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
 fn sha256(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }

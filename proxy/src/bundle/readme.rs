@@ -1,6 +1,6 @@
 //! What somebody reads who is sent a bundle.
 
-use super::{MANIFEST_PATH, Manifest};
+use super::{MANIFEST_PATH, Manifest, counted};
 use std::collections::BTreeMap;
 
 /// Its place in the bundle.
@@ -21,6 +21,10 @@ pub(super) fn text(manifest: &Manifest, has_report: bool) -> String {
     for session in &manifest.sessions {
         let verdict = match (&session.verdict, &session.confidence) {
             (Some(verdict), Some(confidence)) => format!("{verdict} ({confidence})"),
+            // The trace of a whole experiment has the factor and no arm.
+            _ if session.settings.contains_key("vary") && !session.settings.contains_key("arm") => {
+                "an experiment without a conclusion".to_owned()
+            }
             _ => "no verdict".to_owned(),
         };
         text.push_str(&format!("  {}  {}  {}  {verdict}\n", session.folder, session.started, session.target));
@@ -40,14 +44,15 @@ pub(super) fn text(manifest: &Manifest, has_report: bool) -> String {
 fn replaced(manifest: &Manifest) -> String {
     let redaction = &manifest.redaction;
     let mut text = String::new();
-    let mut by_kind: BTreeMap<&str, (usize, u64)> = BTreeMap::new();
+    let mut by_kind: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for pseudonym in &redaction.pseudonyms {
         let (names, times) = by_kind.entry(&pseudonym.kind).or_default();
         *names += 1;
         *times += pseudonym.times;
     }
     for (kind, (names, times)) in by_kind {
-        text.push_str(&format!("  {kind}: {names} pseudonyms, put in {times} times\n"));
+        let (names, times) = (counted(names, "pseudonym"), counted(times, "time"));
+        text.push_str(&format!("  {kind}: {names}, put in {times}\n"));
     }
     if !redaction.kept.is_empty() {
         text.push_str(&format!("  kept as they are: {}\n", redaction.kept.join(", ")));

@@ -3,8 +3,8 @@
 use super::manifest::{self, MANIFEST_VERSION};
 use super::material::{Capture, Material, Trace};
 use super::{
-    BundledFile, BundledSession, File, LeftOut, Manifest, Pseudonym, Redaction, Request, StillFound, readme,
-    sha256,
+    BundledFile, BundledSession, File, LeftOut, Manifest, Pseudonym, Redaction, Request, StillFound, counted,
+    readme, sha256,
 };
 use crate::redact::Redactor;
 use crate::report::{self, Document, Subject};
@@ -89,12 +89,30 @@ impl Redacted {
             text.extend(line.to_string().into_bytes());
             text.push(b'\n');
         }
-        let reading = crate::trace::read(&text);
+        let records = self.read_back(&trace.folder, &text, &trace.records);
         let path = format!("{}/trace.jsonl", trace.folder);
         self.push(path.clone(), text);
-        let records = reading.map(|reading| reading.records).unwrap_or_default();
         self.sessions.extend(records.iter().filter_map(|record| bundled(&trace.folder, record)));
         records.into_iter().map(|record| Subject::new(record, path.clone())).collect()
+    }
+
+    /// The records of a redacted trace; what of those from `before` is no longer in them is said.
+    fn read_back(&mut self, folder: &str, text: &[u8], before: &[Record]) -> Vec<Record> {
+        let lines = |records: &[Record]| -> usize {
+            records.iter().map(|record| record.clone().into_lines().len()).sum()
+        };
+        let (records, why) = match crate::trace::read(text) {
+            Ok(reading) => (reading.records, "some lines of its redacted trace".to_owned()),
+            Err(error) => (Vec::new(), format!("its redacted trace ({error})")),
+        };
+        let missing = lines(before).saturating_sub(lines(&records));
+        if missing > 0 {
+            self.left_out.push(LeftOut {
+                what: format!("{folder}: {} of the trace in {REPORT}", counted(missing as u64, "line")),
+                why: format!("{why} cannot be read back; {folder}/trace.jsonl has everything"),
+            });
+        }
+        records
     }
 
     fn capture(&mut self, capture: Capture) {
@@ -105,13 +123,22 @@ impl Redacted {
                 self.say_left_out(
                     &path,
                     redacted.left_out,
-                    "packets of other connections and protocols",
+                    [
+                        "packet of another connection or protocol",
+                        "packets of other connections and protocols",
+                    ],
                     "they are not of the sessions",
                 );
                 self.say_left_out(
                     &path,
+                    redacted.opened,
+                    ["message from inside TLS", "messages from inside TLS"],
+                    "names and input stood in clear there",
+                );
+                self.say_left_out(
+                    &path,
                     redacted.blanked,
-                    "bytes of connections without TLS",
+                    ["byte that no TLS protects", "bytes that no TLS protects"],
                     "logon, input and screen stood in clear there: they are zero",
                 );
                 self.push(path, redacted.bytes);
@@ -120,7 +147,8 @@ impl Redacted {
         }
     }
 
-    fn say_left_out(&mut self, path: &str, count: u64, what: &str, why: &str) {
+    fn say_left_out(&mut self, path: &str, count: u64, what: [&str; 2], why: &str) {
+        let what = what[usize::from(count != 1)];
         if count > 0 {
             self.left_out.push(LeftOut { what: format!("{path}: {count} {what}"), why: why.to_owned() });
         }
@@ -168,4 +196,34 @@ fn bundled(folder: &str, record: &Record) -> Option<BundledSession> {
         verdict: record.verdict.as_ref().map(|verdict| verdict.id.to_string()),
         confidence: record.verdict.as_ref().map(|verdict| verdict.confidence.to_string()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redact::{Keep, Names, PseudonymKey};
+    use serde_json::json;
+
+    const HEADER: &str = r#"{"type":"trace","schema":1,"rdpscope":"0.1.0","session":"one","target":"srv10:3389","settings":{},"started":"2026-11-21T16:11:58Z"}"#;
+
+    /// What is left out of the report of a trace whose redacted lines are `lines`.
+    fn left_out(lines: Vec<serde_json::Value>) -> (Vec<LeftOut>, bool) {
+        let records = crate::trace::read(HEADER.as_bytes()).unwrap().records;
+        let trace = Trace { folder: "sessions/one".to_owned(), lines, records };
+        let mut material = Material::default();
+        material.traces.push(trace);
+        let names = Names::new(PseudonymKey::new([7; 32]), Keep::default());
+        let redacted = Redacted::from(material, Redactor::new(names));
+        let has_report = redacted.files.iter().any(|file| file.path == REPORT);
+        (redacted.left_out, has_report)
+    }
+
+    #[test]
+    fn a_redacted_trace_that_cannot_be_read_back_is_said_to_be_missing_in_the_report() {
+        assert_eq!(left_out(vec![serde_json::from_str(HEADER).unwrap()]), (Vec::new(), true));
+        let (said, has_report) = left_out(vec![json!({"type": "trace", "schema": "one"})]);
+        let [LeftOut { what, why }] = said.as_slice() else { panic!("{said:?}") };
+        assert_eq!((what.as_str(), has_report), ("sessions/one: 1 line of the trace in report.html", false));
+        assert!(why.starts_with("its redacted trace (") && why.contains("cannot be read back"), "{why}");
+    }
 }

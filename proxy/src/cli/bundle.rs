@@ -50,17 +50,18 @@ fn summary(file: &Path, bundle: &Bundle) -> String {
         "wrote {}: {} files of {}, SHA-256 {}",
         file.display(),
         manifest.files.len(),
-        counted(manifest.sessions.len(), "session"),
+        bundle::counted(manifest.sessions.len() as u64, "session"),
         bundle.sha256
     )];
     let redaction = &manifest.redaction;
     let counts = crate::redact::Kind::ALL.map(|kind| {
-        let count = redaction
-            .pseudonyms
-            .iter()
-            .filter(|pseudonym| kind.plural().starts_with(&pseudonym.kind))
-            .count();
-        format!("{count} {}", kind.plural())
+        let is_of = |word: &&str| kind.plural().starts_with(*word);
+        let words: Vec<&str> =
+            redaction.pseudonyms.iter().map(|pseudonym| pseudonym.kind.as_str()).filter(is_of).collect();
+        match words.as_slice() {
+            [only] => format!("1 {only}"),
+            several => format!("{} {}", several.len(), kind.plural()),
+        }
     });
     lines.push(format!("replaced by pseudonyms: {}", counts.join(", ")));
     if !redaction.kept.is_empty() {
@@ -108,8 +109,4 @@ fn verify(file: &Path, output: &Output) -> Result<Exit, Failure> {
         differences.iter().map(|difference| format!("{}: {difference}", file.display())).collect();
     output.result(&sentences.join("\n"));
     Ok(Exit::Fault)
-}
-
-fn counted(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }

@@ -13,7 +13,7 @@ use crate::probe::fleet::Fleet;
 use crate::probe::{self, Settings};
 use crate::relay::target::Target;
 use crate::report;
-use crate::trace::{Line, Record};
+use crate::trace::{Line, Record, Verdict};
 use arguments::ProbeArguments;
 use results_file::{ResultsError, ResultsFile};
 use screen::{Format, Screen};
@@ -253,7 +253,7 @@ impl Run<'_> {
     }
 
     fn show(&mut self, record: &Record, json: &str) {
-        self.fault_found |= record.verdict.as_ref().is_some_and(|verdict| verdict.id.is_fault());
+        self.fault_found |= record.verdict.as_ref().is_some_and(Verdict::is_fault);
         self.screen.show(record, json);
     }
 

@@ -13,7 +13,7 @@ use crate::intercept::settings::InterceptionSettings;
 use crate::recorder::{CaptureSettings, Recorder, TraceFolder};
 use crate::relay::listener::{Finished, Listener, Settings};
 use crate::relay::session::Route;
-use crate::trace::Record;
+use crate::trace::{Record, Verdict};
 use rdpscope_certs::mode::CertificateMode;
 use serde_json::{Map, Value, json};
 use std::future::Future;
@@ -168,7 +168,7 @@ pub(super) fn announce(listener: &Listener, output: &Output) {
 }
 
 fn is_fault(record: &Record) -> bool {
-    record.verdict.as_ref().is_some_and(|verdict| verdict.id.is_fault())
+    record.verdict.as_ref().is_some_and(Verdict::is_fault)
 }
 
 pub(super) fn trace_folder(arguments: &ProxyArguments) -> Result<Option<TraceFolder>, Failure> {

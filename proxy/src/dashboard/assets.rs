@@ -3,7 +3,8 @@
 use axum::http::header::{self, HeaderName};
 use axum::response::IntoResponse;
 
-const STYLE: &str = include_str!("assets/dashboard.css");
+/// What it shares with the report comes first.
+const STYLE: &str = concat!(include_str!("../report/html/common.css"), include_str!("assets/dashboard.css"));
 const SCRIPT: &str = include_str!("assets/dashboard.js");
 
 /// Its style sheet.

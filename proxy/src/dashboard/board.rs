@@ -170,6 +170,8 @@ mod tests {
                 confidence: Confidence::Confirmed,
                 phase: Phase::Tls,
                 summary: "x".repeat(100_000),
+                is_fault: true,
+                is_good: false,
             }),
             end: None,
             dropped_lines: 0,

@@ -1,7 +1,7 @@
 //! Numbers of all sessions of a run, in the text form of Prometheus (exposition format 0.0.4).
 
 use super::news::Ending;
-use crate::trace::{Confidence, Leg, Outcome, Phase};
+use crate::trace::{Leg, Outcome, Phase};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -53,7 +53,7 @@ impl Metrics {
     pub(super) fn ended(&mut self, ending: &Ending) {
         self.ended += 1;
         let (verdict, confidence) = match &ending.verdict {
-            Some(answer) => (answer.id.as_str(), confidence(answer.confidence)),
+            Some(answer) => (answer.id.as_str(), answer.confidence.id()),
             None => ("none", "none"),
         };
         *self.sessions.entry((verdict, confidence)).or_default() += 1;
@@ -63,7 +63,7 @@ impl Metrics {
             {
                 continue;
             }
-            let key = (phase.phase, outcome(phase.outcome), leg(phase.leg));
+            let key = (phase.phase, phase.outcome.id(), leg(phase.leg));
             self.phases.entry(key).or_default().observe(phase.duration_us());
         }
         if let Some(end) = &ending.end {
@@ -139,31 +139,9 @@ impl Metrics {
     }
 }
 
-fn confidence(confidence: Confidence) -> &'static str {
-    match confidence {
-        Confidence::Possible => "possible",
-        Confidence::Likely => "likely",
-        Confidence::Confirmed => "confirmed",
-    }
-}
-
-fn outcome(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Ok => "ok",
-        Outcome::Failed => "failed",
-        Outcome::Unfinished => "unfinished",
-        Outcome::Skipped => "skipped",
-    }
-}
-
 /// The leg that a phase ran on; a phase of the whole session passes both unchanged.
 fn leg(leg: Option<Leg>) -> &'static str {
-    match leg {
-        Some(Leg::Client) => "client",
-        Some(Leg::Server) => "server",
-        Some(Leg::Proxy) => "proxy",
-        None => "both",
-    }
+    leg.map_or("both", Leg::id)
 }
 
 /// Lines under way. All names and labels are words of ours, so that none has to be escaped.

@@ -69,6 +69,8 @@ pub(super) struct Answer {
     pub(super) confidence: Confidence,
     pub(super) phase: Phase,
     pub(super) summary: String,
+    pub(super) is_fault: bool,
+    pub(super) is_good: bool,
 }
 
 impl Beginning {
@@ -137,6 +139,8 @@ impl Answer {
             confidence: verdict.confidence,
             phase: verdict.phase,
             summary: verdict.summary.clone(),
+            is_fault: verdict.is_fault(),
+            is_good: verdict.is_good(),
         }
     }
 }

@@ -76,7 +76,7 @@ fn session_html(session: &SessionView) -> String {
     let class = match &session.verdict {
         _ if !session.is_over => "running",
         Some(verdict) if verdict.is_fault => "bad",
-        Some(verdict) if verdict.id == VerdictId::Healthy.as_str() => "good",
+        Some(verdict) if verdict.is_good => "good",
         _ => "plain",
     };
     let id = escaped(&session.id);
@@ -296,6 +296,7 @@ mod tests {
                 phase: "tls",
                 summary: evil.to_owned(),
                 is_fault: false,
+                is_good: true,
             }),
             ..SessionView::default()
         };

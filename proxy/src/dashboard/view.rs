@@ -59,6 +59,8 @@ pub(super) struct VerdictView {
     pub(super) summary: String,
     /// Whether something is wrong.
     pub(super) is_fault: bool,
+    /// Whether the session came to the end that its user wanted.
+    pub(super) is_good: bool,
 }
 
 /// How a session ended.
@@ -193,7 +195,8 @@ impl VerdictView {
             confidence: answer.confidence.to_string(),
             phase: answer.phase.id(),
             summary: sentence(&answer.summary),
-            is_fault: answer.id.is_fault(),
+            is_fault: answer.is_fault,
+            is_good: answer.is_good,
         }
     }
 }

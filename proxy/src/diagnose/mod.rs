@@ -138,6 +138,7 @@ fn verdict(
         phase: conclusion.phase,
         summary: conclusion.summary,
         evidence,
+        by_user: conclusion.by_user,
         ruled_out: ruled_out(facts, rule.id, &alternatives),
         alternatives,
         next,

@@ -36,6 +36,7 @@ pub fn proven(id: VerdictId, others: &[VerdictId], record: &Record, proof: Proof
         phase: proof.phase,
         summary: proof.summary,
         evidence: proof.evidence,
+        by_user: false,
         ruled_out: Vec::new(),
         alternatives: others.iter().map(confirmed).collect(),
         next: Vec::new(),

@@ -64,6 +64,8 @@ pub struct Conclusion {
     pub phase: Phase,
     /// One sentence: the answer.
     pub summary: String,
+    /// The user ended the session himself: nothing failed.
+    pub by_user: bool,
     /// What says so.
     pub evidence: Vec<Evidence>,
     /// Causes that fit as well and that no rule can tell from this one here, likeliest first.
@@ -83,6 +85,7 @@ impl Conclusion {
             confidence,
             phase,
             summary: summary.into(),
+            by_user: false,
             evidence: Vec::new(),
             alternatives: Vec::new(),
             next: Vec::new(),

@@ -268,8 +268,14 @@ fn admin_disconnect(facts: &Facts<'_>) -> Option<Conclusion> {
         return Some(conclusion);
     }
     facts.inside.active?;
-    let summary = "Nothing failed: the user disconnected or logged off.";
-    stated(facts, |code| code::BY_USER.contains(&code), summary)
+    let summary = match facts.inside.error_info.as_ref().map(|info| info.what.error_info) {
+        Some(code) if code == *code::BY_USER.start() => {
+            "Nothing failed: the user disconnected the session from inside it; on the server it goes on."
+        }
+        _ => "Nothing failed: the user logged off.",
+    };
+    let conclusion = stated(facts, |code| code::BY_USER.contains(&code), summary)?;
+    Some(Conclusion { by_user: true, next_instead: Some(&[]), fix: Some(&[]), ..conclusion })
 }
 
 /// xrdp, for one, says that the user logged off when it breaks the connection sequence off for its own reasons.

@@ -53,7 +53,7 @@ impl Confounders {
     pub(super) fn of(experiment: &Experiment) -> Confounders {
         let is_proved = experiment.arms[0].observed.iter().any(|observed| {
             let verdict = observed.record.verdict.as_ref();
-            verdict.is_some_and(|it| it.id.is_fault() && it.confidence == Confidence::Confirmed)
+            verdict.is_some_and(|it| it.is_fault() && it.confidence == Confidence::Confirmed)
         });
         let is_trusted = trusts_session_ca(experiment);
         let mut found: Vec<Found> = Vec::new();

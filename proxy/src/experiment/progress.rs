@@ -1,7 +1,7 @@
 //! How far a session got, in steps that can be told apart whether or not rdpscope reads what is inside TLS.
 
 use super::untried::{is_through_gateway, passes_tls};
-use crate::trace::{Micros, Outcome, Phase, Record, VerdictId};
+use crate::trace::{Micros, Outcome, Phase, Record, Verdict, VerdictId};
 
 /// A client that stays with a gateway for so long has gone on behind its certificate, µs. One that leaves sooner may have
 /// refused that, or been refused itself.
@@ -35,7 +35,7 @@ pub enum Depth {
 impl Depth {
     /// How far the session of a finished record got.
     pub fn of(record: &Record) -> Depth {
-        let is_fault = record.verdict.as_ref().is_some_and(|verdict| verdict.id.is_fault());
+        let is_fault = record.verdict.as_ref().is_some_and(Verdict::is_fault);
         let reached = record.summary.as_ref().and_then(|summary| summary.reached);
         match began(record) {
             // A client may speak before it is known that the server cannot be reached.

@@ -52,6 +52,7 @@ fn record((began, id, confidence): Outcomes, session: usize) -> Record {
             phase: began,
             summary: String::new(),
             evidence: Vec::new(),
+            by_user: false,
             ruled_out: Vec::new(),
             alternatives: Vec::new(),
             next: Vec::new(),

@@ -51,7 +51,7 @@ pub(super) fn observed(experiment: &Experiment) -> Option<&Verdict> {
 pub(super) fn last(state: &ArmState) -> Option<&Verdict> {
     let failed = || state.observed.iter().rev().filter(|it| it.depth < Depth::Works);
     let mut verdicts = failed().filter_map(|it| it.record.verdict.as_ref());
-    verdicts.clone().find(|verdict| verdict.id.is_fault()).or_else(|| verdicts.next())
+    verdicts.clone().find(|verdict| verdict.is_fault()).or_else(|| verdicts.next())
 }
 
 fn shows_certificate(record: &Record) -> bool {

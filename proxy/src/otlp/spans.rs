@@ -6,7 +6,7 @@
 
 use super::message::{Event, KeyValue, Span, SpanKind, Status, StatusCode, attribute};
 use crate::relay::target::Target;
-use crate::trace::{self, ClosedBy, How, Leg, Micros, Outcome, PhaseRecord, Record, Side};
+use crate::trace::{self, ClosedBy, How, Micros, Outcome, PhaseRecord, Record};
 use ring::rand::{SecureRandom, SystemRandom};
 
 /// Events of one session that go along, some 100 bytes each; an ordinary session has some 60.
@@ -95,8 +95,8 @@ fn moment(event: &trace::Event, clock: &Clock) -> Event {
     // Serialising these types into memory cannot fail.
     let detail = serde_json::to_value(&event.detail).unwrap_or_default();
     let name = detail.get("event").and_then(serde_json::Value::as_str).unwrap_or("event");
-    let mut attributes = vec![attribute("rdpscope.leg", leg(event.leg))];
-    attributes.extend(event.from.map(|from| attribute("rdpscope.from", side(from))));
+    let mut attributes = vec![attribute("rdpscope.leg", event.leg.id())];
+    attributes.extend(event.from.map(|from| attribute("rdpscope.from", from.id())));
     if event.inferred {
         attributes.push(attribute("rdpscope.inferred", true));
     }
@@ -113,9 +113,9 @@ fn facts(record: &Record) -> Vec<KeyValue> {
     }
     if let Some(verdict) = &record.verdict {
         add("rdpscope.verdict", Some(verdict.id.as_str()));
-        add("rdpscope.confidence", Some(&verdict.confidence.to_string()));
+        add("rdpscope.confidence", Some(verdict.confidence.id()));
         add("rdpscope.verdict.phase", Some(verdict.phase.id()));
-        add("error.type", verdict.id.is_fault().then_some(verdict.id.as_str()));
+        add("error.type", verdict.is_fault().then_some(verdict.id.as_str()));
     }
     if let Some(summary) = &record.summary {
         add("rdpscope.selected_protocol", summary.selected_protocol.as_deref());
@@ -126,8 +126,8 @@ fn facts(record: &Record) -> Vec<KeyValue> {
         add("tls.client.ja3", summary.ja3.as_deref());
     }
     if let Some(end) = &record.end {
-        add("rdpscope.closed_by", end.closed_by.map(closed_by));
-        add("rdpscope.how", end.how.map(how));
+        add("rdpscope.closed_by", end.closed_by.map(ClosedBy::id));
+        add("rdpscope.how", end.how.map(How::id));
         facts.push(attribute("rdpscope.bytes_up", end.bytes_up));
         facts.push(attribute("rdpscope.bytes_down", end.bytes_down));
     }
@@ -152,10 +152,10 @@ fn place(facts: &mut Vec<KeyValue>, name: &str, text: Option<&str>) {
 fn phase_facts(phase: &PhaseRecord) -> Vec<KeyValue> {
     let mut facts = vec![
         attribute("rdpscope.phase", phase.phase.id()),
-        attribute("rdpscope.outcome", outcome(phase.outcome)),
+        attribute("rdpscope.outcome", phase.outcome.id()),
         attribute("rdpscope.inferred", phase.inferred),
     ];
-    facts.extend(phase.leg.map(|it| attribute("rdpscope.leg", leg(it))));
+    facts.extend(phase.leg.map(|leg| attribute("rdpscope.leg", leg.id())));
     let waits = [
         ("rdpscope.waiting_for_client_us", phase.waiting_for_client_us),
         ("rdpscope.waiting_for_server_us", phase.waiting_for_server_us),
@@ -167,7 +167,7 @@ fn phase_facts(phase: &PhaseRecord) -> Vec<KeyValue> {
 /// The verdict's id alone: its sentence may repeat what a user typed.
 fn verdict_status(record: &Record) -> Option<Status> {
     let verdict = record.verdict.as_ref()?;
-    Some(match verdict.id.is_fault() {
+    Some(match verdict.is_fault() {
         true => Status { message: verdict.id.to_string(), code: StatusCode::Error.into() },
         false => Status { message: String::new(), code: StatusCode::Unset.into() },
     })
@@ -177,50 +177,8 @@ fn outcome_status(of: Outcome) -> Status {
     match of {
         Outcome::Ok => Status { message: String::new(), code: StatusCode::Ok.into() },
         Outcome::Failed | Outcome::Unfinished => {
-            Status { message: outcome(of).to_owned(), code: StatusCode::Error.into() }
+            Status { message: of.id().to_owned(), code: StatusCode::Error.into() }
         }
         Outcome::Skipped => Status { message: String::new(), code: StatusCode::Unset.into() },
-    }
-}
-
-fn outcome(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Ok => "ok",
-        Outcome::Failed => "failed",
-        Outcome::Unfinished => "unfinished",
-        Outcome::Skipped => "skipped",
-    }
-}
-
-fn leg(leg: Leg) -> &'static str {
-    match leg {
-        Leg::Client => "client",
-        Leg::Server => "server",
-        Leg::Proxy => "proxy",
-    }
-}
-
-fn side(side: Side) -> &'static str {
-    match side {
-        Side::Client => "client",
-        Side::Server => "server",
-    }
-}
-
-fn closed_by(who: ClosedBy) -> &'static str {
-    match who {
-        ClosedBy::Client => "client",
-        ClosedBy::Server => "server",
-        ClosedBy::Proxy => "proxy",
-    }
-}
-
-fn how(how: How) -> &'static str {
-    match how {
-        How::Fin => "fin",
-        How::Reset => "reset",
-        How::Timeout => "timeout",
-        How::Alert => "alert",
-        How::McsUltimatum => "mcs-ultimatum",
     }
 }

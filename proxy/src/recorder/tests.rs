@@ -49,6 +49,7 @@ fn last_lines() -> Vec<Line> {
         phase: Phase::Tcp,
         summary: String::new(),
         evidence: vec![],
+        by_user: false,
         ruled_out: vec![],
         alternatives: vec![],
         next: vec![],

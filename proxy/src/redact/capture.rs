@@ -1,18 +1,22 @@
 //! Captures written anew: addresses and names replaced, what no TLS protects blanked, and nothing in them but the packets
-//! of the connections in question. Link-layer headers, names of interfaces and comments stay behind.
+//! of the connections in question. Of comments those stay that rdpscope wrote; link-layer headers and names of interfaces
+//! stay behind.
 
 use super::clear_text::ClearText;
-use super::{Kind, Redactor, packet};
+use super::{Kind, Redactor, learn, packet};
 use crate::capture::{Frame, whole};
 use crate::trace::Side;
-use pcap_file::DataLink;
+use crate::wire::proxy_talk;
 use pcap_file::pcapng::PcapNgWriter;
-use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketBlock;
+use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
 use pcap_file::pcapng::blocks::interface_description::{
     InterfaceDescriptionBlock, InterfaceDescriptionOption, InterfaceTsResolution,
 };
+use pcap_file::pcapng::blocks::opt_common::CommonOption;
+use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
 use pcap_file::pcapng::blocks::unknown::UnknownBlock;
 use pcap_file::pcapng::{PcapNgBlock, PcapNgError};
+use pcap_file::{DataLink, Endianness};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -23,6 +27,14 @@ pub const MOST_BYTES: usize = 512 * 1024 * 1024;
 /// Decryption Secrets Block (draft-ietf-opsawg-pcapng section 4.7) and its type for a key log of TLS, "TLSK".
 const DECRYPTION_SECRETS: u32 = 10;
 const TLS_KEY_LOG: u32 = 0x544c_534b;
+
+/// What the file says about itself.
+const ABOUT_FILE: &str = "A redacted copy of a capture, by rdpscope. Names and addresses are pseudonyms, checksums are \
+    computed anew, and of what no TLS protects logons, input and screen are zero. Wireshark takes port 3389 for TPKT alone. To \
+    see TLS there: tshark -d tcp.port==3389,tls, or Decode As in the menu Analyze.";
+
+/// LINKTYPE_WIRESHARK_UPPER_PDU: what was inside TLS, message by message.
+const EXPORTED_PDU: u16 = 252;
 
 /// Nanoseconds: ten to the power of minus nine.
 const NANOSECONDS: u8 = 9;
@@ -49,7 +61,9 @@ pub struct RedactedCapture {
     pub packets: u64,
     /// Packets that are not in it.
     pub left_out: u64,
-    /// Bytes of connections without TLS that were blanked.
+    /// Messages from inside TLS that are not in it.
+    pub opened: u64,
+    /// Bytes that no TLS protected and that were blanked.
     pub blanked: u64,
 }
 
@@ -65,25 +79,43 @@ pub(super) struct Packet {
     pub(super) bytes: Vec<u8>,
     /// Bytes from the transport header on that were on the wire.
     pub(super) length: usize,
+    /// What rdpscope says beside it.
+    pub(super) comments: Vec<String>,
 }
 
 /// Gathers the packets of a capture.
 pub struct CaptureRedaction {
     /// Sockets of clients whose packets are wanted; all where absent.
     only: Option<BTreeSet<SocketAddr>>,
+    /// What is said beside frames, by their numbers.
+    comments: BTreeMap<u64, Vec<String>>,
     packets: Vec<Packet>,
     held: usize,
     left_out: u64,
+    opened: u64,
 }
 
 impl CaptureRedaction {
     /// A redaction that keeps the packets to and from `only`, or everything that is TCP or UDP.
     pub fn new(only: Option<BTreeSet<SocketAddr>>) -> CaptureRedaction {
-        CaptureRedaction { only, packets: Vec::new(), held: 0, left_out: 0 }
+        CaptureRedaction {
+            only,
+            comments: BTreeMap::new(),
+            packets: Vec::new(),
+            held: 0,
+            left_out: 0,
+            opened: 0,
+        }
+    }
+
+    /// With what is said beside frames, by their numbers.
+    pub fn commented(self, comments: BTreeMap<u64, Vec<String>>) -> CaptureRedaction {
+        CaptureRedaction { comments, ..self }
     }
 
     /// The next frame.
     pub fn frame(&mut self, frame: &Frame<'_>) {
+        let comments = self.comments.remove(&frame.number).unwrap_or_default();
         let packet = whole(frame).and_then(|whole| packet::packet(frame.at, &whole));
         match packet.filter(|packet| self.is_wanted(packet)) {
             Some(packet) => {
@@ -93,7 +125,12 @@ impl CaptureRedaction {
                     self.packets.push(packet);
                 }
             }
+            None if frame.link == EXPORTED_PDU => self.opened += 1,
             None => self.left_out += 1,
+        }
+        // What was said beside a packet that is left out is of the time before it, too.
+        if let Some(packet) = self.packets.last_mut() {
+            packet.comments.extend(comments);
         }
     }
 
@@ -103,11 +140,14 @@ impl CaptureRedaction {
         self.only.as_ref().is_none_or(is_wanted)
     }
 
-    /// The addresses in the packets.
+    /// The addresses in the packets, and where their senders ask proxies to take them.
     pub fn learn(&self, names: &mut super::Names) {
         for packet in &self.packets {
             names.learn_address(packet.source.ip());
             names.learn_address(packet.destination.ip());
+            if let Some(destination) = proxy_talk::destination_in(&packet.bytes[packet.header..]) {
+                learn::target(names, &destination);
+            }
         }
     }
 
@@ -132,9 +172,13 @@ impl CaptureRedaction {
                 packet.destination.set_ip(redactor.address(packet.destination.ip()));
             }
         }
+        for comment in self.packets.iter_mut().flat_map(|packet| &mut packet.comments) {
+            *comment = redactor.text(comment);
+        }
         let write_error = |error: PcapNgError| RedactCaptureError::Write(error.to_string());
         let bytes = self.write(key_logs).map_err(write_error)?;
-        Ok(RedactedCapture { bytes, packets: self.packets.len() as u64, left_out: self.left_out, blanked })
+        let packets = self.packets.len() as u64;
+        Ok(RedactedCapture { bytes, packets, left_out: self.left_out, opened: self.opened, blanked })
     }
 
     /// Searches each direction of a connection as one stream, because a name may stand in two segments.
@@ -149,7 +193,9 @@ impl CaptureRedaction {
             }
         }
         let mut blanked = 0;
-        for directions in connections.into_values() {
+        for mut directions in connections.into_values() {
+            // In RDP, and with a proxy, the client speaks first.
+            directions.sort_by_key(|indices| indices.first().copied().unwrap_or(usize::MAX));
             let mut clear_text = ClearText::default();
             for (indices, side) in directions.into_iter().zip([Side::Client, Side::Server]) {
                 blanked += self.redact_direction(&indices, side, &mut clear_text, redactor);
@@ -172,12 +218,15 @@ impl CaptureRedaction {
         let mut stream = packet::Stream::from_segments(segments.collect());
         let mut blanked = 0;
         for run in stream.runs_mut() {
+            let before = clear_text.said_to_proxy(side);
             blanked += clear_text.blank(side, run) as u64;
+            let (talk, through) = run.split_at_mut(clear_text.said_to_proxy(side) - before);
+            redactor.bytes(talk);
+            for range in packet::searchable(through) {
+                redactor.bytes(&mut through[range]);
+            }
             // What follows comes after a hole.
             clear_text.lost(side);
-            for range in packet::searchable(run) {
-                redactor.bytes(&mut run[range]);
-            }
         }
         for (index, bytes) in stream.into_segments() {
             let header = self.packets[index].header;
@@ -187,7 +236,13 @@ impl CaptureRedaction {
     }
 
     fn write(&self, key_logs: &[impl AsRef<[u8]>]) -> Result<Vec<u8>, PcapNgError> {
-        let mut writer = PcapNgWriter::new(Vec::new())?;
+        let comment = CommonOption::Comment(ABOUT_FILE.into());
+        let section = SectionHeaderBlock {
+            endianness: Endianness::native(),
+            options: vec![SectionHeaderOption::Common(comment)],
+            ..SectionHeaderBlock::default()
+        };
+        let mut writer = PcapNgWriter::with_section_header(Vec::new(), section)?;
         for key_log in key_logs {
             let body = secrets_body(key_log.as_ref());
             let length = u32::try_from(body.len() + 12).unwrap_or(u32::MAX);
@@ -202,12 +257,13 @@ impl CaptureRedaction {
             let missing = packet.length.saturating_sub(packet.bytes.len());
             let original_len = u32::try_from(data.len() + missing).unwrap_or(u32::MAX);
             let timestamp = Duration::from_nanos(packet.at);
+            let comments = packet.comments.iter().map(|comment| CommonOption::Comment(comment.into()));
             let block = EnhancedPacketBlock {
                 interface_id: 0,
                 timestamp,
                 original_len,
                 data: data.into(),
-                options: Vec::new(),
+                options: comments.map(EnhancedPacketOption::Common).collect(),
             };
             writer.write_block(&block.into_block())?;
         }

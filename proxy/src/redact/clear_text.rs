@@ -1,9 +1,12 @@
 //! What a user types, sees and logs on with, blanked in a connection that no TLS protects.
 //!
 //! Standard RDP security (MS-RDPBCGR 5.3) at its level "none" leaves everything readable: the password in the Client Info PDU,
-//! keys, and the screen. Headers up to the security flags stay, so that a reader still finds every PDU.
+//! keys, and the screen. Headers up to the security flags stay, so that a reader still finds every PDU. Of the talk with a
+//! proxy on the way everything stays but what logs on to it.
 
 use crate::trace::Side;
+use crate::wire::preconnection;
+use crate::wire::proxy_talk::{Part, ProxyTalk};
 
 /// TPKT (RFC 1006): version 3.
 const TPKT: u8 = 3;
@@ -11,8 +14,14 @@ const TPKT: u8 = 3;
 const TPKT_HEADER: usize = 4;
 const X224_DATA: u8 = 0xf0;
 const DATA_HEADER: usize = 7;
-/// A TLS handshake record: what follows is encrypted.
+/// A TLS handshake record, of whatever version: what follows is encrypted.
 const TLS_HANDSHAKE: u8 = 0x16;
+const TLS_MAJOR: u8 = 3;
+/// The second byte of the size of a preconnection PDU (MS-RDPEPS 2.2.1), at most: as the length of a fast-path PDU it would
+/// be less than its header.
+const PRECONNECTION_SIZE: u8 = 2;
+/// Bytes that tell a preconnection PDU.
+const PRECONNECTION_HEAD: usize = 12;
 /// DomainMCSPDU choices (T.125) whose user data is RDP: SendDataRequest and SendDataIndication.
 const SEND_DATA: [u8; 2] = [25, 26];
 /// Bytes from the choice to the length of the user data: choice, initiator, channel, priority.
@@ -22,15 +31,25 @@ const SECURITY_FLAGS: usize = 4;
 /// The longest header that decides what becomes of a PDU.
 const LONGEST_HEADER: usize = DATA_HEADER + BEFORE_LENGTH + 2 + SECURITY_FLAGS;
 
-/// Follows both directions of one connection.
-#[derive(Debug, Default)]
+/// Follows both directions of one connection. Where they do not come as they were said, the client's come first.
+#[derive(Debug)]
 pub struct ClearText {
     sides: [Direction; 2],
 }
 
+impl Default for ClearText {
+    /// Before the first byte.
+    fn default() -> ClearText {
+        ClearText { sides: [ProxyTalk::of_client(), ProxyTalk::of_server()].map(Direction::new) }
+    }
+}
+
 /// One direction.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Direction {
+    /// What is said to a proxy on the way, first of all.
+    talk: ProxyTalk,
+    is_talk_over: bool,
     /// The first bytes of the PDU under way.
     header: Vec<u8>,
     /// How the rest of it is treated, once its header is whole.
@@ -55,13 +74,15 @@ struct Rest {
 impl ClearText {
     /// Blanks what must not be seen in `bytes`, the next that `from` sent. Answers how many were blanked.
     pub fn blank(&mut self, from: Side, bytes: &mut [u8]) -> usize {
-        if self.is_encrypted() {
-            return 0;
-        }
+        let talks_to_proxy = from == Side::Client || self.sides[Side::Client.index()].talk.has_spoken();
+        let is_encrypted = self.is_encrypted();
         let side = &mut self.sides[from.index()];
-        side.begin_anew(bytes);
+        side.is_talk_over |= !talks_to_proxy;
         let mut blanked = 0;
-        let mut place = 0;
+        let mut place = side.talk_to_proxy(bytes, &mut blanked);
+        if is_encrypted && !side.is_lost {
+            return blanked;
+        }
         while place < bytes.len() && !side.is_encrypted {
             place += side.step(&mut bytes[place..], &mut blanked);
         }
@@ -73,22 +94,51 @@ impl ClearText {
         self.sides.iter().any(|side| side.is_encrypted)
     }
 
+    /// How many bytes of `from` so far were said to a proxy on the way, or by it.
+    pub fn said_to_proxy(&self, from: Side) -> usize {
+        self.sides[from.index()].talk.length()
+    }
+
     /// Bytes of `from` are missing: where its next PDU begins is not known.
     pub fn lost(&mut self, from: Side) {
-        if !self.is_encrypted() {
-            let side = &mut self.sides[from.index()];
-            (side.is_lost, side.has_begun) = (true, true);
-        }
+        let is_encrypted = self.is_encrypted();
+        let side = &mut self.sides[from.index()];
+        (side.is_talk_over, side.has_begun) = (true, true);
+        side.is_lost |= !is_encrypted;
     }
 }
 
 impl Direction {
-    /// What came before the first PDU was the talk with a proxy on the way, if a PDU or TLS begins now.
-    fn begin_anew(&mut self, bytes: &[u8]) {
-        let begins = matches!(bytes, [TPKT, 0, ..] | [TLS_HANDSHAKE, 3, ..]);
-        if self.is_lost && !self.has_begun && begins {
-            *self = Direction::default();
+    fn new(talk: ProxyTalk) -> Direction {
+        Direction {
+            talk,
+            is_talk_over: false,
+            header: Vec::new(),
+            rest: None,
+            is_encrypted: false,
+            is_lost: false,
+            has_begun: false,
         }
+    }
+
+    /// Takes what is said to a proxy off the front and answers how many bytes it has.
+    fn talk_to_proxy(&mut self, bytes: &mut [u8], blanked: &mut usize) -> usize {
+        for (place, byte) in bytes.iter_mut().enumerate() {
+            let part = if self.is_talk_over { Part::Through } else { self.talk.byte(*byte) };
+            match part {
+                Part::Said => {}
+                Part::Secret => {
+                    *byte = 0;
+                    *blanked += 1;
+                }
+                Part::Through | Part::Unknown => {
+                    self.is_talk_over = true;
+                    self.is_lost |= part == Part::Unknown;
+                    return place;
+                }
+            }
+        }
+        bytes.len()
     }
 
     /// Takes some bytes of the front and answers how many.
@@ -116,7 +166,11 @@ impl Direction {
 
     fn take_header(&mut self, byte: u8) -> usize {
         self.header.push(byte);
-        match decide(&self.header) {
+        let decision = match self.has_begun {
+            true => decide(&self.header),
+            false => decide_first(&self.header),
+        };
+        match decision {
             Decision::More => {}
             Decision::Encrypted => self.is_encrypted = true,
             Decision::Unknown => self.is_lost = true,
@@ -147,9 +201,25 @@ enum Decision {
     },
 }
 
+/// What nothing was before may be a preconnection PDU.
+fn decide_first(header: &[u8]) -> Decision {
+    match header {
+        [_, 0..=PRECONNECTION_SIZE, ..] if preconnection::may_start(header) => {}
+        _ => return decide(header),
+    }
+    match header {
+        [low, high, ..] if header.len() >= PRECONNECTION_HEAD => {
+            let length = usize::from(u16::from_le_bytes([*low, *high]));
+            Decision::Pdu { length, keep: length }
+        }
+        _ => Decision::More,
+    }
+}
+
 fn decide(header: &[u8]) -> Decision {
     match header {
-        [TLS_HANDSHAKE, ..] => Decision::Encrypted,
+        [TLS_HANDSHAKE] => Decision::More,
+        [TLS_HANDSHAKE, TLS_MAJOR, ..] => Decision::Encrypted,
         [TPKT, ..] => slow_path(header),
         // FastPathInputEvent and FastPathUpdate (MS-RDPBCGR 2.2.8.1.2, 2.2.9.1.2): the action is 0.
         [first, ..] if first & 3 == 0 => fast_path(header),
@@ -265,16 +335,38 @@ mod tests {
     }
 
     #[test]
-    fn the_talk_with_a_proxy_is_blanked_and_what_follows_is_read() {
+    fn of_the_talk_with_a_proxy_only_the_logon_is_blanked_and_what_follows_is_read() {
         let connect: &[u8] = b"CONNECT srv:3389 HTTP/1.1\r\nProxy-Authorization: Basic canary\r\n\r\n";
         let bytes = session();
         let after = blanked(&[connect, &bytes], Side::Client);
-        assert!(after[..connect.len()].iter().skip(1).all(|byte| *byte == 0));
+        let text = String::from_utf8_lossy(&after[..connect.len()]).replace('\0', ".");
+        assert_eq!(text, "CONNECT srv:3389 HTTP/1.1\r\nProxy-Authorization: Basic ......\r\n\r\n");
         assert_eq!(after[connect.len()..], blanked(&[&bytes], Side::Client));
-        assert_eq!(
-            blanked(&[connect, b"\x16\x03\x01 hello"], Side::Client)[connect.len()..],
-            *b"\x16\x03\x01 hello"
-        );
+        let hello = b"\x16\x03\x01 hello";
+        assert_eq!(blanked(&[connect, hello], Side::Client)[connect.len()..], *hello);
+    }
+
+    #[test]
+    fn what_a_proxy_answers_is_followed_where_the_client_spoke_to_one() {
+        let answer = b"HTTP/1.1 200 Fine\r\nX-Token: canary\r\n\r\n\x16\x03\x03 hello";
+        let mut clear_text = ClearText::default();
+        let mut connect = b"CONNECT srv:3389 HTTP/1.1\r\n\r\n\x16\x03\x01 hello".to_vec();
+        assert_eq!(clear_text.blank(Side::Client, &mut connect), 0);
+        let mut after = answer.to_vec();
+        clear_text.blank(Side::Server, &mut after);
+        assert!(after.ends_with(b"\x16\x03\x03 hello") && !after.windows(6).any(|it| it == b"canary"));
+        assert_eq!(clear_text.said_to_proxy(Side::Server), answer.len() - b"\x16\x03\x03 hello".len());
+        let alone = blanked(&[answer], Side::Server);
+        assert!(!alone.windows(5).any(|it| it == b"hello" || it == b"Token"), "{alone:?}");
+    }
+
+    #[test]
+    fn a_preconnection_pdu_stays_and_what_follows_is_read() {
+        let preconnection = hex::decode("180000000000000002000000000000000300410042000000").unwrap();
+        let bytes = [&preconnection[..], &session()].concat();
+        let after = blanked(&[&bytes], Side::Client);
+        assert_eq!(after[..preconnection.len()], preconnection);
+        assert_eq!(after[preconnection.len()..], blanked(&[&session()], Side::Client));
     }
 
     proptest! {

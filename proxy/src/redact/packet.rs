@@ -35,6 +35,7 @@ pub(super) fn packet(at: u64, whole: &Whole<'_>) -> Option<Packet> {
         header,
         bytes: whole.payload.to_vec(),
         length: whole.length,
+        comments: Vec::new(),
     })
 }
 

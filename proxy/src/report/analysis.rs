@@ -20,6 +20,8 @@ pub struct AttemptRow {
     pub reached: Option<Phase>,
     /// Why it ended.
     pub verdict: VerdictId,
+    /// Whether something is wrong.
+    pub is_fault: bool,
     /// How sure.
     pub confidence: Confidence,
 }
@@ -36,6 +38,7 @@ impl AttemptRow {
             server: end(summary.and_then(|summary| summary.server.as_ref())),
             reached: summary.and_then(|summary| summary.reached),
             verdict: verdict.id,
+            is_fault: verdict.is_fault(),
             confidence: verdict.confidence,
         })
     }
@@ -64,7 +67,7 @@ pub fn table(rows: &[AttemptRow], style: &Style) -> String {
     );
     page.row(&style.paint(Look::Faint, &head));
     for ((place, row), ends) in (1..).zip(rows).zip(&ends) {
-        let look = if row.verdict.is_fault() { Look::Bad } else { Look::Good };
+        let look = if row.is_fault { Look::Bad } else { Look::Good };
         let verdict = style.paint(look, row.verdict.as_str());
         page.row(&format!(
             "{place:>number$}  {:<TIME_COLUMNS$}  {ends:<who$}  {:<far$}  {verdict} ({})",
@@ -79,12 +82,12 @@ pub fn table(rows: &[AttemptRow], style: &Style) -> String {
 /// `2 of 3 attempts failed: nla-required, certificate-rejected`.
 fn answer(rows: &[AttemptRow]) -> String {
     let mut faults: Vec<&str> = Vec::new();
-    for row in rows.iter().filter(|row| row.verdict.is_fault()) {
+    for row in rows.iter().filter(|row| row.is_fault) {
         if !faults.contains(&row.verdict.as_str()) {
             faults.push(row.verdict.as_str());
         }
     }
-    let failed = rows.iter().filter(|row| row.verdict.is_fault()).count();
+    let failed = rows.iter().filter(|row| row.is_fault).count();
     match (failed, rows.len()) {
         (0, 1) => "The one attempt shows no fault.".to_owned(),
         (0, all) => format!("None of {all} attempts shows a fault."),
@@ -126,6 +129,7 @@ mod tests {
             server: "10.0.0.2:3389".to_owned(),
             reached: Some(Phase::X224),
             verdict,
+            is_fault: verdict.is_fault(),
             confidence: Confidence::Likely,
         }
     }

@@ -5,7 +5,7 @@ mod facts;
 mod text;
 
 pub use text::contrast_text;
-pub(super) use text::{CAUTION, aside, first_words, same_words};
+pub(super) use text::{CAUTION, aside, first_words, same_words, sides_words};
 
 use super::document::Subject;
 use crate::trace::{Outcome, Phase, Record};
@@ -30,6 +30,8 @@ pub struct Contrast {
     pub working: String,
     /// What the failing one is.
     pub failing: String,
+    /// Whether they are what they stand for: the first works and the second fails.
+    pub is_as_named: bool,
     /// The answers of both: the sentences of their verdicts.
     pub answers: [String; 2],
     /// What is to be known before anything is concluded; a sentence each.
@@ -78,10 +80,12 @@ pub enum Weight {
 /// Holds `failing` against `working`.
 pub fn contrast(working: &Subject, failing: &Subject) -> Contrast {
     let mut notes = Vec::new();
-    match (working.fails(), failing.fails()) {
-        (true, _) => notes.push("The one in the place of the one that works fails too.".to_owned()),
-        (false, false) => notes.push("The one in the place of the one that fails did not fail.".to_owned()),
-        (false, true) => {}
+    let is_as_named = !working.fails() && failing.fails();
+    if !is_as_named {
+        notes.push(match failing.fails() {
+            true => "Both fail: name a session that works to see what is different in it.".to_owned(),
+            false => "Neither fails: there is no failure to explain.".to_owned(),
+        });
     }
     let (ours, theirs) = (facts(working), facts(failing));
     let mut differences: Vec<Difference> = theirs
@@ -104,6 +108,7 @@ pub fn contrast(working: &Subject, failing: &Subject) -> Contrast {
         kind: "contrast",
         working: title(working),
         failing: title(failing),
+        is_as_named,
         answers: [answer(working), answer(failing)],
         notes,
         parted,

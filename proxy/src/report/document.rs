@@ -108,7 +108,7 @@ impl Subject {
 
     /// Whether its verdict is a fault.
     pub fn fails(&self) -> bool {
-        self.record.verdict.as_ref().is_some_and(|verdict| verdict.id.is_fault())
+        self.record.verdict.as_ref().is_some_and(Verdict::is_fault)
     }
 
     /// What is to be known of the record itself, beyond what it says.

@@ -53,30 +53,36 @@ pub(super) fn first_steps(finished: &Finished) -> Vec<String> {
 
 /// What the experiment came to, in a sentence or two.
 pub(super) fn answer_words(finished: &Finished) -> (Look, String) {
+    let (look, answer, shows) = answer_parts(finished);
+    (look, [Some(answer), shows].into_iter().flatten().collect::<Vec<_>>().join(" "))
+}
+
+/// The same, with what the sessions show by themselves apart.
+pub(super) fn answer_parts(finished: &Finished) -> (Look, String, Option<String>) {
     if let Some(verdict) = &finished.proven {
-        return (Look::Bad, format!("{} ({}): {}", verdict.id, verdict.confidence, verdict.summary));
+        let answer = format!("{} ({}): {}", verdict.id, verdict.confidence, verdict.summary);
+        return (Look::Bad, answer, None);
     }
     let conclusion = &finished.line.conclusion;
     let effect = conclusion.effect.id();
     let subject = subject(&finished.line.factor);
-    let shows = finished.observed.as_ref().map_or_else(String::new, |verdict| {
-        format!(" The sessions show {} ({}): {}", verdict.id, verdict.confidence, verdict.summary)
+    let shows = finished.observed.as_ref().map(|verdict| {
+        format!("The sessions show {} ({}): {}", verdict.id, verdict.confidence, verdict.summary)
     });
-    match (conclusion.effect, finished.fails) {
+    let (look, answer) = match (conclusion.effect, finished.fails) {
         (ExperimentEffect::NotCause, false) if finished.observed.is_none() => {
             (Look::Good, format!("no fault: the session works as it is ({effect})."))
         }
         (ExperimentEffect::NotCause, false) => {
-            (Look::Bad, format!("the session works as it is, but not in every arm ({effect}).{shows}"))
+            (Look::Bad, format!("the session works as it is, but not in every arm ({effect})."))
         }
-        (ExperimentEffect::NotCause, true) => {
-            (Look::Bad, format!("{subject} is not the cause ({effect}).{shows}"))
-        }
-        (ExperimentEffect::Cause, _) => (Look::Bad, format!("{subject} is the cause ({effect}).{shows}")),
+        (ExperimentEffect::NotCause, true) => (Look::Bad, format!("{subject} is not the cause ({effect}).")),
+        (ExperimentEffect::Cause, _) => (Look::Bad, format!("{subject} is the cause ({effect}).")),
         (ExperimentEffect::Inconclusive, _) => {
-            (Look::Doubtful, format!("{effect}: whether {subject} is the cause is not proved.{shows}"))
+            (Look::Doubtful, format!("{effect}: whether {subject} is the cause is not proved."))
         }
-    }
+    };
+    (look, answer, shows)
 }
 
 /// What was varied in words; a factor that this version does not know as it stands.

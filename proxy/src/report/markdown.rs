@@ -50,15 +50,17 @@ fn tidy(page: &str) -> String {
 fn compared(page: &mut String, contrast: &Contrast) {
     heading(page, 2, "Compared");
     let _ = writeln!(page, "**{}**\n", text(&compare::first_words(contrast)));
-    let _ = writeln!(page, "- works: {}: {}", text(&contrast.working), text(&contrast.answers[0]));
-    let _ = writeln!(page, "- fails: {}: {}", text(&contrast.failing), text(&contrast.answers[1]));
+    let [works, fails] = if contrast.is_as_named { ["works", "fails"] } else { ["one", "other"] };
+    let _ = writeln!(page, "- {works}: {}: {}", text(&contrast.working), text(&contrast.answers[0]));
+    let _ = writeln!(page, "- {fails}: {}: {}", text(&contrast.failing), text(&contrast.answers[1]));
     if let Some(Difference { phase, working, failing, .. }) = &contrast.parted {
-        let _ = writeln!(page, "- they part in {phase}: {working} where it works, {failing} where it fails");
+        let _ =
+            writeln!(page, "- the two part in {phase}: {}", compare::sides_words(contrast, working, failing));
     }
     for note in &contrast.notes {
         let _ = writeln!(page, "- {}", text(note));
     }
-    page.push_str("\n| phase | what | works | fails |\n|---|---|---|---|\n");
+    let _ = writeln!(page, "\n| phase | what | {works} | {fails} |\n|---|---|---|---|");
     for it in contrast.first.iter().chain(&contrast.others) {
         let what = format!("{}{}", it.what, compare::aside(it));
         let cells = [&what, &it.working, &it.failing].map(|cell| text(cell));

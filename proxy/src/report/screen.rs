@@ -123,6 +123,7 @@ mod tests {
             phase: Phase::Active,
             summary: "It \x1b[2Jworked.".to_owned(),
             evidence: vec![],
+            by_user: false,
             ruled_out: vec![],
             alternatives: vec![],
             next: vec![],

@@ -46,7 +46,7 @@ impl Conclusion<'_> {
     fn answer(&self, block: &mut Block<'_>) {
         let Verdict { id, confidence, summary, .. } = self.verdict;
         let session = self.session.map(|number| format!("#{number} ")).unwrap_or_default();
-        let look = if *id == VerdictId::Healthy { Look::Good } else { Look::Bad };
+        let look = if self.verdict.is_good() { Look::Good } else { Look::Bad };
         block.item("VERDICT", look, &format!("{session}{id} ({confidence}): {summary}"));
     }
 

@@ -10,6 +10,7 @@ mod event;
 mod experiment;
 mod gateway;
 mod gateway_check;
+mod ids;
 mod line;
 mod phase;
 mod probe;

@@ -18,11 +18,7 @@ pub enum Confidence {
 
 impl std::fmt::Display for Confidence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Confidence::Possible => "possible",
-            Confidence::Likely => "likely",
-            Confidence::Confirmed => "confirmed",
-        })
+        f.pad(self.id())
     }
 }
 
@@ -184,7 +180,8 @@ verdict_ids! {
 }
 
 impl VerdictId {
-    /// Whether it says that something is wrong. A client that went away for reasons of its own is no proof of that.
+    /// Whether it says that something is wrong. A client that went away for reasons of its own is no proof of that; of a
+    /// whole verdict [`Verdict::is_fault`] knows more.
     pub fn is_fault(self) -> bool {
         !matches!(self, VerdictId::Healthy | VerdictId::ClientPrompted | VerdictId::ClientClosed)
     }
@@ -207,6 +204,9 @@ pub struct Verdict {
     pub phase: Phase,
     /// One sentence: the answer.
     pub summary: String,
+    /// The user ended the session himself: nothing failed, whatever the id covers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_user: bool,
     /// What on the wire says so.
     pub evidence: Vec<Evidence>,
     /// Causes that this session shows not to be the case.
@@ -217,6 +217,18 @@ pub struct Verdict {
     pub next: Vec<String>,
     /// What mends it.
     pub fix: Vec<Fix>,
+}
+
+impl Verdict {
+    /// Whether it says that something is wrong.
+    pub fn is_fault(&self) -> bool {
+        self.id.is_fault() && !self.by_user
+    }
+
+    /// Whether the session came to the end that its user wanted.
+    pub fn is_good(&self) -> bool {
+        self.id == VerdictId::Healthy || self.by_user
+    }
 }
 
 /// One observation behind a verdict.

@@ -12,6 +12,7 @@ pub mod http;
 pub mod mcs;
 pub mod named;
 pub mod preconnection;
+pub mod proxy_talk;
 pub mod rdp;
 pub mod rdpeudp;
 pub mod rdpeudp2;

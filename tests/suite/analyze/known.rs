@@ -8,10 +8,10 @@ type Known = (&'static str, &'static [&'static str], i32);
 
 const OTHERS: &[Known] = &[
     ("awakecoding-wireshark-rdp/freerdp-test.pcapng", &["healthy (confirmed)"], 0),
-    // Each of these users disconnected by hand, and the server says so before it does.
-    ("awakecoding-wireshark-rdp/rdp-nla-kerberos-auth1.pcapng", &["admin-disconnect (confirmed)"], 1),
-    ("awakecoding-wireshark-rdp/rdp-no-nla-accepted1.pcapng", &["admin-disconnect (confirmed)"], 1),
-    ("awakecoding-wireshark-rdp/rdp-restricted-admin-rejected1.pcapng", &["admin-disconnect (confirmed)"], 1),
+    // Each of these users disconnected by hand, and the server says so before it does: no fault.
+    ("awakecoding-wireshark-rdp/rdp-nla-kerberos-auth1.pcapng", &["admin-disconnect (confirmed)"], 0),
+    ("awakecoding-wireshark-rdp/rdp-no-nla-accepted1.pcapng", &["admin-disconnect (confirmed)"], 0),
+    ("awakecoding-wireshark-rdp/rdp-restricted-admin-rejected1.pcapng", &["admin-disconnect (confirmed)"], 0),
     (
         "awakecoding-wireshark-rdp/rdp-nla-ntlm-rejected1.pcapng",
         &["nla-ntlm-refused (likely)", "nla-required (confirmed)"],

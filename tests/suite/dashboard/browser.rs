@@ -77,3 +77,47 @@ fn the_button_of_the_page_goes_on_to_the_next_attempt() {
     assert!(finished.stderr.contains("left out, as the dashboard was asked to"), "{}", finished.stderr);
     assert!(browser.complaints.is_empty(), "{:#?}", browser.complaints);
 }
+
+#[test]
+fn a_screen_reader_and_a_keyboard_are_enough() {
+    if left_out_without(&[CHROMIUM]) {
+        return;
+    }
+    let watched = Watched::start(&[]);
+    let mut browser = Browser::open(&watched.url);
+    watched.refused("alice");
+    watched.refused("bob");
+    browser.wait_until("document.querySelectorAll('.session.bad').length === 2");
+    let tree = browser.read_aloud();
+    let has = |role: &str, name: &str| tree.iter().any(|node| node.0 == role && node.1.contains(name));
+    for (role, name) in [
+        ("main", ""),
+        ("heading", "rdpscope"),
+        ("link", "report of session 1"),
+        ("link", "report of session 2"),
+        ("list", "Phases"),
+        ("searchbox", ""),
+        ("radio", ""),
+    ] {
+        assert!(has(role, name), "no {role} {name:?} in {tree:#?}");
+    }
+    let nameless = |node: &&(String, String)| {
+        ["link", "button", "searchbox", "radio"].contains(&node.0.as_str()) && node.1.trim().is_empty()
+    };
+    assert_eq!(tree.iter().find(nameless), None, "everything that can be used has a name");
+    let signs = tree.iter().filter(|node| node.0 == "StaticText" && ["✓", "✗", "–"].contains(&node.1.trim()));
+    assert_eq!(signs.count(), 0, "signs are said as words");
+    assert!(tree.iter().any(|node| node.0 == "StaticText" && node.1.trim() == "failed"), "{tree:#?}");
+
+    // From the top of the page with the Tab key alone: first to what skips the rest, then to everything that can be used.
+    browser.evaluate("document.activeElement?.blur()");
+    for wanted in ["To the sessions", "radio", "search", "report of session 2", "report of session 1"] {
+        browser.press("Tab", 9);
+        let text = "document.activeElement.innerText.replace(/\\s+/g, ' ') || document.activeElement.type";
+        let at = browser.evaluate(text);
+        assert_eq!(at, wanted, "the Tab key leads to everything in its order");
+        let outline = "parseFloat(getComputedStyle(document.activeElement).outlineWidth) >= 2";
+        assert_eq!(browser.evaluate(outline), true, "where the keyboard is can be seen: {wanted}");
+    }
+    watched.finish();
+}

@@ -354,3 +354,23 @@ pub(super) fn wrong_password_behind_tls() -> Option<Judged> {
     println!("{}", client.run(rdpscope.address.port()).summary());
     Some(Judged::of_session(&rdpscope.finish()))
 }
+
+/// Error info 0xB and 0xC have the id of the table, and are no fault: exit code, sentence and what to do follow that.
+#[test]
+fn a_user_who_leaves_is_no_fault() {
+    for (code, exit_code, words) in [
+        (0x1, 1, "An administrator disconnected the session"),
+        (0xb, 0, "the user disconnected the session from inside it"),
+        (0xc, 0, "Nothing failed: the user logged off."),
+    ] {
+        let reason = rdp::send(Server, IO, &rdp::share_data(0x2f, &u32::to_le_bytes(code)));
+        let finished = session_in_clear().send_all([reason]).finish(Server).through_rdpscope();
+        let session = finished.session();
+        session.assert_confirmed("admin-disconnect");
+        assert_eq!(finished.exit_code, Some(exit_code), "{session}");
+        let verdict = session.verdict();
+        assert!(verdict["summary"].as_str().is_some_and(|said| said.contains(words)), "{verdict}");
+        assert_eq!(verdict["by_user"] == true, exit_code == 0, "{verdict}");
+        assert_eq!(verdict["fix"].as_array().map(Vec::is_empty), Some(exit_code == 0), "{verdict}");
+    }
+}

@@ -82,3 +82,38 @@ fn a_page_runs_no_script_and_is_drawn_in_light_and_dark() {
     assert!(pictures.iter().all(|picture| picture.len() > 20_000), "something is drawn");
     assert_ne!(pictures[0], pictures[1], "light and dark differ");
 }
+
+#[test]
+fn a_page_on_paper_is_dark_on_white_and_folds_nothing() {
+    if left_out_without(&["chromium", "pdftotext", "pdftoppm"]) {
+        return;
+    }
+    let files = Files::new();
+    let results = files.path("fleet.jsonl");
+    let open = listener();
+    let targets = ["127.0.0.1:1".to_owned(), open.local_addr().expect("an address").to_string()];
+    let arguments = ["--no-tls", "--no-udp", "--rounds", "1", "--timeout", "1s", "--output", text(&results)];
+    run(&[&["probe", &targets[0], &targets[1]], &arguments[..]].concat());
+    let page = files.path("fleet.html");
+    report(&results, &["-o", text(&page)]);
+    let pdf = files.path("fleet.pdf");
+    let to = format!("--print-to-pdf={}", pdf.display());
+    browse(&files, &page, WIDE, &[&to, "--blink-settings=preferredColorScheme=0", "--no-pdf-header-footer"]);
+
+    let mut command = std::process::Command::new("pdftotext");
+    command.arg("-layout").arg(&pdf).arg("-");
+    let said = run_command(command).stdout;
+    let whole = read(&page);
+    let (_, folded) = whole.split_once("</summary>").expect("something is folded");
+    let (_, folded) = folded.split_once("<li>").expect("a list");
+    let first = folded.split('<').next().expect("a name").trim();
+    assert!(said.contains("tcp-refused") && said.contains(first), "{first} is not on paper: {said}");
+
+    let picture = files.path("paper");
+    let mut command = std::process::Command::new("pdftoppm");
+    command.args(["-r", "20", "-l", "1", "-singlefile"]).arg(&pdf).arg(&picture);
+    run_command(command);
+    let picture = std::fs::read(picture.with_extension("ppm")).expect("a picture of the first sheet");
+    let light = picture.iter().rev().take(picture.len() - 20).filter(|channel| **channel > 200).count();
+    assert!(light * 10 > picture.len() * 8, "{light} of {} are light", picture.len());
+}

@@ -146,6 +146,11 @@ impl Ends {
     /// Connects to `relay` and accepts what it connects to `listener`.
     pub(crate) fn connect(relay: SocketAddr, listener: &TcpListener) -> Self {
         let client = TcpStream::connect_timeout(&relay, PASS_ON_WITHIN).expect("the relay accepts");
+        Self::joined(client, listener)
+    }
+
+    /// `client`, which is connected, and what is connected to `listener` for it.
+    pub(crate) fn joined(client: TcpStream, listener: &TcpListener) -> Self {
         let ends = Ends { client: Some(client), server: Some(accept(listener)) };
         for stream in [&ends.client, &ends.server].into_iter().flatten() {
             stream.set_nodelay(true).expect("a socket takes its options");

@@ -3,6 +3,7 @@
 //! Damage is data: it is named with its place, and what stands behind it is read.
 
 mod blocks;
+mod comments;
 mod damage;
 mod endian;
 mod pcap;
@@ -11,6 +12,7 @@ mod record;
 mod secrets;
 mod window;
 
+pub use comments::Comments;
 pub use damage::{Damage, DamageKind};
 pub use secrets::Secrets;
 
@@ -120,6 +122,18 @@ pub fn secrets(path: &Path) -> Result<Secrets, CaptureError> {
     match format(path, &mut window)? {
         Format::Pcap(_) => Ok(Secrets::default()),
         Format::PcapNg(_) => Secrets::collect(&mut window).map_err(failed),
+    }
+}
+
+/// What is said in the capture at `path` beside its packets; a pass of its own over the file. A pcap file has nothing of the
+/// kind. Fails where the file cannot be read or is no capture.
+pub fn comments(path: &Path) -> Result<Comments, CaptureError> {
+    let (source, _) = open(path)?;
+    let failed = |source| CaptureError::Read { path: path.to_owned(), source };
+    let mut window = Window::new(source);
+    match format(path, &mut window)? {
+        Format::Pcap(_) => Ok(Comments::default()),
+        Format::PcapNg(_) => Comments::collect(&mut window).map_err(failed),
     }
 }
 

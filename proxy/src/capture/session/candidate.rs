@@ -7,6 +7,7 @@ use crate::capture::{FlowOpened, Nanoseconds};
 use crate::observe::{Opened, OpensTls};
 use crate::trace::{How, Side};
 use crate::wire::http;
+use crate::wire::proxy_talk::ProxyTalk;
 use std::sync::Arc;
 
 /// Bytes of a connection that are kept until it is known what it is: a handshake with its certificates, and the head of a
@@ -47,6 +48,22 @@ pub(super) struct Candidate {
     said: Vec<u8>,
     is_past_the_wire: bool,
     is_sealed: bool,
+    /// What each side says to, or as, a proxy before the rest.
+    proxy_talk: [ProxyTalk; 2],
+    /// When the proxy was asked first, and when it answered last.
+    proxy_asked: Option<Nanoseconds>,
+    proxy_answered: Option<Nanoseconds>,
+}
+
+/// A connection through a proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ThroughProxy {
+    /// `http` or `socks5`.
+    pub(super) scheme: &'static str,
+    /// Where the proxy was asked to take it, `host:port`.
+    pub(super) destination: String,
+    /// When it was asked, and when it had answered; absent where nobody saw that.
+    pub(super) times: Option<(Nanoseconds, Nanoseconds)>,
 }
 
 impl Candidate {
@@ -61,11 +78,22 @@ impl Candidate {
             said: Vec::new(),
             is_past_the_wire: false,
             is_sealed: false,
+            proxy_talk: [ProxyTalk::of_client(), ProxyTalk::of_server()],
+            proxy_asked: None,
+            proxy_answered: None,
         }
     }
 
     pub(super) fn has_data(&self) -> bool {
         self.length > 0
+    }
+
+    /// The proxy on the way, where there is one.
+    pub(super) fn through_proxy(&self) -> Option<ThroughProxy> {
+        let talk = &self.proxy_talk[Side::Client.index()];
+        let (scheme, destination) = talk.scheme().zip(talk.destination())?;
+        let times = self.proxy_asked.zip(self.proxy_answered);
+        Some(ThroughProxy { scheme, destination: destination.to_owned(), times })
     }
 
     /// Whether it is TLS to one of these `host[:port]`, by its address or by the name in its ClientHello.
@@ -110,6 +138,10 @@ impl Candidate {
         counts: &Arc<TlsCounts>,
     ) -> Decision {
         self.length += bytes.len();
+        let Some(bytes) = self.past_proxy_talk(at, from, bytes) else { return Decision::Other };
+        if bytes.is_empty() {
+            return Decision::Undecided;
+        }
         self.held.push(Held::Bytes { at, from, bytes: bytes.to_vec(), opened: Vec::new() });
         let mut first = self.held.len() - 1;
         if !self.is_past_the_wire {
@@ -128,6 +160,20 @@ impl Candidate {
             Decision::Undecided if self.length > MOST_HELD => Decision::Other,
             decision => decision,
         }
+    }
+
+    /// What of `bytes` goes through a proxy, or all of them where nobody spoke to one; `None` where that cannot be told.
+    fn past_proxy_talk<'a>(&mut self, at: Nanoseconds, from: Side, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        if from == Side::Server && self.proxy_asked.is_none() {
+            return Some(bytes);
+        }
+        let past = self.proxy_talk[from.index()].past(bytes)?;
+        match from {
+            _ if past == 0 => {}
+            Side::Client => self.proxy_asked = self.proxy_asked.or(Some(at)),
+            Side::Server => self.proxy_answered = Some(at),
+        }
+        bytes.get(past..)
     }
 
     pub(super) fn ended(&mut self, at: Nanoseconds, from: Side, how: How) {

@@ -1,5 +1,6 @@
 //! One connection of RDP without a gateway.
 
+use super::candidate::ThroughProxy;
 use super::network;
 use super::opener::{Opener, TlsCounts};
 use super::recognise::{self, Beginning};
@@ -30,6 +31,8 @@ pub(super) struct Direct {
     has_data: bool,
     udp: Option<UdpObserver>,
     udp_streams: Vec<u64>,
+    /// Where a proxy was asked to take it.
+    destination: Option<String>,
 }
 
 impl Direct {
@@ -55,7 +58,23 @@ impl Direct {
             has_data: false,
             udp: None,
             udp_streams: Vec::new(),
+            destination: None,
         }
+    }
+
+    /// The server of the connection is a proxy, which took it elsewhere.
+    pub(super) fn through_proxy(&mut self, through: ThroughProxy) {
+        let ThroughProxy { scheme, destination, times } = through;
+        if let Some((asked, answered)) = times {
+            let opened = Detail::UpstreamProxyOpened {
+                proxy: format!("{scheme}://{}", self.key.server),
+                target: destination.clone(),
+                took_us: answered.saturating_sub(asked) / 1000,
+            };
+            let t_us = self.recording.at(answered);
+            self.recording.push([event(t_us, Leg::Server, Phase::Tcp, opened)]);
+        }
+        self.destination = Some(destination);
     }
 
     pub(super) fn pair(&self) -> Pair {
@@ -176,6 +195,10 @@ impl Direct {
 
     fn names(&self, stream: u64, capture: &str) -> Names {
         let mut names = Names::new(capture, self.key, self.first_frame, &[stream], &self.udp_streams);
+        if let Some(destination) = &self.destination {
+            names.target.clone_from(destination);
+            return names;
+        }
         let sni = self.recording.timeline().summary().sni.as_deref();
         names.target = match sni.filter(|name| !name.eq_ignore_ascii_case("localhost")) {
             Some(name) if name.contains(':') => format!("[{name}]:{}", self.key.server.port()),

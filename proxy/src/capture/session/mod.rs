@@ -251,6 +251,11 @@ impl<H: FnMut(Analysed)> Sessions<H> {
             }
             Decision::Direct => {
                 let mut direct = Direct::new(candidate.at, candidate.opened, &self.secrets, &self.counts);
+                // RDP is spoken with whom the proxy leads to, and that may be another one each time.
+                match candidate.through_proxy() {
+                    Some(proxy) => direct.through_proxy(proxy),
+                    None => self.speaks_rdp(key.server),
+                }
                 for held in candidate.held {
                     match held {
                         Held::Bytes { at, from, bytes, .. } => direct.data(at, from, &bytes),
@@ -258,7 +263,6 @@ impl<H: FnMut(Analysed)> Sessions<H> {
                     }
                 }
                 self.returns.began(candidate.at, (place.0, direct.pair()));
-                self.speaks_rdp(key.server);
                 Kind::Direct(Box::new(direct))
             }
             Decision::Gateway => {

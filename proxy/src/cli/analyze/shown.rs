@@ -37,14 +37,14 @@ impl<'o> Shown<'o> {
     }
 
     pub(super) fn has_fault(&self) -> bool {
-        self.attempts.iter().any(|(row, _)| row.verdict.is_fault())
+        self.attempts.iter().any(|(row, _)| row.is_fault)
     }
 
     /// One more attempt.
     pub(super) fn attempt(&mut self, record: Record) {
         let Some(row) = AttemptRow::of(&record) else { return };
         let is_first = self.attempts.is_empty();
-        let is_in_full = (self.all || is_first || row.verdict.is_fault()) && self.in_full < MOST_IN_FULL;
+        let is_in_full = (self.all || is_first || row.is_fault) && self.in_full < MOST_IN_FULL;
         self.in_full += usize::from(is_in_full);
         self.attempts.push((row, (is_in_full && !self.output.json).then(|| Box::new(record))));
     }
@@ -73,7 +73,7 @@ impl<'o> Shown<'o> {
         let rows: Vec<AttemptRow> = attempts.iter().map(|(row, _)| row.clone()).collect();
         self.output.result(&analysis::table(&rows, &self.style));
         self.output.result(&format!("\n{files}"));
-        let wanted = |row: &AttemptRow| self.all || row.verdict.is_fault();
+        let wanted = |row: &AttemptRow| self.all || row.is_fault;
         let mut left_out = 0;
         for ((row, record), number) in attempts.iter().zip(1..).filter(|((row, _), _)| wanted(row)) {
             match record {

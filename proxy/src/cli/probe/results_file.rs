@@ -191,6 +191,7 @@ mod tests {
             phase: Phase::Credssp,
             summary: "Fine.".to_owned(),
             evidence: vec![],
+            by_user: false,
             ruled_out: vec![],
             alternatives: vec![],
             next: vec![],

@@ -57,7 +57,7 @@
     if (!session.is_over) return "running";
     if (!session.verdict) return "plain";
     if (session.verdict.is_fault) return "bad";
-    return session.verdict.id === "healthy" ? "good" : "plain";
+    return session.verdict.is_good ? "good" : "plain";
   }
 
   function phaseItem(phase) {

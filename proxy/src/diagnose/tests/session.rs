@@ -58,6 +58,13 @@ fn set_error_info_is_proof() {
         let diagnosis = active_then(value);
         assert_verdict(&diagnosis, cause, Confidence::Confirmed);
         assert!(!may_also_be(&diagnosis, VerdictId::Healthy));
+        let is_users = (0xb..=0xc).contains(&value);
+        assert_eq!(
+            (diagnosis.verdict.by_user, diagnosis.verdict.is_fault()),
+            (is_users, !is_users),
+            "{value:#x}"
+        );
+        assert_eq!(diagnosis.verdict.fix.is_empty(), is_users, "{value:#x}");
     }
     assert_verdict(&active_then(0), VerdictId::Healthy, Confidence::Confirmed);
 }

@@ -48,6 +48,7 @@ fn verdict(id: VerdictId) -> Verdict {
         phase: Phase::Tls,
         summary: String::new(),
         evidence: vec![],
+        by_user: false,
         ruled_out: vec![],
         alternatives: vec![],
         next: vec![],

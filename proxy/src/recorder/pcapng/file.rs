@@ -1,5 +1,6 @@
 //! A capture file in memory, block by block (draft-ietf-opsawg-pcapng).
 
+use super::comment::ABOUT_FILE;
 use super::entry::{Ends, Flags, Packet, Transport};
 use super::session::CaptureStart;
 use etherparse::{IpHeaders, Ipv4Header, Ipv6Header, PacketBuilder, PacketBuilderStep, TcpHeader};
@@ -249,7 +250,7 @@ const INSIDE_COMMENT: &str =
 fn section_comment(start: &CaptureStart, has_inside: bool) -> String {
     let CaptureStart { id, target, settings, .. } = start;
     format!(
-        "rdpscope {} session {id}, target {target}, settings {settings}.\n\
+        "{ABOUT_FILE}{} session {id}, target {target}, settings {settings}.\n\
          Both legs: the interface names them. Segments are made from the bytes that rdpscope read from and wrote to its \
          sockets, at the times when it did: addresses, ports, order, FIN and RST are those of the connections; sequence \
          numbers count the bytes from 0, because the system does not show its own; pure acknowledgements and \

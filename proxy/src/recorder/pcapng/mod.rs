@@ -4,6 +4,7 @@
 //! writes them. What passes waits in memory for a moment, so that secrets and comments stand before and beside the
 //! packets that they belong to. What the memory cannot take is dropped and counted: the relay never waits.
 
+pub(crate) mod comment;
 mod entry;
 mod file;
 mod inside;

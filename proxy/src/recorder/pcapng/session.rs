@@ -1,9 +1,9 @@
 //! One session's capture as those know it who have something to tell.
 
 use super::entry::{Batch, Ends, Entry, Kind, Lost, Transport};
-use super::{CaptureSettings, ENTRY_BYTES, QUEUE_BYTES};
+use super::{CaptureSettings, ENTRY_BYTES, QUEUE_BYTES, comment};
 use crate::recorder::SessionId;
-use crate::trace::{Leg, Line, Micros, Outcome as PhaseOutcome, PhaseRecord, Side};
+use crate::trace::{Line, Micros, Side};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
@@ -192,18 +192,13 @@ impl SessionCapture {
     /// Says in the file what these lines of the trace say.
     pub(crate) fn note(self: &Arc<Self>, lines: &[Line]) {
         for line in lines {
-            match line {
-                Line::Phase(phase) => self.comment(phase.end_us, &of_phase(phase)),
-                Line::Altered(altered) => {
-                    let text = format!("rdpscope changed {} in {}", altered.field, altered.message);
-                    self.comment(altered.t_us, &text);
-                }
-                Line::Verdict(verdict) => {
-                    let end = super::super::micros_since(self.start.began, Instant::now());
-                    self.comment(end, &format!("verdict {}: {}", verdict.id, verdict.summary));
-                }
-                _ => {}
-            }
+            let Some(text) = comment::of_line(line) else { continue };
+            let t_us = match line {
+                Line::Phase(phase) => phase.end_us,
+                Line::Altered(altered) => altered.t_us,
+                _ => super::super::micros_since(self.start.began, Instant::now()),
+            };
+            self.comment(t_us, &text);
         }
     }
 
@@ -310,21 +305,4 @@ impl Pending {
             lost.bytes += bytes;
         }
     }
-}
-
-fn of_phase(phase: &PhaseRecord) -> String {
-    let leg = match phase.leg {
-        Some(Leg::Client) => ", client leg",
-        Some(Leg::Server) => ", server leg",
-        Some(Leg::Proxy) | None => "",
-    };
-    let outcome = match phase.outcome {
-        PhaseOutcome::Ok => "ok",
-        PhaseOutcome::Failed => "failed",
-        PhaseOutcome::Unfinished => "unfinished",
-        PhaseOutcome::Skipped => "skipped",
-    };
-    let took = Duration::from_micros(phase.end_us.saturating_sub(phase.start_us));
-    let inferred = if phase.inferred { " (inferred)" } else { "" };
-    format!("phase {} {outcome}{inferred}, {:.1} ms{leg}", phase.phase, took.as_secs_f64() * 1000.0)
 }

@@ -3,7 +3,7 @@
 use super::entry::{Batch, Kind, Packet};
 use super::file::Blocks;
 use super::session::{CaptureHandle, Due, Outcome, Queue, SessionCapture, Taken};
-use super::{CaptureSettings, FOLDER_PATIENCE, HOLD, MOST_IN_FILE, QUEUE_BYTES, ROUND};
+use super::{CaptureSettings, FOLDER_PATIENCE, HOLD, MOST_IN_FILE, QUEUE_BYTES, ROUND, comment};
 use crate::recorder::TraceFolder;
 use std::collections::HashMap;
 use std::fs::File;
@@ -253,11 +253,7 @@ impl Open {
                             }
                         }
                     }
-                    Kind::Lost(lost) => self.comments.push(format!(
-                        "rdpscope: {} packets with {} bytes before this one are missing; they came faster than they \
-                         could be written",
-                        lost.packets, lost.bytes
-                    )),
+                    Kind::Lost(lost) => self.comments.push(comment::of_loss(*lost)),
                     Kind::Comment(_) => {}
                 }
                 if blocks.bytes().len() >= WRITE_SIZE {

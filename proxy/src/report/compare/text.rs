@@ -13,15 +13,20 @@ pub fn contrast_text(contrast: &Contrast, style: &Style) -> String {
     let mut block = Block::new(style);
     block.item("FIRST", Look::Heading, &first_words(contrast));
     if let Some(Difference { phase, working, failing, .. }) = &contrast.parted {
-        block.item("parted", Look::Heading, &format!("in {phase}: {working} there, {failing} here"));
+        let words = format!("The two part in {phase}: {}.", sides_words(contrast, working, failing));
+        block.item("parting", Look::Heading, &words);
     }
-    block.item("works", Look::Good, &format!("{}: {}", contrast.working, contrast.answers[0]));
-    block.item("fails", Look::Bad, &format!("{}: {}", contrast.failing, contrast.answers[1]));
+    let [(first, good), (second, bad)] = match contrast.is_as_named {
+        true => [("works", Look::Good), ("fails", Look::Bad)],
+        false => [("one", Look::Heading), ("other", Look::Heading)],
+    };
+    block.item(first, good, &format!("{}: {}", contrast.working, contrast.answers[0]));
+    block.item(second, bad, &format!("{}: {}", contrast.failing, contrast.answers[1]));
     for note in &contrast.notes {
         block.item("note", Look::Doubtful, note);
     }
     let others = contrast.others.iter().map(|it| {
-        format!("{}, {}{}: {} there, {} here", it.phase, it.what, aside(it), it.working, it.failing)
+        format!("{}, {}{}: {}", it.phase, it.what, aside(it), sides_words(contrast, &it.working, &it.failing))
     });
     block.list("others", others);
     block.item("same", Look::Heading, &same_words(contrast));
@@ -29,13 +34,33 @@ pub fn contrast_text(contrast: &Contrast, style: &Style) -> String {
     block.page.finish().unwrap_or_default()
 }
 
+/// Where each of the two is.
+pub(in crate::report) fn sides(contrast: &Contrast) -> [&'static str; 2] {
+    match contrast.is_as_named {
+        true => ["where it works", "where it fails"],
+        false => ["in the one", "in the other"],
+    }
+}
+
+/// The same fact of both, in words.
+pub(in crate::report) fn sides_words(contrast: &Contrast, working: &str, failing: &str) -> String {
+    let [works, fails] = sides(contrast);
+    format!("{working} {works}, {failing} {fails}")
+}
+
 /// The first difference in a sentence.
 pub(in crate::report) fn first_words(contrast: &Contrast) -> String {
     match &contrast.first {
-        Some(it) => format!(
-            "The first difference that can explain it is in {}: {} is “{}” where it works and “{}” where it fails.",
-            it.phase, it.what, it.working, it.failing
-        ),
+        Some(it) => {
+            let [works, fails] = sides(contrast);
+            format!(
+                "The first difference that can explain it is in {}: {} is “{}” {works} and “{}” {fails}.",
+                it.phase, it.what, it.working, it.failing
+            )
+        }
+        None if !contrast.is_as_named => {
+            "Nothing that was recorded differs in a way that matters.".to_owned()
+        }
         None if contrast.parted.is_some() => {
             "Up to the place where they part, nothing that was recorded differs.".to_owned()
         }

@@ -1,8 +1,8 @@
 //! The answer: the verdict, why, and what to do.
 
-use super::parts::{Place, badge, command, moment, prose, tone};
+use super::parts::{Place, badge, capital, command, moment, prose, tone_of};
 use crate::report::document::{Document, Subject};
-use crate::report::experiment::{answer_words, first_steps};
+use crate::report::experiment::{answer_parts, first_steps};
 use crate::report::layout::Look;
 use crate::report::verdict;
 use crate::trace::{Fix, Verdict, VerdictId};
@@ -11,7 +11,7 @@ use maud::{Markup, html};
 /// The answer in one sentence.
 pub(super) fn headline(document: &Document, subject: &Subject) -> String {
     if let Some(finished) = document.finished(&subject.record) {
-        let words = answer_words(&finished).1;
+        let words = capital(&answer_parts(&finished).1);
         return finished.proven.map_or(words, |verdict| verdict.summary);
     }
     match &subject.record.verdict {
@@ -25,12 +25,12 @@ pub(super) fn section(document: &Document, subject: &Subject, place: &Place) -> 
     let of_experiment = finished.as_ref().and_then(|it| it.proven.as_ref().or(it.observed.as_ref()));
     let verdict = if finished.is_some() { of_experiment } else { subject.record.verdict.as_ref() };
     let look = match &finished {
-        Some(finished) => match answer_words(finished).0 {
+        Some(finished) => match answer_parts(finished).0 {
             Look::Good => "good",
             Look::Bad => "bad",
             _ => "doubt",
         },
-        None => subject.record.verdict.as_ref().map_or("doubt", |verdict| tone(verdict.id).0),
+        None => subject.record.verdict.as_ref().map_or("doubt", |verdict| tone_of(verdict).0),
     };
     html! {
         div.verdict.(look) {
@@ -42,7 +42,10 @@ pub(super) fn section(document: &Document, subject: &Subject, place: &Place) -> 
                 }
             }
             (place.heading("answer", &headline(document, subject)))
-            @if let Some(finished) = &finished { p { (finished.line.conclusion.because) } }
+            @if let Some(finished) = &finished {
+                @if let (_, _, Some(shows)) = answer_parts(finished) { p { strong { (shows) } } }
+                p { (finished.line.conclusion.because) }
+            }
             @for note in subject.notes() { p.note role="note" { (note) } }
         }
         div.two {
@@ -94,9 +97,4 @@ fn step(fix: &Fix) -> Markup {
             @if let Some(text) = &fix.command { (command(text)) }
         }
     }
-}
-
-fn capital(text: &str) -> String {
-    let mut characters = text.chars();
-    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }

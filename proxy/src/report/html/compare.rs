@@ -1,16 +1,16 @@
 //! Two sessions side by side: the first difference that can explain the failure, then the others.
 
 use super::parts::scroll;
-use crate::report::compare::{CAUTION, Contrast, Difference, aside, first_words, same_words};
+use crate::report::compare::{CAUTION, Contrast, Difference, aside, first_words, same_words, sides_words};
 use maud::{Markup, html};
 
 pub(super) fn section(contrast: &Contrast) -> Markup {
     html! {
         div.verdict.doubt {
-            p.eyebrow { span.badge.doubt { "≠ compared" } span { "one that works, one that fails" } }
+            p.eyebrow { span.badge.doubt { "≠ compared" } span { (if contrast.is_as_named { "one that works, one that fails" } else { "two sessions" }) } }
             h1 id="answer" { (first_words(contrast)) }
             @if let Some(Difference { phase, working, failing, .. }) = &contrast.parted {
-                p { "They part in " strong { (phase) } ": " (working) " where it works, " (failing) " where it fails." }
+                p { "The two part in " strong { (phase) } ": " (sides_words(contrast, working, failing)) "." }
             }
             @for note in &contrast.notes { p.note role="note" { (note) } }
             p.soft { (CAUTION) }
@@ -24,6 +24,10 @@ pub(super) fn section(contrast: &Contrast) -> Markup {
 }
 
 fn table(contrast: &Contrast) -> Markup {
+    let [works, fails] = match contrast.is_as_named {
+        true => ["✓ Works", "✗ Fails"],
+        false => ["One", "Other"],
+    };
     html! {
         table.stack.contrast {
             caption { "What differs, in the order of the phases; the first that can explain the failure stands first" }
@@ -31,25 +35,25 @@ fn table(contrast: &Contrast) -> Markup {
                 tr {
                     th scope="col" { "Phase" }
                     th scope="col" { "What" }
-                    th scope="col" { "✓ Works" }
-                    th scope="col" { "✗ Fails" }
+                    th scope="col" { (works) }
+                    th scope="col" { (fails) }
                 }
             }
             tbody {
                 tr {
                     th scope="row" { "answer" }
                     td { a href="#s1-top" { (contrast.working) } " and " a href="#s2-top" { (contrast.failing) } }
-                    td data-name="Works" { (contrast.answers[0]) }
-                    td data-name="Fails" { (contrast.answers[1]) }
+                    td data-name=(works) { (contrast.answers[0]) }
+                    td data-name=(fails) { (contrast.answers[1]) }
                 }
-                @if let Some(difference) = &contrast.first { (row(difference, true)) }
-                @for difference in &contrast.others { (row(difference, false)) }
+                @if let Some(difference) = &contrast.first { (row(difference, true, [works, fails])) }
+                @for difference in &contrast.others { (row(difference, false, [works, fails])) }
             }
         }
     }
 }
 
-fn row(difference: &Difference, is_first: bool) -> Markup {
+fn row(difference: &Difference, is_first: bool, [works, fails]: [&str; 2]) -> Markup {
     let class = if is_first { "doubt" } else { "" };
     html! {
         tr {
@@ -57,8 +61,8 @@ fn row(difference: &Difference, is_first: bool) -> Markup {
             td.(class) {
                 @if is_first { strong { "First: " (difference.what) } } @else { (difference.what) span.soft { (aside(difference)) } }
             }
-            td.(class) data-name="Works" { (difference.working) }
-            td.(class) data-name="Fails" { (difference.failing) }
+            td.(class) data-name=(works) { (difference.working) }
+            td.(class) data-name=(fails) { (difference.failing) }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! An experiment as a matrix: its arms, their attempts, and what follows.
 
-use super::parts::{Place, scroll, tone};
+use super::parts::{Place, scroll, tone, tone_of};
 use crate::experiment::Finished;
 use crate::report::document::Document;
 use crate::report::experiment::subject;
@@ -57,7 +57,11 @@ fn matrix(document: &Document, arms: &[ExperimentArm]) -> Markup {
 }
 
 fn cell(document: &Document, run: &ExperimentRun) -> Markup {
-    let (class, sign) = tone(run.verdict);
+    let session = document.subjects.iter().find(|subject| subject.session() == Some(run.session.as_str()));
+    let (class, sign) = match session.and_then(|session| session.record.verdict.as_ref()) {
+        Some(verdict) if verdict.id == run.verdict => tone_of(verdict),
+        _ => tone(run.verdict),
+    };
     let told = document.place_of(&run.session);
     html! {
         td.(class) {

@@ -68,7 +68,7 @@ fn map(document: &Document, hosts: &[&Host], columns: &[&Column]) -> Markup {
     html! {
         table.heat {
             caption {
-                "Targets that fail first"
+                "Targets that fail stand first"
                 @if hosts.len() > MOST_HOSTS { "; " (hosts.len() - MOST_HOSTS) " more are not shown" }
             }
             thead {

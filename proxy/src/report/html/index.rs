@@ -1,7 +1,7 @@
 //! Several subjects on one page: the answer over all, and a line for each.
 
 use super::answer::headline as of_subject;
-use super::parts::{Place, badge, scroll, shortened};
+use super::parts::{Place, badge, capital, scroll, shortened};
 use crate::report::document::{Document, Subject};
 use maud::{Markup, html};
 
@@ -89,9 +89,4 @@ fn line(document: &Document, subject: &Subject, place: usize, is_told: bool) -> 
             td { (shortened(&of_subject(document, subject), LONGEST_ANSWER)) }
         }
     }
-}
-
-fn capital(text: &str) -> String {
-    let mut characters = text.chars();
-    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }

@@ -24,8 +24,8 @@ use super::story::Story;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use parts::{Place, share};
 
-/// The page's only style sheet.
-const STYLE: &str = include_str!("style.css");
+/// The page's only style sheet; what it shares with the dashboard comes first.
+const STYLE: &str = concat!(include_str!("common.css"), include_str!("style.css"));
 /// Nothing is loaded, nothing runs.
 const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";

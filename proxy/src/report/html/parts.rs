@@ -135,14 +135,25 @@ pub(super) fn tone(id: VerdictId) -> (&'static str, &'static str) {
     }
 }
 
+/// The same of a whole verdict, which may know that its user wanted it.
+pub(super) fn tone_of(verdict: &Verdict) -> (&'static str, &'static str) {
+    if verdict.is_good() { tone(VerdictId::Healthy) } else { tone(verdict.id) }
+}
+
 /// The verdict's id with its sign and how sure it is.
 pub(super) fn badge(verdict: &Verdict) -> Markup {
-    let (class, sign) = tone(verdict.id);
+    let (class, sign) = tone_of(verdict);
     html! {
         span.badge.(class) { (sign) " " (verdict.id) }
         " "
         span { (verdict.confidence) }
     }
+}
+
+/// `text` as a sentence begins.
+pub(super) fn capital(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }
 
 /// `text` in at most `most` characters.

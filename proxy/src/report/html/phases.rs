@@ -152,7 +152,7 @@ fn tidy(number: f64) -> f64 {
 fn table(story: &Story) -> Markup {
     let waits = story.phases.iter().any(|it| it.record.waiting_for_client_us.is_some());
     html! {
-        table.stack {
+        table.stack.course {
             caption { "The same in numbers. Times count from the beginning of the session." }
             thead {
                 tr {

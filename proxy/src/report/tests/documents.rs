@@ -119,7 +119,7 @@ fn which_is_which_follows_from_the_verdicts() {
     let mut one = self::document(vec![subject(nla_required())]);
     assert!(one.compare().unwrap_err().to_string().contains("takes two sessions"));
     let both = compared(nla_required(), expired("one"));
-    assert!(both.contrast.unwrap().notes[0].contains("fails too"));
+    assert!(both.contrast.unwrap().notes[0].contains("Both fail"));
 }
 
 #[test]

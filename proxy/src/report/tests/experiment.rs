@@ -31,6 +31,7 @@ fn finished(effect: ExperimentEffect, proven: bool) -> Finished {
         phase: Phase::Tls,
         summary: "The client refuses the server's certificate because of its dates.".to_owned(),
         evidence: Vec::new(),
+        by_user: false,
         ruled_out: Vec::new(),
         alternatives: Vec::new(),
         next: Vec::new(),

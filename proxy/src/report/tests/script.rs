@@ -141,6 +141,7 @@ pub(super) fn verdict(id: VerdictId, confidence: Confidence, phase: Phase, summa
         phase,
         summary: summary.to_owned(),
         evidence: vec![],
+        by_user: false,
         ruled_out: vec![],
         alternatives: vec![],
         next: vec![],

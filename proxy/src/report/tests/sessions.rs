@@ -74,6 +74,7 @@ pub(super) fn expired(session: &str) -> Vec<Line> {
             evidence(8_200, "the server sent a certificate that was valid until 2026-11-09"),
             evidence(20_300, "the client answered with the fatal TLS alert certificate_expired"),
         ],
+        by_user: false,
         ruled_out: vec![
             VerdictId::DnsFailure,
             VerdictId::TcpRefused,
@@ -137,6 +138,7 @@ pub(super) fn nla_required() -> Vec<Line> {
             "Let the client use NLA: remove this line from the .rdp file.",
             Some("enablecredsspsupport:i:0"),
         )],
+        by_user: false,
         ruled_out: vec![VerdictId::NotRdp, VerdictId::RdpSilent],
         ..verdict(
             VerdictId::NlaRequired,
@@ -174,6 +176,7 @@ pub(super) fn refused() -> Vec<Line> {
             fix(Where::Network, "A firewall that answers with RST looks the same.", None),
         ],
         alternatives: vec![Alternative { id: VerdictId::TcpFiltered, confidence: Confidence::Possible }],
+        by_user: false,
         ruled_out: vec![VerdictId::DnsFailure],
         ..verdict(
             VerdictId::TcpRefused,

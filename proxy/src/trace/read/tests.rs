@@ -40,6 +40,7 @@ fn verdict() -> Line {
         phase: Phase::Active,
         summary: String::new(),
         evidence: vec![],
+        by_user: false,
         ruled_out: vec![],
         alternatives: vec![],
         next: vec![],

@@ -1,0 +1,140 @@
+//! Comments in pcapng: options of the blocks that they stand beside (draft-ietf-opsawg-pcapng section 3.5).
+
+use super::blocks::{Blocks, ENHANCED_PACKET, INTERFACE_DESCRIPTION, PACKET, SECTION_HEADER, SIMPLE_PACKET};
+use super::damage::Damages;
+use super::endian::Endian;
+use super::window::Window;
+use std::collections::BTreeMap;
+use std::io::{Read, Result};
+
+/// opt_comment, and the end of the options.
+const OPTION_COMMENT: u16 = 1;
+const OPTION_END: u16 = 0;
+/// Bytes of comments that are kept of one file; rdpscope writes some kilobytes.
+const MOST_COMMENT_BYTES: usize = 16 * 1024 * 1024;
+
+/// What is said in a capture beside what was captured.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Comments {
+    /// Beside frames, by their numbers.
+    pub of_frames: BTreeMap<u64, Vec<String>>,
+    /// Beside the file itself, its sections and interfaces.
+    pub of_file: Vec<String>,
+    /// How many more there are than are kept.
+    pub dropped: u64,
+}
+
+impl Comments {
+    /// The comments of a pcapng file that `window` is at the beginning of. Fails where reading fails.
+    pub(super) fn collect<R: Read>(window: &mut Window<R>) -> Result<Self> {
+        let (mut blocks, mut comments) = (Blocks::new(), Self::default());
+        let mut damages = Damages::default();
+        let (mut number, mut kept) = (0, 0);
+        while let Some(block) = blocks.next(window, &mut damages)? {
+            let body = block.body(window.bytes());
+            number += u64::from(matches!(block.kind, ENHANCED_PACKET | SIMPLE_PACKET | PACKET));
+            let texts = texts(blocks.endian, options(blocks.endian, block.kind, body));
+            for text in texts {
+                kept += text.len();
+                match block.kind {
+                    _ if kept > MOST_COMMENT_BYTES => comments.dropped += 1,
+                    ENHANCED_PACKET => comments.of_frames.entry(number).or_default().push(text),
+                    _ => comments.of_file.push(text),
+                }
+            }
+        }
+        Ok(comments)
+    }
+}
+
+/// The options of a block; nothing where it has none that are read.
+fn options(endian: Endian, kind: u32, body: &[u8]) -> &[u8] {
+    let before = match kind {
+        SECTION_HEADER => 16,
+        INTERFACE_DESCRIPTION => 8,
+        ENHANCED_PACKET => {
+            let captured = endian.u32(body, 12).map_or(body.len(), |length| length as usize);
+            20 + captured.min(body.len()).next_multiple_of(4)
+        }
+        _ => return &[],
+    };
+    body.get(before..).unwrap_or_default()
+}
+
+/// The comments among options.
+fn texts(endian: Endian, mut options: &[u8]) -> Vec<String> {
+    let mut texts = Vec::new();
+    while let (Some(code), Some(length)) = (endian.u16(options, 0), endian.u16(options, 2)) {
+        let value = options.get(4..4 + usize::from(length)).unwrap_or_default();
+        match code {
+            OPTION_END => break,
+            OPTION_COMMENT => texts.push(String::from_utf8_lossy(value).into_owned()),
+            _ => {}
+        }
+        options = options.get(4 + usize::from(length).next_multiple_of(4)..).unwrap_or_default();
+    }
+    texts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pcap_file::DataLink;
+    use pcap_file::pcapng::PcapNgWriter;
+    use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
+    use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionBlock;
+    use pcap_file::pcapng::blocks::opt_common::CommonOption;
+    use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
+    use pcap_file::{Endianness, pcapng::PcapNgBlock};
+    use proptest::prelude::*;
+
+    fn collected(bytes: &[u8]) -> Comments {
+        Comments::collect(&mut Window::new(bytes)).unwrap()
+    }
+
+    fn file(endianness: Endianness) -> Vec<u8> {
+        let about = SectionHeaderOption::Common(CommonOption::Comment("about it".into()));
+        let section =
+            SectionHeaderBlock { endianness, options: vec![about], ..SectionHeaderBlock::default() };
+        let mut writer = PcapNgWriter::with_section_header(Vec::new(), section).unwrap();
+        writer.write_block(&InterfaceDescriptionBlock::new(DataLink::RAW, 0).into_block()).unwrap();
+        for comments in [&["one", "two"][..], &[], &["three"]] {
+            let comment =
+                |text: &&str| EnhancedPacketOption::Common(CommonOption::Comment((*text).to_owned().into()));
+            let packet = EnhancedPacketBlock {
+                original_len: 5,
+                data: b"bytes"[..].into(),
+                options: comments.iter().map(comment).collect(),
+                ..EnhancedPacketBlock::default()
+            };
+            writer.write_block(&packet.into_block()).unwrap();
+        }
+        writer.into_inner()
+    }
+
+    #[test]
+    fn comments_are_found_beside_the_packets_that_they_belong_to() {
+        for endianness in [Endianness::Little, Endianness::Big] {
+            let comments = collected(&file(endianness));
+            assert_eq!(comments.of_file, ["about it"]);
+            let texts = |number: u64| comments.of_frames.get(&number).cloned().unwrap_or_default();
+            assert_eq!(
+                (texts(1), texts(3)),
+                (vec!["one".to_owned(), "two".to_owned()], vec!["three".to_owned()])
+            );
+            assert_eq!(comments.of_frames.len(), 2);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_file_that_was_cut_or_changed_brings_nothing_down(cut in 0_usize..300, at in 0_usize..300, to: u8) {
+            let mut bytes = file(Endianness::Little);
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte = to;
+            }
+            bytes.truncate(cut);
+            collected(&bytes);
+        }
+    }
+}
