@@ -73,8 +73,10 @@ pub(super) fn run(arguments: AbArguments, output: &Output) -> Result<Exit, Failu
         let addresses = if vary == Factor::Address { addresses(&proxy).await? } else { Vec::new() };
         let compared = vary.arms(&addresses).map_err(Failure::usage)?;
         let mut header = header(&proxy, vary, runs);
+        let is_through_gateway = proxy.gateway.gateway.is_some();
         let arms = Arms::prepare(proxy, vary, &compared, output).await?;
         let experiment = Experiment::new(vary, compared, runs.into());
+        let experiment = if is_through_gateway { experiment.through_gateway() } else { experiment };
         let listener = Listener::bind(arms.listener()).await.map_err(Failure::not_done)?;
         header.session = listener.run_id().to_owned();
         let watching = watching.start(folder.as_ref(), output)?;
@@ -140,7 +142,11 @@ fn refuse_contradictions(factor: Factor, proxy: &ProxyArguments) -> Result<(), F
         (
             factor == Factor::Cert && interception.cert.is_some(),
             "--cert",
-            "--vary cert shows the server's own certificate and others in turn",
+            if gateway.gateway.is_some() {
+                "--vary cert shows the gateway's own certificate and others in turn"
+            } else {
+                "--vary cert shows the server's own certificate and others in turn"
+            },
         ),
         (
             factor == Factor::Address && proxy.address.is_some(),
