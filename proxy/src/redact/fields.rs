@@ -31,11 +31,12 @@ pub(super) enum Field {
 use Field::{Address, CommonName, DistinguishedName, Foreign, Hex, Locator, Name, Target, Text, Vocabulary};
 
 /// Fields that hold something of their own; every other is [`Text`].
-const FIELDS: [(&str, Field); 48] = [
+const FIELDS: [(&str, Field); 49] = [
     ("address", Target),
     ("addresses", Address),
     ("after", Hex),
     ("before", Hex),
+    ("asked_for", Target),
     ("blob", Hex),
     ("bytes", Hex),
     ("client_address", Address),
@@ -83,7 +84,7 @@ const FIELDS: [(&str, Field); 48] = [
 ];
 
 /// Fields that no name is looked for in: readers know their words.
-const VOCABULARY: [&str; 77] = [
+const VOCABULARY: [&str; 78] = [
     "alpn",
     "alternatives",
     "arm",
@@ -112,6 +113,7 @@ const VOCABULARY: [&str; 77] = [
     "ja3s_full",
     "ja4",
     "key_algorithm",
+    "key_sha256",
     "key_usage",
     "keys",
     "leg",

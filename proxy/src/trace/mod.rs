@@ -10,6 +10,7 @@ mod experiment;
 mod gateway;
 mod gateway_check;
 mod line;
+mod other_paths;
 mod phase;
 mod probe;
 mod read;
@@ -34,6 +35,7 @@ pub use gateway_check::{
     GatewayTunnelCheck, GatewayTunnelFailure, GatewayUdpCheck,
 };
 pub use line::{Altered, End, GATEWAY_UDP_OFF, Header, INNER_CERT, Line, NLA_STRIP, SCHEMA_VERSION, UDP_OFF};
+pub use other_paths::{OtherPathsCheck, PathCertificates, ShownCertificate};
 pub use phase::{Outcome, Phase, PhaseRecord};
 pub use probe::{
     CertificateCheck, ClassicCheck, CredsspCheck, DnsCheck, FlakyCheck, HelloAnswer, LeftOut,
