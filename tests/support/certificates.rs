@@ -74,6 +74,17 @@ pub(crate) fn signed_rsa() -> &'static Certificate {
     })
 }
 
+/// A user's certificate, as a smart card has one.
+pub(crate) fn of_user() -> &'static Certificate {
+    static OF_USER: OnceLock<Certificate> = OnceLock::new();
+    OF_USER.get_or_init(|| {
+        let mut parameters = parameters(&["gwuser.corp.example"]);
+        parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate().expect("a key is made");
+        store(certificates().folder.path(), "user", authority().issue(&parameters, &key), &key)
+    })
+}
+
 /// A good certificate that is for so many names that it fills more than one segment.
 pub(crate) fn signed_for_many() -> &'static Certificate {
     static SIGNED: OnceLock<Certificate> = OnceLock::new();

@@ -280,6 +280,9 @@ impl<T: Teller> Legs<'_, T> {
     async fn present(&self, server_leg: &ServerLeg<Socket>) -> Result<Arc<Presented>, Stopped> {
         let interception = self.context.interception;
         self.teller.server_certificate(Instant::now(), &server_leg.chain);
+        if server_leg.asked_for_certificate {
+            self.say(Leg::Server, Some(Side::Server), Detail::ClientCertificateRequested);
+        }
         self.say(Leg::Server, Some(Side::Server), Detail::HandshakeComplete);
         let presented = match interception.presenter.present(&server_leg.chain).await {
             Ok(presented) => presented,
