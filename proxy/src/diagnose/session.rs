@@ -299,12 +299,14 @@ fn redirected_away(facts: &Facts<'_>) -> Option<Conclusion> {
     let addresses = [&packet.target_fqdn, &packet.target_net_bios_name, &packet.target_net_address];
     let target = addresses.into_iter().flatten().next().map_or("another host", String::as_str);
     let conclusion = if facts.is_recorded {
-        let summary =
-            format!("The connection broker sent the client to {target}: the session goes on there, or fails there.");
+        let summary = format!(
+            "The connection broker sent the client to {target}: the session goes on there, or fails there."
+        );
         Conclusion::confirmed(facts.stopped_in(), summary).advise(ELSEWHERE)
     } else {
-        let summary =
-            format!("The connection broker sent the client to {target}, past rdpscope, which sees no more of it.");
+        let summary = format!(
+            "The connection broker sent the client to {target}, past rdpscope, which sees no more of it."
+        );
         Conclusion::confirmed(facts.stopped_in(), summary)
     };
     Some(conclusion.seen(redirection.t_us, format!("the server sends a redirection to {target}")))

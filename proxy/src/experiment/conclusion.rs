@@ -310,10 +310,8 @@ fn provoked(experiment: &Experiment, compared: &[ArmState]) -> Conclusion {
         ));
     }
     let Some(first) = compared.iter().position(|state| works(state).failed > 0) else {
-        return Conclusion::new(ExperimentEffect::NotCause, sums).and(format!(
-            "The session works in every arm: {} does not break it.",
-            experiment.subject()
-        ));
+        return Conclusion::new(ExperimentEffect::NotCause, sums)
+            .and(format!("The session works in every arm: {} does not break it.", experiment.subject()));
     };
     let broken = works(&compared[first]);
     let p_value = corrected(fisher_exact(baseline, broken), compared.len() - 1);

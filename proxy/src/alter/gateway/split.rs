@@ -146,7 +146,8 @@ impl TunnelSplitter {
             why: INNER_CERT.to_owned(),
         };
         let words = |what: &str, [came, written]: [u64; 2]| {
-            (came + written > 0).then(|| format!("{what}: {came} came, {written} were written in their place"))
+            (came + written > 0)
+                .then(|| format!("{what}: {came} came, {written} were written in their place"))
         };
         let frames = framed_in.and_then(|structure| {
             words("all bytes that frame packets", framing).map(|field| altered(structure, field))

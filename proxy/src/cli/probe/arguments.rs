@@ -2,8 +2,8 @@
 
 use crate::cli::arguments::{address, duration};
 use crate::cli::gateway::gateway;
-use crate::probe::{OtherPath, OtherPathError, Settings};
 use crate::probe::targets::MOST_TARGETS;
+use crate::probe::{OtherPath, OtherPathError, Settings};
 use crate::relay::target::Target;
 use clap::Args;
 use std::path::PathBuf;

@@ -197,7 +197,10 @@ fn client_certificate(facts: &Facts<'_>) -> Option<Conclusion> {
         }
         (Some(alert), _) => (
             Confidence::Likely,
-            format!("the gateway's TLS alert {}", alert.description_name.as_deref().unwrap_or("without a name")),
+            format!(
+                "the gateway's TLS alert {}",
+                alert.description_name.as_deref().unwrap_or("without a name")
+            ),
         ),
         (None, Some(_)) => (Confidence::Likely, format!("the gateway's answer {FORBIDDEN}")),
         (None, None) => return None,

@@ -33,7 +33,10 @@ pub(super) const EXCLUSION: Exclusion = Exclusion {
         check.is_some_and(|check| {
             !check.others.is_empty()
                 && check.others.iter().all(|other| {
-                    matches!(compare(facts, &check.plain, other), Compared::SameCertificate | Compared::SameKey)
+                    matches!(
+                        compare(facts, &check.plain, other),
+                        Compared::SameCertificate | Compared::SameKey
+                    )
                 })
         })
     },
@@ -59,11 +62,7 @@ enum Compared<'c> {
     OtherIssuer(&'c ShownCertificate, &'c ShownCertificate),
 }
 
-fn compare<'c>(
-    facts: &Facts<'_>,
-    plain: &'c PathCertificates,
-    other: &'c PathCertificates,
-) -> Compared<'c> {
+fn compare<'c>(facts: &Facts<'_>, plain: &'c PathCertificates, other: &'c PathCertificates) -> Compared<'c> {
     if let Some(unseen) = [plain, other].into_iter().find(|path| path.shown.is_empty()) {
         return Compared::Unseen(unseen);
     }
@@ -92,7 +91,8 @@ fn have_common_name(facts: &Facts<'_>, one: &Certificate, other: &Certificate) -
     };
     let of_other = names(other);
     let (typed, _) = facts.far_end();
-    names(one).iter().any(|name| of_other.contains(name)) || one.matches_name(typed) && other.matches_name(typed)
+    names(one).iter().any(|name| of_other.contains(name))
+        || one.matches_name(typed) && other.matches_name(typed)
 }
 
 /// `10.0.0.1:443`, `http://gate:3128, which was asked for gw:443`.
@@ -105,7 +105,11 @@ fn path(path: &PathCertificates) -> String {
 
 fn issuer(shown: &ShownCertificate) -> String {
     let certificate = &shown.chain[0];
-    if certificate.self_issued { format!("{} (itself)", certificate.issuer) } else { certificate.issuer.clone() }
+    if certificate.self_issued {
+        format!("{} (itself)", certificate.issuer)
+    } else {
+        certificate.issuer.clone()
+    }
 }
 
 fn names(certificate: &Certificate) -> String {
@@ -143,8 +147,7 @@ fn conclude(
         _ => None,
     };
     let is_copy = have_same_serial(mine, its);
-    let confidence =
-        if on.is_some() || is_copy { Confidence::Confirmed } else { Confidence::Likely };
+    let confidence = if on.is_some() || is_copy { Confidence::Confirmed } else { Confidence::Likely };
     let proved = match on {
         Some(on) => format!("something takes TLS apart on the path over {on}, whose issuer is known for it"),
         None if is_copy => "one of them is a copy of the other, made by something that takes TLS apart".to_owned(),

@@ -253,7 +253,10 @@ impl InnerGate {
 
     /// What was written anew in either direction, for the trace.
     pub(super) fn rewritten(&self, t_us: Micros) -> Vec<Altered> {
-        [Side::Client, Side::Server].into_iter().flat_map(|from| self.splitter.rewritten(t_us, from)).collect()
+        [Side::Client, Side::Server]
+            .into_iter()
+            .flat_map(|from| self.splitter.rewritten(t_us, from))
+            .collect()
     }
 
     /// Takes what `from` sent; what is not RDP goes to `out`.

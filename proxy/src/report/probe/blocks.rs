@@ -5,8 +5,8 @@ use crate::report::layout::{Look, Page};
 use crate::report::{Style, safe, words};
 use crate::trace::{
     CertificateCheck, ClassicCheck, ConnectError, CredsspCheck, Detail, DnsCheck, FlakyCheck, HelloAnswer,
-    How, Micros, NegotiationAnswer, NegotiationCheck, PathCertificates, PathCheck, Probe, Record, TcpCheck, TlsCheck,
-    UdpAnswer, UdpCheck,
+    How, Micros, NegotiationAnswer, NegotiationCheck, PathCertificates, PathCheck, Probe, Record, TcpCheck,
+    TlsCheck, UdpAnswer, UdpCheck,
 };
 use crate::wire::tls::CodePoint;
 use rdpscope_certs::clients::PlatformVerdict;

@@ -121,9 +121,12 @@ mod tests {
             assert!(!is_server_preface(&bytes[..FRAME_HEADER - 1]));
         }
         // An acknowledgement, settings that are cut, another stream, and a tunnel of a gateway.
-        for bytes in
-            [b"\0\0\0\x04\x01\0\0\0\0", b"\0\0\x05\x04\0\0\0\0\0", b"\0\0\0\x04\0\0\0\0\x01", b"\x02\0\0\0\x12\0\0\0\0"]
-        {
+        for bytes in [
+            b"\0\0\0\x04\x01\0\0\0\0",
+            b"\0\0\x05\x04\0\0\0\0\0",
+            b"\0\0\0\x04\0\0\0\0\x01",
+            b"\x02\0\0\0\x12\0\0\0\0",
+        ] {
             assert!(!is_server_preface(bytes), "{bytes:?}");
         }
     }

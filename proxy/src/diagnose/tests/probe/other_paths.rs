@@ -62,7 +62,8 @@ fn a_copy_down_to_the_serial_number_is_a_copy() {
     assert_verdict(&diagnosis, TlsInspected, Confirmed);
     // Every small authority has a certificate of that number.
     let numbered = |shown: &ShownCertificate| {
-        let certificate = rdpscope_certs::inspect::Certificate { serial: "1000".to_owned(), ..(*shown.chain[0]).clone() };
+        let certificate =
+            rdpscope_certs::inspect::Certificate { serial: "1000".to_owned(), ..(*shown.chain[0]).clone() };
         ShownCertificate { chain: vec![Arc::new(certificate)], ..shown.clone() }
     };
     assert_verdict(&compared(vec![numbered(&own)], vec![numbered(&copy)]), TlsInspected, Likely);
@@ -90,10 +91,8 @@ fn farms_and_other_machines_are_no_inspection() {
             made.name = name;
         }
     };
-    let two_hosts = compared(
-        vec![shown("a", self_signed("srv10.corp"))],
-        vec![shown("b", self_signed("srv11.corp"))],
-    );
+    let two_hosts =
+        compared(vec![shown("a", self_signed("srv10.corp"))], vec![shown("b", self_signed("srv11.corp"))]);
     assert_open(&two_hosts, "paths-differ");
     let other_name = |made: &mut Made| {
         made.name = "portal.example";

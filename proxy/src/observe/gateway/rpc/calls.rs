@@ -89,12 +89,8 @@ impl Calls {
             let Some((&call_id, _)) = with_data else { return };
             self.end(call_id);
         }
-        let call = Call {
-            opnum,
-            channel: None,
-            request: Gathering::default(),
-            response: Gathering::default(),
-        };
+        let call =
+            Call { opnum, channel: None, request: Gathering::default(), response: Gathering::default() };
         self.under_way.insert(call_id, call);
     }
 

@@ -286,7 +286,11 @@ fn the_rdp_of_a_second_channel_is_not_mixed_with_that_of_the_first() {
     let (second_in, second_out) = (3, 4);
     watched.send(second_out, Side::Client, &conn_a1(2));
     watched.send(second_in, Side::Client, &conn_b1(2));
-    watched.send(second_in, Side::Client, &request(ONLY, 8, SETUP_RECEIVE_PIPE, &of_other(context()), SIGNED));
+    watched.send(
+        second_in,
+        Side::Client,
+        &request(ONLY, 8, SETUP_RECEIVE_PIPE, &of_other(context()), SIGNED),
+    );
     watched.events.clear();
     watched.up(&request(ONLY, 9, SEND_TO_SERVER, &send_to_server(&[&REQUEST]), SIGNED));
     for call in [9, 10] {
@@ -309,7 +313,13 @@ fn the_rdp_of_a_second_channel_is_not_mixed_with_that_of_the_first() {
 fn a_session_elsewhere_is_not_mixed_with_what_is_in_rpc() {
     let mut watched = Watched::with_pipe();
     watched.observer.follow_none();
-    watched.up(&request(ONLY, 9, SEND_TO_SERVER, &send_to_server(&[&[3, 0, 0, 11, 6, 0xe0, 0, 0, 0, 0, 0]]), SIGNED));
+    watched.up(&request(
+        ONLY,
+        9,
+        SEND_TO_SERVER,
+        &send_to_server(&[&[3, 0, 0, 11, 6, 0xe0, 0, 0, 0, 0, 0]]),
+        SIGNED,
+    ));
     assert!(watched.told().iter().any(|line| line.ends_with("stopped")), "{:?}", watched.told());
     assert_eq!(watched.observer.traffic(Side::Client), (0, 0));
 }
