@@ -24,6 +24,7 @@ mod inner;
 mod iron;
 mod relaying;
 pub(crate) mod side_channel;
+mod smart_card;
 
 /// Transports, as FreeRDP is told of them.
 const WEBSOCKET: &str = "http";

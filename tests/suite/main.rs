@@ -73,6 +73,8 @@ mod probe_network;
 #[cfg(all(test, target_os = "linux"))]
 mod probe_nmap;
 #[cfg(all(test, target_os = "linux"))]
+mod probe_paths;
+#[cfg(all(test, target_os = "linux"))]
 mod probe_tls;
 #[cfg(test)]
 mod probe_udp;

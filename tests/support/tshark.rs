@@ -50,7 +50,16 @@ impl Capture {
 
     /// What either end of a connection said, the one that began it first.
     pub(crate) fn stream(&self, number: usize) -> [Vec<u8>; 2] {
-        let follow = format!("follow,tcp,raw,{number}");
+        self.follow("tcp", number)
+    }
+
+    /// The same of what is inside TLS, for which the capture has the secrets.
+    pub(crate) fn tls_stream(&self, number: usize) -> [Vec<u8>; 2] {
+        self.follow("tls", number)
+    }
+
+    fn follow(&self, protocol: &str, number: usize) -> [Vec<u8>; 2] {
+        let follow = format!("follow,{protocol},raw,{number}");
         let mut said = [Vec::new(), Vec::new()];
         for line in self.tshark(&["-q", "-z", &follow]).lines() {
             let is_answer = line.starts_with('\t');

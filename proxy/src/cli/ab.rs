@@ -125,6 +125,38 @@ pub(super) async fn experiment(
                 () = interrupted.as_mut() => {}
                 () = timed.as_mut() => time_is_over.set(true),
             }
+    runtime()?.block_on(async {
+        let interrupted =
+            interrupted().map_err(|error| Failure::not_done(format!("cannot wait for signals: {error}")))?;
+        let addresses = if vary == Factor::Address { addresses(&proxy).await? } else { Vec::new() };
+        let compared = vary.arms(&addresses).map_err(Failure::usage)?;
+        let mut header = header(&proxy, vary, runs);
+        let is_through_gateway = proxy.gateway.gateway.is_some();
+        let arms = Arms::prepare(proxy, vary, &compared, output).await?;
+        let experiment = Experiment::new(vary, compared, runs.into());
+        let experiment = if is_through_gateway { experiment.through_gateway() } else { experiment };
+        let listener = Listener::bind(arms.listener()).await.map_err(Failure::not_done)?;
+        header.session = listener.run_id().to_owned();
+        let watching = watching.start(folder.as_ref(), output)?;
+        announce(&listener, output);
+        let console = Console::of_experiment(output.clone(), folder.clone());
+        let recorder = Recorder::start_with(folder, capture, Box::new(console))
+            .map_err(|error| Failure::not_done(format!("cannot start its recorder: {error}")))?;
+        let handle = recorder.handle().ok_or_else(|| Failure::not_done("the recorder has ended"))?;
+        let series = Series::start(listener, handle.with_taps(watching.taps())).map_err(Failure::not_done)?;
+        let mut conductor = Conductor { experiment, arms, series, patience, is_person, watching, output };
+        let time_is_over = Cell::new(false);
+        let conducted = {
+            let timed = until_time(duration);
+            tokio::pin!(interrupted, timed);
+            let stop = async {
+                tokio::select! {
+                    () = interrupted.as_mut() => {}
+                    () = timed.as_mut() => time_is_over.set(true),
+                }
+            };
+            tokio::pin!(stop);
+            conductor.conduct(stop).await
         };
         tokio::pin!(stop);
         conductor.conduct(stop).await
@@ -172,7 +204,11 @@ fn refuse_contradictions(factor: Factor, proxy: &ProxyArguments) -> Result<(), F
         (
             factor == Factor::Cert && interception.cert.is_some(),
             "--cert",
-            "--vary cert shows the server's own certificate and others in turn",
+            if gateway.gateway.is_some() {
+                "--vary cert shows the gateway's own certificate and others in turn"
+            } else {
+                "--vary cert shows the server's own certificate and others in turn"
+            },
         ),
         (
             factor == Factor::Address && proxy.address.is_some(),

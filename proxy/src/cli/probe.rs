@@ -10,7 +10,7 @@ use super::output::Output;
 use super::proxy::{interrupted, raise_descriptor_limit, runtime};
 use super::{Exit, Failure};
 use crate::probe::fleet::Fleet;
-use crate::probe::{self, Settings};
+use crate::probe::{self, OtherPath, Settings};
 use crate::relay::target::Target;
 use crate::report;
 use crate::trace::{Line, Record, Verdict};
@@ -41,6 +41,12 @@ pub(super) fn run(arguments: ProbeArguments, output: &Output) -> Result<Exit, Fa
     let named = input::targets(&arguments)?;
     if arguments.address.is_some() && arguments.gateway.is_none() && named.targets.len() > 1 {
         return Err(Failure::usage("--address stands for one target's address; name only one target"));
+    }
+    let names_address = arguments.other_path.iter().any(|path| matches!(path, OtherPath::Address { .. }));
+    if names_address && arguments.gateway.is_none() && named.targets.len() > 1 {
+        return Err(Failure::usage(
+            "an address as --other-path stands for one target's address; name only one target, or a proxy",
+        ));
     }
     let settings = arguments.settings(&named.targets);
     let mut asked = Asked::Targets;

@@ -169,6 +169,8 @@ pub(super) struct Tls<'a> {
     pub(super) alert: Option<Seen<(Side, &'a Alert)>>,
     /// The first fatal alert of a side whose handshake was over, readable where TLS is terminated.
     pub(super) late_alert: Option<Seen<(Side, &'a Alert)>>,
+    /// The server asked for a certificate of its client.
+    pub(super) client_certificate_requested: Option<Micros>,
     /// When the client said in TLS that it leaves, without naming a fault.
     pub(super) client_farewell: Option<Micros>,
     /// The first encrypted alert of a side.

@@ -41,6 +41,7 @@ pub(super) const RULES: &[Rule] = &[Rule {
     is_last_resort: false,
     judge: inspected,
     next: &[
+        "rdpscope probe {target} --other-path http://OTHER-PROXY:8080",
         "rdpscope ab {target} --vary address",
         "rdpscope probe 127.0.0.1:{port}",
         "rdpscope cert show {target}",

@@ -10,6 +10,7 @@ mod gateway_findings;
 mod logon;
 mod negotiation;
 mod network;
+mod other_paths;
 mod tls;
 
 pub(super) use exclusions::EXCLUSIONS;

@@ -290,6 +290,12 @@ fn logoff_before_session(facts: &Facts<'_>) -> Option<Conclusion> {
     Some(conclusion.or_possibly(&[VerdictId::ProtocolError, VerdictId::AdminDisconnect]).seen(t_us, text))
 }
 
+/// What to do where no rdpscope was on the way.
+const ELSEWHERE: &[Remedy] = &[Remedy::by_hand(
+    Where::Client,
+    "Look at the connection to the host that the broker names; this one ended as it should.",
+)];
+
 fn redirected_away(facts: &Facts<'_>) -> Option<Conclusion> {
     let redirection = facts.inside.redirection.as_ref()?;
     if redirection.what.redirection_flags.contains(LB_NOREDIRECT) {
@@ -298,10 +304,17 @@ fn redirected_away(facts: &Facts<'_>) -> Option<Conclusion> {
     let packet = redirection.what;
     let addresses = [&packet.target_fqdn, &packet.target_net_bios_name, &packet.target_net_address];
     let target = addresses.into_iter().flatten().next().map_or("another host", String::as_str);
-    let summary = format!(
-        "The connection broker sent the client to {target}, past rdpscope, which sees no more of it."
-    );
-    let conclusion = Conclusion::confirmed(facts.stopped_in(), summary);
+    let conclusion = if facts.is_recorded {
+        let summary = format!(
+            "The connection broker sent the client to {target}: the session goes on there, or fails there."
+        );
+        Conclusion::confirmed(facts.stopped_in(), summary).advise(ELSEWHERE)
+    } else {
+        let summary = format!(
+            "The connection broker sent the client to {target}, past rdpscope, which sees no more of it."
+        );
+        Conclusion::confirmed(facts.stopped_in(), summary)
+    };
     Some(conclusion.seen(redirection.t_us, format!("the server sends a redirection to {target}")))
 }
 

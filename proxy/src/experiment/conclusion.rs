@@ -23,7 +23,7 @@ pub(super) const MINIMUM_RUNS: usize = 3;
 const SIGNIFICANT: f64 = 0.01;
 
 /// What copies of a certificate that somebody else has signed cannot tell.
-const OTHER_ISSUER: &str = "Every copy is signed by the session CA, so that whether the client trusts the server's own \
+const OTHER_ISSUER: &str = "Every copy is signed by the session CA, so that whether the client trusts the original's \
                             issuer was not tried.";
 
 /// What copies tell that are for names which the session CA may not sign for.
@@ -122,7 +122,7 @@ fn healthy(experiment: &Experiment, compared: &[ArmState]) -> Conclusion {
         Some(state) => format!(
             "The session works as it is, and fails with {}: that is a matter of the change, not of {}.",
             state.arm.description,
-            experiment.factor.subject()
+            experiment.subject()
         ),
     };
     let sums = compared.iter().enumerate().map(|(place, state)| worked(place, state)).collect::<Vec<_>>();
@@ -174,7 +174,7 @@ fn failing(
             "But it passes with {} as well: what helps comes along with the change and is not {}. Run \
              --vary cert.",
             control.arm.description,
-            experiment.factor.subject()
+            experiment.subject()
         ));
     }
     if separated && enough
@@ -310,10 +310,8 @@ fn provoked(experiment: &Experiment, compared: &[ArmState]) -> Conclusion {
         ));
     }
     let Some(first) = compared.iter().position(|state| works(state).failed > 0) else {
-        return Conclusion::new(ExperimentEffect::NotCause, sums).and(format!(
-            "The session works in every arm: {} does not break it.",
-            experiment.factor.subject()
-        ));
+        return Conclusion::new(ExperimentEffect::NotCause, sums)
+            .and(format!("The session works in every arm: {} does not break it.", experiment.subject()));
     };
     let broken = works(&compared[first]);
     let p_value = corrected(fisher_exact(baseline, broken), compared.len() - 1);

@@ -300,6 +300,11 @@ impl Arm {
         Arm::certificate(CertificateMode::Mint(Recipe::Broken(Fault::SelfSigned)))
     }
 
+    /// The same arm where the certificate is that of an RD Gateway.
+    pub(super) fn of_gateway(self) -> Arm {
+        Arm { description: self.description.replace("the server's", "the gateway's"), ..self }
+    }
+
     fn certificate(mode: CertificateMode) -> Arm {
         let (name, role) = match &mode {
             CertificateMode::Passthrough => ("server".to_owned(), Role::Baseline),

@@ -47,6 +47,8 @@ pub struct Experiment {
     /// Arms of the first stage.
     pub(super) compared: usize,
     pub(super) arms: Vec<ArmState>,
+    /// The certificates that are varied are an RD Gateway's.
+    is_of_gateway: bool,
 }
 
 /// The attempt that is due.
@@ -66,7 +68,22 @@ impl Experiment {
     /// An experiment with `runs` attempts for each of `arms`, which [`Factor::arms`] gave.
     pub fn new(factor: Factor, arms: Vec<Arm>, runs: usize) -> Experiment {
         let arms: Vec<_> = arms.into_iter().map(ArmState::new).collect();
-        Experiment { factor, runs, compared: arms.len(), arms }
+        Experiment { factor, runs, compared: arms.len(), arms, is_of_gateway: false }
+    }
+
+    /// The same with sessions that go through an RD Gateway, whose certificate is then the one that [`Factor::Cert`]
+    /// varies.
+    pub fn through_gateway(mut self) -> Experiment {
+        self.is_of_gateway = self.factor == Factor::Cert;
+        if self.is_of_gateway {
+            self.arms = self.arms.into_iter().map(|state| ArmState::new(state.arm.of_gateway())).collect();
+        }
+        self
+    }
+
+    /// What is varied, as the subject of a sentence.
+    pub(super) fn subject(&self) -> &'static str {
+        if self.is_of_gateway { "the gateway's certificate" } else { self.factor.subject() }
     }
 
     /// The attempt that is due; none when the experiment is over.
@@ -191,7 +208,8 @@ impl Experiment {
     fn place_of(&mut self, arm: &Arm) -> usize {
         let known = self.arms.iter().position(|state| state.arm.name == arm.name);
         known.unwrap_or_else(|| {
-            self.arms.push(ArmState::new(arm.clone()));
+            let arm = if self.is_of_gateway { arm.clone().of_gateway() } else { arm.clone() };
+            self.arms.push(ArmState::new(arm));
             self.arms.len() - 1
         })
     }

@@ -138,7 +138,7 @@ fn summary(experiment: &Experiment, found: &Conclusion) -> String {
         Factor::GatewayTransport => transport::summary(experiment, found),
         factor => format!(
             "The session fails because of {}: {with} it works.",
-            factor.subject(),
+            experiment.subject(),
             with = through(factor, with)
         ),
     }

@@ -27,6 +27,7 @@ impl Settings {
             .saturating_add(super::negotiation::MOST_CONNECTIONS)
             .saturating_add(super::classic::MOST_CONNECTIONS)
             .saturating_add(tls)
+            .saturating_add(super::other_paths::most_connections(self))
     }
 
     /// The most UDP conversations that a probe begins.

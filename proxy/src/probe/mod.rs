@@ -15,6 +15,7 @@ pub mod fleet;
 pub mod gateway;
 mod hello;
 pub(crate) mod negotiation;
+mod other_paths;
 mod path;
 mod progress;
 mod settings;
@@ -26,6 +27,7 @@ mod udp;
 mod watched;
 mod way;
 
+pub use other_paths::{OtherPath, OtherPathError};
 pub use settings::Settings;
 
 use crate::diagnose::{self, Context};
@@ -85,7 +87,7 @@ pub async fn probe(target: &Target, settings: &Settings) -> Record {
             deadline: tokio::time::Instant::now() + settings.answer_timeout * MOST_ANSWERS_IN_A_ROW,
         };
         // On the heap, as a fleet of targets is probed at once and most of the time of each is waiting.
-        Box::pin(ask(&watched, &way, &addresses, settings, &mut found)).await;
+        Box::pin(ask(&watched, &way, dialled, &addresses, settings, &mut found)).await;
     }
     found.took_us = crate::relay::connect::micros(began.elapsed());
     let finished = watched.lock().finish();
@@ -93,7 +95,14 @@ pub async fn probe(target: &Target, settings: &Settings) -> Record {
 }
 
 /// Everything that needs an address, at the same time.
-async fn ask(watched: &Watched, way: &Way, addresses: &[SocketAddr], settings: &Settings, found: &mut Probe) {
+async fn ask(
+    watched: &Watched,
+    way: &Way,
+    dialled: &Target,
+    addresses: &[SocketAddr],
+    settings: &Settings,
+    found: &mut Probe,
+) {
     let patience = Patience { deadline: way.deadline, left_out: Mutex::default() };
     let progress = Progress::default();
     let rounds = async {
@@ -109,6 +118,12 @@ async fn ask(watched: &Watched, way: &Way, addresses: &[SocketAddr], settings: &
         async { if settings.udp { udp::check(way).await } else { None } },
         talk(watched, way.clone(), addresses, &patience, &progress, settings.tls),
     );
+    let plain = Way {
+        address: progress.reached().unwrap_or(way.address),
+        direct: progress.is_direct(),
+        ..way.clone()
+    };
+    found.other_paths = other_paths::ask(&plain, dialled, settings, &patience).await;
     if let Some(dns) = &mut found.dns {
         dns.reverse = reverse;
     }

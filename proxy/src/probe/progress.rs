@@ -58,6 +58,11 @@ impl Progress {
         let _ = timeout(HEAD_START, over.wait_for(|over| *over)).await;
     }
 
+    /// Whether it is known that TLS begins at once.
+    pub(super) fn is_direct(&self) -> bool {
+        *self.security.borrow() == Some(Security::Direct)
+    }
+
     /// Waits until it is known how TLS begins.
     pub(super) async fn security(&self) -> Security {
         let mut security = self.security.subscribe();

@@ -1,5 +1,6 @@
 //! What a probe is to do.
 
+use super::other_paths::OtherPath;
 use crate::relay::target::Target;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ const SIDE_CHANNEL_PORT: u16 = 3391;
 pub struct Settings {
     /// Connect here instead of resolving the target.
     pub address: Option<Target>,
+    /// Further paths to the target, over which its certificate is compared.
+    pub other_paths: Vec<OtherPath>,
     /// TCP connections to each address.
     pub rounds: u32,
     /// How long any one answer may take.
@@ -34,6 +37,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             address: None,
+            other_paths: Vec::new(),
             rounds: USUAL_ROUNDS,
             answer_timeout: USUAL_ANSWER_TIMEOUT,
             udp: true,

@@ -36,6 +36,7 @@ const FIELDS: [(&str, Field); 49] = [
     ("addresses", Address),
     ("after", Hex),
     ("before", Hex),
+    ("asked_for", Target),
     ("blob", Hex),
     ("bytes", Hex),
     ("client_address", Address),
@@ -86,6 +87,7 @@ const FIELDS: [(&str, Field); 49] = [
 /// Fields that no name is looked for in: readers know their words.
 const VOCABULARY: [&str; 80] = [
     "activity",
+const VOCABULARY: [&str; 78] = [
     "alpn",
     "alternatives",
     "arm",
@@ -114,6 +116,7 @@ const VOCABULARY: [&str; 80] = [
     "ja3s_full",
     "ja4",
     "key_algorithm",
+    "key_sha256",
     "key_usage",
     "keys",
     "leg",

@@ -220,6 +220,9 @@ pub enum Detail {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         by_rules: Vec<PlatformVerdict>,
     },
+    /// The server asked for a certificate of its client, as for a smart card (CertificateRequest), and rdpscope, in which
+    /// TLS ends, has none to show.
+    ClientCertificateRequested,
     /// The TLS stack that speaks on this leg, where it is not the usual one, and why.
     LegacyTls {
         /// What the usual one cannot do here.

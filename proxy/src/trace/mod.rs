@@ -12,6 +12,7 @@ mod gateway;
 mod gateway_check;
 mod ids;
 mod line;
+mod other_paths;
 mod phase;
 mod probe;
 mod read;
@@ -37,6 +38,7 @@ pub use gateway_check::{
     GatewayTunnelCheck, GatewayTunnelFailure, GatewayUdpCheck,
 };
 pub use line::{Altered, End, GATEWAY_UDP_OFF, Header, INNER_CERT, Line, NLA_STRIP, SCHEMA_VERSION, UDP_OFF};
+pub use other_paths::{OtherPathsCheck, PathCertificates, ShownCertificate};
 pub use phase::{Outcome, Phase, PhaseRecord};
 pub use probe::{
     CertificateCheck, ClassicCheck, CredsspCheck, DnsCheck, FlakyCheck, HelloAnswer, LeftOut,

@@ -1,6 +1,6 @@
 //! What a probe of one target found, check by check. What was not asked, or could not be had, is absent or empty.
 
-use super::{ConnectError, GatewayCheck, How, Micros};
+use super::{ConnectError, GatewayCheck, How, Micros, OtherPathsCheck};
 use crate::wire::credssp::ntlm::NtlmChallenge;
 use crate::wire::tls::{CodePoint, ServerHello};
 use rdpscope_certs::clients::PlatformVerdict;
@@ -55,6 +55,9 @@ pub struct Probe {
     /// Whether full-size segments come through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathCheck>,
+    /// Which certificates are shown over other paths to it; absent where none was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_paths: Option<Box<OtherPathsCheck>>,
     /// An RD Gateway, where one was probed; what stands above is then about it and not about a target behind it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<Box<GatewayCheck>>,

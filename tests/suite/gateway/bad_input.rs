@@ -186,6 +186,58 @@ fn websocket_in_single_bytes_with_long_lengths_and_a_flood_of_pings() {
     }
 }
 
+/// One that RFC 6455 forbids, and one that nobody will ever fill.
+#[test]
+fn frames_of_lengths_that_never_come() {
+    let (client, gateway) = (From::Client, From::Gateway);
+    for flags in SETTINGS {
+        for (length, reason) in
+            [(u64::MAX, Some("a length whose first bit is set")), (u64::MAX >> 1, None)]
+        {
+            let frame = [&[0x82, 127][..], &length.to_be_bytes(), ANSWERS].concat();
+            let finished = passes(
+                flags,
+                usize::MAX,
+                &[
+                    (0, client, UPGRADE.to_vec()),
+                    (0, gateway, SWITCHING.to_vec()),
+                    (0, client, binary(client, ASKS)),
+                    (0, gateway, frame),
+                    (0, client, binary(client, &packet(0x0D, 8, &[]))),
+                ],
+            );
+            match reason {
+                Some(reason) => {
+                    let named = named(&finished);
+                    assert!(named.iter().any(|it| it.contains(reason)), "{reason}: {named:?}");
+                }
+                None => assert!(packets(&finished).contains(&"handshake_response".to_owned())),
+            }
+        }
+    }
+}
+
+/// Where RDP is taken out of the tunnel, what is none goes on as it came, and it is said that it does.
+#[test]
+fn what_is_no_tunnel_passes_by_tls_that_was_to_end_inside_it() {
+    let (client, gateway) = (From::Client, From::Gateway);
+    for broken in [packet(0x0D, 0, &[]), packet(0x0D, u32::MAX, &[])] {
+        let finished = passes(
+            &["--inner-cert", "fresh"],
+            usize::MAX,
+            &[
+                (0, client, UPGRADE.to_vec()),
+                (0, gateway, SWITCHING.to_vec()),
+                (0, client, binary(client, ASKS)),
+                (0, gateway, broken),
+                (0, gateway, b"and whatever follows".to_vec()),
+            ],
+        );
+        let not_altered = finished.session().event("not_altered");
+        assert_eq!(not_altered["setting"], "--inner-cert", "{not_altered}");
+    }
+}
+
 #[test]
 fn chunks_with_extensions_and_trailers() {
     let (client, gateway) = (From::Client, From::Gateway);
@@ -224,6 +276,16 @@ fn a_head_of_a_mebibyte() {
 }
 
 #[test]
+fn a_response_whose_head_has_a_mebibyte() {
+    let long = format!("HTTP/1.1 200 OK\r\nX-Long: {}\r\n\r\n", "a".repeat(1 << 20)).into_bytes();
+    for flags in SETTINGS {
+        let steps = [(0, From::Client, OUT.to_vec()), (0, From::Gateway, long.clone())];
+        let named = named(&passes(flags, usize::MAX, &steps));
+        assert!(named.iter().any(|it| it.contains("a head longer than any peer's")), "{named:?}");
+    }
+}
+
+#[test]
 fn in_without_out_and_two_out_with_one_id() {
     let (client, gateway) = (From::Client, From::Gateway);
     for flags in SETTINGS {
@@ -239,6 +301,22 @@ fn in_without_out_and_two_out_with_one_id() {
         ];
         let finished = passes(flags, usize::MAX, &two);
         assert_eq!(named(&finished), ["RDG_OUT_DATA: a second OUT channel with this RDG-Connection-Id"]);
+    }
+}
+
+/// A front that speaks HTTP/2 alone and says so, as most do when they are asked in HTTP/1.1.
+#[test]
+fn a_request_that_is_answered_in_http_2() {
+    let settings = [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 100];
+    let goaway = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+    for flags in SETTINGS {
+        let answer = [&settings[..], &goaway].concat();
+        let steps = [(0, From::Client, UPGRADE.to_vec()), (0, From::Gateway, answer)];
+        let finished = passes(flags, 5, &steps);
+        let session = finished.session();
+        session.assert_verdict(&["gateway-transport-blocked"]);
+        assert_eq!(session.verdict()["confidence"], "likely", "{}", session.verdict());
+        assert!(session.verdict()["summary"].to_string().contains("HTTP/2"), "{}", session.verdict());
     }
 }
 

@@ -6,6 +6,7 @@ use crate::support::rdpscope::Session;
 use crate::support::scripted::terminated::{Received, TlsEnd};
 use rustls::version::TLS12;
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 /// A gateway that asks nobody for a password, and connects everybody to `target`.
 fn open_gateway(target: &TcpListener) -> Gateway {
@@ -56,6 +57,28 @@ fn two_users_behind_one_address_do_not_mix() {
     for session in &finished.sessions {
         session.assert_reached(&["gateway-tcp", "gateway-tls", "gateway-tunnel", "gateway-channel"]);
     }
+}
+
+/// E_PROXY_RAP_ACCESSDENIED.
+const RAP_DENIED: u32 = 0x8007_59DA;
+/// How long rdpscope waits for a client of which nothing tells whether it comes back.
+const RETURN_WINDOW: Duration = Duration::from_secs(5);
+
+#[test]
+fn a_refusal_for_good_ends_the_attempt_without_a_wait() {
+    let target = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
+    let logon = Logon { schemes: Vec::new(), ..Logon::default() };
+    let tunnel = Tunnel { channel_error: RAP_DENIED, ..Tunnel::default() };
+    let gateway = Gateway::start(Setup { logon, tunnel, ..Setup::default() });
+    let relay = relay(target.local_addr().expect("it is bound"), gateway.address, 1, &[]);
+    let mut client = Client::connect(relay.address);
+    upgrade(&mut client, "{00000000-0000-0000-0000-00000000000A}");
+    assert_eq!(client.open("srv", 3389).map(|channel| channel.error), Ok(RAP_DENIED));
+    drop(client);
+    let began = Instant::now();
+    let finished = relay.finish();
+    assert!(began.elapsed() < RETURN_WINDOW, "{:?}", began.elapsed());
+    finished.session().assert_verdict(&["gateway-policy-denied"]);
 }
 
 #[test]

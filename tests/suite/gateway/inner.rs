@@ -86,7 +86,25 @@ fn desktop(transport: &str) {
     session.assert_verdict(&["healthy", "client-closed"]);
     assert_eq!(session.end()["closed_by"], "client", "{session}");
     assert!(session.events_named("not_altered").is_empty(), "{session}");
+    assert_rewritten(session, transport);
     assert_no_secret(&finished);
+}
+
+/// What frames the packets, and the headers of those with data, were written anew in either direction, and it is said.
+fn assert_rewritten(session: &Session, transport: &str) {
+    for leg in ["client", "server"] {
+        let written: Vec<&str> = session
+            .lines()
+            .iter()
+            .filter(|line| line["type"] == "altered" && line["why"] == "--inner-cert" && line["leg"] == leg)
+            .filter(|line| line["field"].as_str().is_some_and(|field| field.contains("were written in their place")))
+            .filter_map(|line| line["structure"].as_str())
+            .collect();
+        assert!(written.contains(&"HTTP_DATA_PACKET"), "{leg}: {written:?}\n{session}");
+        if transport == WEBSOCKET {
+            assert!(written.contains(&"WebSocket frame"), "{leg}: {written:?}\n{session}");
+        }
+    }
 }
 
 #[test]

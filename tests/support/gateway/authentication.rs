@@ -49,6 +49,7 @@ impl<'a> Authentication<'a> {
     /// Looks at one request.
     pub(super) fn decide(&mut self, head: &Head) -> Decision {
         let anonymous = self.logon.schemes.is_empty()
+            || self.logon.smart_card.is_some()
             || self.logon.token.is_some() && is_scheme(head, "PAA")
             || self.logon.extended && is_scheme(head, "SSPI_NTLM");
         if anonymous {

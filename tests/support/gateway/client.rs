@@ -3,13 +3,15 @@
 use super::packet::{self, Packet, Packets, counted, utf16};
 use super::websocket;
 use crate::support::scripted::read_once;
-use crate::support::scripted::tls::{Trust, client_config};
+use crate::support::certificates::Certificate;
+use crate::support::scripted::tls::{Trust, client_config, client_config_with};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConnection, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, StreamOwned, SupportedProtocolVersion};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a gateway may take to answer, where a test does not say otherwise.
@@ -39,10 +41,22 @@ pub(crate) struct Channel {
 impl Client {
     /// Connects to a gateway at `address`, under TLS 1.2, whatever certificate it shows.
     pub(crate) fn connect(address: SocketAddr) -> Client {
+        Client::with(address, client_config(&rustls::version::TLS12, Trust::Anything))
+    }
+
+    /// The same with a certificate of its own, where it is asked for one, under this version of TLS.
+    pub(crate) fn with_certificate(
+        address: SocketAddr,
+        version: &'static SupportedProtocolVersion,
+        certificate: &Certificate,
+    ) -> Client {
+        Client::with(address, client_config_with(version, Trust::Anything, certificate))
+    }
+
+    fn with(address: SocketAddr, config: Arc<ClientConfig>) -> Client {
         let stream = TcpStream::connect(address).expect("the gateway listens");
         stream.set_read_timeout(Some(ANSWER_WITHIN)).expect("a socket takes its options");
         let name = ServerName::try_from("localhost").expect("a valid name");
-        let config = client_config(&rustls::version::TLS12, Trust::Anything);
         let connection = ClientConnection::new(config, name).expect("a client is made");
         let stream = StreamOwned::new(connection, stream);
         Client { stream, received: Vec::new(), packets: Packets::default() }
@@ -105,6 +119,19 @@ impl Client {
     pub(crate) fn open(&mut self, name: &str, port: u16) -> Result<Channel, u32> {
         self.send(&Packet::new(packet::HANDSHAKE_REQUEST, &[1, 0, 0, 0, 0, 0]));
         self.expect(packet::HANDSHAKE_RESPONSE, 0)?;
+        self.open_behind_handshake(name, port)
+    }
+
+    /// The same with a logon by smart card, which says `blob`.
+    pub(crate) fn open_with_card(&mut self, blob: &[u8], name: &str, port: u16) -> Result<Channel, u32> {
+        self.send(&Packet::new(packet::HANDSHAKE_REQUEST, &[1, 0, 0, 0, 1, 0]));
+        self.expect(packet::HANDSHAKE_RESPONSE, 0)?;
+        self.send(&Packet::new(packet::EXTENDED_AUTH, &[&[0; 4][..], &counted(blob)].concat()));
+        self.expect(packet::EXTENDED_AUTH, 0)?;
+        self.open_behind_handshake(name, port)
+    }
+
+    fn open_behind_handshake(&mut self, name: &str, port: u16) -> Result<Channel, u32> {
         self.send(&Packet::new(packet::TUNNEL_CREATE, &[&CAPABILITIES.to_le_bytes()[..], &[0; 4]].concat()));
         self.expect(packet::TUNNEL_RESPONSE, 2)?;
         self.send(&Packet::new(packet::TUNNEL_AUTH, &[&[0, 0][..], &counted(&utf16("CLIENT"))].concat()));

@@ -15,7 +15,7 @@ mod ts_proxy;
 pub(crate) mod tunnel;
 mod two_connections;
 pub(crate) mod udp;
-mod websocket;
+pub(crate) mod websocket;
 
 pub(crate) use client::{Channel, Client};
 pub(crate) use log::{Seen, What};
@@ -26,8 +26,11 @@ pub(crate) use setup::{
 
 use connection::Shared;
 use log::Log;
-use rustls::ServerConfig;
+use crate::support::certificates::certificates;
 use rustls::crypto::ring;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -52,13 +55,19 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts it; it listens when this returns.
     pub(crate) fn start(setup: Setup<'_>) -> Gateway {
-        let Setup { address, certificate, tls_versions, key_log, logon, http, tunnel } = setup;
+        let Setup { address, certificate, tls_versions, wants_client_certificate, key_log, logon, http, tunnel } =
+            setup;
         let (chain, key) = certificate.for_rustls();
         let der = chain[0].to_vec();
-        let mut tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(tls_versions)
-            .expect("ring has every version")
-            .with_no_client_auth()
+            .expect("ring has every version");
+        let tls = if wants_client_certificate {
+            tls.with_client_cert_verifier(of_the_authority())
+        } else {
+            tls.with_no_client_auth()
+        };
+        let mut tls = tls
             .with_single_cert(chain, key)
             .expect("key and certificate belong together");
         // As Windows' HTTP service, which also offers h2, and a client that may choose.
@@ -127,6 +136,14 @@ impl Drop for Gateway {
             let _ = thread.join();
         }
     }
+}
+
+/// Takes clients with a certificate of the tests' authority, and no others.
+fn of_the_authority() -> Arc<dyn ClientCertVerifier> {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificates().authority_der.clone()).expect("the authority is a certificate");
+    let provider = Arc::new(ring::default_provider());
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().expect("there is a root")
 }
 
 /// Until the other half of `stopped` is dropped.

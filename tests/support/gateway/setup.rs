@@ -42,6 +42,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) certificate: &'a Certificate,
     /// The versions of TLS that it speaks.
     pub(crate) tls_versions: &'static [&'static SupportedProtocolVersion],
+    /// Whether every client must show a certificate of the tests' authority, as one with a smart card does.
+    pub(crate) wants_client_certificate: bool,
     /// A file for the secrets of TLS, in the form that Wireshark reads.
     pub(crate) key_log: Option<&'a Path>,
     pub(crate) logon: Logon,
@@ -55,6 +57,7 @@ impl Default for Setup<'_> {
             address: (Ipv4Addr::LOCALHOST, 0).into(),
             certificate: &certificates().signed,
             tls_versions: rustls::ALL_VERSIONS,
+            wants_client_certificate: false,
             key_log: None,
             logon: Logon::default(),
             http: Http::default(),
@@ -83,6 +86,8 @@ pub(crate) struct Logon {
     pub(crate) token: Option<String>,
     /// Offers SSPI_NTLM, which is NTLM in EXTENDED_AUTH packets.
     pub(crate) extended: bool,
+    /// What a smart card must say in an EXTENDED_AUTH packet, as a blob that only the two ends understand.
+    pub(crate) smart_card: Option<Vec<u8>>,
     pub(crate) channel_bindings: ChannelBindings,
 }
 
@@ -93,6 +98,7 @@ impl Default for Logon {
             users: vec![(USER.to_owned(), PASSWORD.to_owned())],
             token: None,
             extended: false,
+            smart_card: None,
             channel_bindings: ChannelBindings::Ignored,
         }
     }

@@ -20,6 +20,8 @@ const SEC_E_LOGON_DENIED: u32 = 0x8009_030C;
 
 /// HTTP_CAPABILITY_UDP_TRANSPORT, which RPC does not have.
 pub(super) const UDP_TRANSPORT: u32 = 0x20;
+/// HTTP_EXTENDED_AUTH_SC.
+const EXTENDED_AUTH_SC: u16 = 1;
 /// HTTP_EXTENDED_AUTH_SSPI_NTLM.
 const EXTENDED_AUTH_SSPI_NTLM: u16 = 4;
 /// HTTP_TUNNEL_PACKET_FIELD_PAA_COOKIE.
@@ -94,6 +96,16 @@ impl Tunnel {
         self.answer(packet::HANDSHAKE_RESPONSE, &body, error).await?;
         if self.shared.logon.extended && request.u16_at(4) & EXTENDED_AUTH_SSPI_NTLM != 0 {
             self.extended_auth().await?;
+        }
+        if let Some(expected) = self.shared.logon.smart_card.clone() {
+            let offers_card = request.u16_at(4) & EXTENDED_AUTH_SC != 0;
+            let said = if offers_card { self.expect(packet::EXTENDED_AUTH).await? } else { request };
+            let is_right = offers_card && said.counted_at(4) == expected;
+            let error = if is_right { 0 } else { SEC_E_LOGON_DENIED };
+            let body = [&error.to_le_bytes()[..], &[0; 2]].concat();
+            self.answer(packet::EXTENDED_AUTH, &body, error).await?;
+            let logged_on = What::LoggedOn { scheme: "SC", user: String::new() };
+            self.shared.log.add(self.connection, logged_on);
         }
         Ok(())
     }

@@ -118,14 +118,21 @@ pub(super) fn masked(opcode: u8, payload: &[u8], mask: [u8; 4]) -> Vec<u8> {
     frame
 }
 
-/// Takes the next frame of a server from the start of `received`, if it is whole; the answer is its payload.
-pub(super) fn cut_frame(received: &mut Vec<u8>) -> Option<Vec<u8>> {
-    let (start, length) = match *received.get(1)? {
+/// Takes the next frame from the start of `received`, if it is whole; the answer is its payload without the mask.
+pub(crate) fn cut_frame(received: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let second = *received.get(1)?;
+    let (mut start, length) = match second & !MASKED {
         126 => (4, usize::from(u16::from_be_bytes(received.get(2..4)?.try_into().ok()?))),
         127 => (10, usize::try_from(u64::from_be_bytes(received.get(2..10)?.try_into().ok()?)).ok()?),
         short => (2, usize::from(short)),
     };
-    let payload = received.get(start..start + length)?.to_vec();
+    let mut mask = [0; 4];
+    if second & MASKED != 0 {
+        mask.copy_from_slice(received.get(start..start + 4)?);
+        start += 4;
+    }
+    let mut payload = received.get(start..start + length)?.to_vec();
+    payload.iter_mut().zip(mask.iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
     received.drain(..start + length);
     Some(payload)
 }

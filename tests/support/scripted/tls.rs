@@ -2,11 +2,12 @@
 
 use super::Side;
 use crate::support::certificates::{Certificate, certificates};
+use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    ClientConfig, ClientConnection, Connection, DigitallySignedStruct, RootCertStore, ServerConfig,
+    ClientConfig, ClientConnection, ConfigBuilder, Connection, DigitallySignedStruct, RootCertStore, ServerConfig,
     ServerConnection, SignatureScheme, SupportedProtocolVersion,
 };
 use std::io::Write;
@@ -93,10 +94,28 @@ impl Handshake {
 
 /// A client of one TLS `version` only.
 pub(crate) fn client_config(version: &'static SupportedProtocolVersion, trust: Trust) -> Arc<ClientConfig> {
+    Arc::new(client(version, trust).with_no_client_auth())
+}
+
+/// The same with a certificate of its own, where it is asked for one.
+pub(crate) fn client_config_with(
+    version: &'static SupportedProtocolVersion,
+    trust: Trust,
+    certificate: &Certificate,
+) -> Arc<ClientConfig> {
+    let (chain, key) = certificate.for_rustls();
+    let client = client(version, trust).with_client_auth_cert(chain, key);
+    Arc::new(client.expect("key and certificate belong together"))
+}
+
+fn client(
+    version: &'static SupportedProtocolVersion,
+    trust: Trust,
+) -> ConfigBuilder<ClientConfig, WantsClientCert> {
     let provider = Arc::new(ring::default_provider());
     let client = ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[version]);
     let client = client.expect("ring has every version");
-    let client = match trust {
+    match trust {
         Trust::Anything => {
             client.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAnything(provider)))
         }
@@ -105,8 +124,7 @@ pub(crate) fn client_config(version: &'static SupportedProtocolVersion, trust: T
             roots.add(certificates().authority_der.clone()).expect("the authority is a certificate");
             client.with_root_certificates(roots)
         }
-    };
-    Arc::new(client.with_no_client_auth())
+    }
 }
 
 /// A server of one TLS `version` only that shows `certificate`.

@@ -14,6 +14,13 @@ use crate::wire::{Malformed, http};
 /// What every tunnel of a client over two connections begins with: HTTP_HANDSHAKE_REQUEST_PACKET.
 pub(super) const FIRST_BYTE: u8 = 1;
 
+/// The end of a chunked body (RFC 9112 7.1).
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// Of the two numbers of [`Rewritten`].
+const CAME: usize = 0;
+const WRITTEN: usize = 1;
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Carried {
@@ -24,6 +31,27 @@ pub(super) struct Carried {
     /// What the frame was masked with in which it began.
     packet_mask: Option<[u8; 4]>,
     part: Part,
+    rewritten: Rewritten,
+}
+
+/// What of a direction was written anew, though what is in it may be the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Rewritten {
+    /// Bytes of frame headers, or of what frames chunks, that came, and that were written in their place.
+    pub(super) framing: [u64; 2],
+    /// Headers of HTTP_DATA_PACKET, the same.
+    pub(super) data_packets: [u64; 2],
+}
+
+impl Rewritten {
+    /// Both together.
+    pub(super) fn and(self, other: Rewritten) -> Rewritten {
+        let sum = |one: [u64; 2], two: [u64; 2]| [one[0] + two[0], one[1] + two[1]];
+        Rewritten {
+            framing: sum(self.framing, other.framing),
+            data_packets: sum(self.data_packets, other.data_packets),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -85,7 +113,22 @@ impl Carried {
     }
 
     fn new(from: Side, carrier: Carrier, part: Part) -> Carried {
-        Carried { from, carrier, packet: Vec::new(), packet_mask: None, part }
+        let rewritten = Rewritten::default();
+        Carried { from, carrier, packet: Vec::new(), packet_mask: None, part, rewritten }
+    }
+
+    /// What was written anew so far.
+    pub(super) fn rewritten(&self) -> Rewritten {
+        self.rewritten
+    }
+
+    /// In what the packets stand, in the specification's word; none where nothing frames them.
+    pub(super) fn framed_in(&self) -> Option<&'static str> {
+        match &self.carrier {
+            Carrier::Websocket(_) => Some("WebSocket frame"),
+            Carrier::Body(Body::Chunked(_)) => Some("chunk"),
+            Carrier::Body(_) => None,
+        }
     }
 
     /// Whether the next thing in this direction may be a packet of ours.
@@ -94,21 +137,34 @@ impl Carried {
     }
 
     /// Packets with `data`, framed; `key` masks them where the client's are masked.
-    pub(super) fn wrap(&self, data: &[u8], key: [u8; 4]) -> Vec<u8> {
-        data.chunks(MOST_DATA).flat_map(|data| self.frame(&data_packet(data), Some(key))).collect()
+    pub(super) fn wrap(&mut self, data: &[u8], key: [u8; 4]) -> Vec<u8> {
+        let mut wrapped = Vec::new();
+        for data in data.chunks(MOST_DATA) {
+            self.rewritten.data_packets[WRITTEN] += 1;
+            wrapped.extend(self.frame(&data_packet(data), Some(key)));
+        }
+        wrapped
     }
 
     /// The packet that closes the channel, framed.
-    pub(super) fn wrap_close(&self, key: [u8; 4]) -> Vec<u8> {
+    pub(super) fn wrap_close(&mut self, key: [u8; 4]) -> Vec<u8> {
         self.frame(&close_packet(), Some(key))
     }
 
     /// Takes `bytes` of this direction.
     pub(super) fn take(&mut self, bytes: &[u8], out: &mut Vec<Split>) -> Result<Went, NoTunnel> {
-        match self.carrier {
+        let went = match self.carrier {
             Carrier::Websocket(_) => self.take_frames(bytes, out).map(|()| Went::On),
             Carrier::Body(_) => self.take_body(bytes, out),
-        }
+        };
+        let left = match &went {
+            Ok(Went::On) => 0,
+            Ok(Went::Over(left) | Went::Anew(left)) | Err((_, left)) => *left,
+        };
+        // What is content was taken off where it was met.
+        let framing = &mut self.rewritten.framing[CAME];
+        *framing = framing.wrapping_add((bytes.len() - left) as u64);
+        went
     }
 
     fn take_frames(&mut self, mut bytes: &[u8], out: &mut Vec<Split>) -> Result<(), NoTunnel> {
@@ -122,6 +178,7 @@ impl Carried {
                 Piece::Payload { bytes, mask } => {
                     if let Some(control) = &mut websocket.control {
                         control.extend_from_slice(bytes);
+                        self.met_content(bytes.len());
                         continue;
                     }
                     let mut plain = vec![0; bytes.len()];
@@ -129,11 +186,12 @@ impl Carried {
                     let mask = websocket.mask;
                     self.content(&plain, mask, out).map_err(no_tunnel)?;
                 }
-                Piece::End(header) => match websocket.control.take() {
-                    Some(frame) if header.opcode == opcode::CLOSE => out.push(Split::End(frame)),
-                    Some(frame) => out.push(Split::Other(frame)),
-                    None => {}
-                },
+                Piece::End(header) => {
+                    let Some(frame) = websocket.control.take() else { continue };
+                    self.wrote_framing(frame.len() as u64 - header.length);
+                    let is_close = header.opcode == opcode::CLOSE;
+                    out.push(if is_close { Split::End(frame) } else { Split::Other(frame) });
+                }
             }
         }
     }
@@ -150,7 +208,9 @@ impl Carried {
                 }
                 Some(Ok(BodyPart::End)) => {
                     let is_chunked = matches!(body, Body::Chunked(_));
-                    out.push(Split::End(if is_chunked { b"0\r\n\r\n".to_vec() } else { Vec::new() }));
+                    let end = if is_chunked { LAST_CHUNK.to_vec() } else { Vec::new() };
+                    self.wrote_framing(end.len() as u64);
+                    out.push(Split::End(end));
                     return Ok(Went::Over(bytes.len()));
                 }
                 Some(Err(_))
@@ -169,18 +229,21 @@ impl Carried {
         mask: Option<[u8; 4]>,
         out: &mut Vec<Split>,
     ) -> Result<(), Malformed> {
+        self.met_content(bytes.len());
         while !bytes.is_empty() {
             match &mut self.part {
                 Part::Preamble { .. } => {
                     let passed = self.preamble(bytes)?;
-                    out.push(Split::Other(self.frame(&bytes[..passed], mask)));
+                    let framed = self.frame(&bytes[..passed], mask);
+                    out.push(Split::Other(framed));
                     bytes = &bytes[passed..];
                 }
                 Part::First(left) => {
                     let passed = taken(&mut bytes, *left);
                     *left -= passed.len();
                     let is_over = *left == 0;
-                    out.push(Split::Other(self.frame(passed, mask)));
+                    let framed = self.frame(passed, mask);
+                    out.push(Split::Other(framed));
                     if is_over {
                         self.part = Part::Header;
                     }
@@ -244,6 +307,7 @@ impl Carried {
                 let left = announced.min(room);
                 self.part = Part::Data { left, behind: room - left };
                 self.packet.clear();
+                self.rewritten.data_packets[CAME] += 1;
             }
             _ => self.part = Part::Packet(length),
         }
@@ -256,7 +320,8 @@ impl Carried {
             Part::Data { left: 0, behind: 0 } | Part::First(0) => self.part = Part::Header,
             Part::Packet(length) if self.packet.len() == length => {
                 let packet = std::mem::take(&mut self.packet);
-                let framed = self.frame(&packet, self.packet_mask);
+                let mask = self.packet_mask;
+                let framed = self.frame(&packet, mask);
                 let packet_type = packet::word(&packet, 0);
                 let closes =
                     [header::CLOSE_CHANNEL, header::CLOSE_CHANNEL_RESPONSE].map(Some).contains(&packet_type);
@@ -267,8 +332,24 @@ impl Carried {
         }
     }
 
+    /// So many bytes that came are no framing.
+    fn met_content(&mut self, count: usize) {
+        let framing = &mut self.rewritten.framing[CAME];
+        *framing = framing.wrapping_sub(count as u64);
+    }
+
+    fn wrote_framing(&mut self, count: u64) {
+        self.rewritten.framing[WRITTEN] += count;
+    }
+
     /// `content` in a frame or a chunk of its own, where there are such. Only clients mask (RFC 6455 5.1).
-    fn frame(&self, content: &[u8], key: Option<[u8; 4]>) -> Vec<u8> {
+    fn frame(&mut self, content: &[u8], key: Option<[u8; 4]>) -> Vec<u8> {
+        let framed = self.framed(content, key);
+        self.wrote_framing((framed.len() - content.len()) as u64);
+        framed
+    }
+
+    fn framed(&self, content: &[u8], key: Option<[u8; 4]>) -> Vec<u8> {
         match &self.carrier {
             Carrier::Websocket(_) => {
                 let mask = key.filter(|_| self.from == Side::Client);

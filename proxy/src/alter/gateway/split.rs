@@ -4,10 +4,10 @@
 //! [`super::GatewayGate`]. What is not RDP goes on: heads and bodies as they come, packets of the tunnel whole, in frames or
 //! chunks of their own, because a data packet of ours may only stand between two of them.
 
-use super::carried::{Carried, FIRST_BYTE, Went};
+use super::carried::{Carried, FIRST_BYTE, Rewritten, Went};
 use super::head::{self, Front, Request, Response};
 use crate::alter::{NotAltered, Note};
-use crate::trace::{Framing, INNER_CERT, Micros, Phase, Role, Side};
+use crate::trace::{Altered, Framing, INNER_CERT, Micros, Phase, Role, Side};
 use crate::wire::http::{Body, Part};
 use std::collections::VecDeque;
 
@@ -43,6 +43,26 @@ struct Direction {
     raw: Vec<u8>,
     /// So many of these bytes hold no end of a head.
     searched: usize,
+    /// What was written anew of tunnels that are left behind, and in what their packets stood.
+    before: (Option<&'static str>, Rewritten),
+}
+
+impl Direction {
+    /// What was written anew, and in what the packets stand.
+    fn rewritten(&self) -> (Option<&'static str>, Rewritten) {
+        match &self.state {
+            State::Tunnel(carried) | State::Over(carried) => {
+                (carried.framed_in().or(self.before.0), self.before.1.and(carried.rewritten()))
+            }
+            _ => self.before,
+        }
+    }
+
+    /// Leaves a tunnel behind, if there was one.
+    fn go_on_with(&mut self, state: State) {
+        self.before = self.rewritten();
+        self.state = state;
+    }
 }
 
 #[derive(Debug)]
@@ -59,7 +79,12 @@ enum State {
 impl TunnelSplitter {
     /// For a connection of an attempt; `connection` is its number, from 1.
     pub fn new(connection: u32) -> TunnelSplitter {
-        let direction = || Direction { state: State::Head, raw: Vec::new(), searched: 0 };
+        let direction = || Direction {
+            state: State::Head,
+            raw: Vec::new(),
+            searched: 0,
+            before: (None, Rewritten::default()),
+        };
         TunnelSplitter {
             connection,
             pending: VecDeque::new(),
@@ -94,13 +119,48 @@ impl TunnelSplitter {
     }
 
     /// Data packets with `data` as they stand in the direction of `from`; a client's are masked with `key` in WebSocket.
-    pub fn wrap(&self, from: Side, data: &[u8], key: [u8; 4]) -> Vec<u8> {
-        self.carried(from).map(|carried| carried.wrap(data, key)).unwrap_or_default()
+    pub fn wrap(&mut self, from: Side, data: &[u8], key: [u8; 4]) -> Vec<u8> {
+        self.carried_mut(from).map(|carried| carried.wrap(data, key)).unwrap_or_default()
     }
 
     /// The packet that closes the channel, likewise.
-    pub fn wrap_close(&self, from: Side, key: [u8; 4]) -> Vec<u8> {
-        self.carried(from).map(|carried| carried.wrap_close(key)).unwrap_or_default()
+    pub fn wrap_close(&mut self, from: Side, key: [u8; 4]) -> Vec<u8> {
+        self.carried_mut(from).map(|carried| carried.wrap_close(key)).unwrap_or_default()
+    }
+
+    /// What was written anew in the direction of `from` so far, at `t_us`: of what frames the packets how many bytes came
+    /// and how many were written in their place, and how many headers of data packets.
+    pub fn rewritten(&self, t_us: Micros, from: Side) -> Vec<Altered> {
+        let (framed_in, Rewritten { framing, data_packets }) = self.direction(from).rewritten();
+        let altered = |structure: &str, field: String| Altered {
+            t_us,
+            leg: from.opposite().into(),
+            connection: Some(self.connection),
+            phase: Phase::GatewayChannel,
+            message: "tunnel".to_owned(),
+            structure: structure.to_owned(),
+            field,
+            offset: 0,
+            before: String::new(),
+            after: String::new(),
+            why: INNER_CERT.to_owned(),
+        };
+        let words = |what: &str, [came, written]: [u64; 2]| {
+            (came + written > 0)
+                .then(|| format!("{what}: {came} came, {written} were written in their place"))
+        };
+        let frames = framed_in.and_then(|structure| {
+            words("all bytes that frame packets", framing).map(|field| altered(structure, field))
+        });
+        let packets = words("all headers", data_packets).map(|field| altered("HTTP_DATA_PACKET", field));
+        frames.into_iter().chain(packets).collect()
+    }
+
+    fn carried_mut(&mut self, from: Side) -> Option<&mut Carried> {
+        match &mut self.directions[from.index()].state {
+            State::Tunnel(carried) | State::Over(carried) => Some(carried),
+            _ => None,
+        }
     }
 
     fn carried(&self, from: Side) -> Option<&Carried> {
@@ -162,7 +222,7 @@ impl TunnelSplitter {
                     return Some(&bytes[bytes.len() - left..]);
                 }
                 Ok(Went::Anew(left)) => {
-                    direction.state = State::Head;
+                    direction.go_on_with(State::Head);
                     return Some(&bytes[bytes.len() - left..]);
                 }
                 Err((malformed, left)) => {
@@ -280,7 +340,7 @@ impl TunnelSplitter {
 
     fn open_both(&mut self) {
         for direction in &mut self.directions {
-            direction.state = State::Open;
+            direction.go_on_with(State::Open);
         }
     }
 

@@ -2,8 +2,8 @@
 
 use crate::cli::arguments::{address, duration};
 use crate::cli::gateway::gateway;
-use crate::probe::Settings;
 use crate::probe::targets::MOST_TARGETS;
+use crate::probe::{OtherPath, OtherPathError, Settings};
 use crate::relay::target::Target;
 use clap::Args;
 use std::path::PathBuf;
@@ -29,6 +29,10 @@ pub(in crate::cli) struct ProbeArguments {
     /// Connect here instead of resolving the target or the gateway, on its port unless another is named
     #[arg(long, value_name = "NAME|IP", value_parser = address)]
     pub(super) address: Option<String>,
+    /// Compare the certificate with the one over this path: http://HOST[:PORT] or socks5://HOST[:PORT] is a proxy, an IP
+    /// address is where to connect instead; repeatable
+    #[arg(long, value_name = "PATH", value_parser = other_path)]
+    pub(super) other_path: Vec<OtherPath>,
     /// TCP connections to each address, to see losses
     #[arg(long, value_name = "N", default_value_t = Settings::default().rounds,
           value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_ROUNDS)))]
@@ -66,6 +70,9 @@ Examples:
   rdpscope probe srv10 --gateway gw.corp.example
                                                what answers for the gateway, and what
                                                of its transports comes through?
+  rdpscope probe srv10 --gateway gw.corp.example --other-path http://proxy:8080
+                                               does something on one of the two paths
+                                               take TLS apart?
 
 No client and no credentials are needed. It never logs on, and it never opens
 more connections to one target than it says.
@@ -89,6 +96,7 @@ impl ProbeArguments {
         Settings {
             // Its form was checked when it was read.
             address: self.address.as_deref().and_then(|address| Target::parse(address, port).ok()),
+            other_paths: self.other_path.clone(),
             rounds: self.rounds,
             answer_timeout: self.timeout.unwrap_or(usual.answer_timeout),
             udp: !self.no_udp,
@@ -97,6 +105,10 @@ impl ProbeArguments {
             knows_command: crate::cli::arguments::accepts,
         }
     }
+}
+
+fn other_path(text: &str) -> Result<OtherPath, OtherPathError> {
+    text.parse()
 }
 
 fn concurrency(text: &str) -> Result<usize, String> {

@@ -129,8 +129,12 @@ impl<'a> Facts<'a> {
                 self.tls.certificate = CertificateFacts::new(self, t_us, chain);
             }
             Detail::HandshakeMessage { name, .. } => {
-                self.tls.server_hello_done |= name == "server_hello_done"
+                self.tls.server_hello_done |= name == "server_hello_done";
+                if name == "certificate_request" {
+                    self.tls.client_certificate_requested = Some(t_us);
+                }
             }
+            Detail::ClientCertificateRequested => self.tls.client_certificate_requested = Some(t_us),
             // Where TLS is terminated, the server's handshake says nothing about the client.
             Detail::HandshakeComplete if self.tls.terminated && event.leg == Leg::Server => {
                 self.tls.server_leg_complete = Some(t_us);

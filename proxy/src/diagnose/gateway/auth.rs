@@ -6,7 +6,7 @@ use super::super::rule::{Conclusion, Remedy, Rule};
 use super::reach::with_answers;
 use super::tunnel::{code, is, status_words};
 use super::{LOG, PROBE, rule, unless};
-use crate::trace::{Authentication, Confidence, HttpResponse, Phase, VerdictId, Where};
+use crate::trace::{Authentication, Confidence, HttpResponse, Phase, Side, VerdictId, Where};
 use crate::wire::named::Code;
 use crate::wire::tsgu::Packet;
 
@@ -16,6 +16,10 @@ const BAD_BINDINGS: [u32; 2] = [0x8009_0346, 0xC000_035B];
 const SSPI: u32 = 0x8009_0000;
 /// The high half of the numbers of NTSTATUS that refuse.
 const NTSTATUS: u32 = 0xC000_0000;
+/// TLS alert certificate_required (RFC 8446 6.2).
+const CERTIFICATE_REQUIRED: u8 = 116;
+/// The status with which IIS answers who shows no certificate.
+const FORBIDDEN: u16 = 403;
 /// What http.sys and most others write where they mean nothing special.
 const PLAIN_REASONS: [&str; 2] = ["unauthorized", ""];
 
@@ -44,6 +48,18 @@ pub(super) const RULES: &[Rule] = &[
             ),
         ],
     ),
+    rule(
+        VerdictId::GatewayChannelBinding,
+        "the gateway's CertificateRequest, TLS that ends in rdpscope, and the gateway's refusal",
+        client_certificate,
+        &["rdpscope proxy {target} --gateway {gateway} --cert passthrough"],
+        &[Remedy::by_hand(
+            Where::Client,
+            "There is nothing to mend on the gateway, and no other certificate of --cert helps: the proof that the smart \
+             card makes is for one TLS connection. --cert passthrough leaves TLS alone and lets it through; with a logon by \
+             password, where the gateway takes one, TLS can end in rdpscope.",
+        )],
+    ),
     unless(
         rule(
             VerdictId::GatewayAuthFailed,
@@ -53,8 +69,8 @@ pub(super) const RULES: &[Rule] = &[
             &[
                 Remedy::by_hand(
                     Where::Client,
-                    "Try the same user and password without rdpscope, with the domain in front (DOMAIN\\user or \
-                     user@domain), and see whether they are those for the gateway and not those for the computer.",
+                    "Try the same user and password straight from the client, with the domain in front (DOMAIN\\user \
+                     or user@domain), and see whether they are those for the gateway and not those for the computer.",
                 ),
                 Remedy::command(
                     Where::Gateway,
@@ -73,6 +89,14 @@ const OTHER_SCHEME: &[Remedy] = &[Remedy::by_hand(
     Where::Gateway,
     "Let the gateway, or the proxy before it that asks for the logon, offer Negotiate or NTLM too; or take a client that has \
      the scheme it offers.",
+)];
+
+/// What helps where no rdpscope is on the way.
+const BOUND_ELSEWHERE: &[Remedy] = &[Remedy::by_hand(
+    Where::Network,
+    "There is nothing to mend on the gateway: the logon is bound to the certificate that the client sees, and the gateway \
+     knows another. Take the connection to {gateway} out of whatever opens TLS on the way, or give that the gateway's own \
+     certificate.",
 )];
 
 /// A logon that the gateway refused by HTTP.
@@ -134,6 +158,7 @@ fn channel_binding(facts: &Facts<'_>) -> Option<Conclusion> {
             why.unwrap_or_default()
         );
         let conclusion = Conclusion::confirmed(Phase::GatewayAuth, summary);
+        let conclusion = if facts.is_recorded { conclusion.advise(BOUND_ELSEWHERE) } else { conclusion };
         return Some(conclusion.seen(stated.t_us, status_words(stated.what)));
     }
     let refused = refused(gateway)?;
@@ -149,12 +174,45 @@ fn channel_binding(facts: &Facts<'_>) -> Option<Conclusion> {
     );
     let conclusion =
         Conclusion::likely(Phase::GatewayAuth, summary).or_possibly(&[VerdictId::GatewayAuthFailed]);
+    let conclusion = if facts.is_recorded { conclusion.advise(BOUND_ELSEWHERE) } else { conclusion };
     let conclusion = match refused.exchange.request {
         Some(request) => conclusion
             .seen(request.t_us, "NTLM's authenticate message carries channel bindings that are not zero"),
         None => conclusion,
     };
     Some(with_answers(conclusion, gateway))
+}
+
+/// The gateway asks for the certificate of its client, and the client's cannot be shown on a connection that is rdpscope's.
+fn client_certificate(facts: &Facts<'_>) -> Option<Conclusion> {
+    let gateway = facts.gateway_without_channel()?;
+    let tls = if facts.at_gateway { &facts.tls } else { gateway.last_tls()? };
+    let requested = tls.client_certificate_requested.filter(|_| tls.terminated)?;
+    let alerts = [tls.alert, tls.late_alert].into_iter().flatten();
+    let refusal = alerts.filter(|alert| alert.what.0 == Side::Server).map(|alert| alert.what.1).next();
+    let denied = gateway.last_answered().filter(|(_, response)| response.what.status == FORBIDDEN);
+    let (confidence, refused) = match (refusal, denied) {
+        (Some(alert), _) if alert.description == CERTIFICATE_REQUIRED => {
+            (Confidence::Confirmed, "the gateway's TLS alert certificate_required".to_owned())
+        }
+        (Some(alert), _) => (
+            Confidence::Likely,
+            format!(
+                "the gateway's TLS alert {}",
+                alert.description_name.as_deref().unwrap_or("without a name")
+            ),
+        ),
+        (None, Some(_)) => (Confidence::Likely, format!("the gateway's answer {FORBIDDEN}")),
+        (None, None) => return None,
+    };
+    let summary = format!(
+        "The gateway {} asks for the client's certificate in TLS, as it does for a smart card, and TLS ends in rdpscope: a \
+         client certificate cannot pass TLS that is terminated in between. That is not the gateway's fault.",
+        gateway.name
+    );
+    let conclusion = Conclusion::new(confidence, Phase::GatewayTls, summary)
+        .seen(requested, "the gateway sends CertificateRequest, and rdpscope has no certificate to show");
+    Some(conclusion.seen(requested, format!("after that comes {refused}")))
 }
 
 /// `Negotiate with NTLM`, `Basic`.
@@ -187,7 +245,7 @@ fn by_code(facts: &Facts<'_>, gateway: &Gateway<'_>) -> Option<Conclusion> {
         is(failure.what.1, code::COOKIES) || is(failure.what.1, &[code::REAUTH_AUTHN_FAILED])
     })?;
     let status = failure.what.1;
-    let paa = gateway.packet(crate::trace::Side::Client, |packet| match packet {
+    let paa = gateway.packet(Side::Client, |packet| match packet {
         Packet::TunnelCreate { paa_cookie_length: Some(length), .. } => Some(*length),
         _ => None,
     });

@@ -86,8 +86,8 @@ fn other_issuer(facts: &Facts<'_>, gateway: &Gateway<'_>, findings: &mut Finding
     if issuers.len() > 1 {
         let text = format!(
             "Connections of this attempt were shown certificates of different issuers ({}): something takes TLS apart on one \
-             of the ways to the gateway, or two machines answer for it. `rdpscope probe {{target}} --gateway {{gateway}}` \
-             over each way, with --address or --upstream-proxy, tells which.",
+             of the ways to the gateway, or two machines answer for it. `rdpscope probe {{target}} --gateway {{gateway}} \
+             --other-path PATH` compares the ways, where PATH is another proxy or address.",
             issuers.join("; ")
         );
         findings.add_unless_verdict(VerdictId::TlsInspected, Phase::GatewayTls, facts.fill(&text));

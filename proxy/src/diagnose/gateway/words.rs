@@ -16,6 +16,10 @@ const IN_FRONT: Remedy = Remedy::by_hand(
     Where::Network,
     "If a reverse proxy or load balancer answers for the gateway, it is that one's certificate and TLS.",
 );
+const NAMED: Remedy = Remedy::by_hand(
+    Where::Client,
+    "Put a name that is in the certificate into the profile as the gateway's, exactly as it stands there.",
+);
 const REAL_NAME: Remedy = Remedy::by_hand(
     Where::Client,
     "If the client was only told to dial rdpscope: put the line `127.0.0.2 {host}` into its hosts file for the test, \
@@ -40,7 +44,7 @@ pub(in super::super) fn at_the_gateway(facts: &Facts<'_>, rule: &Rule, conclusio
     };
     let evidence = conclusion.evidence.iter();
     let evidence = evidence.map(|it| Evidence { t_us: it.t_us, text: name(&it.text) }).collect();
-    let fix = if facts.at_gateway { fix(rule.id, conclusion.fix) } else { conclusion.fix };
+    let fix = if facts.at_gateway { fix(facts, rule.id, conclusion.fix) } else { conclusion.fix };
     Conclusion { phase, summary, evidence, fix, ..conclusion }
 }
 
@@ -65,8 +69,9 @@ fn name(text: &str) -> String {
 }
 
 /// What mends it at the gateway, where the rule would send an administrator to the target.
-fn fix(id: VerdictId, advised: Option<&'static [Remedy]>) -> Option<&'static [Remedy]> {
+fn fix(facts: &Facts<'_>, id: VerdictId, advised: Option<&'static [Remedy]>) -> Option<&'static [Remedy]> {
     match id {
+        VerdictId::CertificateNameMismatch if facts.is_recorded => Some(&[NAMED, CERTIFICATE, IN_FRONT]),
         VerdictId::CertificateNameMismatch => Some(&[REAL_NAME, CERTIFICATE, IN_FRONT]),
         // What was advised in this situation is about the client or rdpscope.
         _ if advised.is_some() => advised,

@@ -4,7 +4,7 @@ use super::super::facts::{CertificateFacts, NameCheck};
 use super::super::inspection::inspector;
 use super::super::words::list;
 use super::network::{is_same_machine, typed_name};
-use super::{Conclusion, Facts, Phase, Rule, VerdictId, rule};
+use super::{Conclusion, Facts, Phase, Rule, VerdictId, other_paths, rule};
 use crate::trace::{CertificateCheck, Confidence};
 use rdpscope_certs::inspect::{Validity, Weakness};
 
@@ -16,11 +16,16 @@ const MICROSECONDS: i64 = 1_000_000;
 const VARY: &[&str] = &["rdpscope ab {target} --vary cert"];
 
 pub(super) const RULES: &[Rule] = &[
+    other_paths::RULE,
     rule(
         VerdictId::TlsInspected,
         "the issuers in the chain",
         inspected,
-        &["rdpscope probe 127.0.0.1:{port}", "rdpscope ab {target} --vary cert"],
+        &[
+            "rdpscope probe {target} --other-path http://OTHER-PROXY:8080",
+            "rdpscope probe 127.0.0.1:{port}",
+            "rdpscope ab {target} --vary cert",
+        ],
     ),
     rule(VerdictId::CertificateExpired, "the certificate and the wall clock", expired, VARY),
     rule(VerdictId::CertificateNotYetValid, "the certificate and the wall clock", not_yet_valid, VARY),

@@ -13,6 +13,8 @@ use crate::trace::UdpAnswer;
 use rdpscope_certs::inspect::Validity;
 
 pub(in super::super) const EXCLUSIONS: &[Exclusion] = &[
+    super::other_paths::EXCLUSION,
+    // The name has an address.
     Exclusion {
         seen: "a probe resolves the name",
         holds: |facts| on(facts, |probe| probe.dns.as_ref().is_some_and(|dns| !dns.addresses.is_empty())),

@@ -7,7 +7,7 @@ use super::certificate::judged;
 use super::network::{computer_name, dead_addresses, is_address, is_same_machine, typed_name};
 use super::{
     Facts, HelloAnswer, NegotiationAnswer, Phase, Probe, VerdictId, accepted_versions, answer_to, is_current,
-    selected,
+    other_paths, selected,
 };
 use crate::trace::{ClassicCheck, Finding, GatewayCheck, UdpAnswer};
 
@@ -27,6 +27,9 @@ pub(in super::super) fn all(facts: &Facts<'_>, probe: &Probe, verdict: VerdictId
     logon(facts, probe, &mut findings);
     udp(probe, &mut findings);
     steadiness(probe, &mut findings);
+    if let Some(check) = &probe.other_paths {
+        other_paths::findings(facts, check, Phase::Tls, &mut findings);
+    }
     findings.found
 }
 
@@ -46,6 +49,9 @@ fn of_gateway(facts: &Facts<'_>, probe: &Probe, gateway: &GatewayCheck, verdict:
     }
     super::gateway_findings::add(facts, probe, gateway, &mut findings);
     steadiness(probe, &mut findings);
+    if let Some(check) = &probe.other_paths {
+        other_paths::findings(facts, check, Phase::GatewayTls, &mut findings);
+    }
     findings.found
 }
 

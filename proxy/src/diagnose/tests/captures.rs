@@ -101,6 +101,9 @@ impl Conversation {
 fn assert_session(what: &str, diagnosis: &Diagnosis, id: VerdictId, confidence: Confidence) {
     let verdict = &diagnosis.verdict;
     assert_eq!((verdict.id, verdict.confidence), (id, confidence), "{what}: {verdict:#?}");
+    // They were recorded without rdpscope: there is nothing to be done to it.
+    let told = verdict.fix.iter().map(|fix| fix.text.as_str()).find(|text| text.contains("out rdpscope"));
+    assert_eq!(told, None, "{what}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the checks of a probe prove: a target that works, and the same with one thing wrong.
 
+mod other_paths;
 mod target;
 
 use super::{assert_verdict, has_finding, may_also_be};

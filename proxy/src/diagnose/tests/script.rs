@@ -77,6 +77,14 @@ impl Script {
         script
     }
 
+    /// The same session in a capture, in which no rdpscope had a hand.
+    pub(super) fn recorded(mut self) -> Script {
+        if let Some(Line::Trace(header)) = self.lines.first_mut() {
+            header.settings.insert("capture".to_owned(), "session.pcapng".into());
+        }
+        self
+    }
+
     /// What follows is seen on this connection to the gateway; 0 for what is seen on none.
     pub(super) fn on(mut self, connection: u32) -> Script {
         self.connection = Some(connection).filter(|number| *number > 0);

@@ -160,6 +160,33 @@ fn a_client_that_stays_behind_the_gateways_certificate_has_taken_it() {
     assert!(fails.has_fault(), "what the other arm shows is a fault");
 }
 
+/// From the first attempt on, before any session has shown where it goes, and in arms that come later.
+#[test]
+fn every_text_of_a_gateways_certificate_names_the_gateway() {
+    let arms = Factor::Cert.arms(&[]).unwrap();
+    let mut experiment = Experiment::new(Factor::Cert, arms, 3).through_gateway();
+    let refused = (Phase::GatewayTls, VerdictId::CertificateRejected, Confidence::Likely);
+    let mut described = Vec::new();
+    while let Some(attempt) = experiment.due() {
+        described.push(attempt.arm.description.clone());
+        let record = match attempt.arm.name.as_str() {
+            "server" => opaque(100_000),
+            "fresh" | "mirror+dates" => through(WORKS, []),
+            _ => through(refused, []),
+        };
+        experiment.note(&attempt.arm, record);
+    }
+    assert_eq!(described[0], "the gateway's own certificate");
+    assert!(described.iter().any(|text| text.starts_with("a copy of the gateway's certificate with")));
+    let finished = experiment.finish();
+    let proven = finished.proven.as_ref().expect("the certificate is the cause");
+    let told = format!("{described:?} {} {} {:?}", because(&finished), proven.summary, proven.evidence);
+    assert!(!told.contains("the server's"), "{told}");
+    let inner = Experiment::new(Factor::InnerCert, Factor::InnerCert.arms(&[]).unwrap(), 3);
+    let attempt = inner.through_gateway().due().unwrap();
+    assert_eq!(attempt.arm.description, "the server's own certificate", "inside the tunnel it is");
+}
+
 #[test]
 fn one_that_leaves_at_once_may_have_been_refused_behind_it() {
     let works = certificate(100_000, WORKS);

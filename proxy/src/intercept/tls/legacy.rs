@@ -54,6 +54,7 @@ where
                 chain,
                 // OpenSSL goes no further without it.
                 signature_ok: Some(true),
+                asked_for_certificate: false,
                 protocol: stream.ssl().selected_alpn_protocol().map(<[u8]>::to_vec),
                 stream: TlsStream::from_openssl(stream),
             })

@@ -88,6 +88,9 @@ pub struct ServerLeg<S> {
     /// Whether it proved that the key of its certificate is its own; `None` where the proof is of a kind that cannot be
     /// checked here.
     pub signature_ok: Option<bool>,
+    /// Whether it asked for a certificate of its client, as for a smart card; none is ever shown. Not known of the second
+    /// stack.
+    pub asked_for_certificate: bool,
     /// The protocol that it selected of those that were offered (RFC 7301).
     pub protocol: Option<Vec<u8>>,
 }

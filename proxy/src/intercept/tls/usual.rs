@@ -3,7 +3,7 @@
 use super::ending::{StreamEnd, read_ending};
 use super::error::{HandshakeError, HandshakeFailure};
 use super::need;
-use super::verifier::Witness;
+use super::verifier::{EmptyHanded, Witness};
 use super::version::{TlsVersion, VersionRange};
 use super::{Offer, ServerIdentity, ServerLeg, Tee, TlsStream, dns_name, subject_public_key};
 use crate::trace::Side;
@@ -12,6 +12,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::{IpAddr, Ipv4Addr, ServerName};
 use rustls::{ClientConfig, ProtocolVersion, ServerConfig, SupportedProtocolVersion};
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -30,6 +31,8 @@ where
     let mut config = ClientConfig::clone(&shared);
     let witness = Arc::new(Witness::new(config.crypto_provider().signature_verification_algorithms));
     config.dangerous().set_certificate_verifier(Arc::clone(&witness) as Arc<_>);
+    let empty_handed = Arc::new(EmptyHanded::default());
+    config.client_auth_cert_resolver = Arc::clone(&empty_handed) as Arc<_>;
     let (name, enable_sni) = server_name(offer.server_name.as_deref());
     config.enable_sni = enable_sni;
     if let Some(key_log) = stream.key_log() {
@@ -47,6 +50,7 @@ where
                 public_key: seen.chain.first().and_then(|leaf| subject_public_key(leaf)),
                 chain: seen.chain,
                 signature_ok: seen.signature_ok,
+                asked_for_certificate: empty_handed.was_asked.load(Ordering::Relaxed),
             })
         }
         Err((error, stream)) => {

@@ -1,11 +1,14 @@
 //! Accepts every certificate and remembers it: what is wrong with it is to be told, not to be refused.
 
 use rdpscope_certs::inspect::inspect;
+use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Offered besides those that can be checked, so that servers which can do nothing else are reached.
 const NOT_CHECKED: [SignatureScheme; 3] = [
@@ -24,6 +27,23 @@ pub(super) struct Seen {
     pub(super) chain: Vec<Vec<u8>>,
     /// Whether it proved that the key is its own; `None` where that could not be checked.
     pub(super) signature_ok: Option<bool>,
+}
+
+/// Has no certificate to show, and remembers that one was asked for.
+#[derive(Debug, Default)]
+pub(super) struct EmptyHanded {
+    pub(super) was_asked: AtomicBool,
+}
+
+impl ResolvesClientCert for EmptyHanded {
+    fn resolve(&self, _issuers: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.was_asked.store(true, Ordering::Relaxed);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
 }
 
 /// For one connection.

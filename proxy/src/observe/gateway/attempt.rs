@@ -18,6 +18,15 @@ const MOST_TUNNELS: usize = 64;
 /// Bytes unmasked at a time.
 const UNMASKED: usize = 4096;
 
+/// What carries the session of RDP that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum InnerOf {
+    /// The tunnel with this index.
+    Tunnel(usize),
+    /// A tunnel over RPC.
+    Rpc,
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Attempt {
@@ -25,7 +34,7 @@ pub(super) struct Attempt {
     /// Somebody else tells what is in the data of a tunnel.
     inner_is_apart: bool,
     /// The tunnel that carries it: the first that carried data.
-    inner_of: Option<usize>,
+    inner_of: Option<InnerOf>,
     tunnels: Vec<Tunnel>,
     rpc: RpcObserver,
     /// The sides that send into channels of RPC, and on which connections.
@@ -46,7 +55,7 @@ impl Attempt {
 
     /// Whether tunnel `index` carries the session of RDP that is read here.
     fn reads(&self, index: usize) -> bool {
-        self.inner_of == Some(index) && !self.inner_is_apart
+        self.inner_of == Some(InnerOf::Tunnel(index)) && !self.inner_is_apart
     }
 
     pub(super) fn inner_read(&self) -> &SessionObserver {
@@ -246,7 +255,8 @@ impl Attempt {
             Found::Packet(packet) => {
                 let is_data = matches!(packet, Packet::Data { .. });
                 tunnel.packet(at, packet, out);
-                if is_data && *self.inner_of.get_or_insert(index) != index && tunnel.has_first_data(at.from) {
+                let own = InnerOf::Tunnel(index);
+                if is_data && *self.inner_of.get_or_insert(own) != own && tunnel.has_first_data(at.from) {
                     let reason = "the session in the first tunnel of the attempt is followed".to_owned();
                     at.tell(tunnel.phase(), Detail::ObservationStopped { reason }, out);
                 }
@@ -298,7 +308,13 @@ impl Attempt {
 
     /// Bytes in a body of RPC over HTTP.
     pub(super) fn rpc(&mut self, at: At, bytes: &[u8], out: &mut Vec<Event>) {
+        if matches!(self.inner_of, Some(InnerOf::Tunnel(_))) {
+            self.rpc.follow_none();
+        }
         self.rpc.data(at.t_us, at.connection, at.from, bytes, out, &mut self.inner);
+        if self.rpc.traffic(at.from).0 > 0 {
+            self.inner_of.get_or_insert(InnerOf::Rpc);
+        }
     }
 
     /// Bytes of RPC over HTTP went by unseen.

@@ -450,6 +450,10 @@ impl Connection {
     }
 
     fn other_protocol(&mut self, at: At, bytes: &[u8], out: &mut Vec<Event>) {
+        if at.from == Side::Server && http2::is_server_preface(bytes) {
+            self.over();
+            return told_http2(at, None, out);
+        }
         let shown = &bytes[..bytes.len().min(TELLING_LENGTH)];
         let protocol = greeting::recognise(shown).map(str::to_owned);
         let first_bytes = hex::encode(shown);

@@ -12,16 +12,28 @@ use crate::observe::SessionObserver;
 use crate::trace::{Detail, Event, GatewayMessage, Micros, Phase, Reframing, Side};
 use crate::wire::rpch::rpc::{self, Body, Header, Pdu};
 use crate::wire::rpch::rts::{self, Rts};
-use crate::wire::rpch::tsproxy::{self, SEND_TO_SERVER, SETUP_RECEIVE_PIPE};
+use crate::wire::rpch::tsproxy::{self, CONTEXT_HANDLE, SEND_TO_SERVER, SETUP_RECEIVE_PIPE};
 use crate::wire::tsgu::Packet;
 use crate::wire::{Malformed, named::Code};
-use calls::{Calls, Stub};
+use calls::{Calls, ChannelHandle, Stub};
 use channel::{Channel, Read};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Connections of one attempt that are open at once and followed. A client has two, and two more while it replaces them; it
 /// may open further pairs for calls that wait.
 const MOST_CONNECTIONS: usize = 64;
+
+/// Whose RDP goes to the observer of the session inside: there is one, and two sessions in it would be nobody's.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Followed {
+    /// That of the first channel that carries some.
+    #[default]
+    First,
+    /// That of this channel.
+    Channel(ChannelHandle),
+    /// None: the session is in a tunnel over another transport.
+    Elsewhere,
+}
 
 /// Follows what RPC_IN_DATA and RPC_OUT_DATA carry.
 #[derive(Debug, Default)]
@@ -35,6 +47,9 @@ pub struct RpcObserver {
     traffic: [Traffic; 2],
     /// Encrypted stubs were told.
     is_hidden: bool,
+    followed: Followed,
+    /// Sides of which it was told that the RDP of another channel is not followed.
+    told_other: [bool; 2],
 }
 
 /// What one side has sent to the other through the gateway.
@@ -129,7 +144,12 @@ impl RpcObserver {
         self.connections.get(&connection).is_some_and(|channels| channels[from.index()].is_stopped())
     }
 
-    /// PDUs with RDP that `from` has sent so far, and the bytes of RDP in them.
+    /// The session is in a tunnel over another transport, and what is in channels of RPC is not followed.
+    pub fn follow_none(&mut self) {
+        self.followed = Followed::Elsewhere;
+    }
+
+    /// PDUs with RDP of the session that is followed that `from` has sent so far, and the bytes of RDP in them.
     pub fn traffic(&self, from: Side) -> (u64, u64) {
         let Traffic { packets, bytes } = self.traffic[from.index()];
         (packets, bytes)
@@ -220,13 +240,16 @@ impl RpcObserver {
         self.tell(at, pdu, Some(opnum), None, out);
         if opnum == SEND_TO_SERVER {
             match tsproxy::sent_to_server(&stub) {
-                Ok(buffers) => self.rdp(at, &buffers, out, inner),
+                Ok(buffers) => self.rdp(at, handle(&stub), &buffers, out, inner),
                 Err(malformed) => {
                     at.tell(phase, malformed_detail(&malformed, &[]), out);
                     self.rdp_lost(at.from, inner);
                 }
             }
             return;
+        }
+        if opnum == SETUP_RECEIVE_PIPE {
+            self.calls(at.connection).is_about(pdu.header.call_id, handle(&stub));
         }
         said(at, phase, tsproxy::request(opnum, &stub), out);
     }
@@ -268,20 +291,49 @@ impl RpcObserver {
         let ends = pdu.header.is_last() && stub.len() == tsproxy::RETURN_VALUE;
         let Some(status) = tsproxy::return_value(stub).filter(|_| ends) else {
             self.tell(at, pdu, Some(SETUP_RECEIVE_PIPE), None, out);
-            return self.rdp(at, &[stub], out, inner);
+            let channel = self.calls(at.connection).channel(pdu.header.call_id);
+            return self.rdp(at, channel, &[stub], out, inner);
         };
         self.calls(at.connection).end(pdu.header.call_id);
         self.tell(at, pdu, Some(SETUP_RECEIVE_PIPE), Some(status.clone()), out);
         at.packet(Phase::Closed, Packet::CloseChannel { status }, out);
     }
 
-    fn rdp(&mut self, at: At, pieces: &[&[u8]], out: &mut Vec<Event>, inner: &mut SessionObserver) {
+    /// RDP in `channel`, where that is known.
+    fn rdp(
+        &mut self,
+        at: At,
+        channel: Option<ChannelHandle>,
+        pieces: &[&[u8]],
+        out: &mut Vec<Event>,
+        inner: &mut SessionObserver,
+    ) {
+        if !self.follows(channel) {
+            if !std::mem::replace(&mut self.told_other[at.from.index()], true) {
+                let reason = "the session in the first tunnel of the attempt is followed".to_owned();
+                at.tell(Phase::GatewayChannel, Detail::ObservationStopped { reason }, out);
+            }
+            return;
+        }
         let length = pieces.iter().map(|piece| piece.len()).sum();
         if self.count(at.from, length) {
             at.packet(Phase::GatewayChannel, Packet::Data { length }, out);
         }
         for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
             inner.data(at.t_us, at.from, piece, out);
+        }
+    }
+
+    /// Whether the RDP in `channel` is that of the session inside.
+    fn follows(&mut self, channel: Option<ChannelHandle>) -> bool {
+        match (self.followed, channel) {
+            (Followed::First, Some(channel)) => {
+                self.followed = Followed::Channel(channel);
+                true
+            }
+            (Followed::Channel(followed), Some(channel)) => followed == channel,
+            (Followed::First | Followed::Channel(_), None) => true,
+            (Followed::Elsewhere, _) => false,
         }
     }
 
@@ -309,7 +361,10 @@ impl RpcObserver {
             Side::Server => opnum == Some(SETUP_RECEIVE_PIPE),
         };
         self.tell(at, pdu, opnum, None, out);
-        if let (true, Body::Request { stub, .. } | Body::Response { stub }) = (carries_data, &pdu.body) {
+        let is_followed = self.followed != Followed::Elsewhere;
+        if let (true, Body::Request { stub, .. } | Body::Response { stub }) =
+            (carries_data && is_followed, &pdu.body)
+        {
             self.count(at.from, stub.len());
         }
         let is_call = matches!(pdu.body, Body::Request { .. } | Body::Response { .. });
@@ -351,6 +406,11 @@ impl RpcObserver {
         };
         at.tell(phase, Detail::Gateway(message), out);
     }
+}
+
+/// The context handle with which a stub begins.
+fn handle(stub: &[u8]) -> Option<ChannelHandle> {
+    stub.first_chunk::<CONTEXT_HANDLE>().copied()
 }
 
 /// Whether a session has any number of such PDUs: those with data and their answers, pings, and what cannot be named.

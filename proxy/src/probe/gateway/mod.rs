@@ -16,7 +16,9 @@ use super::budget::Budget;
 use super::settings::Settings;
 use super::tally::Tally;
 use super::way::{Connection, Way};
-use super::{MOST_ANSWERS_IN_A_ROW, Patience, certificate, conclude, dns, path, resolved, tcp, tls};
+use super::{
+    MOST_ANSWERS_IN_A_ROW, Patience, certificate, conclude, dns, other_paths, path, resolved, tcp, tls,
+};
 use crate::recorder::{SessionId, TraceStart};
 use crate::relay::target::Target;
 use crate::trace::{
@@ -63,6 +65,7 @@ impl Settings {
             .saturating_add(CONVERSATION_CONNECTIONS + FURTHER_CONNECTIONS + TUNNEL_CONNECTIONS)
             .saturating_add(REQUESTS.len() as u32)
             .saturating_add(tls)
+            .saturating_add(other_paths::most_connections(self))
     }
 
     /// The most UDP conversations that a probe of a gateway begins.
@@ -168,6 +171,8 @@ impl Asking<'_> {
             },
             self.scan(&way, is_reached),
         );
+        let dialled = self.settings.address.as_ref().unwrap_or(self.gateway);
+        found.other_paths = other_paths::ask(&way, dialled, self.settings, &patience).await;
         if let Some(dns) = &mut found.dns {
             dns.reverse = reverse;
         }

@@ -52,6 +52,8 @@ struct Attempt {
     /// When a connection last began or ended.
     last_change: Instant,
     has_channel: bool,
+    /// The gateway has refused for good what was asked of it.
+    is_refused: bool,
     has_desktop: bool,
     /// How many connections are open.
     count: watch::Sender<usize>,
@@ -63,8 +65,13 @@ impl Attempt {
         if self.is_sealed {
             return self.last_change.elapsed() < RETURN_WINDOW;
         }
-        let is_over = self.has_channel && self.open.is_empty();
+        let is_over = self.is_complete() && self.open.is_empty();
         !self.has_desktop && !is_over
+    }
+
+    /// Whether its client has what it wanted, or knows that it will not have it.
+    fn is_complete(&self) -> bool {
+        self.has_channel || self.is_refused
     }
 
     fn has_id(&self, id: &str) -> bool {
@@ -188,6 +195,13 @@ impl GatewayAttempts {
         }
     }
 
+    /// The gateway has refused for good what was asked of it: the client tells its user, and does not come back by itself.
+    pub(super) fn is_refused(&self, attempt: AttemptNumber) {
+        if let Some(attempt) = self.lock().attempts.get_mut(&attempt) {
+            attempt.is_refused = true;
+        }
+    }
+
     /// The desktop is there; true for the first who says so.
     pub(super) fn has_desktop(&self, attempt: AttemptNumber) -> bool {
         let mut state = self.lock();
@@ -195,9 +209,9 @@ impl GatewayAttempts {
         attempt.is_some_and(|attempt| !std::mem::replace(&mut attempt.has_desktop, true))
     }
 
-    /// Whether an attempt without connections need not wait for another one: its client had what it wanted.
+    /// Whether an attempt without connections need not wait for another one.
     pub(super) fn is_complete(&self, attempt: AttemptNumber) -> bool {
-        self.lock().attempts.get(&attempt).is_none_or(|attempt| attempt.has_channel)
+        self.lock().attempts.get(&attempt).is_none_or(Attempt::is_complete)
     }
 
     /// The attempt is over unless a connection of it is open: its session, for good.
@@ -237,6 +251,7 @@ impl State {
             ids: VecDeque::new(),
             last_change: Instant::now(),
             has_channel: false,
+            is_refused: false,
             has_desktop: false,
             count,
         };
@@ -317,6 +332,19 @@ mod tests {
         assert!(attempts.retire(1).is_none(), "a connection is open");
         attempts.leave(1, 2);
         assert!(attempts.retire(1).is_some());
+        assert_eq!(enter(&attempts), (2, 1));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_for_good_is_the_end_once_nothing_is_open() {
+        let attempts = GatewayAttempts::default();
+        let first = enter(&attempts);
+        sort(&attempts, first, "a");
+        attempts.is_refused(1);
+        assert_eq!(enter(&attempts), (1, 2), "its other connection may yet come");
+        attempts.leave(1, 1);
+        attempts.leave(1, 2);
+        assert!(attempts.is_complete(1));
         assert_eq!(enter(&attempts), (2, 1));
     }
 

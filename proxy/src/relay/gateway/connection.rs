@@ -16,6 +16,10 @@ use std::time::Instant;
 
 /// Bytes of a first request, and of what may come beside it, kept to be told again: more than any head has.
 const MOST_KEPT_BYTES: usize = 64 * 1024;
+/// What a gateway refuses for good, as the lower halves of its statuses (MS-TSGU 2.2.6): E_PROXY_RAP_ACCESSDENIED,
+/// E_PROXY_NAP_ACCESSDENIED, E_PROXY_TS_CONNECTFAILED, E_PROXY_MAXCONNECTIONSREACHED, E_PROXY_QUARANTINE_ACCESSDENIED. After
+/// any of them another transport or another logon would be refused as well.
+const FINAL: [u32; 5] = [0x59DA, 0x59DB, 0x59DD, 0x59E6, 0x59ED];
 /// Events of a connection before its first request: some dozens.
 const MOST_KEPT_EVENTS: usize = 256;
 
@@ -296,12 +300,16 @@ impl Place {
                 self.host.udp_port(port, &self.session);
             }
         }
+        let is_refused = events.iter().any(is_refused_for_good);
         let not_altered = events.iter().find(|event| is_open_channel(event)).map(inner_udp_not_altered);
         session.trace.events(events);
         if self.host.leaves_inner_udp() {
             session.trace.events(not_altered.into_iter().collect());
         }
         drop(session);
+        if is_refused {
+            self.host.is_refused(self.attempt);
+        }
         self.note_progress();
     }
 
@@ -417,6 +425,18 @@ fn is_open_channel(event: &Event) -> bool {
         Detail::Gateway(GatewayMessage::TunnelPacket(Packet::ChannelResponse { status, .. })) => {
             status.value == 0
         }
+        _ => false,
+    }
+}
+
+/// Whether the gateway says that the client will not reach its target, however it asks.
+fn is_refused_for_good(event: &Event) -> bool {
+    use crate::wire::tsgu::Packet::{ChannelResponse, TunnelAuthResponse, TunnelResponse};
+    let Detail::Gateway(GatewayMessage::TunnelPacket(packet)) = &event.detail else { return false };
+    match packet {
+        TunnelResponse { status, .. }
+        | TunnelAuthResponse { status, .. }
+        | ChannelResponse { status, .. } => FINAL.contains(&(status.value & 0xFFFF)),
         _ => false,
     }
 }

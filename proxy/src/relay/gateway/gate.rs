@@ -8,9 +8,10 @@ use crate::alter::gateway::{GatewayGate, Refusal};
 use crate::relay::exchange::Gatekeeper;
 use crate::relay::pump::Ending;
 use crate::relay::teller::Teller;
-use crate::trace::{Detail, GatewayMessage, Leg, Micros, Phase, Side};
+use crate::trace::{Altered, Detail, GatewayMessage, Leg, Line, Micros, Phase, Side};
 use std::collections::VecDeque;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 /// The gate of one connection, which tells when it refuses something.
 pub(super) struct Gate {
@@ -25,6 +26,19 @@ impl Gate {
         let number = connection.number();
         let inner = gateway.inner.clone().map(|interception| InnerGate::new(interception, number));
         Gate { gate: GatewayGate::new(gateway.alterations, number), inner, connection }
+    }
+}
+
+impl Drop for Gate {
+    /// How much was written anew is known when the connection is over.
+    fn drop(&mut self) {
+        let Some(inner) = &self.inner else { return };
+        let rewritten = inner.rewritten(self.connection.micros(Instant::now()));
+        if !rewritten.is_empty() {
+            let number = Some(self.connection.number());
+            let lines = rewritten.into_iter().map(|it| Line::Altered(Altered { connection: number, ..it }));
+            self.connection.lines(lines.collect());
+        }
     }
 }
 

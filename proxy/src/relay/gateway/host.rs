@@ -61,6 +61,10 @@ impl Host {
         self.shared.gateway_attempts.has_channel(attempt);
     }
 
+    pub(super) fn is_refused(&self, attempt: AttemptNumber) {
+        self.shared.gateway_attempts.is_refused(attempt);
+    }
+
     pub(super) fn has_desktop(&self, attempt: AttemptNumber) {
         if self.shared.gateway_attempts.has_desktop(attempt) {
             self.shared.attempts.desktop();
@@ -122,7 +126,8 @@ fn tell_of_earlier_cuts(shared: &Shared, session: &SharedSession) {
     }
 }
 
-/// Waits for the end of an attempt: no connection is open, and none is to be expected. Then comes the verdict.
+/// Waits for the end of an attempt: no connection is open, and none is to be expected, because the way to the target was
+/// opened or refused for good, or because nobody connects any more; otherwise time alone tells. Then comes the verdict.
 async fn until_over(shared: Arc<Shared>, begun: Begun, present: Present, client: IpAddr) {
     let Begun { attempt, mut open } = begun;
     let Present { settings, mut stop } = present;

@@ -11,7 +11,7 @@ use crate::intercept::settings::Interception;
 use crate::relay::intercepted::{self, Intercepted};
 use crate::relay::pump::Ending;
 use crate::relay::session::{SessionTap, SharedSession};
-use crate::trace::{INNER_CERT, Micros, Phase, Side};
+use crate::trace::{Altered, INNER_CERT, Micros, Phase, Side};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -249,6 +249,14 @@ impl InnerGate {
 
     pub(super) fn is_open(&self, from: Side) -> bool {
         self.splitter.is_open(from)
+    }
+
+    /// What was written anew in either direction, for the trace.
+    pub(super) fn rewritten(&self, t_us: Micros) -> Vec<Altered> {
+        [Side::Client, Side::Server]
+            .into_iter()
+            .flat_map(|from| self.splitter.rewritten(t_us, from))
+            .collect()
     }
 
     /// Takes what `from` sent; what is not RDP goes to `out`.

@@ -25,6 +25,9 @@ const HYBRID_EX: u32 = 8;
 /// Type, version and length of an alert record, and the level of a fatal alert, before TLS has agreed on anything.
 const FATAL_ALERT: [u8; 6] = [0x15, 3, 3, 0, 2, 2];
 
+/// Versions that the usual TLS stack does not have.
+const OLD_VERSIONS: [&str; 2] = ["TLS1.0", "TLS1.1"];
+
 /// What a side may say out of turn while the other is waited for; TLS has no more to say before it is answered.
 const MOST_EARLY: usize = 64 * 1024;
 
@@ -152,7 +155,9 @@ impl<T: Teller> Legs<'_, T> {
         })
     }
 
-    /// TLS with the server, by the second stack on a further connection where the first finds nothing in common.
+    /// TLS with the server, by the second stack on a further connection where the first finds nothing in common. In a
+    /// tunnel there is none, and a ClientHello cannot be taken back: the second stack, which has everything that the first
+    /// has, begins.
     async fn server_leg(
         &self,
         caller: &mut Caller<'_>,
@@ -169,6 +174,12 @@ impl<T: Teller> Legs<'_, T> {
             let legacy = Stack::Legacy { need };
             return self.handshake(caller, server, &offer, &legacy).await;
         }
+        if self.context.route.is_none() && Stack::LEGACY_IS_BUILT_IN {
+            let need = "a tunnel has one connection to the server".to_owned();
+            let leg = self.handshake(caller, server, &offer, &Stack::Legacy { need }).await?;
+            self.tell_old_version(&leg);
+            return Ok(leg);
+        }
         let error = match self.try_handshake(caller, server, &offer, &Stack::Usual).await? {
             Ok(leg) => return Ok(leg),
             Err(error) => error,
@@ -178,14 +189,21 @@ impl<T: Teller> Legs<'_, T> {
             _ => return Err(self.server_refused(caller, &error).await),
         };
         self.say(Leg::Server, None, Detail::LegacyTls { reason: need.clone() });
-        if self.context.route.is_none() {
-            interception.remember_legacy(need.clone());
-        }
         let server = self.negotiate_again(caller).await?;
         let server = Tee::new(server, Vec::new(), self.wire(Side::Server));
         let leg = self.handshake(caller, server, &offer, &Stack::Legacy { need: need.clone() }).await?;
         interception.remember_legacy(need);
         Ok(leg)
+    }
+
+    /// Says it where the server chose a version that the usual stack does not have.
+    fn tell_old_version(&self, leg: &ServerLeg<Socket>) {
+        let version = leg.stream.version();
+        if let Some(version) = version.filter(|version| OLD_VERSIONS.contains(&version.as_ref())) {
+            let number = version.trim_start_matches("TLS");
+            let reason = format!("the server speaks nothing newer than TLS {number}");
+            self.say(Leg::Server, None, Detail::LegacyTls { reason });
+        }
     }
 
     /// The handshake with the server; a failure is passed on to the client.
@@ -262,6 +280,9 @@ impl<T: Teller> Legs<'_, T> {
     async fn present(&self, server_leg: &ServerLeg<Socket>) -> Result<Arc<Presented>, Stopped> {
         let interception = self.context.interception;
         self.teller.server_certificate(Instant::now(), &server_leg.chain);
+        if server_leg.asked_for_certificate {
+            self.say(Leg::Server, Some(Side::Server), Detail::ClientCertificateRequested);
+        }
         self.say(Leg::Server, Some(Side::Server), Detail::HandshakeComplete);
         let presented = match interception.presenter.present(&server_leg.chain).await {
             Ok(presented) => presented,

@@ -144,9 +144,7 @@ pub(super) async fn again(
 ) -> Result<Socket, String> {
     let failed = |error: io::Error| format!("the server could not be asked once more for its TLS: {error}");
     let Some(route) = context.route else {
-        return Err("a tunnel has one connection to the server, and this one was used up; the next attempt begins with \
-                    the second TLS stack"
-            .to_owned());
+        return Err("a tunnel has one connection to the server, and this one was used up".to_owned());
     };
     let server = reach(route, teller, context.impaired).await;
     let mut server = server.ok_or("the server could not be reached a second time")?;

@@ -5,8 +5,8 @@ use crate::report::layout::{Look, Page};
 use crate::report::{Style, safe, words};
 use crate::trace::{
     CertificateCheck, ClassicCheck, ConnectError, CredsspCheck, Detail, DnsCheck, FlakyCheck, HelloAnswer,
-    How, Micros, NegotiationAnswer, NegotiationCheck, PathCheck, Probe, Record, TcpCheck, TlsCheck,
-    UdpAnswer, UdpCheck,
+    How, Micros, NegotiationAnswer, NegotiationCheck, PathCertificates, PathCheck, Probe, Record, TcpCheck,
+    TlsCheck, UdpAnswer, UdpCheck,
 };
 use crate::wire::tls::CodePoint;
 use rdpscope_certs::clients::PlatformVerdict;
@@ -61,6 +61,9 @@ pub(super) fn items(record: &Record, style: &Style) -> Vec<(&'static str, String
     }
     if let Some(check) = &probe.path {
         blocks.item("path", &path(check));
+    }
+    if let Some(check) = &probe.other_paths {
+        blocks.list("over", std::iter::once(&check.plain).chain(&check.others).map(over).collect());
     }
     blocks.list("flaky", probe.flaky.iter().map(flaky).collect());
     let left_out = probe.left_out.iter();
@@ -151,6 +154,22 @@ impl Blocks<'_> {
         }
         self.list("certificate", texts);
     }
+}
+
+/// `http://gate:3128, asked for srv10:3389: CN=srv10, issued by CN=Box CA, SHA-256 ab12…, 4 times`.
+fn over(path: &PathCertificates) -> String {
+    let asked =
+        path.asked_for.as_ref().map(|it| format!(", asked for {}", safe::name(it))).unwrap_or_default();
+    let shown = path.shown.iter().map(|shown| {
+        let own = &shown.chain[0];
+        let sha256 = safe::name(&own.sha256);
+        let (subject, issuer) = (safe::name(&own.subject), safe::name(&own.issuer));
+        let times = if shown.times > 1 { format!(", {} times", shown.times) } else { String::new() };
+        format!("{subject}, issued by {issuer}, SHA-256 {sha256}{times}")
+    });
+    let failure = path.failure.as_ref().map(|why| format!("no certificate: {}", safe::name(why)));
+    let answers: Vec<String> = shown.chain(failure).collect();
+    format!("{}{asked}: {}", safe::name(&path.path), answers.join("; "))
 }
 
 /// What a client elsewhere would do with the certificate.

@@ -32,6 +32,9 @@ fn clause(event: &Event) -> Option<String> {
                 format!("{text}; {} refuses it by its rules: {reason}", own(&other.platform))
             })
         }
+        Detail::ClientCertificateRequested => {
+            format!("{far} asks for the client's certificate, and rdpscope has none to show")
+        }
         Detail::LegacyTls { reason } => format!("by the second TLS stack: {}", own(reason)),
         Detail::TerminationFailed { reason, advice } => format!("{}; {}", own(reason), own(advice)),
         Detail::NotAltered { setting, reason } => {

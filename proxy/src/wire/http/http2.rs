@@ -9,6 +9,9 @@ pub const LONGEST_BEGINNING: usize = 4 * 1024;
 const REST_OF_PREFACE: usize = b"SM\r\n\r\n".len();
 const FRAME_HEADER: usize = 9;
 const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+/// Bytes of one setting.
+const SETTING: u32 = 6;
 const PADDED: u8 = 0x8;
 const PRIORITY: u8 = 0x20;
 
@@ -31,6 +34,14 @@ pub fn first_path(bytes: &[u8]) -> Result<Option<String>, Unreadable> {
         rest = &rest[FRAME_HEADER + length..];
     }
     if bytes.len() > LONGEST_BEGINNING { Err(Unreadable) } else { Ok(None) }
+}
+
+/// Whether a server that says this first speaks HTTP/2: it begins with a SETTINGS frame, whatever it is asked (RFC 9113 3.4,
+/// 6.5).
+pub fn is_server_preface(bytes: &[u8]) -> bool {
+    let Some([a, b, c, kind, flags, stream @ ..]) = bytes.first_chunk::<FRAME_HEADER>() else { return false };
+    let length = u32::from_be_bytes([0, *a, *b, *c]);
+    *kind == SETTINGS && *flags == 0 && *stream == [0; 4] && length % SETTING == 0
 }
 
 /// The first request is not there, or its path is compressed in a way that is not read.
@@ -101,6 +112,23 @@ mod tests {
         let settings = [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0];
         let headers = [0, 0, block.len() as u8, HEADERS, 4, 0, 0, 0, 1];
         [b"SM\r\n\r\n", &settings[..], &headers, block].concat()
+    }
+
+    #[test]
+    fn a_server_begins_with_its_settings() {
+        for bytes in [&b"\0\0\0\x04\0\0\0\0\0"[..], b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64"] {
+            assert!(is_server_preface(bytes), "{bytes:?}");
+            assert!(!is_server_preface(&bytes[..FRAME_HEADER - 1]));
+        }
+        // An acknowledgement, settings that are cut, another stream, and a tunnel of a gateway.
+        for bytes in [
+            b"\0\0\0\x04\x01\0\0\0\0",
+            b"\0\0\x05\x04\0\0\0\0\0",
+            b"\0\0\0\x04\0\0\0\0\x01",
+            b"\x02\0\0\0\x12\0\0\0\0",
+        ] {
+            assert!(!is_server_preface(bytes), "{bytes:?}");
+        }
     }
 
     #[test]

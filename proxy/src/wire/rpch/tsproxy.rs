@@ -44,8 +44,9 @@ const CONSENT_MESSAGE: u32 = 1;
 const SERVICE_MESSAGE: u32 = 2;
 const REAUTH_MESSAGE: u32 = 3;
 
-/// Bytes of a context handle and of a GUID.
-const CONTEXT_HANDLE: usize = 20;
+/// Bytes of a context handle, with which the calls about a tunnel or a channel begin (2.2.2.1 to 2.2.2.5).
+pub const CONTEXT_HANDLE: usize = 20;
+/// Bytes of a GUID.
 const GUID: usize = 16;
 /// Bytes of the return value, which ends every response.
 pub const RETURN_VALUE: usize = 4;

@@ -122,6 +122,29 @@ fn a_box_that_inspects_tls_breaks_the_binding_as_well() {
     assert!(diagnosis.verdict.summary.contains("Zscaler"), "{}", diagnosis.verdict.summary);
 }
 
+/// Everything that a verdict says without naming a command of rdpscope's.
+fn said(diagnosis: &super::super::Diagnosis) -> String {
+    let verdict = &diagnosis.verdict;
+    let fixes = verdict.fix.iter().map(|fix| fix.text.as_str());
+    let evidence = verdict.evidence.iter().map(|evidence| evidence.text.as_str());
+    [verdict.summary.as_str()].into_iter().chain(fixes).chain(evidence).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn in_a_capture_nobody_is_told_to_leave_out_what_was_not_there() {
+    let inspected = Made { name: GATEWAY, authority: "Zscaler Intermediate CA", ..Made::GOOD }.der();
+    let own = Made { name: GATEWAY, ..Made::GOOD }.der();
+    let bound = refused(tls_with_gateway(connected().recorded(), GATEWAY, &inspected), true, "Unauthorized");
+    assert_verdict(&bound, VerdictId::GatewayChannelBinding, Confidence::Likely);
+    let failed = refused(tls_with_gateway(connected().recorded(), GATEWAY, &own), true, "Unauthorized");
+    assert_verdict(&failed, VerdictId::GatewayAuthFailed, Confidence::Confirmed);
+    for diagnosis in [bound, failed] {
+        assert!(!diagnosis.verdict.fix.is_empty());
+        let said = said(&diagnosis);
+        assert!(!said.contains("rdpscope") && !said.contains("--cert"), "{said}");
+    }
+}
+
 fn in_the_tunnel(value: u32, cookie: Option<usize>) -> super::super::Diagnosis {
     let script =
         began(answer(ask(connected(), Role::Websocket, None), switching()), Transport::GatewayWebsocket);

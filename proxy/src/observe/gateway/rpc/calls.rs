@@ -1,7 +1,7 @@
 //! The calls of one virtual connection that are under way, and the fragments of their stubs.
 
 use crate::wire::rpch::rpc::Header;
-use crate::wire::rpch::tsproxy::{SEND_TO_SERVER, call_name};
+use crate::wire::rpch::tsproxy::{CONTEXT_HANDLE, SEND_TO_SERVER, call_name};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -13,6 +13,9 @@ const MOST_GATHERED: usize = 2 * MOST_STUB;
 /// Calls under way. A client has the receive pipe, a request for messages and a few packets on their way.
 const MOST_CALLS: usize = 64;
 
+/// The context handle of a channel to a target, as the gateway gave it.
+pub(super) type ChannelHandle = [u8; CONTEXT_HANDLE];
+
 /// Calls by their call_id.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
@@ -23,6 +26,8 @@ pub(super) struct Calls {
 #[derive(Debug)]
 struct Call {
     opnum: u16,
+    /// Of a receive pipe, which channel it is of.
+    channel: Option<ChannelHandle>,
     request: Gathering,
     response: Gathering,
 }
@@ -84,7 +89,8 @@ impl Calls {
             let Some((&call_id, _)) = with_data else { return };
             self.end(call_id);
         }
-        let call = Call { opnum, request: Gathering::default(), response: Gathering::default() };
+        let call =
+            Call { opnum, channel: None, request: Gathering::default(), response: Gathering::default() };
         self.under_way.insert(call_id, call);
     }
 
@@ -93,6 +99,18 @@ impl Calls {
         let call = self.under_way.remove(&call_id)?;
         self.gathered -= call.request.stub.len() + call.response.stub.len();
         Some(call.opnum)
+    }
+
+    /// The call's request is whole: which channel it is about.
+    pub(super) fn is_about(&mut self, call_id: u32, channel: Option<ChannelHandle>) {
+        if let Some(call) = self.under_way.get_mut(&call_id) {
+            call.channel = channel;
+        }
+    }
+
+    /// Which channel the call is about, where that was said.
+    pub(super) fn channel(&self, call_id: u32) -> Option<ChannelHandle> {
+        self.under_way.get(&call_id)?.channel
     }
 
     /// Which call this is.

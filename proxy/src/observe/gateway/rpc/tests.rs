@@ -273,6 +273,57 @@ fn the_pipe_runs_beside_other_answers_and_ends_with_its_return_value() {
     assert_eq!(watched.observer.traffic(Side::Server), (2, 19));
 }
 
+/// What would be two sessions in one observer is one, and the other is said not to be followed.
+#[test]
+fn the_rdp_of_a_second_channel_is_not_mixed_with_that_of_the_first() {
+    const REQUEST: [u8; 11] = [3, 0, 0, 11, 6, 0xe0, 0, 0, 0, 0, 0];
+    const CONFIRM: [u8; 19] = [3, 0, 0, 19, 14, 0xd0, 0, 0, 0x12, 0x34, 0, 2, 0, 8, 0, 1, 0, 0, 0];
+    let of_other = |mut stub: Vec<u8>| {
+        stub[4..20].fill(9);
+        stub
+    };
+    let mut watched = Watched::with_pipe();
+    let (second_in, second_out) = (3, 4);
+    watched.send(second_out, Side::Client, &conn_a1(2));
+    watched.send(second_in, Side::Client, &conn_b1(2));
+    watched.send(
+        second_in,
+        Side::Client,
+        &request(ONLY, 8, SETUP_RECEIVE_PIPE, &of_other(context()), SIGNED),
+    );
+    watched.events.clear();
+    watched.up(&request(ONLY, 9, SEND_TO_SERVER, &send_to_server(&[&REQUEST]), SIGNED));
+    for call in [9, 10] {
+        let other = of_other(send_to_server(&[&REQUEST]));
+        watched.send(second_in, Side::Client, &request(ONLY, call, SEND_TO_SERVER, &other, SIGNED));
+        watched.send(second_out, Side::Server, &response(FIRST, 8, &CONFIRM, SIGNED));
+    }
+    watched.down(&response(FIRST, 8, &CONFIRM, SIGNED));
+    let told = watched.told();
+    let count = |what: &str| told.iter().filter(|line| line.ends_with(what)).count();
+    assert_eq!((count("connection request"), count("connection confirm")), (1, 1), "{told:?}");
+    assert_eq!(count("stopped"), 2, "once for each side: {told:?}");
+    assert!(told.contains(&"3 client gateway-channel stopped".to_owned()), "{told:?}");
+    assert_eq!(watched.observer.traffic(Side::Client), (1, 11));
+    assert_eq!(watched.observer.traffic(Side::Server), (1, 19));
+}
+
+/// Where a tunnel over another transport has the session, no channel of RPC has it.
+#[test]
+fn a_session_elsewhere_is_not_mixed_with_what_is_in_rpc() {
+    let mut watched = Watched::with_pipe();
+    watched.observer.follow_none();
+    watched.up(&request(
+        ONLY,
+        9,
+        SEND_TO_SERVER,
+        &send_to_server(&[&[3, 0, 0, 11, 6, 0xe0, 0, 0, 0, 0, 0]]),
+        SIGNED,
+    ));
+    assert!(watched.told().iter().any(|line| line.ends_with("stopped")), "{:?}", watched.told());
+    assert_eq!(watched.observer.traffic(Side::Client), (0, 0));
+}
+
 #[test]
 fn calls_of_two_virtual_connections_are_kept_apart_and_a_new_channel_belongs_to_its_own() {
     let mut watched = Watched::with_pipe();
