@@ -53,7 +53,7 @@ pub(super) const RULES: &[Rule] = &[
             &[
                 Remedy::by_hand(
                     Where::Client,
-                    "Try the same user and password without rdpscope, with the domain in front (DOMAIN\\user or \
+                    "Try the same user and password again, with the domain in front (DOMAIN\\user or \
                      user@domain), and see whether they are those for the gateway and not those for the computer.",
                 ),
                 Remedy::command(
