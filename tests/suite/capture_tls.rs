@@ -4,7 +4,8 @@ use crate::support::certificates::signed_rsa;
 use crate::support::left_out::left_out_without;
 use crate::support::peers::free_port;
 use crate::support::process::Process;
-use rdpscope::capture::tls::{Decryption, Secrets, TlsItem, TlsStream};
+use rdpscope::capture::tls::{Decryption, Secrets, TlsStream};
+use rdpscope::observe::Opened;
 use rdpscope::trace::Side;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -113,7 +114,7 @@ fn converse(case: &Case, server: SocketAddr, key_log: &Path, more: &[&str]) -> V
     wire.lock().expect("it was kept").clone()
 }
 
-fn read(secrets: &Arc<Secrets>, wire: &[(Side, Vec<u8>)]) -> (TlsStream, Vec<TlsItem>) {
+fn read(secrets: &Arc<Secrets>, wire: &[(Side, Vec<u8>)]) -> (TlsStream, Vec<Opened>) {
     let (mut stream, mut items) = (TlsStream::new(Arc::clone(secrets)), Vec::new());
     wire.iter().for_each(|(from, bytes)| stream.data(*from, bytes, &mut items));
     (stream, items)
@@ -126,9 +127,9 @@ fn said(case: &Case) -> [String; 2] {
     [lines.map(|line| format!("{line}\n")).collect(), reversed.collect()]
 }
 
-fn plaintext(items: &[TlsItem], side: Side) -> String {
+fn plaintext(items: &[Opened], side: Side) -> String {
     let of_side = items.iter().filter_map(|item| match item {
-        TlsItem::Plaintext { from, bytes } if *from == side => Some(&bytes[..]),
+        Opened::Plaintext { from, bytes } if *from == side => Some(&bytes[..]),
         _ => None,
     });
     String::from_utf8(of_side.collect::<Vec<_>>().concat()).expect("lines")
@@ -147,7 +148,7 @@ fn by_private_key() -> Arc<Secrets> {
     secrets
 }
 
-fn assert_read(case: &Case, secrets: &Arc<Secrets>, wire: &[(Side, Vec<u8>)]) -> Vec<TlsItem> {
+fn assert_read(case: &Case, secrets: &Arc<Secrets>, wire: &[(Side, Vec<u8>)]) -> Vec<Opened> {
     let (stream, items) = read(secrets, wire);
     assert_eq!(stream.status().to_string(), case.expected);
     let [client, server] = said(case);
@@ -175,6 +176,9 @@ fn suites_of_older_versions() {
         case("-tls1_2", "AES256-SHA256", &[], "decrypted, TLS1.2 with TLS_RSA_WITH_AES_256_CBC_SHA256"),
         case("-tls1_2", "AES256-GCM-SHA384", &[], "decrypted, TLS1.2 with TLS_RSA_WITH_AES_256_GCM_SHA384"),
         case("-tls1_2", "NULL-SHA256", &[], "decrypted, TLS1.2 with TLS_RSA_WITH_NULL_SHA256"),
+        case("-tls1_2", "AES256-CCM", &[], "decrypted, TLS1.2 with TLS_RSA_WITH_AES_256_CCM"),
+        case("-tls1_2", "AES128-CCM8", &[], "decrypted, TLS1.2 with TLS_RSA_WITH_AES_128_CCM_8"),
+        case("-tls1_2", "AES256-CCM8", &[], "decrypted, TLS1.2 with TLS_RSA_WITH_AES_256_CCM_8"),
     ] {
         let (by_key_log, wire) = run(&case);
         assert_read(&case, &by_key_log, &wire);
@@ -251,9 +255,9 @@ fn a_second_handshake_inside_the_first_is_read_with_its_certificate() {
         let case = Case { server, steps: RENEGOTIATE, ..case("-tls1_2", cipher, &[], expected) };
         let (secrets, wire) = run(&case);
         let items = assert_read(&case, &secrets, &wire);
-        assert_eq!(items.iter().filter(|item| **item == TlsItem::Renegotiation).count(), 1);
+        assert_eq!(items.iter().filter(|item| matches!(item, Opened::Began { .. })).count(), 1);
         let chain = vec![signed_rsa().for_rustls().0[0].to_vec()];
-        assert!(items.contains(&TlsItem::Certificate { from: Side::Server, chain }));
+        assert!(items.contains(&Opened::Certificate { from: Side::Server, chain }));
         if cipher == "AES128-SHA" {
             assert_read(&case, &by_private_key(), &wire);
         }
@@ -268,6 +272,25 @@ fn keys_of_tls_1_3_that_openssl_updates() {
     let expected = "decrypted, TLS1.3 with TLS_AES_256_GCM_SHA384";
     for steps in [UPDATE_KEYS, UPDATE_ALL_KEYS] {
         let case = Case { steps, ..case("-tls1_3", "ALL", &[], expected) };
+        let (secrets, wire) = run(&case);
+        assert_read(&case, &secrets, &wire);
+    }
+}
+
+#[test]
+fn suites_of_tls_1_3_that_only_openssl_speaks() {
+    if left_out_without(&["openssl"]) {
+        return;
+    }
+    for (suite, expected) in [
+        (&["-ciphersuites", "TLS_AES_128_CCM_SHA256"][..], "decrypted, TLS1.3 with TLS_AES_128_CCM_SHA256"),
+        (&["-ciphersuites", "TLS_AES_128_CCM_8_SHA256"], "decrypted, TLS1.3 with TLS_AES_128_CCM_8_SHA256"),
+        (
+            &["-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256"],
+            "decrypted, TLS1.3 with TLS_CHACHA20_POLY1305_SHA256",
+        ),
+    ] {
+        let case = Case { server: suite, steps: UPDATE_KEYS, ..case("-tls1_3", "ALL", suite, expected) };
         let (secrets, wire) = run(&case);
         assert_read(&case, &secrets, &wire);
     }

@@ -330,3 +330,55 @@ fn what_is_no_collector_is_refused_without_repeating_a_secret() {
         assert!(said.contains(says) && !said.contains("canary-secret"), "{said}");
     }
 }
+
+#[test]
+fn a_probe_is_a_trace_for_each_target() {
+    let collector = Collector::answering(&[OK]);
+    let server = listener();
+    let address = server.local_addr().expect("a listener has an address");
+    let refusing = std::thread::spawn(move || {
+        for mut stream in server.incoming().map_while(Result::ok) {
+            let mut request = [0; 1024];
+            // A connection that is only opened is one of the rounds, or the one that ends this thread.
+            match stream.read(&mut request) {
+                Ok(0) | Err(_) => continue,
+                Ok(4) => return,
+                Ok(_) => drop(stream.write_all(&negotiation_failure(2))),
+            }
+        }
+    });
+    let (answering, gone) = (address.to_string(), listener().local_addr().expect("an address").to_string());
+    let mut command = program();
+    command.args(["probe", "--json", "--no-udp", "--no-tls", "--otlp", &collector.url, &answering, &gone]);
+    let mut process = Process::spawn(command);
+    let status = process.wait(WITHIN).expect("it ends");
+    process.output.wait_for_end(WITHIN);
+    TcpStream::connect(address).and_then(|mut stream| stream.write_all(b"done")).expect("it listens");
+    refusing.join().expect("it answers");
+    assert_eq!(status.code(), Some(1), "{}", process.output.all().join("\n"));
+
+    let mut told = BTreeMap::new();
+    while told.len() < 2 {
+        let received = collector.next();
+        assert!(!format!("{:?}", received.request).contains("mstshash"), "no cookie goes along");
+        let (roots, phases): (Vec<Span>, Vec<Span>) =
+            spans(&received).into_iter().partition(|span| span.parent_span_id.is_empty());
+        for root in roots {
+            assert_eq!((&*root.name, root.kind()), ("rdp probe", SpanKind::Client));
+            let facts = attributes(&root.attributes);
+            assert!(!facts.contains_key("rdpscope.session"), "a probe has no session: {facts:?}");
+            let of_it = phases.iter().filter(|span| span.trace_id == root.trace_id);
+            let names: Vec<&str> = of_it
+                .inspect(|span| {
+                    assert_eq!(span.parent_span_id, root.span_id);
+                    assert!(span.end_time_unix_nano <= root.end_time_unix_nano);
+                })
+                .map(|span| &*span.name)
+                .collect();
+            let what = (facts["error.type"].clone(), names.contains(&"x224"), code(&root));
+            told.insert(format!("{}:{}", facts["server.address"], facts["server.port"]), what);
+        }
+    }
+    assert_eq!(told[&answering], ("tls-refused-by-server".to_owned(), true, StatusCode::Error));
+    assert_eq!(told[&gone], ("tcp-refused".to_owned(), false, StatusCode::Error));
+}

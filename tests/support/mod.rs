@@ -3,6 +3,8 @@
 #[cfg(target_os = "linux")]
 pub(crate) mod browser;
 pub(crate) mod captures;
+#[cfg(target_os = "linux")]
+pub(crate) mod capturing;
 pub(crate) mod certificates;
 pub(crate) mod flows;
 #[cfg(target_os = "linux")]

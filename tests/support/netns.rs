@@ -1,5 +1,6 @@
 //! Two machines and the network between them, made of network namespaces, with faults on the way.
 
+use super::capturing::Capturing;
 use super::left_out::{program, say_left_out};
 use super::rdpscope;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -28,7 +29,8 @@ const CLIENT: Machine = Machine { link: "02:00:00:00:00:01", v4: "10.99.0.1/24",
 /// Where the server is.
 const SERVER: Machine = Machine { link: "02:00:00:00:00:02", v4: "10.99.0.2/24", v6: "fd99::2/64" };
 
-const CLIENT_V4: &str = "10.99.0.1";
+/// The client's IPv4 address.
+pub(crate) const CLIENT_V4: &str = "10.99.0.1";
 const CLIENT_V6: &str = "fd99::1";
 /// How long the system may take to find that a wire has both its ends.
 const UP_WITHIN: Duration = Duration::from_secs(20);
@@ -107,16 +109,21 @@ impl Network {
 
     /// What the server's side does with packets that come in: a rule of nftables.
     pub(crate) fn fault(&self, rule: &str) {
-        Self::fault_at(&self.server, rule);
+        Self::fault_at(&self.server, "input", rule);
     }
 
     /// The same of the client's side.
     pub(crate) fn fault_at_client(&self, rule: &str) {
-        Self::fault_at(&self.client, rule);
+        Self::fault_at(&self.client, "input", rule);
     }
 
-    fn fault_at(machine: &str, rule: &str) {
-        let hook = "type filter hook input priority 0; policy accept;";
+    /// What becomes of packets that the server sends, before anybody on the wire sees them.
+    pub(crate) fn fault_behind_server(&self, rule: &str) {
+        Self::fault_at(&self.server, "output", rule);
+    }
+
+    fn fault_at(machine: &str, hook: &str, rule: &str) {
+        let hook = format!("type filter hook {hook} priority 0; policy accept;");
         let ruleset = format!("table inet faults {{\nchain input {{\n{hook}\n{rule}\n}}\n}}\n");
         let mut command = Command::new("ip");
         command.args(["netns", "exec", machine, "nft", "-f", "-"]).stdin(Stdio::piped());
@@ -139,6 +146,16 @@ impl Network {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.client]).arg(rdpscope::program().get_program());
         command
+    }
+
+    /// Begins to write down what goes over the wire at the client's end.
+    pub(crate) fn capture_at_client(&self) -> Option<Capturing> {
+        Capturing::start(&self.client, (CLIENT_V4, SERVER_V4))
+    }
+
+    /// The same at the server's end.
+    pub(crate) fn capture_at_server(&self) -> Option<Capturing> {
+        Capturing::start(&self.server, (SERVER_V4, CLIENT_V4))
     }
 
     /// Does something on the client's machine: sockets that it opens are there and stay there.
@@ -165,7 +182,7 @@ impl Drop for Network {
 }
 
 /// A namespace belongs to a thread, so this is one that does nothing else.
-fn inside<T: Send>(machine: &str, action: impl FnOnce() -> T + Send) -> T {
+pub(super) fn inside<T: Send>(machine: &str, action: impl FnOnce() -> T + Send) -> T {
     let namespace = File::open(PathBuf::from(NAMES).join(machine)).expect("the namespace has its name");
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {

@@ -8,9 +8,12 @@ mod screen;
 
 use super::output::Output;
 use super::proxy::{interrupted, raise_descriptor_limit, runtime};
+use super::watching::Exporting;
 use super::{Exit, Failure};
 use crate::probe::fleet::Fleet;
 use crate::probe::{self, OtherPath, Settings};
+use crate::probe::{self, Settings};
+use crate::recorder::SessionId;
 use crate::relay::target::Target;
 use crate::report;
 use crate::trace::{Line, Record, Verdict};
@@ -59,11 +62,14 @@ pub(super) fn run(arguments: ProbeArguments, output: &Output) -> Result<Exit, Fa
     let mut run = Run {
         screen: Screen::new(output, format, &targets),
         file: None,
+        exporting: None,
         fault_found: false,
         events: output.verbose > 0,
     };
     let left = run.open_file(&arguments, targets, output)?;
     let concurrency = possible_concurrency(&arguments, output);
+    run.exporting =
+        arguments.otlp.clone().map(|collector| Exporting::start(collector, "targets", output)).transpose()?;
     announce(&left, named.repeated, concurrency, &settings, &asked, output);
     let ended = run.probe(left, concurrency, settings, asked)?;
     run.finish(ended)
@@ -173,6 +179,7 @@ enum Ended {
 struct Run<'a> {
     screen: Screen<'a>,
     file: Option<ResultsFile>,
+    exporting: Option<Exporting>,
     fault_found: bool,
     /// Whether single events are among the lines.
     events: bool,
@@ -248,11 +255,14 @@ impl Run<'_> {
         })
     }
 
-    /// Keeps the result of one target, then shows it.
+    /// Keeps the result of one target, sends and shows it.
     fn take(&mut self, record: &Record) -> Result<(), Failure> {
         let json = json_lines(record, self.events);
         if let Some(file) = &mut self.file {
             file.append(&json).map_err(failure)?;
+        }
+        if let Some(exporting) = &self.exporting {
+            exporting.tap().concluded(&SessionId::from(""), record);
         }
         self.show(record, &json);
         Ok(())
@@ -265,6 +275,9 @@ impl Run<'_> {
 
     fn finish(mut self, ended: Ended) -> Result<Exit, Failure> {
         let comparison = self.screen.finish();
+        if let Some(exporting) = self.exporting {
+            exporting.finish();
+        }
         if let (Some(file), Some(comparison)) = (&mut self.file, comparison) {
             file.append(&comparison).map_err(failure)?;
         }

@@ -5,11 +5,12 @@ use super::arguments::ProxyArguments;
 use super::output::Output;
 use crate::dashboard::{AttemptView, BoundDashboard, DEFAULT_PORT, Dashboard};
 use crate::otlp::{Endpoint, EndpointError, Exporter, Sender};
-use crate::recorder::{Taps, TraceFolder};
+use crate::recorder::{Tap, Taps, TraceFolder};
 use crate::trace::Experiment;
 use clap::Args;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Watching")]
@@ -31,7 +32,7 @@ pub(super) struct WatchingArguments {
     pub(super) otlp: Option<Endpoint>,
 }
 
-fn endpoint(text: &str) -> Result<Endpoint, EndpointError> {
+pub(super) fn endpoint(text: &str) -> Result<Endpoint, EndpointError> {
     text.parse()
 }
 
@@ -60,7 +61,16 @@ pub(super) struct BoundWatching {
 #[derive(Default)]
 pub(super) struct Watching {
     dashboard: Option<Dashboard>,
-    exporter: Option<(Exporter, String, Output)>,
+    exporting: Option<Exporting>,
+}
+
+/// A collector that is sent what is over.
+pub(super) struct Exporting {
+    exporter: Exporter,
+    collector: String,
+    /// What is sent, in the plural.
+    what: &'static str,
+    output: Output,
 }
 
 impl BoundWatching {
@@ -83,21 +93,22 @@ impl BoundWatching {
 
     /// Begins to show, and says where.
     pub(super) fn start(self, traces: Option<&TraceFolder>, output: &Output) -> Result<Watching, Failure> {
-        let exporter = self.collector.map(|collector| exporter(collector, output)).transpose()?;
+        let exporting =
+            self.collector.map(|collector| Exporting::start(collector, "sessions", output)).transpose()?;
         let shown = self.dashboard.map(|bound| bound.start(traces.cloned()));
         let dashboard = shown.transpose().map_err(Failure::not_done)?;
         if let Some(dashboard) = &dashboard {
             output.progress(&format!("dashboard at {}", dashboard.url()));
         }
-        Ok(Watching { dashboard, exporter })
+        Ok(Watching { dashboard, exporting })
     }
 }
 
 impl Watching {
     /// What sessions are to be heard by.
     pub(super) fn taps(&self) -> Taps {
-        let exporter = self.exporter.iter().map(|(exporter, ..)| exporter.tap());
-        self.dashboard.iter().map(Dashboard::tap).chain(exporter).collect()
+        let exporting = self.exporting.iter().map(Exporting::tap);
+        self.dashboard.iter().map(Dashboard::tap).chain(exporting).collect()
     }
 
     /// Shows how far an experiment is.
@@ -127,33 +138,51 @@ impl Watching {
         if let Some(dashboard) = self.dashboard {
             dashboard.finish();
         }
-        if let Some((exporter, collector, output)) = self.exporter {
-            let exported = exporter.finish();
-            if exported.dropped > 0 {
-                let all = exported.taken + exported.dropped;
-                let lost = format!(
-                    "{} of {all} sessions did not come to the collector at {collector}",
-                    exported.dropped
-                );
-                output.error(&lost);
-            }
+        if let Some(exporting) = self.exporting {
+            exporting.finish();
         }
     }
 }
 
-fn exporter(collector: Endpoint, output: &Output) -> Result<(Exporter, String, Output), Failure> {
-    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let of_traces = set("OTEL_EXPORTER_OTLP_TRACES_HEADERS");
-    let sender = Sender {
-        service: set("OTEL_SERVICE_NAME").unwrap_or_else(|| "rdpscope".to_owned()),
-        host: host_name(),
-        headers: of_traces.or_else(|| set("OTEL_EXPORTER_OTLP_HEADERS")).unwrap_or_default(),
-    };
-    let name = collector.to_string();
-    let complaining = output.clone();
-    let exporter = Exporter::start(collector, sender, move |sentence| complaining.error(sentence))
-        .map_err(|error| Failure::not_done(format!("cannot start to export: {error}; leave --otlp out")))?;
-    Ok((exporter, name, output.clone()))
+impl Exporting {
+    /// Begins to send `what` to `collector`; what goes wrong is said on `output`.
+    pub(super) fn start(
+        collector: Endpoint,
+        what: &'static str,
+        output: &Output,
+    ) -> Result<Exporting, Failure> {
+        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let of_traces = set("OTEL_EXPORTER_OTLP_TRACES_HEADERS");
+        let sender = Sender {
+            service: set("OTEL_SERVICE_NAME").unwrap_or_else(|| "rdpscope".to_owned()),
+            host: host_name(),
+            headers: of_traces.or_else(|| set("OTEL_EXPORTER_OTLP_HEADERS")).unwrap_or_default(),
+        };
+        let name = collector.to_string();
+        let complaining = output.clone();
+        let exporter = Exporter::start(collector, sender, move |sentence| complaining.error(sentence))
+            .map_err(|error| {
+                Failure::not_done(format!("cannot start to export: {error}; leave --otlp out"))
+            })?;
+        Ok(Exporting { exporter, collector: name, what, output: output.clone() })
+    }
+
+    /// What is to be told of everything that is over.
+    pub(super) fn tap(&self) -> Arc<dyn Tap> {
+        self.exporter.tap()
+    }
+
+    /// Sends what there is for the last time, and says what did not come to the collector.
+    pub(super) fn finish(self) {
+        let Exporting { exporter, collector, what, output } = self;
+        let exported = exporter.finish();
+        if exported.dropped > 0 {
+            let all = exported.taken + exported.dropped;
+            let lost =
+                format!("{} of {all} {what} did not come to the collector at {collector}", exported.dropped);
+            output.error(&lost);
+        }
+    }
 }
 
 /// What this machine calls itself.

@@ -209,7 +209,7 @@ pub(super) fn who_ended(facts: &Facts<'_>) -> String {
         (Some(ClosedBy::Server), _) => format!("the server {how}"),
         (_, Some(reason)) => format!("rdpscope ended the connection: {reason}"),
         (Some(ClosedBy::Proxy), None) => "rdpscope ended the connection".to_owned(),
-        (None, None) => "the record ends here; the connection had not".to_owned(),
+        (None, None) => "the record ends here; the connection was still open".to_owned(),
     }
 }
 
@@ -275,6 +275,11 @@ fn client_left(facts: &Facts<'_>, phase: Phase) -> String {
         Phase::Credssp => "The client left during network level authentication (NLA); the status that would say why \
                            is inside TLS."
             .to_owned(),
+        Phase::Active if facts.ending.how == Some(How::Timeout) => {
+            "The session worked; then nothing came from the client any more, not even acknowledgments: it or the way to it \
+             was gone."
+                .to_owned()
+        }
         Phase::Active => "The client ended the session.".to_owned(),
         _ => format!("The client left in phase {phase} with no reason on the wire."),
     }
@@ -303,6 +308,11 @@ fn server_closed(facts: &Facts<'_>) -> Conclusion {
             )
         }
         Phase::Tls => format!("The server {how} in the middle of the TLS handshake, without an alert."),
+        Phase::Active if facts.ending.how == Some(How::Timeout) => {
+            "The session worked; then nothing came from the server any more, not even acknowledgments: it or the way to it \
+             was gone."
+                .to_owned()
+        }
         _ => format!("The server {how} in phase {phase} with no reason on the wire."),
     };
     let conclusion = Conclusion::likely(phase, summary).or_possibly(hidden_causes(facts, phase));

@@ -45,6 +45,8 @@ pub struct Facts<'a> {
     pub(super) tcp: Option<Seen<&'a TcpEvidence>>,
     /// From when on bytes of a recorded connection are not known.
     pub(super) hole: Option<Seen<Hole<'a>>>,
+    /// Whose bytes, and how many, were lost on the way of a recorded connection until its end.
+    pub(super) never_arrived: Option<Seen<(Side, u64)>>,
     /// The client came back after this connection and got further.
     pub(super) came_back: bool,
     pub(super) summary: &'a Summary,
@@ -277,15 +279,24 @@ impl<'a> Facts<'a> {
         let header = record.header.as_ref();
         let named = header.map_or("", |header| header.target.as_str());
         let (host, port) = split(named, DEFAULT_PORT);
+        let setting = |name: &str| header.and_then(|header| header.settings.get(name));
+        let is_recorded = setting("capture").is_some();
+        // In a capture nothing but the gateway's answer tells what is behind it.
+        let is_unknown = is_recorded && setting("gateway").and_then(|it| it.as_str()) == Some(named);
         let started = header.and_then(|header| header.started.parse::<jiff::Timestamp>().ok());
         let mut facts = Facts {
-            target: if port == DEFAULT_PORT { host.to_owned() } else { named.to_owned() },
+            target: match port == DEFAULT_PORT {
+                _ if is_unknown => String::new(),
+                true => host.to_owned(),
+                false => named.to_owned(),
+            },
             host: host.trim_matches(['[', ']']).to_owned(),
             port: port.to_owned(),
             started_unix: started.map(jiff::Timestamp::as_second),
-            is_recorded: header.is_some_and(|header| header.settings.contains_key("capture")),
+            is_recorded,
             tcp: None,
             hole: None,
+            never_arrived: None,
             came_back,
             summary,
             probe: record.probe.as_ref(),

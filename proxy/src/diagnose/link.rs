@@ -178,5 +178,16 @@ pub(super) fn forgotten(facts: &Facts<'_>) -> Option<Conclusion> {
     );
     let conclusion =
         Conclusion::new(confidence, Phase::Active, summary).or_possibly(&[VerdictId::ServerShutdown]);
-    Some(conclusion.seen(quiet.t_us, format!("neither side had sent anything for {}", span(quiet.what))))
+    let conclusion =
+        conclusion.seen(quiet.t_us, format!("neither side had sent anything for {}", span(quiet.what)));
+    Some(match facts.tcp.and_then(|tcp| tcp.what.unanswered) {
+        Some(unanswered) => conclusion.seen(
+            unanswered.t_us,
+            format!(
+                "what the {} then sent was sent {} times again, and nothing came back",
+                unanswered.from, unanswered.again
+            ),
+        ),
+        None => conclusion,
+    })
 }

@@ -96,6 +96,10 @@ fn reach_verdict(facts: &Facts<'_>) -> Verdict {
     }
     held.sort_by_key(|(_, conclusion)| Reverse(conclusion.confidence));
     let (rule, conclusion) = held.remove(0);
+    let conclusion = match rule.id {
+        VerdictId::Healthy => recorded::as_sure_as_known(facts, conclusion),
+        _ => conclusion,
+    };
     let mut others: Vec<_> = held.iter().map(|(rule, conclusion)| (rule.id, conclusion.confidence)).collect();
     if conclusion.confidence == Confidence::Possible {
         others.push((resort.0.id, Confidence::Possible));

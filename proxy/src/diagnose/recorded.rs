@@ -7,9 +7,12 @@ use super::findings::Findings;
 use super::rule::{Conclusion, Remedy, Rule};
 use super::words::span;
 use crate::trace::{
-    CaptureMessage, Confidence, Event, How, MissingReason, Phase, Side, TcpInfo, TimeToLiveChange, Transport,
-    VerdictId, Where,
+    CaptureMessage, Confidence, Event, How, Micros, MissingReason, Phase, Side, TcpEvidence, TcpInfo,
+    TimeToLiveChange, Transport, VerdictId, Where,
 };
+
+/// A receiver may hold an acknowledgment back so long (RFC 1122 section 4.2.3.2).
+const HELD_BACK_US: Micros = 500_000;
 
 const CAPTURE_AGAIN: &[Remedy] = &[Remedy::command(
     Where::Client,
@@ -33,14 +36,13 @@ impl<'a> Facts<'a> {
         let t_us = event.t_us;
         match message {
             CaptureMessage::TcpEvidence(evidence) => {
-                let segments = |evidence: &crate::trace::TcpEvidence| evidence.segments.iter().sum::<u64>();
+                let segments = |evidence: &TcpEvidence| evidence.segments.iter().sum::<u64>();
                 // Of several connections the one that carried most.
                 if self.tcp.is_some_and(|known| segments(known.what) >= segments(evidence)) {
                     return;
                 }
                 self.tcp = Some(Seen { t_us, what: evidence });
-                let round_trip =
-                    evidence.syn_answer_us.zip(evidence.ack_us).map(|(there, back)| there + back);
+                let round_trip = round_trip(evidence);
                 let count = |count: u64| u32::try_from(count).ok();
                 let link = |from: Side, rtt_us| TcpInfo {
                     rtt_us,
@@ -50,6 +52,10 @@ impl<'a> Facts<'a> {
                 };
                 let rtt_us = round_trip.and_then(count);
                 self.links = [Some(link(Side::Server, None)), Some(link(Side::Client, rtt_us))];
+            }
+            CaptureMessage::BytesMissing { count, reason: MissingReason::NeverArrived } => {
+                let from = event.from.unwrap_or(Side::Client);
+                self.never_arrived.get_or_insert(Seen { t_us, what: (from, count.unwrap_or_default()) });
             }
             CaptureMessage::BytesMissing { count, reason } => {
                 let from = event.from.unwrap_or(Side::Client);
@@ -75,6 +81,13 @@ impl<'a> Facts<'a> {
     }
 }
 
+/// The round trip between both ends: that of the handshake, or a longer one since that no delay of acknowledgments explains.
+fn round_trip(evidence: &TcpEvidence) -> Option<Micros> {
+    let at_first = evidence.syn_answer_us.zip(evidence.ack_us).map(|(there, back)| there + back);
+    let since = evidence.acknowledged_us.into_iter().flatten().filter(|time| *time > HELD_BACK_US).sum();
+    at_first.max(Some(since).filter(|since| *since > 0))
+}
+
 /// Whether a conclusion holds although bytes are missing: it was proved before, or rests on a desktop that was there.
 pub(super) fn leaves_standing(facts: &Facts<'_>, rule: &Rule, conclusion: &Conclusion) -> bool {
     let Some(hole) = facts.hole else { return true };
@@ -82,6 +95,17 @@ pub(super) fn leaves_standing(facts: &Facts<'_>, rule: &Rule, conclusion: &Concl
         && !conclusion.evidence.is_empty()
         && conclusion.evidence.iter().all(|evidence| evidence.t_us <= hole.t_us);
     was_proved || rule.id == VerdictId::Healthy
+}
+
+/// That a session worked stands, though what ended it may have been said where bytes are missing.
+pub(super) fn as_sure_as_known(facts: &Facts<'_>, conclusion: Conclusion) -> Conclusion {
+    let hides_the_end = facts.hole.is_some_and(|hole| hole.t_us < facts.ending.t_us);
+    match conclusion.confidence {
+        Confidence::Confirmed if hides_the_end && conclusion.phase == Phase::Active => {
+            Conclusion { confidence: Confidence::Likely, ..conclusion }
+        }
+        _ => conclusion,
+    }
 }
 
 /// What is said where nothing can be known.
@@ -115,7 +139,9 @@ fn hole_words(hole: Hole<'_>) -> String {
                 MissingReason::SnapshotLength => "packets are cut to the snapshot length",
                 MissingReason::OverlapDiffers => "segments overlap and disagree",
                 MissingReason::TooMuchWaiting => "too much came out of order",
-                MissingReason::NotCaptured | MissingReason::BeganEarlier => "packets were not captured",
+                MissingReason::NotCaptured | MissingReason::NeverArrived | MissingReason::BeganEarlier => {
+                    "packets were not captured"
+                }
             };
             format!("the capture lacks {count} of the {from} ({why})")
         }

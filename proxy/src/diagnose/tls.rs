@@ -279,10 +279,35 @@ fn stalled(facts: &Facts<'_>) -> Option<Conclusion> {
     if facts.tls.complete.is_some() || facts.tls.alert.is_some() || facts.inside.active.is_some() {
         return None;
     }
+    if let Some(conclusion) = flight_never_arrives(facts, hello.t_us) {
+        return Some(conclusion);
+    }
     match facts.tls.server_hello {
         None => no_server_flight(facts, hello.t_us),
         Some(_) => flight_incomplete(facts).or_else(|| client_does_not_go_on(facts)),
     }
+}
+
+/// A capture shows of which of the server's segments only the last came: the large ones are not there, and the client
+/// asked for them to the end.
+fn flight_never_arrives(facts: &Facts<'_>, hello_us: u64) -> Option<Conclusion> {
+    let lost = facts.never_arrived.filter(|lost| lost.what.0 == Side::Server)?;
+    let waited = facts.left_after(hello_us);
+    if waited < stall_us(facts) {
+        return None;
+    }
+    let bytes = lost.what.1;
+    let summary = format!(
+        "{bytes} bytes of the server's part of the TLS handshake never arrived, though what follows them did, and the \
+         client waited {} for them: segments of their size are lost on the way (path MTU).",
+        span(waited)
+    );
+    let conclusion = Conclusion::likely(Phase::Tls, summary).or_possibly(&[VerdictId::LinkLossy]);
+    Some(
+        conclusion
+            .seen(hello_us, "the client sends its ClientHello")
+            .seen(lost.t_us, format!("the client still asks for {bytes} bytes of the server's answer")),
+    )
 }
 
 fn no_server_flight(facts: &Facts<'_>, hello_us: u64) -> Option<Conclusion> {

@@ -24,6 +24,7 @@ pub(super) fn span(us: Micros) -> String {
 pub(super) fn ended(how: Option<How>) -> &'static str {
     match how {
         Some(How::Reset) => "reset the connection",
+        Some(How::Timeout) => "answered nothing any more",
         _ => "closed the connection",
     }
 }

@@ -10,52 +10,66 @@ use super::rdp::follow::event;
 use super::tls::{Seen, TlsObserver};
 use crate::trace::{CaptureMessage, Detail, Event, Micros, Phase, Side};
 use crate::wire::tls::Alert;
-use std::fmt::Debug;
+use std::fmt;
 
 /// Opens the records of one TLS connection, as far as its secrets are known.
-pub trait OpensTls: Debug + Send {
+pub trait OpensTls: fmt::Debug + Send {
     /// The next bytes that `from` sent, from the first of TLS on; what they open is added to `out`.
     fn data(&mut self, from: Side, bytes: &[u8], out: &mut Vec<Opened>);
     /// The next bytes of `from` are not known.
     fn lost(&mut self, from: Side, out: &mut Vec<Opened>);
 }
 
-/// What came out of TLS.
-#[derive(Debug, Clone, PartialEq)]
+/// What came out of TLS. Debugging shows the length of plaintext alone: passwords travel there.
+#[derive(Clone, PartialEq)]
 pub enum Opened {
     /// The secrets fit: from here on records are opened. Told before everything that is.
     Began {
         /// Version and cipher suite, in words.
         how: String,
     },
-    /// Application data.
+    /// Application data of one record, never empty, whatever the pieces in which it came. Early data of TLS 1.3 is among it.
     Plaintext {
         /// Who sent it.
         from: Side,
         /// The bytes.
         bytes: Vec<u8>,
     },
-    /// An alert that is encrypted on the wire.
+    /// An alert that is encrypted on the wire; a clear one shows without keys.
     Alert {
         /// Who sent it.
         from: Side,
         /// Level and description.
         alert: Alert,
     },
-    /// Certificates that are encrypted on the wire.
+    /// Certificates that are encrypted on the wire: all of TLS 1.3, and those of a renegotiation.
     Certificate {
         /// Who showed them.
         from: Side,
-        /// DER, the sender's own first.
+        /// DER, the sender's own first; empty where a client has none to show.
         chain: Vec<Vec<u8>>,
     },
-    /// Nothing more of this side will be opened.
+    /// Nothing more of this side will be opened; told once a side, at the place where opening ended.
     Unreadable {
         /// Whose bytes.
         from: Side,
-        /// Why.
+        /// Why, in words.
         reason: String,
     },
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Opened::Began { how } => write!(f, "Began({how})"),
+            Opened::Plaintext { from, bytes } => write!(f, "Plaintext({from:?}, {} bytes)", bytes.len()),
+            Opened::Alert { from, alert } => write!(f, "Alert({from:?}, {alert:?})"),
+            Opened::Certificate { from, chain } => {
+                write!(f, "Certificate({from:?}, {} certificates)", chain.len())
+            }
+            Opened::Unreadable { from, reason } => write!(f, "Unreadable({from:?}, {reason})"),
+        }
+    }
 }
 
 /// How far the opening is.

@@ -26,7 +26,7 @@ const TLS_ALERT_LENGTH: usize = 7;
 /// So many are awaited, or the end of the stream.
 const SHOWN_BYTES: usize = greeting::TELLING_LENGTH;
 /// So long a silence before the end is told: nothing on the way forgets a connection sooner.
-const QUIET_US: Micros = 60_000_000;
+pub(crate) const QUIET_US: Micros = 60_000_000;
 /// RDP_NEG_RSP.selectedProtocol for standard RDP security.
 const PROTOCOL_RDP: u32 = 0;
 

@@ -101,6 +101,8 @@ pub(super) enum SpanKind {
     Internal = 1,
     /// Something that a client asked for.
     Server = 2,
+    /// Something that this program asked for.
+    Client = 3,
 }
 
 /// A moment in a span.

@@ -1,4 +1,4 @@
-//! Finished sessions as OpenTelemetry traces for a collector: OTLP over HTTP, encoded as protobuf.
+//! Finished sessions and probes as OpenTelemetry traces for a collector: OTLP over HTTP, encoded as protobuf.
 //!
 //! Sessions hand theirs over without waiting ([`Exporter::tap`]); a thread of its own sends them. What cannot be sent is
 //! tried again as OTLP asks for, then dropped and counted.
@@ -268,7 +268,7 @@ impl Delivery {
     fn complain(&mut self, reason: &str) {
         if !std::mem::replace(&mut self.complained, true) {
             (self.say)(&format!(
-                "cannot export to the collector at {}: {reason}; sessions go on, and what it does not take is dropped",
+                "cannot export to the collector at {}: {reason}; nothing waits for it, and what it does not take is dropped",
                 self.name
             ));
         }

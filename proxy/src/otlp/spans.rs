@@ -1,4 +1,4 @@
-//! A session as spans: one for the session, below it one for each phase.
+//! A session, or the probe of a target, as spans: one for the whole, below it one for each phase.
 //!
 //! Names of machines and addresses go along, as do the facts of protocols. What a user is called does not, nor anything
 //! that a user or a certificate has written: neither cookies, user names, domains and sentences that may repeat them,
@@ -17,7 +17,7 @@ const MOST_PHASES: usize = 64;
 const TRACE_ID: usize = 16;
 const SPAN_ID: usize = 8;
 
-/// The spans of a finished session, the session's own first; none where it has no beginning or the system gives no
+/// The spans of a finished session or probe, its own first; none where it has no beginning or the system gives no
 /// random numbers.
 pub(super) fn spans(record: &Record) -> Option<Vec<Span>> {
     let random = SystemRandom::new();
@@ -26,12 +26,18 @@ pub(super) fn spans(record: &Record) -> Option<Vec<Span>> {
     let started: trace::Micros =
         header.started.parse::<jiff::Timestamp>().ok()?.as_microsecond().try_into().ok()?;
     let clock = Clock { started };
-    let last_us = record.phases.iter().map(|phase| phase.end_us).max().unwrap_or_default();
+    let phases_us = record.phases.iter().map(|phase| phase.end_us).max().unwrap_or_default();
+    // A probe goes on beside the one conversation that has phases.
+    let last_us = record.probe.as_ref().map_or(phases_us, |probe| probe.took_us.max(phases_us));
+    let (name, kind) = match record.probe {
+        Some(_) => ("rdp probe", SpanKind::Client),
+        None => ("rdp session", SpanKind::Server),
+    };
     let mut root = Span {
         trace_id: trace_id.clone(),
         span_id: random_id::<SPAN_ID>(&random)?,
-        name: "rdp session".to_owned(),
-        kind: SpanKind::Server.into(),
+        name: name.to_owned(),
+        kind: kind.into(),
         start_time_unix_nano: clock.at(0),
         end_time_unix_nano: clock.at(record.end.as_ref().map_or(last_us, |end| end.t_us.max(last_us))),
         attributes: facts(record),
@@ -108,7 +114,7 @@ fn facts(record: &Record) -> Vec<KeyValue> {
     let mut facts = vec![attribute("network.transport", "tcp"), attribute("network.protocol.name", "rdp")];
     let mut add = |key: &str, value: Option<&str>| facts.extend(value.map(|value| attribute(key, value)));
     if let Some(header) = &record.header {
-        add("rdpscope.session", Some(&header.session));
+        add("rdpscope.session", Some(&*header.session).filter(|id| !id.is_empty()));
         add("rdpscope.arm", header.settings.get("arm").and_then(|arm| arm.as_str()));
     }
     if let Some(verdict) = &record.verdict {
@@ -131,7 +137,13 @@ fn facts(record: &Record) -> Vec<KeyValue> {
         facts.push(attribute("rdpscope.bytes_up", end.bytes_up));
         facts.push(attribute("rdpscope.bytes_down", end.bytes_down));
     }
-    facts.push(attribute("rdpscope.altered", record.altered.len() as u64));
+    match &record.probe {
+        Some(probe) => {
+            facts.push(attribute("rdpscope.probe.connections", u64::from(probe.connections)));
+            facts.push(attribute("rdpscope.probe.conversations", u64::from(probe.conversations)));
+        }
+        None => facts.push(attribute("rdpscope.altered", record.altered.len() as u64)),
+    }
     let target = record.header.as_ref().map(|header| header.target.as_str());
     place(&mut facts, "server", target);
     let of_summary = |pick: fn(&trace::Summary) -> &Option<String>| {

@@ -2,8 +2,10 @@
 
 use super::layout::{Look, Page};
 use super::{Style, safe, time};
-use crate::trace::{Confidence, Micros, Phase, Record, VerdictId};
+use crate::trace::{ClosedBy, Confidence, Micros, Phase, Record, Transport, VerdictId};
 
+/// The heading of a column.
+const ENDED_BY: &str = "ended by";
 /// Columns of a time of day with milliseconds.
 const TIME_COLUMNS: usize = 12;
 
@@ -18,6 +20,8 @@ pub struct AttemptRow {
     pub server: String,
     /// The last phase that came to a good end.
     pub reached: Option<Phase>,
+    /// Who ended it; absent where the capture ends before.
+    pub ended_by: Option<ClosedBy>,
     /// Why it ended.
     pub verdict: VerdictId,
     /// Whether something is wrong.
@@ -31,12 +35,15 @@ impl AttemptRow {
     pub fn of(record: &Record) -> Option<AttemptRow> {
         let (header, verdict) = (record.header.as_ref()?, record.verdict.as_ref()?);
         let summary = record.summary.as_ref();
+        let is_udp = summary.is_some_and(|summary| summary.transport == Some(Transport::Udp));
+        let udp_alone = Some(Phase::Udp).filter(|_| is_udp && !verdict.id.is_fault());
         let end = |address: Option<&String>| address.cloned().unwrap_or_else(|| "?".to_owned());
         Some(AttemptRow {
             started: header.started.clone(),
             client: end(summary.and_then(|summary| summary.client.as_ref())),
             server: end(summary.and_then(|summary| summary.server.as_ref())),
-            reached: summary.and_then(|summary| summary.reached),
+            reached: summary.and_then(|summary| summary.reached).or(udp_alone),
+            ended_by: record.end.as_ref().and_then(|end| end.closed_by),
             verdict: verdict.id,
             is_fault: verdict.is_fault(),
             confidence: verdict.confidence,
@@ -59,7 +66,7 @@ pub fn table(rows: &[AttemptRow], style: &Style) -> String {
     let far = rows.iter().map(|row| reached(row).len()).max().unwrap_or_default().max("reached".len());
     let number = rows.len().to_string().len();
     let head = format!(
-        "{:>number$}  {:<TIME_COLUMNS$}  {:<who$}  {:<far$}  verdict",
+        "{:>number$}  {:<TIME_COLUMNS$}  {:<who$}  {:<far$}  {ENDED_BY}  verdict",
         "#",
         "time (UTC)",
         format!("client {arrow} server"),
@@ -70,10 +77,12 @@ pub fn table(rows: &[AttemptRow], style: &Style) -> String {
         let look = if row.is_fault { Look::Bad } else { Look::Good };
         let verdict = style.paint(look, row.verdict.as_str());
         page.row(&format!(
-            "{place:>number$}  {:<TIME_COLUMNS$}  {ends:<who$}  {:<far$}  {verdict} ({})",
+            "{place:>number$}  {:<TIME_COLUMNS$}  {ends:<who$}  {:<far$}  {:<ended$}  {verdict} ({})",
             clock(&row.started),
             reached(row),
-            row.confidence
+            ended_by(row.ended_by),
+            row.confidence,
+            ended = ENDED_BY.len()
         ));
     }
     page.finish().unwrap_or_default()
@@ -92,6 +101,15 @@ fn answer(rows: &[AttemptRow]) -> String {
         (0, 1) => "The one attempt shows no fault.".to_owned(),
         (0, all) => format!("None of {all} attempts shows a fault."),
         (failed, all) => format!("{failed} of {all} attempts failed: {}", faults.join(", ")),
+    }
+}
+
+fn ended_by(who: Option<ClosedBy>) -> &'static str {
+    match who {
+        Some(ClosedBy::Client) => "client",
+        Some(ClosedBy::Server) => "server",
+        Some(ClosedBy::Proxy) => "rdpscope",
+        None => "(open)",
     }
 }
 
@@ -128,6 +146,7 @@ mod tests {
             client: "10.0.0.1:50000".to_owned(),
             server: "10.0.0.2:3389".to_owned(),
             reached: Some(Phase::X224),
+            ended_by: Some(ClosedBy::Server),
             verdict,
             is_fault: verdict.is_fault(),
             confidence: Confidence::Likely,
@@ -142,7 +161,7 @@ mod tests {
         assert_eq!(lines[0], "2 of 3 attempts failed: nla-required");
         assert_eq!(
             lines[3],
-            "1  12:00:01.250  10.0.0.1:50000 -> 10.0.0.2:3389  x224     nla-required (likely)"
+            "1  12:00:01.250  10.0.0.1:50000 -> 10.0.0.2:3389  x224     server    nla-required (likely)"
         );
         assert_eq!(lines.len(), 6);
     }

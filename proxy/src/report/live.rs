@@ -448,7 +448,7 @@ impl LiveText {
     /// Who ended the session, in which way, and how long after what.
     fn ending(&self, end: &End) -> String {
         let Some((closed_by, how)) = end.closed_by.zip(end.how) else {
-            return "the record ends here, before the session does".to_owned();
+            return "the record ends here; the connection was still open".to_owned();
         };
         let (who, side) = match closed_by {
             ClosedBy::Client => ("the client", Some(Side::Client)),

@@ -57,10 +57,36 @@ pub struct TcpEvidence {
     pub lost: [u64; 2],
     /// Segments with a window of zero.
     pub zero_windows: [u64; 2],
+    /// How long bytes of each side took to be acknowledged, as the capturing machine saw it: the shortest of the last four
+    /// times. Absent with fewer.
+    #[serde(default, skip_serializing_if = "is_none_of_both")]
+    pub acknowledged_us: [Option<Micros>; 2],
+    /// What one side sent again and again at the end, to which nothing came back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unanswered: Option<Unanswered>,
     /// Time to live (hop limit) of each side's first packet.
     pub time_to_live: [Option<u8>; 2],
     /// The first packet of a side whose time to live differs from that of its first one: another machine sent it.
     pub time_to_live_changes: Vec<TimeToLiveChange>,
+}
+
+fn is_none_of_both(times: &[Option<Micros>; 2]) -> bool {
+    *times == [None; 2]
+}
+
+/// Bytes that were sent again until the connection was given up, or the file ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Unanswered {
+    /// When they were sent first.
+    pub t_us: Micros,
+    /// Who sent them.
+    pub from: Side,
+    /// How often they were sent again.
+    pub again: u32,
+    /// For how long neither side had sent a byte before.
+    pub quiet_us: Micros,
+    /// From the first time to the last.
+    pub for_us: Micros,
 }
 
 /// How a SYN was answered.
@@ -98,6 +124,8 @@ pub enum MissingReason {
     BeganEarlier,
     /// The capturing machine missed packets: the peer acknowledged the bytes.
     NotCaptured,
+    /// The peer asked for them to the end, though it had what follows them: they were lost on the way.
+    NeverArrived,
     /// Packets were cut to the snapshot length.
     SnapshotLength,
     /// The segments overlap and disagree.

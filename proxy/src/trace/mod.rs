@@ -24,6 +24,7 @@ mod verdict;
 pub use crate::wire::rdp::RdpMessage;
 pub use capture::{CaptureMessage, MissingReason, SynAnswer, TcpEvidence, TimeToLiveChange};
 pub use client_log::ClientLogEntry;
+pub use capture::{CaptureMessage, MissingReason, SynAnswer, TcpEvidence, TimeToLiveChange, Unanswered};
 pub use comparison::{Comparison, Difference, FailingGroup};
 pub use event::{ConnectError, Detail, Direction, Effect, Event, TcpInfo};
 pub use experiment::{
@@ -45,7 +46,7 @@ pub use probe::{
     NegotiationAnswer, NegotiationCheck, PathCheck, Probe, TcpCheck, TcpFailure, TlsCheck, UdpAnswer,
     UdpCheck,
 };
-pub use read::{NotATrace, Problem, Reading, read};
+pub use read::{NotATrace, Problem, Reading, is_capture, read};
 pub use record::Record;
 
 pub use summary::{CertificateSummary, CredsspSummary, GatewaySummary, Summary, Transport};

@@ -89,20 +89,26 @@ pub fn read(bytes: &[u8]) -> Result<Reading, NotATrace> {
 }
 
 fn what_else(bytes: &[u8]) -> NotATrace {
-    const CAPTURES: [&[u8]; 5] = [
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        NotATrace::Empty
+    } else if is_capture(bytes) {
+        NotATrace::Capture
+    } else {
+        NotATrace::Other
+    }
+}
+
+/// Whether a file that begins with `bytes` is a capture, or something compressed, as captures often are.
+pub fn is_capture(bytes: &[u8]) -> bool {
+    const CAPTURES: [&[u8]; 6] = [
         b"\x0a\x0d\x0d\x0a",
         b"\xd4\xc3\xb2\xa1",
         b"\xa1\xb2\xc3\xd4",
         b"\x4d\x3c\xb2\xa1",
         b"\xa1\xb2\x3c\x4d",
+        b"\x1f\x8b",
     ];
-    if bytes.iter().all(u8::is_ascii_whitespace) {
-        NotATrace::Empty
-    } else if CAPTURES.iter().any(|magic| bytes.starts_with(magic)) {
-        NotATrace::Capture
-    } else {
-        NotATrace::Other
-    }
+    CAPTURES.iter().any(|magic| bytes.starts_with(magic))
 }
 
 /// What every line has, whatever else is in it.

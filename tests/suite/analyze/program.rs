@@ -4,8 +4,9 @@ use crate::support::captures::Observed;
 use rdpscope::trace::{Line, Verdict};
 use serde_json::Value;
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
 
 /// One attempt of a capture.
 #[derive(Debug, Default)]
@@ -62,6 +63,20 @@ pub(crate) fn analyze(files: &[&Path], arguments: &[OsString]) -> Run {
     run
 }
 
+/// Runs `rdpscope analyze` with a capture on its standard input.
+pub(crate) fn run_with_input(capture: Vec<u8>, arguments: &[&str]) -> Run {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rdpscope"));
+    command.args(["analyze", "-"]).args(arguments).env("LC_ALL", "C.UTF-8");
+    let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut program = pipes.spawn().expect("the program runs");
+    let mut input = program.stdin.take().expect("its input is a pipe");
+    // It may end before it has read everything.
+    let writing = std::thread::spawn(move || drop(input.write_all(&capture)));
+    let output = program.wait_with_output().expect("it ends");
+    writing.join().expect("it writes");
+    Run::of(output)
+}
+
 /// Runs `rdpscope analyze` for people.
 pub(crate) fn run(files: &[&Path], arguments: &[OsString]) -> Run {
     let output = Command::new(env!("CARGO_BIN_EXE_rdpscope"))
@@ -71,11 +86,17 @@ pub(crate) fn run(files: &[&Path], arguments: &[OsString]) -> Run {
         .env("LC_ALL", "C.UTF-8")
         .output()
         .expect("the program runs");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("the program writes UTF-8");
-    Run {
-        exit: output.status.code(),
-        stdout: text(output.stdout),
-        stderr: text(output.stderr),
-        attempts: Vec::new(),
+    Run::of(output)
+}
+
+impl Run {
+    fn of(output: Output) -> Run {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("the program writes UTF-8");
+        Run {
+            exit: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+            attempts: Vec::new(),
+        }
     }
 }

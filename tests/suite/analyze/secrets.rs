@@ -2,6 +2,7 @@
 
 use super::program::{analyze, run};
 use crate::support::captures;
+use crate::support::left_out::left_out_without;
 use rdpscope::trace::Side;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -53,6 +54,47 @@ fn the_servers_private_key_opens_an_old_session() {
     let run = analyze(&[&capture], &with("--key", &key));
     let credssp = run.attempts[0].observed.summary.credssp.as_ref().expect("CredSSP is read");
     assert_eq!((credssp.version, credssp.mechanism.as_deref()), (Some(2), Some("NTLM")));
+}
+
+/// The same key as Windows exports it, and behind a passphrase.
+#[test]
+fn a_private_key_behind_a_password_opens_it_too() {
+    let Some(folder) = captures::folder() else { return };
+    let key = folder.join("freerdp-old/server.key");
+    if !key.exists() || left_out_without(&["openssl"]) {
+        return;
+    }
+    let capture = folder.join("freerdp-old/rdp_tls_ntlmssp_access_denied.pcap");
+    let temporary = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| temporary.path().join(name);
+    std::fs::write(at("right"), "canary password\n").expect("written");
+    std::fs::write(at("wrong"), "another\n").expect("written");
+    let pass = format!("file:{}", at("right").display());
+    openssl(&["pkcs12", "-export", "-nocerts", "-passout", &pass, "-inkey"], &key, &at("key.pfx"));
+    openssl(&["pkcs8", "-topk8", "-passout", &pass, "-in"], &key, &at("key.pem"));
+    for name in ["key.pfx", "key.pem"] {
+        let with_key = with("--key", &at(name));
+        let right = [with_key.clone(), with("--key-password-file", &at("right"))].concat();
+        let opened = analyze(&[&capture], &right);
+        assert!(opened.attempts[0].observed.summary.credssp.is_some(), "{name}: {opened:?}");
+        let wrong = [with_key.clone(), with("--key-password-file", &at("wrong"))].concat();
+        for (arguments, expected) in
+            [(&wrong, "the password is wrong"), (&with_key, "--key-password-file FILE")]
+        {
+            let refused = run(&[&capture], arguments);
+            assert_eq!((refused.exit, refused.stderr.lines().count()), (Some(3), 1), "{name}: {refused:?}");
+            assert!(refused.stderr.contains(expected) && refused.stdout.is_empty(), "{name}: {refused:?}");
+            assert!(!refused.stderr.contains("canary"), "{refused:?}");
+        }
+    }
+    let alone = run(&[&capture], &with("--key-password-file", &at("right")));
+    assert_eq!(alone.exit, Some(2), "{alone:?}");
+}
+
+fn openssl(arguments: &[&str], key: &Path, out: &Path) {
+    let mut command = std::process::Command::new("openssl");
+    let made = command.args(arguments).arg(key).arg("-out").arg(out).output().expect("openssl runs");
+    assert!(made.status.success(), "{made:?}");
 }
 
 /// What a client says inside TLS to prove who it is, and the secrets that open TLS: nothing of it is in any output or trace.

@@ -41,3 +41,29 @@ fn a_trace_of_a_capture_is_laid_out_as_a_live_one() {
     let certificate = std::fs::read_to_string(certificate).expect("a certificate");
     assert!(certificate.starts_with("-----BEGIN CERTIFICATE-----"));
 }
+
+/// From a customer's capture to a page, and to a file that may be sent on, it is one command each.
+#[test]
+fn a_report_and_a_bundle_are_made_of_a_capture_itself() {
+    let Some(folder) = captures::folder() else { return };
+    let temporary = tempfile::tempdir().expect("a folder");
+    let capture = folder.join("awakecoding-wireshark-rdp/rdp-nla-ntlm-rejected1.pcapng");
+    let page = temporary.path().join("customer.html");
+    let made = program("report", &capture, &page);
+    assert!(made.status.success(), "{made:?}");
+    let page = std::fs::read_to_string(&page).expect("a page");
+    assert!(page.contains("nla-ntlm-refused") && page.contains("nla-required"), "both attempts, decrypted");
+    let bundle = temporary.path().join("customer.zip");
+    let made = program("bundle", &capture, &bundle);
+    assert!(made.status.success() && bundle.exists(), "{made:?}");
+    assert!(String::from_utf8_lossy(&made.stdout).contains(" of 2 sessions"), "{made:?}");
+    let nothing = program("report", &folder.join("lab/gw-cert-denied.pcapng"), &bundle);
+    let said = String::from_utf8_lossy(&nothing.stderr);
+    assert_eq!(nothing.status.code(), Some(3), "{said}");
+    assert!(said.contains("has no Remote Desktop in it that can be recognised"), "{said}");
+}
+
+fn program(command: &str, capture: &std::path::Path, out: &std::path::Path) -> std::process::Output {
+    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_rdpscope"));
+    program.arg(command).arg(capture).arg("-o").arg(out).output().expect("the program runs")
+}

@@ -4,7 +4,8 @@ use crate::support::captures::{self, Chunking, Conversation, Piece};
 use crate::support::left_out::left_out_without;
 use crate::support::pcap;
 use pcap_file::pcapng::{Block, PcapNgReader};
-use rdpscope::capture::tls::{Decryption, Misfit, Secrets, TlsItem, TlsStream};
+use rdpscope::capture::tls::{Decryption, Misfit, Secrets, TlsStream};
+use rdpscope::observe::Opened;
 use rdpscope::trace::Side;
 use rdpscope::wire::tls::names::TLS_1_3;
 use std::path::Path;
@@ -56,7 +57,7 @@ fn from_tls_on(pieces: &[Piece]) -> Vec<Piece> {
 }
 
 struct Read {
-    items: Vec<TlsItem>,
+    items: Vec<Opened>,
     stream: TlsStream,
 }
 
@@ -71,7 +72,7 @@ fn read(secrets: &Arc<Secrets>, pieces: &[Piece]) -> Read {
 impl Read {
     fn plaintext(&self, side: Side) -> Vec<Vec<u8>> {
         let of_side = self.items.iter().filter_map(|item| match item {
-            TlsItem::Plaintext { from, bytes } if *from == side => Some(bytes.clone()),
+            Opened::Plaintext { from, bytes } if *from == side => Some(bytes.clone()),
             _ => None,
         });
         of_side.collect()
@@ -202,7 +203,7 @@ fn tls_1_3_of_the_lab_is_what_tshark_decrypts() {
             }
             assert!(matches!(read.stream.status(), Decryption::Decrypting { .. }), "{name} {number}");
             let is_1_3 = matches!(read.stream.status(), Decryption::Decrypting { version: TLS_1_3, .. });
-            let certificates = read.items.iter().filter(|item| matches!(item, TlsItem::Certificate { .. }));
+            let certificates = read.items.iter().filter(|item| matches!(item, Opened::Certificate { .. }));
             assert_eq!(certificates.count(), usize::from(is_1_3), "{name} {number}");
             compared += 1;
         }

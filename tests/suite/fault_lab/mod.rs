@@ -7,6 +7,7 @@ mod catalogue;
 mod gateways;
 mod gateways_probed;
 mod on_the_way;
+mod on_the_wire;
 mod probed;
 mod rows;
 mod watched;
@@ -140,6 +141,11 @@ impl Row {
     /// The same fault, as a probe finds it.
     const fn probed(self, expected: &'static str, scene: Scene) -> Row {
         Row { probe: Cell::of(expected, scene), ..self }
+    }
+
+    /// The same fault, as a capture of it shows it.
+    const fn captured(self, expected: &'static str, scene: Scene) -> Row {
+        Row { capture: Cell::of(expected, scene), ..self }
     }
 
     fn columns(&self) -> [(&'static str, Cell); 3] {

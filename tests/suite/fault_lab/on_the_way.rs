@@ -30,13 +30,13 @@ const ANY_NUMBER: usize = 1000;
 /// How long a server that is busy takes for each answer.
 const BUSY: Duration = Duration::from_millis(600);
 /// SYNs without an answer that are more than one that is late.
-const SYNS: usize = 3;
+pub(super) const SYNS: usize = 3;
 /// Messages of the scripted session until the client has told who its user is; more come before the desktop.
-const UNTIL_LOGON: usize = 10;
+pub(super) const UNTIL_LOGON: usize = 10;
 /// The same until the last answer but one.
-const UNTIL_FINALIZATION: usize = 17;
+pub(super) const UNTIL_FINALIZATION: usize = 17;
 /// How long clients wait for a server: xfreerdp's time-out.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Agrees on TLS and shows a certificate in order, after `pause` each time.
 fn in_order(pause: Duration) -> impl Fn(TcpStream) + Send + Sync {
@@ -174,7 +174,7 @@ fn given_up(worse: impl FnOnce(&Network), rest: Conversation) -> Option<Judged> 
 }
 
 /// What follows, up to so many messages.
-fn messages(count: usize) -> Conversation {
+pub(super) fn messages(count: usize) -> Conversation {
     Conversation::new().send_all(rdp::session(0, 0).into_iter().take(count))
 }
 

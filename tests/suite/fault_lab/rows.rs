@@ -2,7 +2,7 @@
 
 use super::gateways::{self, By};
 use super::gateways_probed;
-use super::{Cell, Row, captured, on_the_way, probed, watched};
+use super::{Cell, Row, captured, on_the_way, on_the_wire, probed, watched};
 use crate::support::certificates::certificates;
 use crate::support::gateway::Upgrade;
 use crate::support::peers::{Haproxy, Nginx, ShadowSecurity};
@@ -118,19 +118,19 @@ rows! {
         "firewall rejects", "nftables",
         Cell::of("tcp-refused, confirmed", || watched::network("tcp dport 3389 reject with tcp reset")),
         Cell::of("tcp-refused, confirmed", || probed::network("tcp dport 3389 reject with tcp reset")),
-        NONE,
+        Cell::of("tcp-refused, confirmed", || on_the_wire::network("tcp dport 3389 reject with tcp reset")),
     ),
     a_firewall_drops: Row::new(
         "firewall drops", "nftables",
         Cell::of("tcp-filtered, likely", || watched::network("tcp dport 3389 tcp flags syn / syn,ack drop")),
         Cell::of("tcp-filtered, likely", || probed::network("tcp dport 3389 tcp flags syn / syn,ack drop")),
-        NONE,
+        Cell::of("tcp-filtered, likely", || on_the_wire::network("tcp dport 3389 tcp flags syn / syn,ack drop")),
     ),
     a_reset_at_the_request: Row::new(
         "RST to the X.224 request", "nftables",
         Cell::of("tcp-reset, confirmed", || watched::network("tcp dport 3389 @ih,0,16 0x0300 reject with tcp reset")),
         Cell::of("tcp-reset, confirmed", || probed::network("tcp dport 3389 @ih,0,16 0x0300 reject with tcp reset")),
-        NONE,
+        Cell::of("tcp-reset, confirmed", || on_the_wire::network("tcp dport 3389 @ih,0,16 0x0300 reject with tcp reset")),
     ),
     a_server_that_cuts: Row::new(
         "server cuts every connection", "scripted",
@@ -226,17 +226,19 @@ rows! {
         "ClientHello lost on the way", "nftables",
         Cell::of("tls-stalled, likely", || watched::network_in_tls("tcp dport 3389 @ih,0,16 0x1603 drop")),
         Cell::of("tls-stalled, likely", || probed::network("tcp dport 3389 @ih,0,16 0x1603 drop")),
-        NONE,
+        Cell::of("tls-stalled, likely", || on_the_wire::network_in_tls("tcp dport 3389 @ih,0,16 0x1603 drop")),
     ),
     large_segments_are_lost: Row::new(
         "path MTU black hole", "nftables",
-        NONE, Cell::of("tls-stalled, confirmed", on_the_way::takes_only_small_segments), NONE,
+        NONE,
+        Cell::of("tls-stalled, confirmed", on_the_way::takes_only_small_segments),
+        Cell::of("tls-stalled, likely", on_the_wire::large_segments_are_lost),
     ),
     udp_is_dropped: Row::new(
         "UDP blocked, sessions run over TCP", "scripted; nftables",
         Cell::of("healthy, confirmed; finding udp-blocked", on_the_way::session_without_udp),
         Cell::of("healthy, confirmed; finding udp-blocked", on_the_way::udp_is_dropped),
-        NONE,
+        Cell::of("healthy, confirmed; finding udp-blocked", on_the_wire::session_without_udp),
     ),
     udp_is_half_open: Row::new(
         "UDP opened, then nothing", "nftables",
@@ -244,13 +246,19 @@ rows! {
     ),
     packets_are_lost: watched_only(
         "three of four packets lost", "nftables", "link-lossy, likely", on_the_way::loses_packets,
+    ).captured(
+        "link-lossy, likely", on_the_wire::loses_packets,
     ),
     packets_are_held_up: watched_only(
         "a way with 1 kbit/s", "tc", "link-slow, likely", on_the_way::holds_up_packets,
+    ).captured(
+        "link-slow, likely", on_the_wire::holds_up_packets,
     ),
     an_idle_connection_is_forgotten: watched_only(
         "an idle connection is forgotten on the way", "scripted, a minute of silence",
         "idle-timeout, likely", watched::forgotten,
+    ).captured(
+        "idle-timeout, likely", on_the_wire::forgotten,
     ),
     an_expired_certificate: Row::new(
         "certificate expired, client says so", "scripted TLS 1.2; xrdp",

@@ -31,7 +31,7 @@ const SILENCE: Duration = Duration::from_secs(6);
 /// How long a message takes on a slow way: the whole session takes longer than clients wait for a server that hangs.
 const SLOW_STEP: Duration = Duration::from_millis(600);
 /// The shortest silence after which a cut looks like a connection that was forgotten.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(61);
+pub(super) const FORGOTTEN_AFTER: Duration = Duration::from_secs(61);
 /// Any FILETIME; clocks are another test's.
 const SOME_TIME: u64 = 0x01dd_0000_0000_0000;
 

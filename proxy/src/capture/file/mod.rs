@@ -135,14 +135,25 @@ pub fn comments(path: &Path) -> Result<Comments, CaptureError> {
         Format::Pcap(_) => Ok(Comments::default()),
         Format::PcapNg(_) => Comments::collect(&mut window).map_err(failed),
     }
+/// Whether `path` stands for standard input.
+pub fn is_standard_input(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// Whether what is at `path` can be read a second time: a pipe cannot.
+pub fn is_read_twice(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file())
 }
 
 fn open(path: &Path) -> Result<(Box<dyn Read>, bool), CaptureError> {
     let failed = |source| CaptureError::Read { path: path.to_owned(), source };
-    if std::fs::metadata(path).map_err(failed)?.is_dir() {
-        return Err(CaptureError::Folder { path: path.to_owned() });
-    }
-    let mut file = File::open(path).map_err(failed)?;
+    let mut file: Box<dyn Read> = match is_standard_input(path) {
+        true => Box::new(io::stdin()),
+        false if std::fs::metadata(path).map_err(failed)?.is_dir() => {
+            return Err(CaptureError::Folder { path: path.to_owned() });
+        }
+        false => Box::new(File::open(path).map_err(failed)?),
+    };
     // A pipe cannot be read twice, so what was looked at is put before the rest.
     let mut head = Vec::new();
     file.by_ref().take(GZIP_MAGIC.len() as u64).read_to_end(&mut head).map_err(failed)?;

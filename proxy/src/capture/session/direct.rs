@@ -9,9 +9,11 @@ use super::returns::Pair;
 use crate::capture::tls::Secrets;
 use crate::capture::{FlowKey, FlowOpened, Missing, Nanoseconds};
 use crate::observe::leaving::left_first;
+use crate::observe::session::QUIET_US;
 use crate::observe::{SessionObserver, UdpObserver};
 use crate::trace::{
-    CaptureMessage, Detail, Event, How, Leg, MissingReason, Phase, Side, TcpEvidence, Transport, UdpMessage,
+    CaptureMessage, ClosedBy, Detail, Event, How, Leg, Micros, MissingReason, Phase, Side, TcpEvidence,
+    Transport, UdpMessage, Unanswered,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -173,7 +175,11 @@ impl Direct {
         let took_us = evidence.syn_answer_us.unwrap_or_default();
         let was_connected = matches!(reached, Detail::Connected { .. });
         let told_us = if was_connected { took_us } else { t_us };
-        self.recording.push_first(event(told_us, Leg::Server, Phase::Tcp, reached));
+        let begun = Detail::Connecting { address: self.key.server.to_string() };
+        let begun = event(0, Leg::Server, Phase::Tcp, begun);
+        let begun = Some(begun).filter(|_| evidence.syns > 0);
+        let reached = event(told_us, Leg::Server, Phase::Tcp, reached);
+        self.recording.push_first(begun.into_iter().chain([reached]));
         if let Some(mut udp) = self.udp.take() {
             let mut messages = Vec::new();
             udp.finish(t_us, &mut messages);
@@ -188,9 +194,22 @@ impl Direct {
         summary.server = Some(self.key.server.to_string());
         summary.rtt_us = network::round_trip(evidence);
         let names = self.names(stream, capture);
-        let left_first = left_first(&self.recording.told(), |_| false);
-        let ended = self.observer.ending(self.first_end, left_first);
+        let told = self.recording.told();
+        let was_active = told.iter().any(|event| event.phase == Phase::Active);
+        let ended = self.observer.ending(self.first_end, left_first(&told, |_| false));
+        let silent = evidence.unanswered.filter(|_| was_active);
+        let ended = silent.map(|silent| self.fell_silent(t_us, silent)).or(ended);
         Some(self.recording.finish(at, names, ended, id))
+    }
+
+    /// A session whose other side answered nothing any more ended with that, whatever was done about it.
+    fn fell_silent(&mut self, t_us: Micros, unanswered: Unanswered) -> (ClosedBy, How) {
+        let Unanswered { from, quiet_us, .. } = unanswered;
+        if quiet_us >= QUIET_US {
+            let quiet = event(t_us, from.into(), Phase::Closed, Detail::Quiet { for_us: quiet_us });
+            self.recording.push_aside(Event { from: Some(from), ..quiet });
+        }
+        (from.opposite().into(), How::Timeout)
     }
 
     fn names(&self, stream: u64, capture: &str) -> Names {

@@ -83,6 +83,7 @@ pub struct Totals {
 pub struct Sessions<H: FnMut(Analysed)> {
     options: Options,
     secrets: Arc<Secrets>,
+    takes_secrets: bool,
     hand_on: H,
     flows: HashMap<FlowId, Flow, RandomState>,
     gateways: Gateways,
@@ -129,6 +130,7 @@ impl<H: FnMut(Analysed)> Sessions<H> {
         Sessions {
             options,
             secrets,
+            takes_secrets: false,
             hand_on,
             flows: HashMap::default(),
             gateways: Gateways::default(),
@@ -142,6 +144,12 @@ impl<H: FnMut(Analysed)> Sessions<H> {
             udp_streams: 0,
             now: 0,
         }
+    }
+
+    /// Takes the secrets in the file as they come, where nobody could look for them before: those that stand behind packets
+    /// are too late for these.
+    pub fn taking_secrets(self) -> Sessions<H> {
+        Sessions { takes_secrets: true, ..self }
     }
 
     /// The file is at its end, and every flow closed.
@@ -471,6 +479,12 @@ impl<H: FnMut(Analysed)> FlowSink for Sessions<H> {
             Kind::SideChannel(_) | Kind::GatewaySideChannel(_) | Kind::Other => {}
         }
         self.pass(at);
+    }
+
+    fn secrets(&mut self, key_log: &[u8]) {
+        if self.takes_secrets {
+            self.secrets.add_key_log(key_log);
+        }
     }
 
     fn is_opaque(&self, id: FlowId, from: Side) -> bool {

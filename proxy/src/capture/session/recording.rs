@@ -110,10 +110,15 @@ impl Recording {
     }
 
     /// The same for what is known only now and was before everything else.
-    pub(super) fn push_first(&mut self, event: Event) {
+    pub(super) fn push_first(&mut self, events: impl IntoIterator<Item = Event>) {
         let mut lines = Vec::new();
-        self.timeline.push(event, &mut lines);
+        events.into_iter().for_each(|event| self.timeline.push(event, &mut lines));
         self.lines.splice(..0, lines);
+    }
+
+    /// The same for what is known only now and is of no phase.
+    pub(super) fn push_aside(&mut self, event: Event) {
+        self.keep(vec![Line::Event(event)]);
     }
 
     fn keep(&mut self, lines: Vec<Line>) {

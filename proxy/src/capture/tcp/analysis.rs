@@ -22,6 +22,8 @@ pub(super) struct Shown {
     pub(super) is_after_lost: bool,
     /// Its sender takes no more bytes.
     pub(super) is_zero_window: bool,
+    /// It asks whether the other side is still there, with a byte or without.
+    pub(super) is_keep_alive: bool,
 }
 
 /// Of one direction.
@@ -73,6 +75,7 @@ impl Analysis {
         if (segment.length() > 0 || segment.is_syn || segment.is_fin) && !is_keep_alive {
             (shown.is_retransmission, shown.is_out_of_order) = self.sent_before(at, from, segment);
         }
+        shown.is_keep_alive = is_keep_alive;
         self.remember(at, from, segment, is_probe, is_keep_alive);
         shown
     }

@@ -1,9 +1,14 @@
 //! What the segments of a connection say beside their bytes, gathered into [`TcpEvidence`].
 
 use super::analysis::Analysis;
+use super::times::Times;
 use crate::capture::Nanoseconds;
 use crate::capture::packet::Segment;
-use crate::trace::{Micros, Side, SynAnswer, TcpEvidence, TimeToLiveChange};
+use crate::trace::{Micros, Side, SynAnswer, TcpEvidence, TimeToLiveChange, Unanswered};
+
+/// Who has sent the same so often again has waited for some seconds: the first time after some 300 ms, then twice as long
+/// each time (RFC 6298 section 5).
+pub(super) const GIVEN_UP_AFTER: u32 = 4;
 
 /// Gathers the evidence of one connection; times in it count from the connection's first packet.
 #[derive(Debug)]
@@ -13,6 +18,30 @@ pub(super) struct Gathering {
     began: Nanoseconds,
     syn_at: Option<Nanoseconds>,
     accepted_at: Option<Nanoseconds>,
+    times: [Times; 2],
+    /// When a side last sent bytes that it had not sent before.
+    bytes_at: Nanoseconds,
+    unanswered: Option<Waiting>,
+}
+
+/// What one side sent last, while nothing has come from the other side.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    from: Side,
+    first_at: Nanoseconds,
+    last_at: Nanoseconds,
+    again: u32,
+    quiet: Nanoseconds,
+}
+
+/// What a segment carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    Nothing,
+    /// Bytes for the first time.
+    New,
+    /// Bytes that were sent before.
+    Again,
 }
 
 impl Gathering {
@@ -24,7 +53,24 @@ impl Gathering {
             began,
             syn_at: None,
             accepted_at: None,
+            times: Default::default(),
+            bytes_at: began,
+            unanswered: None,
         }
+    }
+
+    /// Nothing more comes.
+    pub(super) fn finish(mut self) -> TcpEvidence {
+        self.evidence.acknowledged_us = self.times.each_ref().map(Times::shortest_us);
+        let given_up = self.unanswered.filter(|waiting| waiting.again >= GIVEN_UP_AFTER);
+        self.evidence.unanswered = given_up.map(|waiting| Unanswered {
+            t_us: micros(waiting.first_at, self.began),
+            from: waiting.from,
+            again: waiting.again,
+            quiet_us: waiting.quiet / 1000,
+            for_us: micros(waiting.last_at, waiting.first_at),
+        });
+        self.evidence
     }
 
     /// Takes the next segment of one side.
@@ -39,6 +85,44 @@ impl Gathering {
         evidence.largest_segment[side] = evidence.largest_segment[side].max(segment.length());
         self.take_time_to_live(at, from, segment);
         self.take_handshake(at, from, segment);
+        let sent = match segment.length() {
+            0 => Sent::Nothing,
+            _ if shown.is_keep_alive => Sent::Nothing,
+            _ if shown.is_retransmission => Sent::Again,
+            _ => Sent::New,
+        };
+        self.take_times(at, side, segment, sent);
+        self.take_waiting(at, from, sent);
+    }
+
+    fn take_times(&mut self, at: Nanoseconds, side: usize, segment: &Segment<'_>, sent: Sent) {
+        if let Some(acknowledgment) = segment.acknowledgment {
+            self.times[1 - side].acknowledged(acknowledgment, at);
+        }
+        if sent != Sent::Nothing {
+            let end = segment.sequence.wrapping_add(segment.length());
+            self.times[side].sent(end, at, sent == Sent::Again);
+        }
+    }
+
+    /// Bytes to which nothing has come back. What their sender does then, its end above all, is no answer.
+    fn take_waiting(&mut self, at: Nanoseconds, from: Side, sent: Sent) {
+        match &mut self.unanswered {
+            Some(waiting) if waiting.from != from => self.unanswered = None,
+            Some(waiting) if sent != Sent::Nothing => {
+                waiting.last_at = at;
+                waiting.again += u32::from(sent == Sent::Again);
+            }
+            Some(_) => {}
+            None if sent == Sent::New => {
+                let quiet = at.saturating_sub(self.bytes_at);
+                self.unanswered = Some(Waiting { from, first_at: at, last_at: at, again: 0, quiet });
+            }
+            None => {}
+        }
+        if sent == Sent::New {
+            self.bytes_at = at;
+        }
     }
 
     /// ICMP answered the SYN.

@@ -3,6 +3,7 @@
 mod analysis;
 mod evidence;
 mod stream;
+mod times;
 
 use super::packet::{Quoted, Segment};
 use super::{FlowId, FlowKey, FlowSink, Nanoseconds};
@@ -136,7 +137,7 @@ impl Connection {
             stream.finish(in_all, &mut telling);
             stream.forget(in_all);
         }
-        (self.latest, self.gathering.evidence)
+        (self.latest, self.gathering.finish())
     }
 
     fn both(&mut self, from: Side) -> [&mut Stream; 2] {
@@ -160,6 +161,12 @@ impl Connection {
             let mut telling = Telling { sink, flow: self.flow, from, at: self.latest };
             telling.missing(None, MissingReason::BeganEarlier);
             self.streams[from.index()].begin(segment.sequence);
+        }
+        // Where only what the client sends was captured, its acknowledgments tell what the server has sent.
+        if let (Side::Client, Some(_), None) = (from, self.client_syn, self.server_syn)
+            && let Some(acknowledgment) = segment.acknowledgment.filter(|_| !segment.is_reset)
+        {
+            self.streams[Side::Server.index()].begin(acknowledgment);
         }
     }
 }

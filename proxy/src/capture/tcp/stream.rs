@@ -95,6 +95,8 @@ pub(crate) struct Stream {
     /// Up to where the other side has acknowledged.
     acknowledged: u64,
     acknowledged_since: Nanoseconds,
+    /// What the other side asked for while something behind it had come.
+    asked_for: Option<u64>,
     has_ended: bool,
     is_opaque: bool,
 }
@@ -152,6 +154,9 @@ impl Stream {
     pub(crate) fn acknowledged(&mut self, sequence: u32, at: Nanoseconds) {
         let Some(next) = self.next else { return };
         let position = position(next, sequence);
+        if !self.waiting.is_empty() {
+            self.asked_for = Some(position);
+        }
         if position > next && position > self.acknowledged {
             if self.acknowledged <= next {
                 self.acknowledged_since = at;
@@ -173,7 +178,10 @@ impl Stream {
     pub(crate) fn finish(&mut self, in_all: &mut usize, telling: &mut Telling<'_>) {
         self.fill_acknowledged(in_all, telling);
         while let Some(first) = self.first_waiting() {
-            self.fill(first, MissingReason::NotCaptured, telling);
+            // Who captures only what one side sends never hears what is asked for.
+            let is_asked_for = self.asked_for.is_some() && self.asked_for == self.next;
+            let reason = if is_asked_for { MissingReason::NeverArrived } else { MissingReason::NotCaptured };
+            self.fill(first, reason, telling);
             self.tell_waiting(in_all, telling);
         }
         self.end_where_due(telling);

@@ -1,5 +1,6 @@
 //! Tests of connections.
 
+use super::evidence::GIVEN_UP_AFTER;
 use super::*;
 use crate::capture::FlowTransport;
 use crate::capture::scripted::{MILLISECOND, SECOND, Told, client, server};
@@ -400,4 +401,81 @@ proptest! {
         }
         fed.close();
     }
+}
+
+#[test]
+fn what_is_asked_for_to_the_end_never_arrived() {
+    let mut fed = Fed::open();
+    fed.send(5, "behind");
+    fed.take(acknowledging(Side::Server, 1, 1));
+    fed.send(11, "more");
+    fed.take(acknowledging(Side::Server, 1, 1));
+    let (lines, _) = fed.close();
+    assert_eq!(lines, ["0 client misses 4 NeverArrived", "0 client behind", "0 client more"]);
+}
+
+#[test]
+fn a_file_with_one_direction_does_not_know_what_arrived() {
+    let mut fed = Fed::open();
+    fed.send(5, "behind");
+    let (lines, _) = fed.close();
+    assert_eq!(lines, ["0 client misses 4 NotCaptured", "0 client behind"]);
+}
+
+#[test]
+fn bytes_that_nobody_answers_are_told_with_the_silence_before() {
+    let mut fed = Fed::open();
+    fed.send(1, "one");
+    fed.take(acknowledging(Side::Server, 1, 4));
+    fed.now += 60 * SECOND;
+    // One that asks whether the other side is there, with the byte that was sent last, and its answer.
+    fed.send(3, "e");
+    fed.take(acknowledging(Side::Server, 1, 4));
+    fed.now += 30 * SECOND;
+    for _ in 0..=GIVEN_UP_AFTER {
+        fed.send(4, "two");
+        fed.now += SECOND;
+    }
+    let unanswered = fed.close().1.unanswered.unwrap();
+    assert_eq!((unanswered.from, unanswered.again), (Side::Client, GIVEN_UP_AFTER));
+    assert_eq!(unanswered.quiet_us / 1_000_000, 90);
+    assert_eq!(unanswered.for_us / 1_000_000, u64::from(GIVEN_UP_AFTER));
+}
+
+#[test]
+fn one_packet_of_the_other_side_is_an_answer() {
+    let mut fed = Fed::open();
+    for _ in 0..=2 * GIVEN_UP_AFTER {
+        fed.send(1, "one");
+        fed.now += SECOND;
+    }
+    fed.take(acknowledging(Side::Server, 1, 1));
+    assert_eq!(fed.close().1.unanswered, None);
+}
+
+#[test]
+fn the_shortest_of_the_last_times_counts_and_nothing_that_was_sent_twice() {
+    let mut fed = Fed::open();
+    for turn in 0..5 {
+        fed.send(1 + 2 * turn, "xy");
+        fed.now += u64::from(turn) * SECOND;
+        fed.take(acknowledging(Side::Server, 1, 3 + 2 * turn));
+    }
+    // The first, a millisecond, is forgotten by now.
+    fed.send(11, "xy");
+    fed.send(11, "xy");
+    fed.take(acknowledging(Side::Server, 1, 13));
+    let [client, server] = fed.close().1.acknowledged_us;
+    assert_eq!((client.map(|us| us / 1_000_000), server), (Some(1), None));
+}
+
+#[test]
+fn what_only_acknowledgments_tell_of_is_missing_and_not_silence() {
+    let mut fed = Fed::new();
+    fed.take(Segment { is_syn: true, ..segment(Side::Client, 0, &[]) });
+    fed.take(acknowledging(Side::Client, 1, 1));
+    fed.send(1, "request");
+    fed.take(acknowledging(Side::Client, 8, 20));
+    let (lines, _) = fed.close();
+    assert_eq!(lines, ["0 client request", "0 server misses 19 NotCaptured"]);
 }

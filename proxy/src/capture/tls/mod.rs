@@ -1,12 +1,13 @@
 //! TLS of a capture into plaintext, where its secrets are known: TLS 1.0 to 1.3 (RFC 2246, RFC 4346, RFC 5246, RFC 8446).
 //!
 //! [`Secrets`] holds what a capture or its owner gives: lines of a key log, private keys of servers. A [`TlsStream`] takes
-//! one connection's bytes from the first byte of TLS on and answers with [`TlsItem`]s: application data as it was, and
-//! what TLS 1.3 says encrypted. [`Decryption`] says of each side whether it is read and, if not, why not. A record that does
+//! one connection's bytes from the first byte of TLS on and answers with [`Opened`](crate::observe::Opened) items: application data as it was,
+//! and what TLS 1.3 says encrypted. [`Decryption`] says of each side whether it is read and, if not, why not. A record that does
 //! not authenticate is never guessed at.
 //!
 //! ```
-//! use rdpscope::capture::tls::{Secrets, TlsItem, TlsStream};
+//! use rdpscope::capture::tls::{Secrets, TlsStream};
+//! use rdpscope::observe::Opened;
 //! use rdpscope::trace::Side;
 //! use std::sync::Arc;
 //!
@@ -18,18 +19,19 @@
 //! let mut items = Vec::new();
 //! stream.data(Side::Client, &[0x16, 3, 1, 0, 5, 1, 0], &mut items);
 //! for item in items {
-//!     if let TlsItem::Plaintext { from, bytes } = item {
+//!     if let Opened::Plaintext { from, bytes } = item {
 //!         println!("{from:?} sent {} bytes", bytes.len());
 //!     }
 //! }
 //! println!("{}", stream.status());
 //! ```
 
+mod aead;
 mod assembler;
 mod block;
+mod decryption;
 mod hash;
 mod hello;
-mod item;
 mod key_log;
 mod mac;
 mod opener;
@@ -42,6 +44,6 @@ mod tentative;
 #[cfg(test)]
 mod tests;
 
-pub use item::{Decryption, Hole, Misfit, TlsItem};
+pub use decryption::{Decryption, Hole, Misfit};
 pub use secrets::{KeyLogOutcome, RsaKeyError, Secrets};
 pub use stream::TlsStream;

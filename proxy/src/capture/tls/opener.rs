@@ -1,5 +1,6 @@
 //! Opens the records of one side under one set of keys, in order.
 
+use super::aead::AeadKey;
 use super::block::BlockOpener;
 use super::hash::{Hash, expand_label};
 use super::mac::RecordMac;
@@ -7,13 +8,12 @@ use super::suite::{Aead, Cipher, Suite};
 use crate::wire::tls::names::TLS_1_3;
 use crate::wire::tls::{ContentType, RecordHeader};
 use rc4::{KeyInit as _, Rc4, StreamCipher as _};
-use ring::aead::{self, LessSafeKey, Nonce, UnboundKey};
 
 /// The longest plaintext of a record (RFC 8446 section 5.1).
 const MAXIMUM_PLAINTEXT: usize = 1 << 14;
 /// The longest ciphertext beyond the plaintext: TLS 1.3 allows 256 bytes, older versions 2048.
 const MAXIMUM_EXPANSION_1_3: usize = 256;
-/// TLSCiphertext.nonce_explicit of AES-GCM in TLS 1.2 (RFC 5288 section 3).
+/// TLSCiphertext.nonce_explicit of AES-GCM and AES-CCM in TLS 1.2 (RFC 5288 section 3, RFC 6655 section 3).
 const EXPLICIT_NONCE_LENGTH: usize = 8;
 
 /// Why a record cannot be opened.
@@ -42,12 +42,12 @@ impl Fault {
 enum Kind {
     /// TLS 1.3, and ChaCha20-Poly1305 in TLS 1.2: the nonce is the vector combined with the sequence number.
     Combined {
-        key: LessSafeKey,
+        key: AeadKey,
         vector: [u8; 12],
     },
-    /// AES-GCM in TLS 1.2: half of the nonce is in the record.
+    /// AES-GCM and AES-CCM in TLS 1.2: the greater part of the nonce is in the record.
     Explicit {
-        key: LessSafeKey,
+        key: AeadKey,
         salt: [u8; 4],
     },
     Block(Box<BlockOpener>),
@@ -97,7 +97,8 @@ impl Opener {
         let Cipher::Aead(aead) = suite.cipher else { return None };
         let key = expand_label(suite.hash, secret, "key", aead.key_length());
         let vector = expand_label(suite.hash, secret, "iv", 12);
-        let kind = Kind::Combined { key: key_of(aead, &key)?, vector: vector.as_slice().try_into().ok()? };
+        let kind =
+            Kind::Combined { key: AeadKey::new(aead, &key)?, vector: vector.as_slice().try_into().ok()? };
         Some(Opener { version: TLS_1_3, suite: suite.id, kind, sequence: 0 })
     }
 
@@ -110,10 +111,10 @@ impl Opener {
     ) -> Option<Opener> {
         let kind = match suite.cipher {
             Cipher::Aead(aead @ Aead::ChaCha20Poly1305) => {
-                Kind::Combined { key: key_of(aead, keys.key)?, vector: keys.vector.try_into().ok()? }
+                Kind::Combined { key: AeadKey::new(aead, keys.key)?, vector: keys.vector.try_into().ok()? }
             }
             Cipher::Aead(aead) => {
-                Kind::Explicit { key: key_of(aead, keys.key)?, salt: keys.vector.try_into().ok()? }
+                Kind::Explicit { key: AeadKey::new(aead, keys.key)?, salt: keys.vector.try_into().ok()? }
             }
             Cipher::Block(block, mac) => {
                 let mac = RecordMac::new(mac, keys.mac);
@@ -172,7 +173,7 @@ impl Opener {
         }
         let Kind::Combined { key, vector } = &self.kind else { return Err(Fault::NotAuthentic) };
         let additional = header.to_bytes();
-        open_in_place(key, combine(*vector, self.sequence), &additional, fragment, 0)?;
+        key.open(combine(*vector, self.sequence), &additional, fragment, 0)?;
         let content = fragment.iter().rposition(|byte| *byte != 0).ok_or(Fault::NoContentType)?;
         let content_type = ContentType::from_number(fragment[content]).ok_or(Fault::NoContentType)?;
         fragment.truncate(content);
@@ -183,16 +184,16 @@ impl Opener {
         let sequence = self.sequence;
         match &mut self.kind {
             Kind::Combined { key, vector } => {
-                let additional = additional_data(sequence, header, fragment.len(), aead::MAX_TAG_LEN)?;
-                open_in_place(key, combine(*vector, sequence), &additional, fragment, 0)
+                let additional = additional_data(sequence, header, fragment.len(), key.tag_length())?;
+                key.open(combine(*vector, sequence), &additional, fragment, 0)
             }
             Kind::Explicit { key, salt } => {
-                let overhead = EXPLICIT_NONCE_LENGTH + aead::MAX_TAG_LEN;
+                let overhead = EXPLICIT_NONCE_LENGTH + key.tag_length();
                 let additional = additional_data(sequence, header, fragment.len(), overhead)?;
                 let mut nonce = [0; 12];
                 nonce[..4].copy_from_slice(salt);
                 nonce[4..].copy_from_slice(&fragment[..EXPLICIT_NONCE_LENGTH]);
-                open_in_place(key, nonce, &additional, fragment, EXPLICIT_NONCE_LENGTH)
+                key.open(nonce, &additional, fragment, EXPLICIT_NONCE_LENGTH)
             }
             Kind::Block(block) => block.open(sequence, header, fragment),
             Kind::Rc4 { cipher, mac } => {
@@ -202,15 +203,6 @@ impl Opener {
             Kind::Null { mac } => mac.check_and_remove(sequence, header, fragment),
         }
     }
-}
-
-fn key_of(aead: Aead, key: &[u8]) -> Option<LessSafeKey> {
-    let algorithm = match aead {
-        Aead::Aes128Gcm => &aead::AES_128_GCM,
-        Aead::Aes256Gcm => &aead::AES_256_GCM,
-        Aead::ChaCha20Poly1305 => &aead::CHACHA20_POLY1305,
-    };
-    Some(LessSafeKey::new(UnboundKey::new(algorithm, key).ok()?))
 }
 
 /// RFC 8446 section 5.3, RFC 7905 section 2.
@@ -229,24 +221,6 @@ fn additional_data(
 ) -> Result<[u8; 13], Fault> {
     let plaintext = length.checked_sub(overhead).ok_or(Fault::TooShort)?;
     Ok(super::mac::pseudo_header(sequence, header, plaintext))
-}
-
-/// Opens what begins at `start` and leaves nothing but the plaintext in `fragment`.
-fn open_in_place(
-    key: &LessSafeKey,
-    nonce: [u8; 12],
-    additional: &[u8],
-    fragment: &mut Vec<u8>,
-    start: usize,
-) -> Result<(), Fault> {
-    if fragment.len() < start + aead::MAX_TAG_LEN {
-        return Err(Fault::TooShort);
-    }
-    let nonce = Nonce::assume_unique_for_key(nonce);
-    let opened = key.open_within(nonce, aead::Aad::from(additional), fragment, start..);
-    let length = opened.map_err(|_| Fault::NotAuthentic)?.len();
-    fragment.truncate(length);
-    Ok(())
 }
 
 /// The keys of the next generation after a KeyUpdate (RFC 8446 section 7.2).

@@ -17,7 +17,7 @@ const PREMASTER_SECRET_LENGTH: usize = 48;
 pub enum RsaKeyError {
     /// Neither PEM nor DER with a private key in it.
     #[error(
-        "reading the private key: neither PEM nor DER of a private key in PKCS #1 or PKCS #8; export it in one of these"
+        "reading the private key: there is none in PKCS #1 or PKCS #8 here, as PEM or DER; export it in one of these, or as PFX"
     )]
     NoPrivateKey,
     /// Encrypted with a passphrase.

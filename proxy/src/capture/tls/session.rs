@@ -1,8 +1,8 @@
 //! What the two sides agreed on in a handshake, and the keys that follow from it with the secrets that were given.
 
+use super::decryption::{Decryption, Hole, Misfit};
 use super::hash::{Hash, prf, session_hash};
 use super::hello::{ClientSide, ServerSide};
-use super::item::{Decryption, Hole, Misfit};
 use super::opener::{Opener, SideKeys, key_block_lengths};
 use super::secrets::{Label, Secret, Secrets};
 use super::suite::{Cipher, Suite, TLS_1_3_SUITES, is_of_tls_1_3};

@@ -1,12 +1,13 @@
 //! One TLS connection of a capture.
 
 use super::assembler::Assembler;
+use super::decryption::{Decryption, Hole, Misfit};
 use super::hello::{accepts_early_data, certificate_chain};
-use super::item::{Decryption, Hole, Misfit, TlsItem};
 use super::opener::{Fault, Opener, next_traffic_secret};
 use super::secrets::{Label, Secret, Secrets};
 use super::session::Handshake;
 use super::tentative::Tentative;
+use crate::observe::Opened;
 use crate::trace::Side;
 use crate::wire::Malformed;
 use crate::wire::tls::handshake::message_type;
@@ -63,6 +64,8 @@ pub struct TlsStream {
     secrets: Arc<Secrets>,
     handshake: Handshake,
     halves: [Half; 2],
+    /// A record was opened.
+    has_begun: bool,
 }
 
 impl Half {
@@ -94,12 +97,17 @@ impl Half {
 impl TlsStream {
     /// A connection at its first byte.
     pub fn new(secrets: Arc<Secrets>) -> Self {
-        TlsStream { secrets, handshake: Handshake::default(), halves: [Half::new(), Half::new()] }
+        TlsStream {
+            secrets,
+            handshake: Handshake::default(),
+            halves: [Half::new(), Half::new()],
+            has_begun: false,
+        }
     }
 
     /// The next bytes that `from` sent, in pieces of any size; what they end is pushed to `out`. After a side's
-    /// [`TlsItem::Unreadable`] its bytes are passed over.
-    pub fn data(&mut self, from: Side, bytes: &[u8], out: &mut Vec<TlsItem>) {
+    /// [`Opened::Unreadable`] its bytes are passed over.
+    pub fn data(&mut self, from: Side, bytes: &[u8], out: &mut Vec<Opened>) {
         let mut input = bytes;
         while !self.is_opaque(from) {
             match self.half(from).assembler.next(&mut input) {
@@ -114,7 +122,7 @@ impl TlsStream {
     }
 
     /// The next bytes of `from` are not in the capture: nothing more of this side can be read.
-    pub fn lost(&mut self, from: Side, out: &mut Vec<TlsItem>) {
+    pub fn lost(&mut self, from: Side, out: &mut Vec<Opened>) {
         self.end(from, Decryption::Incomplete { hole: Hole::Bytes }, out);
     }
 
@@ -161,15 +169,15 @@ impl TlsStream {
         self.handshake.version() == Some(TLS_1_3)
     }
 
-    fn end(&mut self, from: Side, why: Decryption, out: &mut Vec<TlsItem>) {
+    fn end(&mut self, from: Side, why: Decryption, out: &mut Vec<Opened>) {
         let half = self.half(from);
         if half.ended.is_none() {
-            *half = Half { ended: Some(why.clone()), ..Half::new() };
-            out.push(TlsItem::Unreadable { from, why });
+            out.push(Opened::Unreadable { from, reason: why.to_string() });
+            *half = Half { ended: Some(why), ..Half::new() };
         }
     }
 
-    fn record(&mut self, from: Side, header: RecordHeader, mut fragment: Vec<u8>, out: &mut Vec<TlsItem>) {
+    fn record(&mut self, from: Side, header: RecordHeader, mut fragment: Vec<u8>, out: &mut Vec<Opened>) {
         let protected = self.is_protected(from, header.content_type);
         let in_clear = header.content_type == ContentType::Handshake && !protected;
         if in_clear && self.is_1_3() && !matches!(self.half(from).keys, Keys::Clear) {
@@ -179,7 +187,12 @@ impl TlsStream {
         let opened =
             if protected { self.open(from, header, &mut fragment) } else { Ok(Some(header.content_type)) };
         match opened {
-            Ok(Some(content_type)) => self.content(from, content_type, fragment, protected, out),
+            Ok(Some(content_type)) => {
+                if protected && !std::mem::replace(&mut self.has_begun, true) {
+                    out.push(Opened::Began { how: self.status_of(from).to_string() });
+                }
+                self.content(from, content_type, fragment, protected, out);
+            }
             Ok(None) => self.half(from).assembler.give_back(fragment),
             Err(why) => self.end(from, why, out),
         }
@@ -262,17 +275,17 @@ impl TlsStream {
         content_type: ContentType,
         fragment: Vec<u8>,
         protected: bool,
-        out: &mut Vec<TlsItem>,
+        out: &mut Vec<Opened>,
     ) {
         match content_type {
             ContentType::ApplicationData => {
                 if !fragment.is_empty() {
-                    out.push(TlsItem::Plaintext { from, bytes: fragment });
+                    out.push(Opened::Plaintext { from, bytes: fragment });
                 }
                 return;
             }
             ContentType::Alert if protected => {
-                out.extend(Alert::decode(&fragment).ok().map(|alert| TlsItem::Alert { from, alert }));
+                out.extend(Alert::decode(&fragment).ok().map(|alert| Opened::Alert { from, alert }));
             }
             ContentType::Handshake => self.handshake(from, &fragment, protected, out),
             ContentType::ChangeCipherSpec => self.change_cipher_spec(from),
@@ -292,7 +305,7 @@ impl TlsStream {
         }
     }
 
-    fn handshake(&mut self, from: Side, mut fragment: &[u8], protected: bool, out: &mut Vec<TlsItem>) {
+    fn handshake(&mut self, from: Side, mut fragment: &[u8], protected: bool, out: &mut Vec<Opened>) {
         while let Some(message) = self.half(from).handshake.next(&mut fragment) {
             let read = message.and_then(|message| {
                 if protected && self.is_1_3() {
@@ -314,16 +327,15 @@ impl TlsStream {
         from: Side,
         message: &HandshakeMessage,
         protected: bool,
-        out: &mut Vec<TlsItem>,
+        out: &mut Vec<Opened>,
     ) -> Result<(), Malformed> {
         let begins = message.message_type == message_type::CLIENT_HELLO && from == Side::Client;
         if begins && protected {
-            out.push(TlsItem::Renegotiation);
             self.handshake = Handshake::default();
         }
         if protected && message.message_type == message_type::CERTIFICATE {
             let chain = certificate_list(&message.body)?.into_iter().map(<[u8]>::to_vec).collect();
-            out.push(TlsItem::Certificate { from, chain });
+            out.push(Opened::Certificate { from, chain });
         }
         let had_chosen = self.handshake.server.is_some();
         self.handshake.message(from, message)?;
@@ -346,11 +358,11 @@ impl TlsStream {
         }
     }
 
-    fn message_1_3(&mut self, from: Side, message: &HandshakeMessage, out: &mut Vec<TlsItem>) {
+    fn message_1_3(&mut self, from: Side, message: &HandshakeMessage, out: &mut Vec<Opened>) {
         let epoch = self.half(from).epoch;
         match message.message_type {
             message_type::CERTIFICATE => {
-                out.push(TlsItem::Certificate { from, chain: certificate_chain(&message.body) });
+                out.push(Opened::Certificate { from, chain: certificate_chain(&message.body) });
             }
             message_type::ENCRYPTED_EXTENSIONS if !accepts_early_data(&message.body) => {
                 self.refuse_early_data()

@@ -4,8 +4,8 @@ use super::hash::Hash;
 use crate::wire::tls::names;
 use tls_parser::{TlsCipherEnc, TlsCipherEncMode, TlsCipherKx, TlsCipherMac, TlsCipherSuite, TlsPRF};
 
-/// TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384 and TLS_CHACHA20_POLY1305_SHA256: those that early data can use.
-pub(super) const TLS_1_3_SUITES: [u16; 3] = [0x1301, 0x1302, 0x1303];
+/// Those of TLS 1.3 (RFC 8446 section B.4), which early data can use: AES-GCM twice, ChaCha20-Poly1305, AES-CCM twice.
+pub(super) const TLS_1_3_SUITES: [u16; 5] = [0x1301, 0x1302, 0x1303, 0x1304, 0x1305];
 
 /// A cipher with authentication of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,12 @@ pub(super) enum Aead {
     Aes128Gcm,
     Aes256Gcm,
     ChaCha20Poly1305,
+    Aes128Ccm,
+    Aes256Ccm,
+    /// With a tag of 8 bytes.
+    Aes128Ccm8,
+    /// With a tag of 8 bytes.
+    Aes256Ccm8,
 }
 
 /// A cipher of whole blocks in CBC mode.
@@ -53,8 +59,8 @@ pub(super) struct Suite {
 impl Aead {
     pub(super) fn key_length(self) -> usize {
         match self {
-            Aead::Aes128Gcm => 16,
-            Aead::Aes256Gcm | Aead::ChaCha20Poly1305 => 32,
+            Aead::Aes128Gcm | Aead::Aes128Ccm | Aead::Aes128Ccm8 => 16,
+            Aead::Aes256Gcm | Aead::ChaCha20Poly1305 | Aead::Aes256Ccm | Aead::Aes256Ccm8 => 32,
         }
     }
 }
@@ -83,6 +89,7 @@ impl Suite {
         let cipher = match (parts.enc, parts.enc_mode, parts.enc_size) {
             (TlsCipherEnc::Aes, TlsCipherEncMode::Gcm, 128) => Cipher::Aead(Aead::Aes128Gcm),
             (TlsCipherEnc::Aes, TlsCipherEncMode::Gcm, 256) => Cipher::Aead(Aead::Aes256Gcm),
+            (TlsCipherEnc::Aes, TlsCipherEncMode::Ccm, size) => Cipher::Aead(ccm(size, parts.name)?),
             (TlsCipherEnc::Chacha20_Poly1305, _, _) => Cipher::Aead(Aead::ChaCha20Poly1305),
             (TlsCipherEnc::Aes, TlsCipherEncMode::Cbc, 128) => {
                 Cipher::Block(BlockCipher::Aes128, mac(parts)?)
@@ -108,6 +115,17 @@ impl Suite {
 /// Whether the suite is one of TLS 1.3, which no older version can use, and the other way round.
 pub(super) fn is_of_tls_1_3(id: u16) -> bool {
     TlsCipherSuite::from_id(id).is_some_and(|parts| parts.kx == TlsCipherKx::Tls13)
+}
+
+/// The table has no length of the tag, the names do (RFC 6655 section 4).
+fn ccm(key_bits: u16, name: &str) -> Option<Aead> {
+    match (key_bits, name.contains("_CCM_8")) {
+        (128, false) => Some(Aead::Aes128Ccm),
+        (256, false) => Some(Aead::Aes256Ccm),
+        (128, true) => Some(Aead::Aes128Ccm8),
+        (256, true) => Some(Aead::Aes256Ccm8),
+        _ => None,
+    }
 }
 
 fn mac(parts: &TlsCipherSuite) -> Option<MacAlgorithm> {

@@ -1,7 +1,7 @@
 //! Records of TLS 1.3 whose keys the record itself must show: early data that the server may refuse, and handshakes of
 //! which a key log has the secrets of application data alone. Authentication proves which keys fit.
 
-use super::item::{Decryption, Misfit};
+use super::decryption::{Decryption, Misfit};
 use super::opener::Opener;
 use super::secrets::{Secret, Secrets};
 use super::session::Handshake;

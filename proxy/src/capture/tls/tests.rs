@@ -4,7 +4,8 @@ mod bad_input;
 mod recorded;
 mod sessions;
 
-use super::{Decryption, Secrets, TlsItem, TlsStream};
+use super::{Decryption, Secrets, TlsStream};
+use crate::observe::Opened;
 use crate::trace::Side;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, ring};
@@ -215,7 +216,7 @@ fn read_all(reader: &mut rustls::Reader<'_>) {
 }
 
 /// What is read of `wire`, cut into pieces of the sizes in turn.
-fn read_in(secrets: &Arc<Secrets>, wire: &[(Side, Vec<u8>)], sizes: &[usize]) -> (TlsStream, Vec<TlsItem>) {
+fn read_in(secrets: &Arc<Secrets>, wire: &[(Side, Vec<u8>)], sizes: &[usize]) -> (TlsStream, Vec<Opened>) {
     let (mut stream, mut items) = (TlsStream::new(Arc::clone(secrets)), Vec::new());
     let mut sizes = sizes.iter().cycle();
     for (from, bytes) in wire {
@@ -229,15 +230,15 @@ fn read_in(secrets: &Arc<Secrets>, wire: &[(Side, Vec<u8>)], sizes: &[usize]) ->
     (stream, items)
 }
 
-fn read(secrets: &Arc<Secrets>, wire: &[(Side, Vec<u8>)]) -> (TlsStream, Vec<TlsItem>) {
+fn read(secrets: &Arc<Secrets>, wire: &[(Side, Vec<u8>)]) -> (TlsStream, Vec<Opened>) {
     read_in(secrets, wire, &[usize::MAX])
 }
 
 /// The plaintext of each side.
-fn plaintext(items: &[TlsItem]) -> [Vec<u8>; 2] {
+fn plaintext(items: &[Opened]) -> [Vec<u8>; 2] {
     let mut sides = [Vec::new(), Vec::new()];
     for item in items {
-        if let TlsItem::Plaintext { from, bytes } = item {
+        if let Opened::Plaintext { from, bytes } = item {
             assert!(!bytes.is_empty());
             sides[from.index()].extend_from_slice(bytes);
         }
@@ -246,10 +247,10 @@ fn plaintext(items: &[TlsItem]) -> [Vec<u8>; 2] {
 }
 
 /// Reads the session and finds everything in it that was said; answers what else there was.
-fn assert_read(secrets: &Arc<Secrets>, recorded: &Recorded) -> Vec<TlsItem> {
+fn assert_read(secrets: &Arc<Secrets>, recorded: &Recorded) -> Vec<Opened> {
     let (stream, items) = read(secrets, &recorded.wire);
     assert!(plaintext(&items) == recorded.inside, "{stream:?}");
     assert!(matches!(stream.status(), Decryption::Decrypting { .. }), "{stream:?}");
     assert_eq!(read_in(secrets, &recorded.wire, &[1, 7, 4000]).1, items);
-    items.into_iter().filter(|item| !matches!(item, TlsItem::Plaintext { .. })).collect()
+    items.into_iter().filter(|item| !matches!(item, Opened::Plaintext { .. })).collect()
 }

@@ -5,15 +5,18 @@ use std::path::PathBuf;
 
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct AnalyzeArguments {
-    /// Captures: pcap or pcapng, also with gzip
+    /// Captures: pcap or pcapng, also with gzip; - is standard input
     #[arg(required = true, value_name = "CAPTURE")]
     pub(super) captures: Vec<PathBuf>,
     /// TLS secrets as programs write them where SSLKEYLOGFILE names a file; those inside a pcapng are found by themselves
     #[arg(long, value_name = "FILE")]
     pub(super) keylog: Vec<PathBuf>,
-    /// The server's private RSA key (PEM or DER), for sessions with RSA key exchange
+    /// The server's private RSA key (PEM, DER or PFX), for sessions with RSA key exchange
     #[arg(long, value_name = "FILE")]
     pub(super) key: Vec<PathBuf>,
+    /// Read the password of --key from the first line of this file
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(super) key_password_file: Option<PathBuf>,
     /// A gateway's name or address: connections to it are attempts even where their TLS cannot be decrypted
     #[arg(long, value_name = "HOST[:PORT]")]
     pub(super) gateway: Vec<String>,

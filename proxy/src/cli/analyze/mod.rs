@@ -31,12 +31,12 @@ struct SessionLine<'a> {
 }
 
 pub(super) fn run(arguments: &AnalyzeArguments, output: &Output) -> Result<Exit, Failure> {
-    let given = Given::read(&arguments.keylog, &arguments.key)?;
+    let given = Given::read(&arguments.keylog, &arguments.key, arguments.key_password_file.as_deref())?;
     let folder = arguments.trace.as_deref().map(TraceFolder::open).transpose().map_err(Failure::not_done)?;
     let mut shown = Shown::new(output, arguments.all);
     let mut is_unread = false;
     for (number, path) in (1..).zip(&arguments.captures) {
-        let options = options(path, number, arguments);
+        let options = options(path, number, arguments.gateway.clone());
         match analyse(path, options, &given, folder.as_ref(), &mut shown, output) {
             Ok(totals) => say_what_else(path, &totals, &given, output),
             Err(sentence) => {
@@ -62,8 +62,9 @@ fn analyse(
     shown: &mut Shown<'_>,
     output: &Output,
 ) -> Result<Totals, String> {
-    let inside = file::secrets(path).map_err(|error| error.to_string())?;
-    let secrets = given.with(&inside.tls_key_logs);
+    let is_read_twice = file::is_read_twice(path);
+    let inside = if is_read_twice { file::secrets(path) } else { Ok(file::Secrets::default()) };
+    let secrets = given.with(&inside.map_err(|error| error.to_string())?.tls_key_logs);
     let name = options.capture.clone();
     let mut not_written = None;
     let mut sessions = Sessions::new(options, secrets, |analysed: Analysed| {
@@ -73,24 +74,60 @@ fn analyse(
         print(&analysed.record, output);
         shown.attempt(analysed.record);
     });
+    if !is_read_twice {
+        sessions = sessions.taking_secrets();
+    }
     let outcome = file::read(path, &mut sessions);
     let totals = sessions.finish();
     let outcome = outcome.map_err(|error| error.to_string())?;
     shown.file(file_lines(&name, &outcome));
+    if outcome.has_late_secrets && !is_read_twice {
+        output.error(&format!(
+            "{} has secrets behind the packets that they are of, and could be read only once: save it to a file to have all \
+             decrypted",
+            safe::name(&name)
+        ));
+    }
     match not_written {
         Some(sentence) => Err(sentence),
         None => Ok(totals),
     }
 }
 
-fn options(path: &Path, number: usize, arguments: &AnalyzeArguments) -> Options {
+/// The attempts in a capture, by their times, as far as it has the secrets inside, and what is wrong with the file.
+pub(super) fn attempts(path: &Path) -> Result<(Vec<Record>, Vec<String>), String> {
+    let given = Given::default();
+    let options = options(path, 1, Vec::new());
+    let name = options.capture.clone();
+    let inside = file::secrets(path).map_err(|error| error.to_string())?;
+    let mut attempts = Vec::new();
+    let secrets = given.with(&inside.tls_key_logs);
+    let mut sessions = Sessions::new(options, secrets, |analysed: Analysed| attempts.push(analysed));
+    let outcome = file::read(path, &mut sessions);
+    let totals = sessions.finish();
+    let outcome = outcome.map_err(|error| error.to_string())?;
+    if attempts.is_empty() {
+        return Err(without_attempts(path, &totals));
+    }
+    attempts.sort_by_key(|attempt| attempt.began);
+    let damage = file_lines(&name, &outcome).into_iter().skip(1);
+    let notes = damage.map(|line| format!("{}: {}", safe::name(&name), line.trim_start()));
+    Ok((attempts.into_iter().map(|attempt| attempt.record).collect(), notes.collect()))
+}
+
+fn options(path: &Path, number: usize, gateways: Vec<String>) -> Options {
     let name = path.file_name().map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy());
     Options {
-        capture: name.into_owned(),
+        capture: if file::is_standard_input(path) { "standard input".to_owned() } else { name.into_owned() },
         ids: format!("{}-{number}", run_id()),
-        gateways: arguments.gateway.clone(),
+        gateways,
         knows_command: cli_arguments::accepts,
     }
+}
+
+fn without_attempts(path: &Path, totals: &Totals) -> String {
+    let (name, what) = (safe::name(&path.display().to_string()), totals.other.words());
+    format!("{name} has no Remote Desktop in it that can be recognised, but {what}")
 }
 
 /// The lines of a record for programs.
@@ -129,15 +166,14 @@ fn file_lines(name: &str, outcome: &ReadOutcome) -> Vec<String> {
     if contents.cut_frames > 0 {
         lines.push(format!("  {} packets are cut to the snapshot length", contents.cut_frames));
     }
-    lines.iter().map(|line| safe::name(line)).collect()
+    lines.iter().map(|line| safe::neutralise(line, false)).collect()
 }
 
 /// What the attempts do not say: that there is none, and secrets that fit nothing.
 fn say_what_else(path: &Path, totals: &Totals, given: &Given, output: &Output) {
     let name = safe::name(&path.display().to_string());
     if totals.attempts == 0 {
-        let what = totals.other.words();
-        output.error(&format!("{name} has no Remote Desktop in it that can be recognised, but {what}"));
+        output.error(&without_attempts(path, totals));
     }
     if given.lines() > 0 && totals.tls_opened == 0 {
         let sessions = given.lines();

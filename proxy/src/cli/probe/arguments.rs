@@ -2,6 +2,9 @@
 
 use crate::cli::arguments::{address, duration};
 use crate::cli::gateway::gateway;
+use crate::cli::watching::endpoint;
+use crate::otlp::Endpoint;
+use crate::probe::Settings;
 use crate::probe::targets::MOST_TARGETS;
 use crate::probe::{OtherPath, OtherPathError, Settings};
 use crate::relay::target::Target;
@@ -58,6 +61,11 @@ pub(in crate::cli) struct ProbeArguments {
     /// Write a table to standard output, as CSV
     #[arg(long, conflicts_with = "json")]
     pub(super) csv: bool,
+    /// Send each target's result to an OpenTelemetry collector, as a trace with a span for each phase: to
+    /// http[s]://HOST:PORT, /v1/traces where no path is named. Nothing of it names a user. Headers that the collector asks
+    /// for are taken from OTEL_EXPORTER_OTLP_HEADERS
+    #[arg(long, value_name = "URL", value_parser = endpoint)]
+    pub(super) otlp: Option<Endpoint>,
 }
 
 const EXAMPLES: &str = "\

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct ReportArguments {
-    /// A session's folder, a folder of them, a trace.jsonl, an experiment's file, or what --json or probe --output wrote;
-    /// - is standard input
+    /// A session's folder, a folder of them, a trace.jsonl, an experiment's file, what --json or probe --output wrote, or a
+    /// capture (pcap, pcapng, gzip); - is standard input
     #[arg(required = true, value_name = "TRACE")]
     pub(in crate::cli) traces: Vec<PathBuf>,
     /// How it is told [default: as the ending of --output says, otherwise text]
@@ -42,6 +42,11 @@ Examples:
   rdpscope report TRACES -o report.html               every session below a folder, one page
   rdpscope report trace.jsonl --format markdown       for a ticket
   rdpscope report --compare WORKING FAILING           what is different?
+  rdpscope report TRACES/20261121-121730-54d0-0001           a session, once more
+  rdpscope report TRACES -o report.html                      every session below a folder, as one page
+  rdpscope report trace.jsonl --format markdown              for a ticket
+  rdpscope report customer.pcapng -o report.html             every attempt in a capture
+  rdpscope report --compare WORKING FAILING                  what is different?
   rdpscope probe @hosts --output fleet.jsonl; rdpscope report fleet.jsonl -o fleet.html
 
 Exit codes:

@@ -1,8 +1,8 @@
 //! Files and folders into what a report is of.
 
-use crate::cli::Failure;
+use crate::cli::{Failure, analyze};
 use crate::report::{Document, Fleet, Subject};
-use crate::trace::{NotATrace, Reading, read};
+use crate::trace::{NotATrace, Reading, is_capture, read};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,8 @@ const MOST_BYTES: u64 = 1 << 30;
 const TRACE_FILE: &str = "trace.jsonl";
 /// What a probe found, beside the sessions of a run.
 const PROBE_FILE: &str = "probe.jsonl";
+/// By so many bytes a capture is known.
+const LONGEST_MAGIC: u64 = 4;
 /// The path that stands for standard input.
 const STANDARD_INPUT: &str = "-";
 
@@ -26,9 +28,7 @@ pub(super) fn document(paths: &[PathBuf]) -> Result<Document, Failure> {
         }
         let (files, is_folder) = files(path).map_err(Failure::not_done)?;
         for file in files {
-            let name = file.display().to_string();
-            let added = File::open(&file).map_err(|error| format!("cannot read {name}: {error}"));
-            match added.and_then(|file| add(&mut document, &name, file)) {
+            match add_file(&mut document, &file) {
                 // One that is broken hides none of its neighbours.
                 Err(sentence) if is_folder => document.notes.push(sentence),
                 added => added.map_err(Failure::not_done)?,
@@ -75,6 +75,22 @@ fn files(path: &Path) -> Result<(Vec<PathBuf>, bool), String> {
         ));
     }
     Ok((experiments, true))
+}
+
+/// Reads a trace, or the attempts in a capture.
+fn add_file(document: &mut Document, path: &Path) -> Result<(), String> {
+    let name = path.display().to_string();
+    let failed = |error: io::Error| format!("cannot read {name}: {error}");
+    let mut file = File::open(path).map_err(failed)?;
+    let mut beginning = Vec::new();
+    file.by_ref().take(LONGEST_MAGIC).read_to_end(&mut beginning).map_err(failed)?;
+    if !is_capture(&beginning) {
+        return add(document, &name, beginning.as_slice().chain(file));
+    }
+    let (records, notes) = analyze::attempts(path)?;
+    document.notes.extend(notes);
+    document.subjects.extend(records.into_iter().map(|record| Subject::new(record, name.clone())));
+    Ok(())
 }
 
 /// Reads one file; a sentence where there is nothing of ours in it.

@@ -144,7 +144,7 @@ impl Author {
             Author::Windows(server) => format!("{server}, which is Windows itself"),
             Author::Via(via) => format!("the proxy {via} (header Via)"),
             Author::Other(server) => format!("{server} (header Server)"),
-            Author::Unnamed => "something that does not give its name, as haproxy does".to_owned(),
+            Author::Unnamed => "something that gives no name (haproxy is one that does not)".to_owned(),
         }
     }
 }

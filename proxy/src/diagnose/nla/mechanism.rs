@@ -72,6 +72,9 @@ pub(super) fn ntlm_refused(facts: &Facts<'_>) -> Option<Conclusion> {
         return None;
     };
     let conclusion = match facts.logon.ntlm {
+        Some(t_us) if facts.logon.offered.is_empty() => {
+            conclusion.seen(t_us, "the client logs on by NTLM and offers nothing else")
+        }
         Some(t_us) => conclusion.seen(t_us, format!("the client logs on by NTLM; it offers {offered}")),
         None => conclusion,
     };

@@ -1,7 +1,7 @@
 //! What only a capture shows, in words.
 
 use crate::report::{safe, time};
-use crate::trace::{CaptureMessage, Detail, Event, MissingReason, Side, TcpEvidence};
+use crate::trace::{CaptureMessage, Detail, Event, MissingReason, Side, TcpEvidence, Unanswered};
 
 pub(super) fn describe(events: &[Event]) -> Vec<String> {
     events.iter().filter_map(clause).collect()
@@ -33,6 +33,14 @@ fn below(evidence: &TcpEvidence) -> Option<String> {
             parts.push(format!("{lost} segments of the {side} are not in the capture"));
         }
     }
+    if let Some(unanswered) = evidence.unanswered {
+        let Unanswered { from, again, for_us, .. } = unanswered;
+        let other = from.opposite();
+        parts.push(format!(
+            "at the end the {from} sent the same {again} times again in {}, and nothing came back from the {other}",
+            time::short(for_us)
+        ));
+    }
     if parts.is_empty() { None } else { Some(parts.join(", ")) }
 }
 
@@ -44,13 +52,19 @@ pub(in crate::report) fn warning(event: &Event) -> Option<String> {
         CaptureMessage::BytesMissing { reason: MissingReason::BeganEarlier, .. } => {
             "the capture begins in the middle of this connection: what was before cannot be known".to_owned()
         }
+        CaptureMessage::BytesMissing { count, reason: MissingReason::NeverArrived } => {
+            let count = count.map_or("bytes".to_owned(), |count| format!("{count} bytes"));
+            format!("{count} of {who} were lost on the way: its peer asked for them to the end")
+        }
         CaptureMessage::BytesMissing { count, reason } => {
             let count = count.map_or("bytes".to_owned(), |count| format!("{count} bytes"));
             let why = match reason {
                 MissingReason::SnapshotLength => "packets were cut to the snapshot length",
                 MissingReason::OverlapDiffers => "its segments overlap and disagree",
                 MissingReason::TooMuchWaiting => "too much came out of order",
-                MissingReason::NotCaptured | MissingReason::BeganEarlier => "packets were not captured",
+                MissingReason::NotCaptured | MissingReason::NeverArrived | MissingReason::BeganEarlier => {
+                    "packets were not captured"
+                }
             };
             format!("{count} of {who} are not in the capture ({why}): what follows cannot be known")
         }

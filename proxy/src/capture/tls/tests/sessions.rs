@@ -5,9 +5,9 @@ use crate::capture::tls::Misfit;
 use rustls::SupportedCipherSuite::{Tls12, Tls13};
 use rustls::version::{TLS12, TLS13};
 
-fn closing_alerts(items: &[TlsItem]) -> Vec<(Side, u8)> {
-    let of_alert = |item: &TlsItem| match item {
-        TlsItem::Alert { from, alert } => Some((*from, alert.description)),
+fn closing_alerts(items: &[Opened]) -> Vec<(Side, u8)> {
+    let of_alert = |item: &Opened| match item {
+        Opened::Alert { from, alert } => Some((*from, alert.description)),
         _ => None,
     };
     items.iter().filter_map(of_alert).collect()
@@ -44,13 +44,13 @@ fn certificates_of_both_sides_come_out_of_tls_1_3() {
     let senders: Vec<(Side, usize)> = items
         .iter()
         .filter_map(|item| match item {
-            TlsItem::Certificate { from, chain } => Some((*from, chain.len())),
+            Opened::Certificate { from, chain } => Some((*from, chain.len())),
             _ => None,
         })
         .collect();
     assert_eq!(senders, [(Side::Server, 1), (Side::Client, 1)]);
     let chain = vec![peers.server_certificate.clone()];
-    assert!(items.contains(&TlsItem::Certificate { from: Side::Server, chain }));
+    assert!(items.contains(&Opened::Certificate { from: Side::Server, chain }));
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn clear_certificates_of_tls_1_2_are_not_told_again() {
     let mut session = peers.connect();
     session.talk();
     let items = assert_read(&peers.secrets(), &session.close());
-    assert!(!items.iter().any(|item| matches!(item, TlsItem::Certificate { .. })));
+    assert!(!items.iter().any(|item| matches!(item, Opened::Certificate { .. })));
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn the_secrets_of_application_data_suffice() {
     let traffic: Vec<&str> = log.lines().filter(|line| line.contains("TRAFFIC_SECRET_0")).collect();
     secrets.add_key_log(traffic.join("\r\n").as_bytes());
     let items = assert_read(&secrets, &recorded);
-    assert!(!items.iter().any(|item| matches!(item, TlsItem::Certificate { .. })));
+    assert!(!items.iter().any(|item| matches!(item, Opened::Certificate { .. })));
 }
 
 #[test]

@@ -1,44 +1,7 @@
-//! What comes out of TLS, and what is said where nothing does.
+//! How the reading of TLS stands, and what is said where nothing comes out of it.
 
-use crate::trace::Side;
-use crate::wire::tls::{Alert, names};
+use crate::wire::tls::names;
 use std::fmt;
-
-/// What stood inside TLS. One record gives at most one [`TlsItem::Plaintext`], whatever the pieces in which it came.
-/// Debugging shows its length alone: passwords travel there.
-#[derive(Clone, PartialEq, Eq)]
-pub enum TlsItem {
-    /// Application data of one record, never empty. Early data of TLS 1.3 is among it.
-    Plaintext {
-        /// Who sent it.
-        from: Side,
-        /// The bytes.
-        bytes: Vec<u8>,
-    },
-    /// An alert that was encrypted on the wire; a clear one shows without keys.
-    Alert {
-        /// Who sent it.
-        from: Side,
-        /// Level and description.
-        alert: Alert,
-    },
-    /// A Certificate message that was encrypted on the wire: every one of TLS 1.3, and those of a renegotiation.
-    Certificate {
-        /// Who sent it.
-        from: Side,
-        /// DER certificates, the sender's own first; empty where a client has none to show.
-        chain: Vec<Vec<u8>>,
-    },
-    /// A ClientHello inside the encrypted connection: a second handshake begins (RFC 5246 section 7.4.1.2).
-    Renegotiation,
-    /// Nothing more of this side will be read; told once a side, at the place where reading ended.
-    Unreadable {
-        /// Whose bytes.
-        from: Side,
-        /// Why. Never [`Decryption::NotYet`] or [`Decryption::Decrypting`].
-        why: Decryption,
-    },
-}
 
 /// Whether the encrypted bytes are read, are not, or cannot be. Displays as one sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,20 +69,6 @@ pub enum Hole {
     KeyExchange,
     /// Bytes in the middle of this side.
     Bytes,
-}
-
-impl fmt::Debug for TlsItem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TlsItem::Plaintext { from, bytes } => write!(f, "Plaintext({from:?}, {} bytes)", bytes.len()),
-            TlsItem::Alert { from, alert } => write!(f, "Alert({from:?}, {alert:?})"),
-            TlsItem::Certificate { from, chain } => {
-                write!(f, "Certificate({from:?}, {} certificates)", chain.len())
-            }
-            TlsItem::Renegotiation => f.write_str("Renegotiation"),
-            TlsItem::Unreadable { from, why } => write!(f, "Unreadable({from:?}, {why:?})"),
-        }
-    }
 }
 
 impl Decryption {
