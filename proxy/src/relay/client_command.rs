@@ -2,6 +2,9 @@
 
 use super::connect::plain_reason;
 use super::listener::{ListenError, Settings};
+use super::target::{RDP_PORT, Target};
+use crate::rdpfile::Address;
+use crate::rdpfile::new::Minimal;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -85,8 +88,9 @@ pub struct RdpFile {
 }
 
 impl RdpFile {
-    /// Writes a minimal file that points at `address`: ASCII, which clients of Windows read like their own UTF-16.
-    pub fn write(address: SocketAddr) -> io::Result<RdpFile> {
+    /// Writes a file that leads to what listens at `address`: as the server, or where `behind` names one as the gateway
+    /// to it.
+    pub fn write(address: SocketAddr, behind: Option<&Target>) -> io::Result<RdpFile> {
         let path =
             std::env::temp_dir().join(format!("rdpscope-{}-{}.rdp", std::process::id(), address.port()));
         // One that an earlier process left, which had the same number.
@@ -94,7 +98,7 @@ impl RdpFile {
         // Never through a link that somebody else has put there.
         let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
         let rdp = RdpFile { path };
-        file.write_all(content(address).as_bytes())?;
+        file.write_all(&content(address, behind).bytes())?;
         Ok(rdp)
     }
 
@@ -111,10 +115,16 @@ impl Drop for RdpFile {
     }
 }
 
-/// The lines of the file. Without the second a client need not care whose certificate it is shown, and an experiment with
-/// certificates would acquit every one of them; mstsc's own files have it.
-fn content(address: SocketAddr) -> String {
-    format!("full address:s:{address}\r\nauthentication level:i:2\r\n")
+fn content(address: SocketAddr, behind: Option<&Target>) -> Minimal {
+    let listener = Address { host: address.ip().to_string(), port: Some(address.port()) };
+    match behind {
+        None => Minimal { target: listener, gateway: None, user: None },
+        Some(Target { host, port }) => Minimal {
+            target: Address { host: host.clone(), port: Some(*port).filter(|port| *port != RDP_PORT) },
+            gateway: Some(listener),
+            user: None,
+        },
+    }
 }
 
 /// How a client ended, in words.
@@ -146,7 +156,8 @@ impl ClientRun {
             reason: plain_reason(&error),
         };
         let address = reachable(address);
-        let rdp = RdpFile::write(address).map_err(failed)?;
+        let behind = settings.gateway.is_some().then_some(&settings.route.target);
+        let rdp = RdpFile::write(address, behind).map_err(failed)?;
         let child = command.start(&Places { address, rdp: rdp.path(), arm }).map_err(failed)?;
         Ok(ClientRun {
             child: Some(Started(child)),
@@ -285,7 +296,7 @@ mod tests {
     #[test]
     fn the_file_points_here_and_is_gone_afterwards() {
         for address in ["127.0.0.1:13389", "[::1]:13389"] {
-            let rdp = RdpFile::write(address.parse().unwrap()).unwrap();
+            let rdp = RdpFile::write(address.parse().unwrap(), None).unwrap();
             let path = rdp.path().to_owned();
             let content = std::fs::read(&path).unwrap();
             assert!(content.is_ascii(), "it is the same in every encoding that a client may expect");
@@ -294,6 +305,16 @@ mod tests {
             drop(rdp);
             assert!(!path.exists());
         }
+    }
+
+    #[test]
+    fn with_a_gateway_the_file_names_the_server_behind_it() {
+        let target = "srv10.corp.example".parse().unwrap();
+        assert_eq!(
+            content("127.0.0.1:13443".parse().unwrap(), Some(&target)).text(),
+            "full address:s:srv10.corp.example\r\nauthentication level:i:2\r\ngatewayhostname:s:127.0.0.1:13443\r\n\
+             gatewayusagemethod:i:1\r\ngatewayprofileusagemethod:i:1\r\n"
+        );
     }
 
     #[test]
