@@ -4,6 +4,8 @@
 
 #[path = "oracles_gateway.rs"]
 mod gateway;
+#[path = "oracles_profile.rs"]
+mod profile;
 
 use rdpscope::alter::{Alterations, Gate, Note};
 use rdpscope::observe::gateway::rpc::RpcObserver;
@@ -27,7 +29,7 @@ use std::fmt::Debug;
 pub(crate) type Oracle = fn(&[u8]);
 
 /// Every oracle by the name of its fuzz target and of its folder in the corpus.
-pub(crate) const ORACLES: [(&str, Oracle); 18] = [
+pub(crate) const ORACLES: [(&str, Oracle); 19] = [
     ("x224", x224_negotiation),
     ("preconnection", preconnection_pdu),
     ("tls_records", tls_records),
@@ -46,6 +48,7 @@ pub(crate) const ORACLES: [(&str, Oracle); 18] = [
     ("websocket", gateway::websocket),
     ("tsgu", gateway::tsgu),
     ("gateway_observer", gateway::gateway_observer),
+    ("rdp_file", profile::rdp_file),
 ];
 
 /// JSON that any input may make, besides what grows with its length: keys, names and hashes of one structure.

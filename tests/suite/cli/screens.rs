@@ -17,6 +17,16 @@ fn the_help_of_proxy() {
 }
 
 #[test]
+fn the_help_of_rdp() {
+    for words in [&["rdp"][..], &["rdp", "new"], &["rdp", "lint"], &["rdp", "retarget"], &["rdp", "settings"]]
+    {
+        let ran = run(&[words, &["--help"]].concat());
+        assert_eq!((ran.exit_code, &ran.stderr[..]), (Some(0), ""));
+        insta::assert_snapshot!(format!("the_help_of_{}", words.join("_")), ran.stdout);
+    }
+}
+
+#[test]
 fn the_demo() {
     let mut command = program();
     command.arg("demo");
