@@ -49,9 +49,14 @@ impl Address {
         Ok(Address { host: host.to_owned(), port: port.transpose()? })
     }
 
-    /// Whether it names the machine that `other` names, whatever the port.
+    /// Whether it may name the machine that `other` names, whatever the port: the same name, or the short form of it.
     pub fn is_same_host(&self, other: &Address) -> bool {
-        self.host.trim_end_matches('.').eq_ignore_ascii_case(other.host.trim_end_matches('.'))
+        let name = |address: &Address| address.host.trim_end_matches('.').to_lowercase();
+        let (one, other) = (name(self), name(other));
+        let is_short = |short: &str, long: &str| {
+            long.strip_prefix(short).is_some_and(|domain| domain.starts_with('.')) && !short.contains('.')
+        };
+        one == other || is_short(&one, &other) || is_short(&other, &one)
     }
 
     /// Whether it is an IP address.
@@ -130,9 +135,11 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_the_same_with_its_last_dot_and_in_any_case() {
+    fn a_name_is_the_same_with_its_last_dot_in_any_case_and_in_short() {
         let address = |text: &str| Address::parse(text).unwrap();
         assert!(address("SRV10.corp.example.:3390").is_same_host(&address("srv10.corp.example")));
+        assert!(address("srv10").is_same_host(&address("SRV10.corp.example")));
         assert!(!address("srv1").is_same_host(&address("srv10")));
+        assert!(!address("srv10.corp").is_same_host(&address("srv10.corp.example")));
     }
 }

@@ -24,7 +24,7 @@ const EXPECTED: [(&str, &[&str]); 18] = [
     ("psign/unsigned-utf8-bom.rdp", &["encoding"]),
     ("psign/unsigned-utf8.rdp", &[]),
     ("psign/with-stale-signature.rdp", &["stale-signature"]),
-    ("rdpgw/rdp_test_file.rdp", &["no-address"]),
+    ("rdpgw/rdp_test_file.rdp", &["no-address", "no-nla", "saved-password", "unknown-setting"]),
 ];
 
 fn folder() -> Option<PathBuf> {

@@ -22,8 +22,8 @@ fn the_profile_is_written_beside_and_the_rest_stays() {
     );
     for told in [
         "\n  rdpscope proxy srv10.corp.example:3390\n",
-        "line 2: full address:s:srv10.corp.example is now full address:s:127.0.0.1:13389",
-        "line 5: signature:s:AQAB is taken out",
+        "line 2: full address:s:srv10.corp.example\n    is now full address:s:127.0.0.1:13389\n",
+        "line 5: signature:s:AQAB\n    is taken out\n",
         "TERMSRV/127.0.0.1",
         "--name srv10.corp.example",
     ] {
@@ -82,6 +82,7 @@ fn what_makes_no_way_is_refused() {
     rdp(&["retarget", text(&path), "--through", "0.0.0.0:13389"])
         .assert_refused(2, "that a client can reach");
     rdp(&["retarget", text(&path), "--name", "10.0.0.1"]).assert_refused(2, "not a machine's name");
+    rdp(&["retarget", "-"]).assert_refused(2, "add -o FILE");
     assert_eq!(folder.names(), ["srv10.rdp"]);
 }
 

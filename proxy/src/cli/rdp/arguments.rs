@@ -91,7 +91,7 @@ Exit codes:
 #[derive(Debug, Args)]
 #[command(after_help = RETARGET_EXAMPLES)]
 pub(super) struct RetargetArguments {
-    /// The profile
+    /// The profile; - is standard input
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
     /// Where rdpscope listens [default: 127.0.0.1:13389, with a gateway in the profile 127.0.0.1:13443]

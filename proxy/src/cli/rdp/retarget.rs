@@ -40,6 +40,9 @@ struct ChangedLine<'a> {
 
 pub(super) fn run(arguments: RetargetArguments, output: &Output) -> Result<Exit, Failure> {
     let RetargetArguments { file, through, name, output: path, in_place, force } = arguments;
+    if file == Path::new(file::STANDARD_INPUT) && path.is_none() {
+        return Err(Failure::usage("standard input has no name to write the profile beside: add -o FILE"));
+    }
     if path.as_ref().is_some_and(|path| is_same(path, &file)) {
         return Err(Failure::usage(format!(
             "-o names the profile itself: write --in-place to change {}, or name another file",
@@ -77,14 +80,28 @@ fn text(path: &Path, done: &Retargeted, style: &Style) -> String {
         None => done.target.to_string(),
     };
     let mut text = format!("wrote {}, which leads to {way} by way of {}\n", path.display(), done.address);
-    section(&mut text, "changed", done.changes.iter().map(Change::to_string), style);
-    // Lines to copy are never broken.
+    // Lines of the profile and lines to copy are never broken.
+    text += "\nchanged\n";
+    for change in &done.changes {
+        text += &changed(change, style);
+    }
     text += &format!("\nstart first\n  {}\n", done.command);
     if let Some(hosts) = &done.hosts {
         text += &format!("\nadd to the hosts file ({HOSTS_FILES})\n  {hosts}\n");
     }
     section(&mut text, "what is different this way", done.notes.iter().cloned(), style);
     text.trim_end().to_owned()
+}
+
+fn changed(change: &Change, style: &Style) -> String {
+    let shown = |text: &Option<String>| neutralise(text.as_deref().unwrap_or_default(), style.ascii);
+    let (before, after) = (shown(&change.before), shown(&change.after));
+    let line = change.line;
+    match (&change.before, &change.after) {
+        (Some(_), Some(_)) => format!("  line {line}: {before}\n    is now {after}\n"),
+        (Some(_), None) => format!("  line {line}: {before}\n    is taken out\n"),
+        (None, _) => format!("  line {line}: {after}\n    is added\n"),
+    }
 }
 
 fn section(text: &mut String, heading: &str, paragraphs: impl Iterator<Item = String>, style: &Style) {
