@@ -2,7 +2,8 @@
 //!
 //! Everything it knows comes from observers: they are fed `(time, side, bytes)` and answer with events. The relay,
 //! and every later source of bytes, feeds the same observers; every conclusion is a rule over the finished record.
-//! `wire`, `trace`, `observe`, `alter`, `explain`, `diagnose`, `experiment` and `report` know no socket, no clock and no file.
+//! `wire`, `trace`, `rdpfile`, `observe`, `alter`, `explain`, `diagnose`, `experiment` and `report` know no socket, no clock
+//! and no file.
 
 pub mod alter;
 pub mod build;
@@ -19,6 +20,7 @@ pub mod intercept;
 pub mod observe;
 pub mod otlp;
 pub mod probe;
+pub mod rdpfile;
 pub mod recorder;
 pub mod redact;
 pub mod relay;

@@ -78,6 +78,8 @@ mod probe_paths;
 mod probe_tls;
 #[cfg(test)]
 mod probe_udp;
+#[cfg(test)]
+mod rdp_file;
 #[cfg(all(test, target_os = "linux"))]
 mod recording;
 #[cfg(test)]

@@ -6,6 +6,8 @@
 mod files;
 #[path = "oracles_gateway.rs"]
 mod gateway;
+#[path = "oracles_profile.rs"]
+mod profile;
 
 use rdpscope::alter::{Alterations, Gate, Note};
 use rdpscope::observe::gateway::rpc::RpcObserver;
@@ -29,7 +31,7 @@ use std::fmt::Debug;
 pub(crate) type Oracle = fn(&[u8]);
 
 /// Every oracle by the name of its fuzz target and of its folder in the corpus.
-pub(crate) const ORACLES: [(&str, Oracle); 20] = [
+pub(crate) const ORACLES: [(&str, Oracle); 21] = [
     ("x224", x224_negotiation),
     ("preconnection", preconnection_pdu),
     ("tls_records", tls_records),
@@ -50,6 +52,7 @@ pub(crate) const ORACLES: [(&str, Oracle); 20] = [
     ("gateway_observer", gateway::gateway_observer),
     ("capture", files::capture),
     ("trace", files::trace),
+    ("rdp_file", profile::rdp_file),
 ];
 
 /// JSON that any input may make, besides what grows with its length: keys, names and hashes of one structure.

@@ -100,6 +100,22 @@ fn traces() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("cut", recorded[..recorded.len() / 2].to_vec()),
         ("other-schema", b"{\"type\":\"trace\",\"schema\":2}\n{}\n".to_vec()),
+    add("rdp_file", profiles());
+    seeds
+}
+
+/// A profile with a gateway and half a signature, in each encoding.
+fn profiles() -> Vec<(&'static str, Vec<u8>)> {
+    let text = "full address:s:srv10.corp.example:3390\r\nauthentication level:i:2\r\nserver port:i:3390\r\n\
+        gatewayhostname:s:gw.corp.example\r\ngatewayusagemethod:i:1\r\nusername:s:CORP\\walther\r\n\
+        signscope:s:Full Address,Server Port\r\nsignature:s:AQABAAEAAAAFAAAAc3RhbGU=\r\n";
+    let wide = |unit: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(unit).collect::<Vec<u8>>();
+    vec![
+        ("ascii", text.as_bytes().to_vec()),
+        ("utf-16", [b"\xff\xfe", &wide(u16::to_le_bytes)[..]].concat()),
+        ("utf-16-without-mark", wide(u16::to_le_bytes)),
+        ("utf-16-big-endian", [b"\xfe\xff", &wide(u16::to_be_bytes)[..]].concat()),
+        ("latin", [text.as_bytes(), b"domain:s:caf\xe9\n"].concat()),
     ]
 }
 

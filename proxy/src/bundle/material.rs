@@ -1,7 +1,5 @@
 //! Everything that a bundle is made of, as it lies on the disk.
 
-use super::{BundleError, LeftOut, Request};
-use super::event_log::{self, EVENT_LOGS};
 use super::{BundleError, LeftOut, Request, counted};
 use crate::capture;
 use crate::capture::file::Comments;

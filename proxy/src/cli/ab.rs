@@ -103,9 +103,11 @@ pub(super) async fn experiment(
     let addresses = if vary == Factor::Address { addresses(&proxy).await? } else { Vec::new() };
     let compared = vary.arms(&addresses).map_err(Failure::usage)?;
     let mut header = header(&proxy, vary, runs);
+    let is_through_gateway = proxy.gateway.gateway.is_some();
     let arms = Arms::prepare(proxy, vary, &compared, output).await?;
     let trusted = if trusts_ca { TrustedForRun::of_any(arms.authority().into_iter(), output)? } else { None };
     let experiment = Experiment::new(vary, compared, runs.into());
+    let experiment = if is_through_gateway { experiment.through_gateway() } else { experiment };
     let listener = Listener::bind(arms.listener()).await.map_err(Failure::not_done)?;
     header.session = listener.run_id().to_owned();
     let watching = watching.start(folder.as_ref(), output)?;
@@ -125,39 +127,6 @@ pub(super) async fn experiment(
                 () = interrupted.as_mut() => {}
                 () = timed.as_mut() => time_is_over.set(true),
             }
-    runtime()?.block_on(async {
-        let interrupted =
-            interrupted().map_err(|error| Failure::not_done(format!("cannot wait for signals: {error}")))?;
-        let addresses = if vary == Factor::Address { addresses(&proxy).await? } else { Vec::new() };
-        let compared = vary.arms(&addresses).map_err(Failure::usage)?;
-        let mut header = header(&proxy, vary, runs);
-        let is_through_gateway = proxy.gateway.gateway.is_some();
-        let arms = Arms::prepare(proxy, vary, &compared, output).await?;
-        let experiment = Experiment::new(vary, compared, runs.into());
-        let experiment = if is_through_gateway { experiment.through_gateway() } else { experiment };
-        let listener = Listener::bind(arms.listener()).await.map_err(Failure::not_done)?;
-        header.session = listener.run_id().to_owned();
-        let watching = watching.start(folder.as_ref(), output)?;
-        announce(&listener, output);
-        let console = Console::of_experiment(output.clone(), folder.clone());
-        let recorder = Recorder::start_with(folder, capture, Box::new(console))
-            .map_err(|error| Failure::not_done(format!("cannot start its recorder: {error}")))?;
-        let handle = recorder.handle().ok_or_else(|| Failure::not_done("the recorder has ended"))?;
-        let series = Series::start(listener, handle.with_taps(watching.taps())).map_err(Failure::not_done)?;
-        let mut conductor = Conductor { experiment, arms, series, patience, is_person, watching, output };
-        let time_is_over = Cell::new(false);
-        let conducted = {
-            let timed = until_time(duration);
-            tokio::pin!(interrupted, timed);
-            let stop = async {
-                tokio::select! {
-                    () = interrupted.as_mut() => {}
-                    () = timed.as_mut() => time_is_over.set(true),
-                }
-            };
-            tokio::pin!(stop);
-            conductor.conduct(stop).await
-        };
         tokio::pin!(stop);
         conductor.conduct(stop).await
     };

@@ -7,6 +7,7 @@ use super::cert::arguments::CertArguments;
 use super::gateway::GatewayArguments;
 use super::interception::InterceptionArguments;
 use super::probe::arguments::ProbeArguments;
+use super::rdp::arguments::RdpArguments;
 use super::report::arguments::ReportArguments;
 use super::run::arguments::RunArguments;
 use super::watching::WatchingArguments;
@@ -103,6 +104,8 @@ pub(super) enum Command {
     Explain(ExplainArguments),
     /// What goes to an escalation in one file: report, traces, captures, certificates, names replaced, hashes
     Bundle(BundleArguments),
+    /// Profiles of the client (.rdp): find what is wrong with one, lead one through rdpscope, write one
+    Rdp(RdpArguments),
     /// Look at a certificate, make one, trust or forget a CA
     Cert(CertArguments),
     /// The whole story with nothing installed: a server with a fault, a client, and rdpscope between them

@@ -17,6 +17,7 @@ mod manual;
 mod output;
 mod probe;
 mod proxy;
+mod rdp;
 mod report;
 mod run;
 mod trust_store;
@@ -105,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Explain(explain) => explain::run(&explain, &output),
         Command::Report(report) => report::run(&report, &output),
         Command::Bundle(bundle) => bundle::run(bundle, &output),
+        Command::Rdp(rdp) => rdp::run(rdp, &output),
         Command::Cert(cert) => cert::run(cert, &output),
         Command::Demo(demo) => demo::run(&demo, &output),
         Command::Completions { shell } => {

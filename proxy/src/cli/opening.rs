@@ -22,7 +22,7 @@ pub(super) fn usual_client() -> Result<ClientCommand, Failure> {
     };
     let Some(mut words) = words else { return Err(Failure::not_done(MISSING)) };
     words.push("{rdp}".to_owned());
-    Ok(ClientCommand::of_words(words).that_may_ask())
+    Ok(ClientCommand::of_words(words).at_terminal())
 }
 
 /// Why nothing can be opened, and what goes on.

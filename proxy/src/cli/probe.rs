@@ -12,7 +12,6 @@ use super::watching::Exporting;
 use super::{Exit, Failure};
 use crate::probe::fleet::Fleet;
 use crate::probe::{self, OtherPath, Settings};
-use crate::probe::{self, Settings};
 use crate::recorder::SessionId;
 use crate::relay::target::Target;
 use crate::report;

@@ -87,7 +87,6 @@ const FIELDS: [(&str, Field); 49] = [
 /// Fields that no name is looked for in: readers know their words.
 const VOCABULARY: [&str; 80] = [
     "activity",
-const VOCABULARY: [&str; 78] = [
     "alpn",
     "alternatives",
     "arm",

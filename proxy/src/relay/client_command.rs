@@ -2,8 +2,11 @@
 
 use super::connect::plain_reason;
 use super::listener::{ListenError, Settings};
+use super::target::{RDP_PORT, Target};
 #[cfg(windows)]
 use crate::client_system;
+use crate::rdpfile::Address;
+use crate::rdpfile::new::Minimal;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -16,8 +19,6 @@ use tokio::process::{Child, Command};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCommand {
     words: Vec<String>,
-    /// It may ask its user in the terminal.
-    may_ask: bool,
     /// It shares this program's terminal and asks its user there.
     at_terminal: bool,
 }
@@ -66,12 +67,6 @@ impl ClientCommand {
 
     /// These words, the program first.
     pub fn of_words(words: Vec<String>) -> ClientCommand {
-        ClientCommand { words, may_ask: false }
-    }
-
-    /// The same with the terminal, so that it can ask its user for a password.
-    pub fn that_may_ask(self) -> ClientCommand {
-        ClientCommand { may_ask: true, ..self }
         ClientCommand { words, at_terminal: false }
     }
 
@@ -90,9 +85,6 @@ impl ClientCommand {
         let mut words = self.words.iter().map(|word| fill(word, places));
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words).stdout(io::stderr()).kill_on_drop(true);
-        if !self.may_ask {
-            command.stdin(Stdio::null());
-            // What it starts in its turn is to end with it. A group of its own would have no say in the terminal.
         if !self.at_terminal {
             command.stdin(Stdio::null());
             // What it starts in its turn is to end with it. Another group than the terminal's could not read from that.
@@ -110,11 +102,11 @@ pub struct RdpFile {
 }
 
 impl RdpFile {
-    /// Writes a minimal file that points at `address` into the system's folder for temporary files: ASCII, which clients
-    /// of Windows read like their own UTF-16.
-    pub fn write(address: SocketAddr) -> io::Result<RdpFile> {
+    /// Writes a file that leads to what listens at `address`, as the server, or where `behind` names one as the gateway
+    /// to it, into the system's folder for temporary files.
+    pub fn write(address: SocketAddr, behind: Option<&Target>) -> io::Result<RdpFile> {
         let name = format!("rdpscope-{}-{}.rdp", std::process::id(), address.port());
-        RdpFile::write_as(std::env::temp_dir().join(name), &content(address))
+        RdpFile::write_as(std::env::temp_dir().join(name), &content(address, behind))
     }
 
     /// Where the file for whoever opens it by hand is, of a listener at `address`, in the folder of traces.
@@ -123,13 +115,13 @@ impl RdpFile {
         folder.join(format!("rdpscope-{place}.rdp"))
     }
 
-    fn write_as(path: PathBuf, content: &str) -> io::Result<RdpFile> {
+    fn write_as(path: PathBuf, content: &Minimal) -> io::Result<RdpFile> {
         // One that an earlier run left, which had the same number or port.
         let _ = std::fs::remove_file(&path);
         // Never through a link that somebody else has put there.
         let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
         let rdp = RdpFile { path };
-        file.write_all(content.as_bytes())?;
+        file.write_all(&content.bytes())?;
         Ok(rdp)
     }
 
@@ -146,24 +138,26 @@ impl Drop for RdpFile {
     }
 }
 
-/// The lines of the file. Without the second a client need not care whose certificate it is shown, and an experiment with
-/// certificates would acquit every one of them; mstsc's own files have it.
-fn content(address: SocketAddr) -> String {
-    format!("full address:s:{address}\r\nauthentication level:i:2\r\n")
+fn content(address: SocketAddr, behind: Option<&Target>) -> Minimal {
+    let listener = Address { host: address.ip().to_string(), port: Some(address.port()) };
+    match behind {
+        None => Minimal { target: listener, gateway: None, user: None },
+        Some(Target { host, port }) => Minimal {
+            target: Address { host: host.clone(), port: Some(*port).filter(|port| *port != RDP_PORT) },
+            gateway: Some(listener),
+            user: None,
+        },
+    }
+}
+
+/// The server, where the far side is the gateway to it.
+fn behind(settings: &Settings) -> Option<&Target> {
+    settings.gateway.is_some().then_some(&settings.route.target)
 }
 
 /// The file that is kept in the folder of traces as long as rdpscope listens.
 fn profile(settings: &Settings, folder: &Path, address: SocketAddr) -> io::Result<RdpFile> {
-    let here = reachable(address);
-    let content = match &settings.gateway {
-        None => content(here),
-        // The client is told where the server is, and that the way there is through us.
-        Some(_) => format!(
-            "full address:s:{}\r\nauthentication level:i:2\r\ngatewayhostname:s:{here}\r\ngatewayusagemethod:i:1\r\n\
-             gatewayprofileusagemethod:i:1\r\n",
-            settings.route.target
-        ),
-    };
+    let content = content(reachable(address), behind(settings));
     RdpFile::write_as(RdpFile::kept_path(folder, address), &content)
 }
 
@@ -203,7 +197,7 @@ impl ClientRun {
         let address = reachable(address);
         let rdp = match &settings.profiles {
             Some(folder) => profile(settings, folder, address),
-            None => RdpFile::write(address),
+            None => RdpFile::write(address, behind(settings)),
         };
         let rdp = rdp.map_err(failed)?;
         let child = command.start(&Places { address, rdp: rdp.path(), arm }).map_err(failed)?;
@@ -381,6 +375,7 @@ mod tests {
         for address in ["127.0.0.1:13389", "[::1]:13389"] {
             let address: SocketAddr = address.parse().unwrap();
             let rdp = RdpFile::write(address).unwrap();
+            let rdp = RdpFile::write(address.parse().unwrap(), None).unwrap();
             let path = rdp.path().to_owned();
             let content = std::fs::read(&path).unwrap();
             assert!(content.is_ascii(), "it is the same in every encoding that a client may expect");
@@ -389,6 +384,16 @@ mod tests {
             drop(rdp);
             assert!(!path.exists());
         }
+    }
+
+    #[test]
+    fn with_a_gateway_the_file_names_the_server_behind_it() {
+        let target = "srv10.corp.example".parse().unwrap();
+        assert_eq!(
+            content("127.0.0.1:13443".parse().unwrap(), Some(&target)).text(),
+            "full address:s:srv10.corp.example\r\nauthentication level:i:2\r\ngatewayhostname:s:127.0.0.1:13443\r\n\
+             gatewayusagemethod:i:1\r\ngatewayprofileusagemethod:i:1\r\n"
+        );
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl<'a> Page<'a> {
 }
 
 /// Breaks `text` at spaces; words longer than a line are cut. At least one line.
-fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let width = width.max(1);
     let mut lines = vec![String::new()];
     let mut used = 0;

@@ -27,6 +27,7 @@ pub use document::{Document, Fleet, Host, HostValue, NotTwo, Subject};
 pub use experiment::{KeptExperiment, experiment};
 pub use html::html;
 pub use layout::Style;
+pub(crate) use layout::wrap;
 pub use live::LiveText;
 pub use markdown::markdown;
 pub use screen::{MOST_FOLLOWED, Screen, Shown};

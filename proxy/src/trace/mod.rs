@@ -22,7 +22,6 @@ mod udp;
 mod verdict;
 
 pub use crate::wire::rdp::RdpMessage;
-pub use capture::{CaptureMessage, MissingReason, SynAnswer, TcpEvidence, TimeToLiveChange};
 pub use client_log::ClientLogEntry;
 pub use capture::{CaptureMessage, MissingReason, SynAnswer, TcpEvidence, TimeToLiveChange, Unanswered};
 pub use comparison::{Comparison, Difference, FailingGroup};

@@ -135,6 +135,8 @@ pub fn comments(path: &Path) -> Result<Comments, CaptureError> {
         Format::Pcap(_) => Ok(Comments::default()),
         Format::PcapNg(_) => Comments::collect(&mut window).map_err(failed),
     }
+}
+
 /// Whether `path` stands for standard input.
 pub fn is_standard_input(path: &Path) -> bool {
     path == Path::new("-")

@@ -4,7 +4,6 @@ use crate::cli::arguments::{address, duration};
 use crate::cli::gateway::gateway;
 use crate::cli::watching::endpoint;
 use crate::otlp::Endpoint;
-use crate::probe::Settings;
 use crate::probe::targets::MOST_TARGETS;
 use crate::probe::{OtherPath, OtherPathError, Settings};
 use crate::relay::target::Target;

@@ -41,12 +41,8 @@ Examples:
   rdpscope report TRACES/20261121-121730-54d0-0001    a session, once more
   rdpscope report TRACES -o report.html               every session below a folder, one page
   rdpscope report trace.jsonl --format markdown       for a ticket
+  rdpscope report customer.pcapng -o report.html      every attempt in a capture
   rdpscope report --compare WORKING FAILING           what is different?
-  rdpscope report TRACES/20261121-121730-54d0-0001           a session, once more
-  rdpscope report TRACES -o report.html                      every session below a folder, as one page
-  rdpscope report trace.jsonl --format markdown              for a ticket
-  rdpscope report customer.pcapng -o report.html             every attempt in a capture
-  rdpscope report --compare WORKING FAILING                  what is different?
   rdpscope probe @hosts --output fleet.jsonl; rdpscope report fleet.jsonl -o fleet.html
 
 Exit codes:

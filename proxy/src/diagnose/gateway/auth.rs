@@ -71,8 +71,6 @@ pub(super) const RULES: &[Rule] = &[
                     Where::Client,
                     "Try the same user and password straight from the client, with the domain in front (DOMAIN\\user \
                      or user@domain), and see whether they are those for the gateway and not those for the computer.",
-                    "Try the same user and password again, with the domain in front (DOMAIN\\user or \
-                     user@domain), and see whether they are those for the gateway and not those for the computer.",
                 ),
                 Remedy::command(
                     Where::Gateway,
