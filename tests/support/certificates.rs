@@ -293,7 +293,8 @@ pub(crate) fn signed_by(authority: &str) -> Certificate {
     parameters_of_authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     valid_today(&mut parameters_of_authority);
     let authority_key = KeyPair::generate().expect("a key is made");
-    let issuer = CertifiedIssuer::self_signed(parameters_of_authority, authority_key).expect("it signs itself");
+    let issuer =
+        CertifiedIssuer::self_signed(parameters_of_authority, authority_key).expect("it signs itself");
     let key = KeyPair::generate().expect("a key is made");
     let mut parameters = parameters(&NAMES);
     parameters.not_after -= Duration::days(7);

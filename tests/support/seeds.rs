@@ -62,6 +62,7 @@ pub(crate) fn seeds() -> Vec<Seed> {
     add("gateway_observer", attempts());
     add("capture", captures());
     add("trace", traces());
+    add("rdp_file", profiles());
     seeds
 }
 
@@ -100,8 +101,7 @@ fn traces() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("cut", recorded[..recorded.len() / 2].to_vec()),
         ("other-schema", b"{\"type\":\"trace\",\"schema\":2}\n{}\n".to_vec()),
-    add("rdp_file", profiles());
-    seeds
+    ]
 }
 
 /// A profile with a gateway and half a signature, in each encoding.

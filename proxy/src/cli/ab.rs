@@ -15,6 +15,7 @@ use crate::dashboard::AttemptView;
 use crate::experiment::{Attempt, Depth, Experiment, Factor, FactorError, Finished, furthest};
 use crate::intercept::settings::NlaMode;
 use crate::recorder::{Recorder, TraceFolder};
+use crate::relay::client_command::ClientCommand;
 use crate::relay::listener::{Listener, Settings};
 use crate::relay::resolve::resolve;
 use crate::relay::series::{AttemptEnd, Interruptions, Patience, Series};
@@ -63,7 +64,8 @@ pub(super) fn run(arguments: AbArguments, output: &Output) -> Result<Exit, Failu
     runtime()?.block_on(async {
         let interrupted =
             interrupted().map_err(|error| Failure::not_done(format!("cannot wait for signals: {error}")))?;
-        Box::pin(experiment(arguments, usual_client(), interrupted, output))
+        let their_client = opening::client(&arguments.proxy)?;
+        Box::pin(experiment(arguments, their_client, interrupted, output))
             .await
             .map(|conducted| conducted.exit)
     })
@@ -87,11 +89,6 @@ pub(super) async fn experiment(
     }
     refuse_contradictions(vary, &proxy)?;
     let is_person = proxy.client.is_none();
-    if proxy.open || cfg!(windows) && is_person {
-        let client = opening::usual_client();
-        // Where nobody asked for it, a person can do it as well.
-        proxy.client = if proxy.open { Some(client?) } else { proxy.client.or(client.ok()) };
-    }
     proxy.client = proxy.client.or(their_client);
     let patience = patience(vary, is_person);
     let folder = trace_folder(&proxy)?;
@@ -127,6 +124,7 @@ pub(super) async fn experiment(
                 () = interrupted.as_mut() => {}
                 () = timed.as_mut() => time_is_over.set(true),
             }
+        };
         tokio::pin!(stop);
         conductor.conduct(stop).await
     };

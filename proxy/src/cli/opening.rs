@@ -3,26 +3,25 @@
 
 use super::Failure;
 use super::arguments::ProxyArguments;
-use crate::client_system::mstsc;
+use super::client_program;
 use crate::recorder::TraceFolder;
 use crate::relay::client_command::{ClientCommand, RdpFile};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-/// Clients of Linux that open such a file, the ones that ask in a window first.
-const FREERDP: [&str; 6] =
-    ["sdl-freerdp3", "sdl-freerdp", "xfreerdp3", "xfreerdp", "wlfreerdp3", "wlfreerdp"];
+/// The client that a person connects with in an experiment, if rdpscope can open it: where `--open` asks for that, and on
+/// Windows always, as mstsc is there.
+pub(super) fn client(arguments: &ProxyArguments) -> Result<Option<ClientCommand>, Failure> {
+    if arguments.open {
+        return usual_client().map(Some);
+    }
+    // Where nobody asked for it, a person can do it as well.
+    Ok(usual_client().ok().filter(|_| cfg!(windows)))
+}
 
-/// The client of this system, with its file to be filled in.
+/// The client of this machine, with its file to be filled in.
 pub(super) fn usual_client() -> Result<ClientCommand, Failure> {
-    let words = match std::env::consts::OS {
-        "windows" => mstsc::program().map(|program| vec![text(&program)]),
-        "macos" => Some(vec!["open".to_owned(), "-W".to_owned()]),
-        _ => FREERDP.iter().find_map(|name| on_path(name)).map(|program| vec![text(&program)]),
-    };
-    let Some(mut words) = words else { return Err(Failure::not_done(MISSING)) };
-    words.push("{rdp}".to_owned());
-    Ok(ClientCommand::of_words(words).at_terminal())
+    client_program::find().map(|program| program.command).ok_or_else(|| Failure::not_done(MISSING))
 }
 
 /// Why nothing can be opened, and what goes on.
@@ -30,8 +29,8 @@ const MISSING: &str = if cfg!(windows) {
     "this Windows has no mstsc to open: leave --open out and point a client elsewhere at the address that rdpscope listens \
      on, or name another client with --client"
 } else {
-    "no client that opens .rdp files is on the path (sdl-freerdp, xfreerdp, wlfreerdp): install FreeRDP, or leave --open out \
-     and point any client at the address that rdpscope listens on, or name one with --client"
+    "no client that opens .rdp files is on the path (sdl-freerdp, xfreerdp, wlfreerdp), or there is no display for one: \
+     install FreeRDP, or leave --open out and point any client at the address that rdpscope listens on, or name one with --client"
 };
 
 /// The folder for the file that clients open: where `--open` asks for one, and on Windows always, as mstsc is there.
@@ -57,16 +56,6 @@ fn firewall_hint(address: SocketAddr) -> String {
          (as administrator): netsh advfirewall firewall add rule name=rdpscope-{port} dir=in action=allow protocol=TCP \
          localport={port}, and this forgets it: netsh advfirewall firewall delete rule name=rdpscope-{port}"
     )
-}
-
-/// The full path of a program.
-fn on_path(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
-}
-
-fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -31,16 +31,15 @@ pub(super) fn run(mut arguments: ProxyArguments, output: &Output) -> Result<Exit
     let folder = trace_folder(&arguments)?;
     let capture = capture(&arguments, output);
     let watching = BoundWatching::bind(&arguments)?;
-    let ca_out = arguments.interception.ca_out.clone();
     let profiles = opening::profiles(&arguments, folder.as_ref());
-    let mut settings = Settings { impairments, profiles, ..settings(arguments) };
-    settings.client = settings.client.or(opened);
     forget_left_behind(output);
     let runtime = runtime()?;
     runtime.block_on(async {
         let interrupted =
             interrupted().map_err(|error| Failure::not_done(format!("cannot wait for signals: {error}")))?;
         let (settings, trusted) = prepared.ready(output).await?;
+        let client = settings.client.clone().or(opened);
+        let settings = Settings { profiles, client, ..settings };
         let watching = watching.start(folder.as_ref(), output)?;
         let kept = (folder, capture);
         let relayed =

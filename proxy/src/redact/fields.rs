@@ -31,7 +31,7 @@ pub(super) enum Field {
 use Field::{Address, CommonName, DistinguishedName, Foreign, Hex, Locator, Name, Target, Text, Vocabulary};
 
 /// Fields that hold something of their own; every other is [`Text`].
-const FIELDS: [(&str, Field); 49] = [
+const FIELDS: [(&str, Field); 50] = [
     ("address", Target),
     ("addresses", Address),
     ("after", Hex),
@@ -85,7 +85,7 @@ const FIELDS: [(&str, Field); 49] = [
 ];
 
 /// Fields that no name is looked for in: readers know their words.
-const VOCABULARY: [&str; 80] = [
+const VOCABULARY: [&str; 81] = [
     "activity",
     "alpn",
     "alternatives",

@@ -22,8 +22,8 @@ mod udp;
 mod verdict;
 
 pub use crate::wire::rdp::RdpMessage;
-pub use client_log::ClientLogEntry;
 pub use capture::{CaptureMessage, MissingReason, SynAnswer, TcpEvidence, TimeToLiveChange, Unanswered};
+pub use client_log::ClientLogEntry;
 pub use comparison::{Comparison, Difference, FailingGroup};
 pub use event::{ConnectError, Detail, Direction, Effect, Event, TcpInfo};
 pub use experiment::{

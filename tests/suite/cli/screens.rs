@@ -21,6 +21,9 @@ fn the_help_of_run() {
     let ran = run(&["run", "--help"]);
     assert_eq!((ran.exit_code, &ran.stderr[..]), (Some(0), ""));
     insta::assert_snapshot!(ran.stdout);
+}
+
+#[test]
 fn the_help_of_rdp() {
     for words in [&["rdp"][..], &["rdp", "new"], &["rdp", "lint"], &["rdp", "retarget"], &["rdp", "settings"]]
     {

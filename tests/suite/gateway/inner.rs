@@ -97,7 +97,9 @@ fn assert_rewritten(session: &Session, transport: &str) {
             .lines()
             .iter()
             .filter(|line| line["type"] == "altered" && line["why"] == "--inner-cert" && line["leg"] == leg)
-            .filter(|line| line["field"].as_str().is_some_and(|field| field.contains("were written in their place")))
+            .filter(|line| {
+                line["field"].as_str().is_some_and(|field| field.contains("were written in their place"))
+            })
             .filter_map(|line| line["structure"].as_str())
             .collect();
         assert!(written.contains(&"HTTP_DATA_PACKET"), "{leg}: {written:?}\n{session}");

@@ -86,7 +86,10 @@ fn tunnel(capture: &Capture, leg: &str) -> [Vec<Packet>; 2] {
 }
 
 fn of_kind(packets: &[Packet], kind: u16) -> &Packet {
-    packets.iter().find(|packet| packet.kind() == kind).unwrap_or_else(|| panic!("no {kind:#x} in {packets:?}"))
+    packets
+        .iter()
+        .find(|packet| packet.kind() == kind)
+        .unwrap_or_else(|| panic!("no {kind:#x} in {packets:?}"))
 }
 
 fn has(packet: &Packet, bytes: &[u8]) -> bool {
@@ -136,7 +139,8 @@ fn over_tcp_alone_no_capability_for_udp_is_on_the_wire_behind_rdpscope() {
         .map(|line| format!("{} {} {}", line["leg"], line["message"], line["field"]))
         .collect();
     for leg in ["server", "client"] {
-        let told = altered.iter().any(|line| line.starts_with(&format!("\"{leg}\"")) && line.contains("capsFlags"));
+        let told =
+            altered.iter().any(|line| line.starts_with(&format!("\"{leg}\"")) && line.contains("capsFlags"));
         assert!(told, "{leg}: {altered:?}");
     }
 }

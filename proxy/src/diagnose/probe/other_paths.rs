@@ -28,6 +28,7 @@ pub(super) const RULE: Rule = rule(
 
 /// The same key over every path: nothing that is on only one of them takes TLS apart.
 pub(super) const EXCLUSION: Exclusion = Exclusion {
+    seen: "a probe finds the same key over every path (--other-path)",
     holds: |facts| {
         let check = facts.probe.and_then(|probe| probe.other_paths.as_deref());
         check.is_some_and(|check| {
