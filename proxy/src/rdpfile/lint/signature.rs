@@ -49,7 +49,7 @@ pub(super) fn check(profile: &Profile, findings: &mut Findings) {
              signed line breaks it",
             "",
         ),
-        SignatureState::Broken(fault) => broken(at, &fault, findings),
+        SignatureState::Broken(fault) => return broken(at, &fault, findings),
     }
     uncovered(profile, findings);
 }
