@@ -98,7 +98,9 @@ pub(super) fn run(arguments: RunArguments, output: &Output) -> Result<Exit, Fail
         let company = Company::here(arguments.yes)?;
         // What points a client at a gateway is not in the file that it is started on.
         let is_direct = arguments.gateway.is_none() && arguments.client.is_none();
-        let found_client = client_program::find().filter(|_| is_direct && company.can_help());
+        let is_of_use =
+            |client: &ClientProgram| is_direct && (company.is_there() || !client.asks_at_terminal);
+        let found_client = client_program::find().filter(is_of_use);
         let answer = Answer::default();
         let mut run = Run { arguments, output, company, folder, found_client, answer, in_trouble: false };
         Box::pin(run.conduct()).await;
