@@ -232,7 +232,7 @@ Examples:
   rdpscope explain 2308
   rdpscope explain STATUS_ACCOUNT_LOCKED_OUT
   rdpscope explain tls:48
-  rdpscope explain certificate-expired     a verdict: what proves it, what rules it out, what mends it
+  rdpscope explain certificate-expired     a verdict: what proves it, what mends it
 
 Exit codes:
   0    explained
