@@ -196,7 +196,8 @@ Examples:
   rdpscope proxy srv10 --renew-with srv10.pfx --password-file pw
                                                the same with the server's own key, which NLA needs
   rdpscope proxy srv10 --gateway gw.corp.example --ca-out ca.pem
-                                               through an RD Gateway: give the client 127.0.0.1:13443 as its gateway
+                                               through an RD Gateway: give the client
+                                               127.0.0.1:13443 as its gateway
   rdpscope proxy srv10 --gateway gw.corp.example --tcp-only
                                                is the gateway's UDP the cause?";
 
@@ -244,7 +245,7 @@ Examples:
   rdpscope explain 2308
   rdpscope explain STATUS_ACCOUNT_LOCKED_OUT
   rdpscope explain tls:48
-  rdpscope explain certificate-expired     a verdict: what proves it, what rules it out, what mends it
+  rdpscope explain certificate-expired     a verdict: what proves it, what mends it
 
 Exit codes:
   0    explained

@@ -12,10 +12,7 @@ use std::path::Path;
 const NAME: &str = "rdpscope";
 
 pub(super) fn run(folder: &Path, output: &Output) -> Result<Exit, Failure> {
-    let mut program = arguments::definition().disable_help_subcommand(true);
-    // Flags of every command and the version are handed down.
-    program.build();
-    write(&program, NAME, folder).map_err(|error| {
+    write(&program(), NAME, folder).map_err(|error| {
         Failure::not_done(format!(
             "cannot write the manual pages into {}: {error}; name another folder",
             folder.display()
@@ -23,6 +20,13 @@ pub(super) fn run(folder: &Path, output: &Output) -> Result<Exit, Failure> {
     })?;
     output.progress(&format!("wrote the manual pages into {}", folder.display()));
     Ok(Exit::Healthy)
+}
+
+/// The program's definition, in which flags of every command and the version are handed down.
+fn program() -> Command {
+    let mut program = arguments::definition().disable_help_subcommand(true);
+    program.build();
+    program
 }
 
 /// The page of a command, and those of the commands below it.
@@ -117,7 +121,7 @@ mod tests {
     #[test]
     fn there_is_a_page_for_every_command_that_users_see() {
         let folder = tempfile::tempdir().unwrap();
-        write(&arguments::definition(), NAME, folder.path()).unwrap();
+        write(&program(), NAME, folder.path()).unwrap();
         for name in ["rdpscope", "rdpscope-proxy", "rdpscope-cert-show", "rdpscope-explain"] {
             let page = std::fs::read_to_string(folder.path().join(format!("{name}.1"))).unwrap();
             assert!(page.contains(".SH NAME") && page.contains(".SH EXAMPLES"), "{name}:\n{page}");
