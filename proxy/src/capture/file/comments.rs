@@ -103,7 +103,7 @@ mod tests {
                 |text: &&str| EnhancedPacketOption::Common(CommonOption::Comment((*text).to_owned().into()));
             let packet = EnhancedPacketBlock {
                 original_len: 5,
-                data: b"bytes"[..].into(),
+                data: std::borrow::Cow::Borrowed(b"bytes"),
                 options: comments.iter().map(comment).collect(),
                 ..EnhancedPacketBlock::default()
             };
