@@ -2,8 +2,8 @@
 
 use super::packet::{self, Packet, Packets, counted, utf16};
 use super::websocket;
-use crate::support::scripted::read_once;
 use crate::support::certificates::Certificate;
+use crate::support::scripted::read_once;
 use crate::support::scripted::tls::{Trust, client_config, client_config_with};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustls::pki_types::ServerName;

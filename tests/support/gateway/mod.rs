@@ -4,6 +4,7 @@
 mod authentication;
 mod client;
 mod connection;
+mod desktop;
 mod http;
 mod key_log;
 mod log;
@@ -18,15 +19,16 @@ pub(crate) mod udp;
 pub(crate) mod websocket;
 
 pub(crate) use client::{Channel, Client};
+pub(crate) use desktop::{PHASES, assert_healthy_desktop};
 pub(crate) use log::{Seen, What};
 pub(crate) use setup::{
     ChannelBindings, GATEWAY_PATH, Http, InChannel, Logon, PASSWORD, RPC_PATH, Setup, Tunnel, USER, Upgrade,
-    address_with_port_443,
+    address_with_port_443, way,
 };
 
+use crate::support::certificates::certificates;
 use connection::Shared;
 use log::Log;
-use crate::support::certificates::certificates;
 use rustls::crypto::ring;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
@@ -55,8 +57,16 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts it; it listens when this returns.
     pub(crate) fn start(setup: Setup<'_>) -> Gateway {
-        let Setup { address, certificate, tls_versions, wants_client_certificate, key_log, logon, http, tunnel } =
-            setup;
+        let Setup {
+            address,
+            certificate,
+            tls_versions,
+            wants_client_certificate,
+            key_log,
+            logon,
+            http,
+            tunnel,
+        } = setup;
         let (chain, key) = certificate.for_rustls();
         let der = chain[0].to_vec();
         let tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -67,9 +77,7 @@ impl Gateway {
         } else {
             tls.with_no_client_auth()
         };
-        let mut tls = tls
-            .with_single_cert(chain, key)
-            .expect("key and certificate belong together");
+        let mut tls = tls.with_single_cert(chain, key).expect("key and certificate belong together");
         // As Windows' HTTP service, which also offers h2, and a client that may choose.
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         if let Some(path) = key_log {
