@@ -191,9 +191,7 @@ fn websocket_in_single_bytes_with_long_lengths_and_a_flood_of_pings() {
 fn frames_of_lengths_that_never_come() {
     let (client, gateway) = (From::Client, From::Gateway);
     for flags in SETTINGS {
-        for (length, reason) in
-            [(u64::MAX, Some("a length whose first bit is set")), (u64::MAX >> 1, None)]
-        {
+        for (length, reason) in [(u64::MAX, Some("a length whose first bit is set")), (u64::MAX >> 1, None)] {
             let frame = [&[0x82, 127][..], &length.to_be_bytes(), ANSWERS].concat();
             let finished = passes(
                 flags,
