@@ -2,7 +2,7 @@
 //! scripted ones where no real client does what is to be seen.
 
 use crate::support::certificates::certificates;
-use crate::support::gateway::{Gateway, PASSWORD, Setup, USER};
+use crate::support::gateway::{Gateway, Setup, way};
 use crate::support::left_out::left_out_without;
 use crate::support::peers::{ClientRun, FreeRdp, Xfreerdp, Xrdp};
 use crate::support::rdpscope::{Finished, Rdpscope, Session};
@@ -43,17 +43,12 @@ fn client(server: SocketAddr, arguments: &str) -> ClientRun {
     run
 }
 
-/// The arguments of a client whose gateway is `relay`.
-fn logged_on(relay: SocketAddr, transport: &str) -> String {
-    format!("/g:{relay} /gu:{USER} /gp:{PASSWORD} /gt:{transport}")
-}
-
 /// One attempt of FreeRDP 2 through a relay with `flags` and a gateway with `setup`.
 fn attempt(setup: Setup<'_>, flags: &[&str], transport: &str) -> (ClientRun, Finished) {
     let xrdp = Xrdp::start(&Xrdp::setup());
     let gateway = Gateway::start(setup);
     let relay = relay(xrdp.address, gateway.address, 1, flags);
-    let run = client(xrdp.address, &logged_on(relay.address, transport));
+    let run = client(xrdp.address, &way(relay.address, transport));
     (run, relay.finish())
 }
 

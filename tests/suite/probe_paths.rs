@@ -1,7 +1,7 @@
 //! One target over two paths in one command: haproxy that ends TLS with an authority of its own stands on one of them.
 
 use crate::cli::{Ran, run};
-use crate::support::certificates::{certificates, signed_by};
+use crate::support::certificates::{Certificate, certificates, issued_by};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::left_out::left_out_without;
 use crate::support::peers::{Haproxy, Upstream};
@@ -12,6 +12,9 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
+/// What is dialled here.
+const NAMES: [&str; 2] = ["localhost", "127.0.0.1"];
+/// What makes a probe short: nothing but the conversation and the masks.
 const SHORT: [&str; 4] = ["--no-tls", "--no-udp", "--rounds", "1"];
 
 fn probe(arguments: &[&str]) -> Ran {
@@ -72,7 +75,7 @@ fn a_box_with_its_own_authority_on_one_of_two_paths_is_named_with_both_issuers()
         return;
     }
     let gateway = Gateway::start(Setup::default());
-    let of_box = signed_by("Branch Office Box CA");
+    let of_box = issued_by("Branch Office Box CA", &NAMES);
     let on_the_way = Haproxy { certificate: &of_box, ..Haproxy::default() }.start(gateway.address);
     let (address, other) = (gateway.address.to_string(), proxy_into(on_the_way.address));
     let asked = ["srv10", "--gateway", &address, "--other-path", &other];
@@ -112,7 +115,7 @@ fn an_issuer_that_is_known_to_inspect_is_proof_on_the_path_that_shows_it() {
         return;
     }
     let gateway = Gateway::start(Setup::default());
-    let of_box = signed_by("Zscaler Intermediate Root CA");
+    let of_box = issued_by("Zscaler Intermediate Root CA", &NAMES);
     let on_the_way = Haproxy { certificate: &of_box, ..Haproxy::default() }.start(gateway.address);
     let (address, other) = (gateway.address.to_string(), on_the_way.address.to_string());
     let ran = probe(&["srv10", "--gateway", &address, "--other-path", &other, "--json"]);
@@ -144,7 +147,7 @@ fn two_paths_to_one_certificate_rule_inspection_on_one_of_them_out() {
 }
 
 /// A server of Remote Desktop that shows `certificate` behind X.224; its address.
-fn server(certificate: &'static crate::support::certificates::Certificate) -> SocketAddr {
+fn server(certificate: &'static Certificate) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
     let address = listener.local_addr().expect("it is bound");
     std::thread::spawn(move || {
@@ -164,7 +167,7 @@ fn server(certificate: &'static crate::support::certificates::Certificate) -> So
 #[test]
 fn a_server_of_remote_desktop_is_compared_behind_x224() {
     let own = server(&certificates().signed);
-    let of_box: &'static _ = Box::leak(Box::new(signed_by("Branch Office Box CA")));
+    let of_box: &'static _ = Box::leak(Box::new(issued_by("Front Office Box CA", &NAMES)));
     let other = server(of_box).to_string();
     let ran = probe(&[&own.to_string(), "--other-path", &other, "--json"]);
     let lines = lines(&ran);

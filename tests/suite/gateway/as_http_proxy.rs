@@ -1,7 +1,7 @@
 //! rdpscope as an HTTP proxy: to the gateway and to the target, and nowhere else.
 
 use super::{WEBSOCKET, client, left_out, relay};
-use crate::support::gateway::{Gateway, PASSWORD, Setup, USER};
+use crate::support::gateway::{Gateway, Setup, way};
 use crate::support::peers::{FreeRdp, Xrdp};
 use crate::support::rdpscope::{Rdpscope, program};
 use std::io::{Read, Write};
@@ -30,8 +30,7 @@ fn a_gateway_session_without_another_address_in_the_client() {
     let refused = answer(relay.address, "GET http://somewhere.example/ HTTP/1.1\r\n\r\n");
     assert!(refused.starts_with("HTTP/1.1 405 "), "{refused}");
     let proxy = relay.address;
-    let arguments =
-        format!("/g:{} /gu:{USER} /gp:{PASSWORD} /gt:{WEBSOCKET} /proxy:http://{proxy}", gateway.address);
+    let arguments = format!("{} /proxy:http://{proxy}", way(gateway.address, WEBSOCKET));
     let run = client(xrdp.address, &arguments);
     let finished = relay.finish();
     assert!(run.active, "{}\n{}", run.tail(), finished.stderr);

@@ -1,22 +1,18 @@
 //! `--gateway` together with the flags that are about other things: whose key is shown, which CA signs, through whose proxy the
 //! gateway is reached, and which TLS it speaks.
 
-use super::desktop::PHASES;
-use super::{TWO_CONNECTIONS, WEBSOCKET, attempt, client, left_out, logged_on, relay};
+use super::{TWO_CONNECTIONS, WEBSOCKET, attempt, client, left_out, relay};
 use crate::support::certificates::{certificates, signed_rsa};
-use crate::support::gateway::{ChannelBindings, Gateway, Logon, PASSWORD, Setup, USER};
+#[cfg(feature = "legacy-tls")]
+use crate::support::gateway::PHASES;
+use crate::support::gateway::{
+    ChannelBindings, Gateway, Logon, PASSWORD, Setup, assert_healthy_desktop, way,
+};
 use crate::support::left_out::left_out_without;
 use crate::support::peers::{FreeRdp, Haproxy, Middlebox, Upstream, Xfreerdp, Xrdp, XrdpSetup};
-use crate::support::rdpscope::{Finished, Session};
+use crate::support::rdpscope::Session;
 use std::net::SocketAddr;
 use tempfile::TempDir;
-
-fn assert_desktop(finished: &Finished) {
-    let session = finished.session();
-    session.assert_reached(&PHASES);
-    session.assert_reached(&["active"]);
-    session.assert_verdict(&["healthy", "client-closed"]);
-}
 
 /// The gateway's own key in a new certificate: what is bound to the key would hold, but a gateway's NTLM is bound to the
 /// certificate.
@@ -28,7 +24,7 @@ fn its_own_key_in_another_certificate() {
     let key = certificates().signed.key_file.to_string_lossy().into_owned();
     let (run, finished) = attempt(Setup::default(), &["--renew-with", &key], WEBSOCKET);
     assert!(run.active, "{}\n{}", run.tail(), finished.stderr);
-    assert_desktop(&finished);
+    assert_healthy_desktop(finished.session());
     let presented = finished.session().event("certificate_presented");
     assert_eq!(presented["same_key"], true, "{presented}");
 
@@ -43,7 +39,7 @@ fn its_own_key_in_another_certificate() {
 
 /// A client that trusts nobody but the CA in this file, with a password for the gateway.
 fn trusting(authority: &std::path::Path, relay: SocketAddr, server: SocketAddr) -> bool {
-    let arguments = logged_on(relay, TWO_CONNECTIONS);
+    let arguments = way(relay, TWO_CONNECTIONS);
     let arguments: Vec<&str> = arguments.split(' ').chain(["/sec:tls", "/u:a", "/p:b"]).collect();
     let run = Xfreerdp::new(FreeRdp::Two, &arguments).trusting_only(authority).run(server.port());
     println!("{}", run.summary());
@@ -68,7 +64,7 @@ fn a_ca_that_is_kept() {
         let is_active = trusting(&shown, relay.address, xrdp.address);
         let finished = relay.finish();
         assert!(is_active, "{}", finished.stderr);
-        assert_desktop(&finished);
+        assert_healthy_desktop(finished.session());
         let presented = finished.session().events_named("certificate_presented");
         let issuers: Vec<String> = presented.iter().map(|it| it["chain"][0]["issuer"].to_string()).collect();
         assert!(issuers.len() >= 2, "for the gateway and for the server:\n{}", finished.session());
@@ -83,7 +79,7 @@ fn through(upstream: &Upstream, gateway: &Gateway, flags: &[&str]) {
     let flags = [&["--upstream-proxy", &upstream.url], flags].concat();
     for transport in [WEBSOCKET, TWO_CONNECTIONS] {
         let relay = relay(xrdp.address, gateway.address, 1, &flags);
-        let run = client(xrdp.address, &logged_on(relay.address, transport));
+        let run = client(xrdp.address, &way(relay.address, transport));
         let finished = relay.finish();
         assert!(run.active, "{}\n{}", run.tail(), finished.stderr);
         finished.session().assert_reached(&["gateway-tcp", "gateway-tls", "gateway-channel", "active"]);
@@ -140,8 +136,8 @@ fn as_a_proxy_before_another_with_everything_terminated() {
     let all = ["--as-http-proxy", "--upstream-proxy", &upstream.url, "--inner-cert", "mirror", "--tcp-only"];
     for (flags, sees_inside) in [(&all[..], true), (&["--as-http-proxy", "--cert", "passthrough"], false)] {
         let relay = relay(xrdp.address, gateway.address, 1, flags);
-        let way = format!("/g:{} /gu:{USER} /gp:{PASSWORD} /gt:{WEBSOCKET}", gateway.address);
-        let run = client(xrdp.address, &format!("{way} /proxy:http://{}", relay.address));
+        let through = format!("{} /proxy:http://{}", way(gateway.address, WEBSOCKET), relay.address);
+        let run = client(xrdp.address, &through);
         let finished = relay.finish();
         assert!(run.active, "{}\n{}", run.tail(), finished.stderr);
         let session = finished.session();
@@ -170,7 +166,7 @@ fn old_gateway(attempts: usize) -> Option<(Vec<bool>, Vec<Session>)> {
     let gateway = Gateway::start(Setup::default());
     let front = old_front(&gateway);
     let relay = relay(xrdp.address, front.address, attempts, &[]);
-    let run = |_| client(xrdp.address, &logged_on(relay.address, TWO_CONNECTIONS)).active;
+    let run = |_| client(xrdp.address, &way(relay.address, TWO_CONNECTIONS)).active;
     let active = (0..attempts).map(run).collect();
     Some((active, relay.finish().sessions))
 }
@@ -185,7 +181,7 @@ fn old_server() -> Option<(Vec<bool>, Vec<Session>)> {
     let xrdp = Xrdp::start(&old);
     let gateway = Gateway::start(Setup::default());
     let relay = relay(xrdp.address, gateway.address, 2, &["--inner-cert", "fresh"]);
-    let run = |_| client(xrdp.address, &logged_on(relay.address, WEBSOCKET)).active;
+    let run = |_| client(xrdp.address, &way(relay.address, WEBSOCKET)).active;
     let active = (0..2).map(run).collect();
     Some((active, relay.finish().sessions))
 }

@@ -1,29 +1,12 @@
 //! Real clients reach a real desktop, and every phase of the way is told.
 
 use super::{TWO_CONNECTIONS, WEBSOCKET, attempt, client, connections, left_out, relay};
-use crate::support::gateway::{Gateway, Logon, PASSWORD, Setup, Tunnel, USER, address_with_port_443};
+use crate::support::gateway::{Gateway, Logon, PASSWORD, PHASES, Setup, Tunnel, USER, address_with_port_443};
 use crate::support::left_out::say_left_out;
 use crate::support::peers::{FreeRdp, Xfreerdp, Xrdp};
 use crate::support::rdpscope::{Finished, Rdpscope, Session, program};
 use std::collections::BTreeSet;
 
-/// Phases of an attempt before the desktop.
-pub(super) const PHASES: [&str; 14] = [
-    "gateway-tcp",
-    "gateway-tls",
-    "gateway-http",
-    "gateway-auth",
-    "gateway-tunnel",
-    "gateway-channel",
-    "x224",
-    "tls",
-    "mcs",
-    "channels",
-    "info",
-    "licensing",
-    "capabilities",
-    "finalization",
-];
 const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.canary";
 
 pub(super) fn assert_desktop(session: &Session, transport: &str) {
@@ -100,7 +83,7 @@ fn with_a_token_and_nobody_sees_it() {
     if left_out(FreeRdp::Two) {
         return;
     }
-    let logon = Logon { token: Some(TOKEN.to_owned()), schemes: Vec::new(), ..Logon::default() };
+    let logon = Logon::by_token(TOKEN);
     let xrdp = Xrdp::start(&Xrdp::setup());
     let gateway = Gateway::start(Setup { logon, ..Setup::default() });
     let relay = relay(xrdp.address, gateway.address, 1, &[]);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// A gateway that asks nobody for a password, and connects everybody to `target`.
 fn open_gateway(target: &TcpListener) -> Gateway {
     let address = target.local_addr().expect("a listener has an address");
-    let logon = Logon { schemes: Vec::new(), ..Logon::default() };
+    let logon = Logon::open();
     let tunnel = Tunnel { target: Some(address), ..Tunnel::default() };
     Gateway::start(Setup { logon, tunnel, ..Setup::default() })
 }
@@ -67,7 +67,7 @@ const RETURN_WINDOW: Duration = Duration::from_secs(5);
 #[test]
 fn a_refusal_for_good_ends_the_attempt_without_a_wait() {
     let target = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
-    let logon = Logon { schemes: Vec::new(), ..Logon::default() };
+    let logon = Logon::open();
     let tunnel = Tunnel { channel_error: RAP_DENIED, ..Tunnel::default() };
     let gateway = Gateway::start(Setup { logon, tunnel, ..Setup::default() });
     let relay = relay(target.local_addr().expect("it is bound"), gateway.address, 1, &[]);

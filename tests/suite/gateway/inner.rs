@@ -2,7 +2,7 @@
 
 use super::{TWO_CONNECTIONS, WEBSOCKET, left_out, relay};
 use crate::support::certificates::certificates;
-use crate::support::gateway::{Gateway, PASSWORD, Setup, USER};
+use crate::support::gateway::{Gateway, PASSWORD, Setup, way};
 use crate::support::left_out::left_out_without;
 use crate::support::peers::{ClientRun, FreeRdp, Shadow, ShadowSecurity, Xfreerdp, Xrdp, XrdpSetup};
 use crate::support::rdpscope::{Finished, Session};
@@ -28,14 +28,9 @@ fn strict(server: SocketAddr, flags: &[&str], transport: &str, arguments: &[&str
         .map(|file| std::fs::read_to_string(file).expect("a CA is written before it listens"));
     let trusted = folder.path().join("trusted.pem");
     std::fs::write(&trusted, both.concat()).expect("what is trusted is written");
-    let way = [
-        format!("/g:{}", relay.address),
-        format!("/gu:{USER}"),
-        format!("/gp:{PASSWORD}"),
-        format!("/gt:{transport}"),
-    ];
+    let way = way(relay.address, transport);
     let password = format!("/p:{SERVER_PASSWORD}");
-    let way: Vec<&str> = way.iter().map(String::as_str).collect();
+    let way: Vec<&str> = way.split(' ').collect();
     let arguments = [&way[..], &[SERVER_USER, &password], arguments].concat();
     let run = Xfreerdp::new(FreeRdp::Two, &arguments).trusting_only(&trusted).run(server.port());
     println!("{flags:?}: {}", run.summary());

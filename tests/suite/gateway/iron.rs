@@ -1,10 +1,9 @@
 //! The client of ironrdp through rdpscope: the one client at hand that logs on with Basic, and the one that checks the
 //! signature of each PDU of RPC.
 
-use super::desktop::PHASES;
 use super::relay;
 use crate::gateway_peers::iron::{gateway, runtime, target};
-use crate::support::gateway::{Gateway, Logon, PASSWORD, USER, What};
+use crate::support::gateway::{Gateway, Logon, PASSWORD, USER, What, assert_healthy_desktop};
 use crate::support::left_out::left_out_without;
 use crate::support::peers::Xrdp;
 use crate::support::rdpscope::Finished;
@@ -148,9 +147,7 @@ fn desktop(gateway: &Gateway, xrdp: &Xrdp, by: By, flags: &[&str]) -> Finished {
 
 fn assert_desktop(finished: &Finished, transport: &str) {
     let session = finished.session();
-    session.assert_reached(&PHASES);
-    session.assert_reached(&["active"]);
-    session.assert_verdict(&["healthy", "client-closed"]);
+    assert_healthy_desktop(session);
     assert_eq!(session.summary()["transport"], transport, "{session}");
     assert_eq!(session.end()["closed_by"], "client", "{session}");
     finished.assert_nowhere(PASSWORD);

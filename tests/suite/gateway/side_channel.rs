@@ -87,7 +87,7 @@ fn a_port_that_is_taken_here_is_said_once() {
     let target = TcpListener::bind((here, 0)).expect("a port is free");
     let target = target.local_addr().expect("it is bound");
     let tunnel = Tunnel { udp: Some((port, b"cookie".to_vec())), ..Tunnel::default() };
-    let logon = Logon { schemes: Vec::new(), ..Logon::default() };
+    let logon = Logon::open();
     let gateway = Gateway::start(Setup { logon, tunnel, ..Setup::default() });
     let (listen, far) = (format!("{here}:0"), gateway.address.to_string());
     let flags = ["--listen", &listen, "--sessions", "1", "--gateway", &far];

@@ -19,7 +19,7 @@ fn setup(target: &TcpListener, wants_client_certificate: bool) -> Setup<'static>
     let address = target.local_addr().expect("a listener has an address");
     Setup {
         wants_client_certificate,
-        logon: Logon { schemes: Vec::new(), ..Logon::default() },
+        logon: Logon::open(),
         tunnel: Tunnel { target: Some(address), ..Tunnel::default() },
         ..Setup::default()
     }

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::support::gateway::packet::{self, Packet, Packets};
 use crate::support::gateway::{
-    Client, Gateway, Logon, PASSWORD as GATEWAY_PASSWORD, Setup, Tunnel, USER as GATEWAY_USER, websocket,
+    Client, Gateway, Logon, PASSWORD as GATEWAY_PASSWORD, Setup, Tunnel, way, websocket,
 };
 use crate::support::left_out::left_out_without;
 use crate::support::peers::{FreeRdp, Xfreerdp, Xrdp};
@@ -21,14 +21,8 @@ fn through(transport: &str, flags: &[&str]) -> Option<Finished> {
     let gateway = Gateway::start(Setup::default());
     let host = gateway.address.to_string();
     let rdpscope = Rdpscope::start(xrdp.address, 1, &[&["--gateway", &host, "--capture"], flags].concat());
-    let way = [
-        format!("/g:{}", rdpscope.address),
-        format!("/gu:{GATEWAY_USER}"),
-        format!("/gp:{GATEWAY_PASSWORD}"),
-        format!("/gt:{transport}"),
-        format!("/p:{PASSWORD}"),
-    ];
-    let way: Vec<&str> = way.iter().map(String::as_str).collect();
+    let way = format!("{} /p:{PASSWORD}", way(rdpscope.address, transport));
+    let way: Vec<&str> = way.split(' ').collect();
     let arguments = [&way[..], &["/sec:tls", "/cert:ignore", USER]].concat();
     let run = Xfreerdp::new(FreeRdp::Two, &arguments).run(xrdp.address.port());
     let finished = rdpscope.finish();
@@ -104,7 +98,7 @@ fn over_tcp_alone_no_capability_for_udp_is_on_the_wire_behind_rdpscope() {
     }
     let target = std::net::TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
     let address = target.local_addr().expect("it is bound");
-    let logon = Logon { schemes: Vec::new(), ..Logon::default() };
+    let logon = Logon::open();
     let udp = Some((UDP_PORT, UDP_COOKIE.to_vec()));
     let tunnel_setup = Tunnel { target: Some(address), udp, ..Tunnel::default() };
     let gateway = Gateway::start(Setup { logon, tunnel: tunnel_setup, ..Setup::default() });

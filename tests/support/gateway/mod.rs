@@ -4,6 +4,7 @@
 mod authentication;
 mod client;
 mod connection;
+mod desktop;
 mod http;
 mod key_log;
 mod log;
@@ -18,10 +19,11 @@ pub(crate) mod udp;
 pub(crate) mod websocket;
 
 pub(crate) use client::{Channel, Client};
+pub(crate) use desktop::{PHASES, assert_healthy_desktop};
 pub(crate) use log::{Seen, What};
 pub(crate) use setup::{
     ChannelBindings, GATEWAY_PATH, Http, InChannel, Logon, PASSWORD, RPC_PATH, Setup, Tunnel, USER, Upgrade,
-    address_with_port_443,
+    address_with_port_443, way,
 };
 
 use crate::support::certificates::certificates;

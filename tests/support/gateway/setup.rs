@@ -24,6 +24,11 @@ const REDIRECT_ALL: u32 = 0x8000_0000;
 /// Smart card, PAA and SSPI_NTLM, as Windows answers every client.
 const ALL_EXTENDED_AUTH: u16 = 7;
 
+/// What FreeRDP 2 is told of its gateway, with the account of the usual set-up: `/g:… /gu:… /gp:… /gt:…`.
+pub(crate) fn way(gateway: SocketAddr, transport: &str) -> String {
+    format!("/g:{gateway} /gu:{USER} /gp:{PASSWORD} /gt:{transport}")
+}
+
 /// Where FreeRDP 3 of the packages finds a gateway, which it always looks for on port 443: an address of this machine that no
 /// other test has. None where the port is kept to root.
 pub(crate) fn address_with_port_443() -> Option<SocketAddr> {
@@ -105,6 +110,16 @@ impl Default for Logon {
 }
 
 impl Logon {
+    /// Nobody is asked who he is.
+    pub(crate) fn open() -> Logon {
+        Logon { schemes: Vec::new(), ..Logon::default() }
+    }
+
+    /// Nobody is asked, and who brings this PAA cookie is let in.
+    pub(crate) fn by_token(token: &str) -> Logon {
+        Logon { token: Some(token.to_owned()), ..Logon::open() }
+    }
+
     pub(super) fn password_of(&self, user: &str) -> Option<&str> {
         let account = self.users.iter().find(|(name, _)| name.eq_ignore_ascii_case(user));
         account.map(|(_, password)| password.as_str())

@@ -95,19 +95,14 @@ fn has_length(gateway: &Gateway<'_>) -> bool {
 }
 
 fn other_http(facts: &Facts<'_>, gateway: &Gateway<'_>) -> Option<Conclusion> {
-    let is_answered = gateway.tunnel_exchanges().any(|exchange| exchange.response.is_some());
-    let t_us = gateway.http2.filter(|_| !is_answered && !facts.is_inside())?;
-    let seen = match gateway.tunnel_exchanges().next() {
-        Some(_) => "a request in HTTP/1.1 is answered in HTTP/2 (SETTINGS)",
-        None => "HTTP/2 is agreed on",
-    };
+    let t_us = gateway.http2.filter(|_| gateway.tunnel_exchanges().next().is_none() && !facts.is_inside())?;
     let summary = format!(
         "What answers as {} insists on HTTP/2, in which a gateway's methods do not exist: it is a box before the \
          gateway.",
         gateway.name
     );
     let conclusion = Conclusion::likely(Phase::GatewayHttp, summary);
-    Some(conclusion.or_possibly(&[VerdictId::GatewayNotAGateway]).seen(t_us, seen))
+    Some(conclusion.or_possibly(&[VerdictId::GatewayNotAGateway]).seen(t_us, "HTTP/2 is agreed on"))
 }
 
 /// The bytes are under way and do not come: a box waits for more of them, or for the end.

@@ -57,6 +57,7 @@ fn blocked(facts: &Facts<'_>) -> Option<Conclusion> {
     let conclusion = proxy_wants_a_logon(gateway)
         .or_else(|| refused(gateway))
         .or_else(|| stripped(gateway))
+        .or_else(|| answered_in_http_2(gateway))
         .or_else(|| cut(facts, gateway))
         .or_else(|| hung(facts, gateway))?;
     Some(with_answers(conclusion, gateway))
@@ -71,6 +72,25 @@ fn proxy_wants_a_logon(gateway: &Gateway<'_>) -> Option<Conclusion> {
         exchange.asked()
     );
     Some(Conclusion::confirmed(Phase::GatewayHttp, summary))
+}
+
+/// Who answers a request in HTTP/1.1 with the settings of HTTP/2 speaks nothing else.
+fn answered_in_http_2(gateway: &Gateway<'_>) -> Option<Conclusion> {
+    let t_us = gateway.http2?;
+    let mut asked = gateway.tunnel_exchanges().filter(|exchange| exchange.request.is_some());
+    let first = asked.next()?;
+    if first.response.is_some() || asked.any(|exchange| exchange.response.is_some()) {
+        return None;
+    }
+    let summary = format!(
+        "What answers as {} speaks HTTP/2 alone, in which a gateway's methods do not exist: it is a box before the \
+         gateway, and answers {} in HTTP/1.1 with settings of HTTP/2.",
+        gateway.name,
+        first.asked()
+    );
+    let conclusion = Conclusion::likely(Phase::GatewayHttp, summary);
+    let conclusion = conclusion.or_possibly(&[VerdictId::GatewayNotAGateway]);
+    Some(conclusion.seen(t_us, "a request in HTTP/1.1 is answered in HTTP/2 (SETTINGS)"))
 }
 
 fn refused(gateway: &Gateway<'_>) -> Option<Conclusion> {
