@@ -109,21 +109,22 @@ impl Network {
 
     /// What the server's side does with packets that come in: a rule of nftables.
     pub(crate) fn fault(&self, rule: &str) {
-        Self::fault_at(&self.server, "input", rule);
+        Self::fault_at(&self.server, rule);
     }
 
     /// The same of the client's side.
     pub(crate) fn fault_at_client(&self, rule: &str) {
-        Self::fault_at(&self.client, "input", rule);
+        Self::fault_at(&self.client, rule);
     }
 
-    /// What becomes of packets that the server sends, before anybody on the wire sees them.
-    pub(crate) fn fault_behind_server(&self, rule: &str) {
-        Self::fault_at(&self.server, "output", rule);
+    /// From now on the wire loses packets to the client that are longer than this, and tells nobody: connections that
+    /// exist have agreed on longer ones.
+    pub(crate) fn black_hole_to_client(&self, longest: &str) {
+        ip(&["-n", &self.client, "link", "set", "wire", "mtu", longest]).expect("the system takes it");
     }
 
-    fn fault_at(machine: &str, hook: &str, rule: &str) {
-        let hook = format!("type filter hook {hook} priority 0; policy accept;");
+    fn fault_at(machine: &str, rule: &str) {
+        let hook = "type filter hook input priority 0; policy accept;";
         let ruleset = format!("table inet faults {{\nchain input {{\n{hook}\n{rule}\n}}\n}}\n");
         let mut command = Command::new("ip");
         command.args(["netns", "exec", machine, "nft", "-f", "-"]).stdin(Stdio::piped());
