@@ -117,12 +117,6 @@ impl Network {
         Self::fault_at(&self.client, rule);
     }
 
-    /// From now on the wire loses packets to the client that are longer than this, and tells nobody: connections that
-    /// exist have agreed on longer ones.
-    pub(crate) fn black_hole_to_client(&self, longest: &str) {
-        ip(&["-n", &self.client, "link", "set", "wire", "mtu", longest]).expect("the system takes it");
-    }
-
     fn fault_at(machine: &str, rule: &str) {
         let hook = "type filter hook input priority 0; policy accept;";
         let ruleset = format!("table inet faults {{\nchain input {{\n{hook}\n{rule}\n}}\n}}\n");
@@ -151,12 +145,17 @@ impl Network {
 
     /// Begins to write down what goes over the wire at the client's end.
     pub(crate) fn capture_at_client(&self) -> Option<Capturing> {
-        Capturing::start(&self.client, (CLIENT_V4, SERVER_V4))
+        self.capture_at_client_what("")
+    }
+
+    /// The same of what passes this filter of libpcap.
+    pub(crate) fn capture_at_client_what(&self, filter: &str) -> Option<Capturing> {
+        Capturing::start(&self.client, (CLIENT_V4, SERVER_V4), filter)
     }
 
     /// The same at the server's end.
     pub(crate) fn capture_at_server(&self) -> Option<Capturing> {
-        Capturing::start(&self.server, (SERVER_V4, CLIENT_V4))
+        Capturing::start(&self.server, (SERVER_V4, CLIENT_V4), "")
     }
 
     /// Does something on the client's machine: sockets that it opens are there and stay there.
