@@ -26,14 +26,19 @@ pub(crate) struct Capturing {
 }
 
 impl Capturing {
-    /// Begins on `machine`; `None`, after saying so, where there is no program for it.
-    pub(super) fn start(machine: &str, addresses: (&'static str, &'static str)) -> Option<Self> {
+    /// Begins on `machine` with what passes `filter`; `None`, after saying so, where there is no program for it.
+    pub(super) fn start(
+        machine: &str,
+        addresses: (&'static str, &'static str),
+        filter: &str,
+    ) -> Option<Self> {
         if left_out_without(&["dumpcap"]) {
             return None;
         }
         let folder = tempfile::tempdir().expect("a folder");
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", machine, "dumpcap", "-i", "wire", "-w"]).arg(file(&folder));
+        command.args(["netns", "exec", machine, "dumpcap", "-i", "wire", "-f", filter, "-w"]);
+        command.arg(file(&folder));
         let process = Process::spawn(command);
         let begun = process.output.wait_for(WITHIN, |line| line.starts_with("File: "));
         assert!(begun.is_some(), "dumpcap does not begin: {}", process.output.tail());

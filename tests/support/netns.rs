@@ -109,21 +109,16 @@ impl Network {
 
     /// What the server's side does with packets that come in: a rule of nftables.
     pub(crate) fn fault(&self, rule: &str) {
-        Self::fault_at(&self.server, "input", rule);
+        Self::fault_at(&self.server, rule);
     }
 
     /// The same of the client's side.
     pub(crate) fn fault_at_client(&self, rule: &str) {
-        Self::fault_at(&self.client, "input", rule);
+        Self::fault_at(&self.client, rule);
     }
 
-    /// What becomes of packets that the server sends, before anybody on the wire sees them.
-    pub(crate) fn fault_behind_server(&self, rule: &str) {
-        Self::fault_at(&self.server, "output", rule);
-    }
-
-    fn fault_at(machine: &str, hook: &str, rule: &str) {
-        let hook = format!("type filter hook {hook} priority 0; policy accept;");
+    fn fault_at(machine: &str, rule: &str) {
+        let hook = "type filter hook input priority 0; policy accept;";
         let ruleset = format!("table inet faults {{\nchain input {{\n{hook}\n{rule}\n}}\n}}\n");
         let mut command = Command::new("ip");
         command.args(["netns", "exec", machine, "nft", "-f", "-"]).stdin(Stdio::piped());
@@ -150,12 +145,17 @@ impl Network {
 
     /// Begins to write down what goes over the wire at the client's end.
     pub(crate) fn capture_at_client(&self) -> Option<Capturing> {
-        Capturing::start(&self.client, (CLIENT_V4, SERVER_V4))
+        self.capture_at_client_what("")
+    }
+
+    /// The same of what passes this filter of libpcap.
+    pub(crate) fn capture_at_client_what(&self, filter: &str) -> Option<Capturing> {
+        Capturing::start(&self.client, (CLIENT_V4, SERVER_V4), filter)
     }
 
     /// The same at the server's end.
     pub(crate) fn capture_at_server(&self) -> Option<Capturing> {
-        Capturing::start(&self.server, (SERVER_V4, CLIENT_V4))
+        Capturing::start(&self.server, (SERVER_V4, CLIENT_V4), "")
     }
 
     /// Does something on the client's machine: sockets that it opens are there and stay there.

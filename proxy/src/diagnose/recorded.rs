@@ -46,7 +46,7 @@ impl<'a> Facts<'a> {
                 let count = |count: u64| u32::try_from(count).ok();
                 let link = |from: Side, rtt_us| TcpInfo {
                     rtt_us,
-                    retransmitted_segments: count(evidence.retransmissions[from.index()]),
+                    retransmitted_segments: count(lost_on_the_way(evidence, from)),
                     segments_out: count(evidence.segments[from.index()]),
                     ..TcpInfo::default()
                 };
@@ -79,6 +79,11 @@ impl<'a> Facts<'a> {
         let changes = &self.tcp?.what.time_to_live_changes;
         changes.iter().find(|change| change.is_reset && self.ended_by(change.from))
     }
+}
+
+/// Segments that had to be sent again, as far as a capture tells: not those that had only come too late.
+fn lost_on_the_way(evidence: &TcpEvidence, from: Side) -> u64 {
+    evidence.retransmissions[from.index()].saturating_sub(evidence.needless[from.index()])
 }
 
 /// The round trip between both ends: that of the handshake, or a longer one since that no delay of acknowledgments explains.

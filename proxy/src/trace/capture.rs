@@ -51,6 +51,9 @@ pub struct TcpEvidence {
     pub segments: [u64; 2],
     /// Segments whose bytes had been sent before.
     pub retransmissions: [u64; 2],
+    /// Of those, segments whose bytes the other side had acknowledged before: they were late and not lost.
+    #[serde(default)]
+    pub needless: [u64; 2],
     /// Segments that came after later ones.
     pub out_of_order: [u64; 2],
     /// Segments whose bytes were acknowledged or passed over and are not in the file.

@@ -42,6 +42,14 @@ fn a_trace_of_a_capture_is_laid_out_as_a_live_one() {
     assert!(certificate.starts_with("-----BEGIN CERTIFICATE-----"));
 }
 
+/// Who refused stands in the packets, what is behind the gateway does not.
+#[test]
+fn a_target_that_nobody_named_is_not_invented() {
+    let Some(folder) = captures::folder() else { return };
+    let run = run(&[&folder.join("lab/gw-wrong-password.pcapng")], &[]);
+    assert!(run.stdout.contains("rdpscope probe TARGET --gateway 127.0.0.1:13443"), "{}", run.stdout);
+}
+
 /// From a customer's capture to a page, and to a file that may be sent on, it is one command each.
 #[test]
 fn a_report_and_a_bundle_are_made_of_a_capture_itself() {

@@ -34,7 +34,7 @@ pub(super) const SYNS: usize = 3;
 /// Messages of the scripted session until the client has told who its user is; more come before the desktop.
 pub(super) const UNTIL_LOGON: usize = 10;
 /// The same until the last answer but one.
-pub(super) const UNTIL_FINALIZATION: usize = 17;
+const UNTIL_FINALIZATION: usize = 17;
 /// How long clients wait for a server: xfreerdp's time-out.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 

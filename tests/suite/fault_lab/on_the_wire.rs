@@ -2,11 +2,10 @@
 //! makes for a live session, and what `analyze` makes of them.
 
 use super::Judged;
-use super::on_the_way::{PATIENCE, SYNS, UNTIL_FINALIZATION, UNTIL_LOGON, messages};
+use super::on_the_way::{PATIENCE, SYNS, UNTIL_LOGON, messages};
 use super::watched::{FORGOTTEN_AFTER, session_in_clear};
 use crate::analyze::program::{Attempt, analyze};
 use crate::network::{PATIENCE_WITH_TLS, PORT};
-use crate::peers::left_out;
 use crate::support::capturing::Capturing;
 use crate::support::certificates::{certificates, issued_by};
 use crate::support::netns::{CLIENT_V4, Network, SERVER_V4};
@@ -26,8 +25,10 @@ use std::time::Duration;
 const MANY_NAMES: usize = 60;
 /// Bytes in a full segment with time stamps.
 const FULL_SEGMENT: usize = 1448;
-/// Larger packets are lost in a black hole: longer than an acknowledgment, shorter than a full segment.
+/// Larger packets are lost right before the client: longer than an acknowledgment, shorter than a full segment.
 const BLACK_HOLE: &str = "tcp sport 3389 meta length > 1300 drop";
+/// What is seen behind it, with the 14 bytes of Ethernet.
+const BEHIND_IT: &str = "not (tcp src port 3389 and greater 1315)";
 /// How long a client waits for a server that answers nothing any more: until it has sent the same six times, and more.
 const UNANSWERED: Duration = Duration::from_secs(15);
 
@@ -97,13 +98,12 @@ fn agreed_on_tls(network: &Network, listener: &TcpListener) -> (TcpStream, TcpSt
 fn black_hole(
     version: &'static SupportedProtocolVersion,
     capture: impl FnOnce(&Network) -> Option<Capturing>,
-    fault: impl FnOnce(&Network),
 ) -> Option<Attempt> {
     let network = Network::new()?;
     let capturing = capture(&network)?;
-    fault(&network);
     let flights = long_flights(version);
     let (mut client, mut server) = agreed_on_tls(&network, &network.listener());
+    network.fault_at_client(BLACK_HOLE);
     let [(_, hello), (_, answer), ..] = &flights[..] else { panic!("two flights") };
     client.write_all(hello).expect("the system takes it");
     server.read_exact(&mut vec![0; hello.len()]).expect("the ClientHello is small enough");
@@ -111,6 +111,10 @@ fn black_hole(
     read_once(&mut client, &mut [0; 64]).expect_err("what begins the answer never arrives");
     drop(client);
     Some(attempt(capturing))
+}
+
+fn behind_it(network: &Network) -> Option<Capturing> {
+    network.capture_at_client_what(BEHIND_IT)
 }
 
 /// A handshake whose server answers with two full segments and a small one.
@@ -131,16 +135,14 @@ fn long_flights(version: &'static SupportedProtocolVersion) -> Flights {
 }
 
 pub(super) fn large_segments_are_lost() -> Option<Judged> {
-    let attempt = black_hole(&TLS12, Network::capture_at_client, |it| it.fault_behind_server(BLACK_HOLE))?;
-    Some(judged(&attempt))
+    Some(judged(&black_hole(&TLS12, behind_it)?))
 }
 
 #[test]
 fn a_black_hole_is_seen_from_either_end_and_in_either_version() {
     for version in [&TLS12, &TLS13] {
-        // Where the client is, the large segments are missing; where the server is, nobody takes them.
-        let at_client = |it: &Network| it.fault_behind_server(BLACK_HOLE);
-        let Some(attempt) = black_hole(version, Network::capture_at_client, at_client) else { return };
+        // Behind the hole the large segments are missing; where the server is, nobody takes them.
+        let Some(attempt) = black_hole(version, behind_it) else { return };
         let verdict = attempt.verdict.as_ref().expect("a verdict");
         assert_eq!(attempt.judged(), "tls-stalled (likely)", "{verdict:#?}");
         assert!(
@@ -149,8 +151,7 @@ fn a_black_hole_is_seen_from_either_end_and_in_either_version() {
         );
         assert!(verdict.next.iter().any(|command| command.contains("--vary mss")), "{verdict:#?}");
 
-        let at_server = |it: &Network| it.fault_at_client(BLACK_HOLE);
-        let attempt = black_hole(version, Network::capture_at_server, at_server).expect("as before");
+        let attempt = black_hole(version, Network::capture_at_server).expect("as before");
         let verdict = attempt.verdict.as_ref().expect("a verdict");
         assert_eq!(attempt.judged(), "tls-stalled (likely)", "{verdict:#?}");
         assert!(verdict.summary.contains("again and again"), "{verdict:#?}");
@@ -178,13 +179,8 @@ pub(super) fn session_without_udp() -> Option<Judged> {
 }
 
 /// A session over a way that becomes `worse` once it is agreed on, which the client gives up before there is a desktop.
-fn given_up(
-    capture: impl FnOnce(&Network) -> Option<Capturing>,
-    worse: impl FnOnce(&Network),
-    rest: &Conversation,
-) -> Option<Judged> {
-    let network = Network::new()?;
-    let capturing = capture(&network)?;
+fn given_up(worse: impl FnOnce(&Network), rest: &Conversation) -> Option<Judged> {
+    let (network, capturing) = watched_at_client()?;
     let listener = network.listener();
     let agreed = Conversation::new().client(connection_request("anna", 0)).server(connection_confirm(0));
     let ends = agreed.play_open(connect(&network, &listener));
@@ -196,16 +192,7 @@ fn given_up(
 /// Three of four packets to the server are lost.
 pub(super) fn loses_packets() -> Option<Judged> {
     let lose = |network: &Network| network.fault("tcp dport 3389 numgen inc mod 4 > 0 drop");
-    given_up(Network::capture_at_client, lose, &messages(UNTIL_LOGON).silence(PATIENCE).finish(Client))
-}
-
-/// What the client's side sends waits for its turn, as whoever captures where the server is sees by the answers.
-pub(super) fn holds_up_packets() -> Option<Judged> {
-    if left_out(&[&["tc"]]) {
-        return None;
-    }
-    let narrow = |network: &Network| network.narrow("1kbit");
-    given_up(Network::capture_at_server, narrow, &messages(UNTIL_FINALIZATION).finish(Client))
+    given_up(lose, &messages(UNTIL_LOGON).silence(PATIENCE).finish(Client))
 }
 
 /// A session in which nothing moves until a box on the way has forgotten it and answers with RST.

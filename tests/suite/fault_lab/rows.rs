@@ -251,8 +251,6 @@ rows! {
     ),
     packets_are_held_up: watched_only(
         "a way with 1 kbit/s", "tc", "link-slow, likely", on_the_way::holds_up_packets,
-    ).captured(
-        "link-slow, likely", on_the_wire::holds_up_packets,
     ),
     an_idle_connection_is_forgotten: watched_only(
         "an idle connection is forgotten on the way", "scripted, a minute of silence",

@@ -197,7 +197,8 @@ impl Direct {
         let told = self.recording.told();
         let was_active = told.iter().any(|event| event.phase == Phase::Active);
         let ended = self.observer.ending(self.first_end, left_first(&told, |_| false));
-        let silent = evidence.unanswered.filter(|_| was_active);
+        let was_announced = self.observer.announced_end().is_some();
+        let silent = evidence.unanswered.filter(|_| was_active && !was_announced);
         let ended = silent.map(|silent| self.fell_silent(t_us, silent)).or(ended);
         Some(self.recording.finish(at, names, ended, id))
     }

@@ -16,6 +16,8 @@ const ACKNOWLEDGMENTS_REPEATED: u32 = 2;
 pub(super) struct Shown {
     /// Its bytes had been sent before.
     pub(super) is_retransmission: bool,
+    /// They had even been acknowledged.
+    pub(super) is_needless: bool,
     /// It came after later ones.
     pub(super) is_out_of_order: bool,
     /// Segments before it are not there.
@@ -74,6 +76,7 @@ impl Analysis {
         }
         if (segment.length() > 0 || segment.is_syn || segment.is_fin) && !is_keep_alive {
             (shown.is_retransmission, shown.is_out_of_order) = self.sent_before(at, from, segment);
+            shown.is_needless = shown.is_retransmission && self.is_acknowledged(from, segment);
         }
         shown.is_keep_alive = is_keep_alive;
         self.remember(at, from, segment, is_probe, is_keep_alive);
@@ -119,9 +122,7 @@ impl Analysis {
         const OUT_OF_ORDER: (bool, bool) = (false, true);
         let (sender, receiver) = (&self.directions[from], &self.directions[1 - from]);
         let end = segment.sequence.wrapping_add(segment.length());
-        if segment.length() > 0
-            && receiver.acknowledged.is_some_and(|acknowledged| !is_after(end, acknowledged))
-        {
+        if self.is_acknowledged(from, segment) {
             return RETRANSMISSION;
         }
         let Some(next) = sender.next else { return (false, false) };
@@ -136,6 +137,13 @@ impl Analysis {
         let threshold = self.round_trip.unwrap_or(USUAL_ROUND_TRIP);
         let is_soon = at.saturating_sub(sender.next_at) < threshold && next != end;
         if is_soon && !is_asked_for { OUT_OF_ORDER } else { RETRANSMISSION }
+    }
+
+    /// Whether the other side has all bytes of a segment.
+    fn is_acknowledged(&self, from: usize, segment: &Segment<'_>) -> bool {
+        let end = segment.sequence.wrapping_add(segment.length());
+        let acknowledged = self.directions[1 - from].acknowledged;
+        segment.length() > 0 && acknowledged.is_some_and(|acknowledged| !is_after(end, acknowledged))
     }
 
     fn remember(

@@ -78,6 +78,7 @@ impl Gathering {
         let (side, evidence) = (from.index(), &mut self.evidence);
         let shown = self.analysis.segment(at, side, segment);
         evidence.retransmissions[side] += u64::from(shown.is_retransmission);
+        evidence.needless[side] += u64::from(shown.is_needless);
         evidence.out_of_order[side] += u64::from(shown.is_out_of_order);
         evidence.lost[side] += u64::from(shown.is_after_lost);
         evidence.zero_windows[side] += u64::from(shown.is_zero_window);

@@ -479,3 +479,17 @@ fn what_only_acknowledgments_tell_of_is_missing_and_not_silence() {
     let (lines, _) = fed.close();
     assert_eq!(lines, ["0 client request", "0 server misses 19 NotCaptured"]);
 }
+
+#[test]
+fn what_comes_twice_after_it_was_acknowledged_was_late_and_not_lost() {
+    let mut fed = Fed::open();
+    fed.send(1, "one");
+    fed.take(acknowledging(Side::Server, 1, 4));
+    fed.now += SECOND;
+    fed.send(1, "one");
+    fed.send(4, "two");
+    fed.now += SECOND;
+    fed.send(4, "two");
+    let evidence = fed.close().1;
+    assert_eq!((evidence.retransmissions[0], evidence.needless[0]), (2, 1));
+}

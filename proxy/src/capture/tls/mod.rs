@@ -1,9 +1,9 @@
 //! TLS of a capture into plaintext, where its secrets are known: TLS 1.0 to 1.3 (RFC 2246, RFC 4346, RFC 5246, RFC 8446).
 //!
 //! [`Secrets`] holds what a capture or its owner gives: lines of a key log, private keys of servers. A [`TlsStream`] takes
-//! one connection's bytes from the first byte of TLS on and answers with [`Opened`](crate::observe::Opened) items: application data as it was,
-//! and what TLS 1.3 says encrypted. [`Decryption`] says of each side whether it is read and, if not, why not. A record that does
-//! not authenticate is never guessed at.
+//! one connection's bytes from the first byte of TLS on and answers with what came out
+//! ([`Opened`](crate::observe::Opened)): application data as it was, and what TLS 1.3 says encrypted. [`Decryption`] says
+//! of each side whether it is read and, if not, why not. A record that does not authenticate is never guessed at.
 //!
 //! ```
 //! use rdpscope::capture::tls::{Secrets, TlsStream};
