@@ -373,8 +373,6 @@ mod tests {
     #[test]
     fn the_file_points_here_and_is_gone_afterwards() {
         for address in ["127.0.0.1:13389", "[::1]:13389"] {
-            let address: SocketAddr = address.parse().unwrap();
-            let rdp = RdpFile::write(address).unwrap();
             let rdp = RdpFile::write(address.parse().unwrap(), None).unwrap();
             let path = rdp.path().to_owned();
             let content = std::fs::read(&path).unwrap();

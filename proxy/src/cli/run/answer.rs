@@ -141,6 +141,7 @@ mod tests {
             ruled_out: vec![],
             alternatives: vec![],
             next: vec![],
+            by_user: false,
             fix: vec![],
         }
     }

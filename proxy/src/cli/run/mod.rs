@@ -96,7 +96,7 @@ pub(super) fn run(arguments: RunArguments, output: &Output) -> Result<Exit, Fail
     forget_left_behind(output);
     runtime()?.block_on(async {
         let company = Company::here(arguments.yes)?;
-        // What points a client at a gateway is not in the file that it is started on.
+        // A client at a gateway has to trust the session CA first: its user starts it when that is done.
         let is_direct = arguments.gateway.is_none() && arguments.client.is_none();
         let is_of_use =
             |client: &ClientProgram| is_direct && (company.is_there() || !client.asks_at_terminal);

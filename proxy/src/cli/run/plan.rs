@@ -107,6 +107,7 @@ mod tests {
             ruled_out: vec![],
             alternatives: vec![],
             next: next.iter().map(|command| (*command).to_owned()).collect(),
+            by_user: false,
             fix: vec![],
         }
     }
