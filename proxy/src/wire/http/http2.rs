@@ -41,7 +41,7 @@ pub fn first_path(bytes: &[u8]) -> Result<Option<String>, Unreadable> {
 pub fn is_server_preface(bytes: &[u8]) -> bool {
     let Some([a, b, c, kind, flags, stream @ ..]) = bytes.first_chunk::<FRAME_HEADER>() else { return false };
     let length = u32::from_be_bytes([0, *a, *b, *c]);
-    *kind == SETTINGS && *flags == 0 && *stream == [0; 4] && length % SETTING == 0
+    *kind == SETTINGS && *flags == 0 && *stream == [0; 4] && length.is_multiple_of(SETTING)
 }
 
 /// The first request is not there, or its path is compressed in a way that is not read.
