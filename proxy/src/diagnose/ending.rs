@@ -276,7 +276,7 @@ fn client_left(facts: &Facts<'_>, phase: Phase) -> String {
                            is inside TLS."
             .to_owned(),
         Phase::Active if facts.ending.how == Some(How::Timeout) => {
-            "The session worked; then nothing came from the client any more, not even acknowledgments: it or the way to it \
+            "The session worked; then nothing new came from the client any more, not even acknowledgments: it or the way to it \
              was gone."
                 .to_owned()
         }
@@ -309,7 +309,7 @@ fn server_closed(facts: &Facts<'_>) -> Conclusion {
         }
         Phase::Tls => format!("The server {how} in the middle of the TLS handshake, without an alert."),
         Phase::Active if facts.ending.how == Some(How::Timeout) => {
-            "The session worked; then nothing came from the server any more, not even acknowledgments: it or the way to it \
+            "The session worked; then nothing new came from the server any more, not even acknowledgments: it or the way to it \
              was gone."
                 .to_owned()
         }

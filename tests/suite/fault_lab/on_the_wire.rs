@@ -223,7 +223,7 @@ fn a_session_that_is_swallowed_was_not_ended_by_its_client() {
     let Some(attempt) = swallowed_after(Duration::ZERO) else { return };
     let verdict = attempt.verdict.as_ref().expect("a verdict");
     assert_eq!(attempt.judged(), "server-closed (likely)", "{verdict:#?}");
-    assert!(verdict.summary.contains("nothing came from the server any more"), "{verdict:#?}");
+    assert!(verdict.summary.contains("nothing new came from the server any more"), "{verdict:#?}");
     let end = attempt.json.last().expect("a last line");
     assert_eq!((&end["closed_by"], &end["how"]), (&"server".into(), &"timeout".into()));
     let unanswered = attempt.observed.events().find_map(|event| match &event.detail {

@@ -28,6 +28,8 @@ pub(super) struct Gathering {
 #[derive(Debug, Clone, Copy)]
 struct Waiting {
     from: Side,
+    /// Behind which byte the first of it ends.
+    end: u32,
     first_at: Nanoseconds,
     last_at: Nanoseconds,
     again: u32,
@@ -93,7 +95,7 @@ impl Gathering {
             _ => Sent::New,
         };
         self.take_times(at, side, segment, sent);
-        self.take_waiting(at, from, sent);
+        self.take_waiting(at, from, segment, sent);
     }
 
     fn take_times(&mut self, at: Nanoseconds, side: usize, segment: &Segment<'_>, sent: Sent) {
@@ -106,18 +108,26 @@ impl Gathering {
         }
     }
 
-    /// Bytes to which nothing has come back. What their sender does then, its end above all, is no answer.
-    fn take_waiting(&mut self, at: Nanoseconds, from: Side, sent: Sent) {
+    /// Bytes to which nothing has come back. What their sender does then, its end above all, is no answer, nor what the
+    /// other side had sent before and sends again.
+    fn take_waiting(&mut self, at: Nanoseconds, from: Side, segment: &Segment<'_>, sent: Sent) {
+        let is_answered = |waiting: Waiting| {
+            let has = |acknowledgment: u32| acknowledgment.wrapping_sub(waiting.end) as i32 >= 0;
+            waiting.from != from && (sent != Sent::Again || segment.acknowledgment.is_some_and(has))
+        };
+        if self.unanswered.is_some_and(is_answered) {
+            self.unanswered = None;
+        }
         match &mut self.unanswered {
-            Some(waiting) if waiting.from != from => self.unanswered = None,
-            Some(waiting) if sent != Sent::Nothing => {
+            Some(waiting) if waiting.from == from && sent != Sent::Nothing => {
                 waiting.last_at = at;
                 waiting.again += u32::from(sent == Sent::Again);
             }
             Some(_) => {}
             None if sent == Sent::New => {
                 let quiet = at.saturating_sub(self.bytes_at);
-                self.unanswered = Some(Waiting { from, first_at: at, last_at: at, again: 0, quiet });
+                let end = segment.sequence.wrapping_add(segment.length());
+                self.unanswered = Some(Waiting { from, end, first_at: at, last_at: at, again: 0, quiet });
             }
             None => {}
         }

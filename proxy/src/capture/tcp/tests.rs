@@ -451,6 +451,16 @@ fn one_packet_of_the_other_side_is_an_answer() {
     }
     fed.take(acknowledging(Side::Server, 1, 1));
     assert_eq!(fed.close().1.unanswered, None);
+
+    // What it had sent before is none.
+    let mut fed = Fed::open();
+    fed.take(segment(Side::Server, 1, b"hello"));
+    for _ in 0..=GIVEN_UP_AFTER {
+        fed.send(1, "one");
+        fed.now += SECOND;
+        fed.take(segment(Side::Server, 1, b"hello"));
+    }
+    assert_eq!(fed.close().1.unanswered.map(|it| it.from), Some(Side::Client));
 }
 
 #[test]
