@@ -98,7 +98,7 @@ fn a_session_of_a_real_client_and_a_real_server_passes_through() {
         return;
     }
     let xrdp = Xrdp::start(&Xrdp::setup());
-    let arguments = ["--listen", "127.0.0.1:0", "--sessions", "1", "--capture"];
+    let arguments = ["--listen", "127.0.0.1:0", "--sessions", "1"];
     let rdpscope = Rdpscope::start_as(windows.command(), &xrdp.address.to_string(), &arguments);
     let client = Xfreerdp::new(FreeRdp::Three, &["/sec:tls", "/u:test", "/p:Right-1234"]);
     let run = client.run(rdpscope.address.port());
@@ -108,7 +108,6 @@ fn a_session_of_a_real_client_and_a_real_server_passes_through() {
     let session = finished.session();
     session.assert_verdict(&["healthy", "client-closed"]);
     session.assert_reached(&["tcp", "x224", "tls"]);
-    assert!(session.capture.as_ref().is_some_and(|capture| capture.len() > 10_000));
     finished.assert_nowhere("Right-1234");
 }
 
@@ -137,7 +136,9 @@ fn mstsc_is_opened_its_log_is_read_and_nothing_stays() {
     let rdp = ran.stderr.lines().find(|line| line.starts_with("stand-in: ")).expect("mstsc was opened");
     assert!(rdp.contains("full address:s:127.0.0.1:") && rdp.contains(".rdp"), "{rdp}");
     assert!(ran.stdout.contains("nla-required"), "{}", ran.stdout);
-    assert!(ran.stderr.contains("(1026): the client is disconnected, reason 0x904 (2308)"), "{}", ran.stderr);
+    // Wherever the lines are wrapped.
+    let told = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(told.contains("(1026): the client is disconnected, reason 0x904 (2308)"), "{}", ran.stderr);
 
     let left: Vec<PathBuf> =
         std::fs::read_dir(&deep).expect("it is there").map(|entry| entry.expect("an entry").path()).collect();
