@@ -285,20 +285,3 @@ fn store(folder: &Path, name: &str, certificate: rcgen::Certificate, key: &KeyPa
     let key_der = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
     Certificate { certificate_file, key_file, certificate_der: certificate.der().clone(), key_der }
 }
-
-/// A good certificate for the same names and of another authority: what something that takes TLS apart shows.
-pub(crate) fn signed_by(authority: &str) -> Certificate {
-    let mut parameters_of_authority = CertificateParams::default();
-    parameters_of_authority.distinguished_name.push(DnType::CommonName, authority);
-    parameters_of_authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    valid_today(&mut parameters_of_authority);
-    let authority_key = KeyPair::generate().expect("a key is made");
-    let issuer =
-        CertifiedIssuer::self_signed(parameters_of_authority, authority_key).expect("it signs itself");
-    let key = KeyPair::generate().expect("a key is made");
-    let mut parameters = parameters(&NAMES);
-    parameters.not_after -= Duration::days(7);
-    let issued = parameters.signed_by(&key, &issuer).expect("the authority signs");
-    let name: String = authority.chars().filter(char::is_ascii_alphanumeric).collect();
-    store(certificates().folder.path(), &format!("of-{name}"), issued, &key)
-}
