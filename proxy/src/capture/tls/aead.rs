@@ -11,7 +11,7 @@ use ring::aead::{self, LessSafeKey, Nonce, UnboundKey};
 
 /// A key of one side.
 pub(super) enum AeadKey {
-    Ring(LessSafeKey),
+    Ring(Box<LessSafeKey>),
     Aes128Ccm(Box<Ccm<Aes128, U16, U12>>),
     Aes256Ccm(Box<Ccm<Aes256, U16, U12>>),
     Aes128Ccm8(Box<Ccm<Aes128, U8, U12>>),
@@ -21,7 +21,10 @@ pub(super) enum AeadKey {
 impl AeadKey {
     /// `None` where the key has not the cipher's length.
     pub(super) fn new(cipher: Aead, key: &[u8]) -> Option<AeadKey> {
-        let ring = |algorithm| Some(AeadKey::Ring(LessSafeKey::new(UnboundKey::new(algorithm, key).ok()?)));
+        let ring = |algorithm| {
+            let key = UnboundKey::new(algorithm, key).ok()?;
+            Some(AeadKey::Ring(Box::new(LessSafeKey::new(key))))
+        };
         match cipher {
             Aead::Aes128Gcm => ring(&aead::AES_128_GCM),
             Aead::Aes256Gcm => ring(&aead::AES_256_GCM),
