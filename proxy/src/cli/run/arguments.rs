@@ -54,7 +54,7 @@ const EXAMPLES: &str = "\
 Examples:
   rdpscope run srv10                           it does not connect, and nobody knows why
   rdpscope run srv10 --gateway gw.corp.example the same through an RD Gateway
-  rdpscope run srv10 --yes --client 'xfreerdp /v:{host}:{port} /u:me /p:secret /cert:deny'
+  rdpscope run srv10 --yes --client './log-on.sh {host} {port}'
                                                by itself, for example overnight
 
 It goes step by step, and stops where the answer is proved:
