@@ -21,7 +21,8 @@ fn opened(folder: &std::path::Path, arguments: &[&str]) -> Option<String> {
     std::os::unix::fs::symlink(stand_in()?, path.join("xfreerdp")).expect("a link is made");
     let mut command = program();
     command.args(["proxy", "--listen", "127.0.0.1:0", "--open", "--trace"]).arg(&traces);
-    command.args(arguments).env("PATH", &path);
+    // One of these is only looked for where there is a display, which the stand-in does not need.
+    command.args(arguments).env("PATH", &path).env("DISPLAY", ":0");
     let ran = run_command(command);
     let said = ran.stderr.lines().find(|line| line.starts_with("stand-in: "));
     let said = said.unwrap_or_else(|| panic!("nothing was opened:\n{}", ran.stderr)).to_owned();
