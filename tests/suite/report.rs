@@ -157,7 +157,7 @@ fn what_is_broken_is_said_in_a_sentence_and_the_rest_is_told() {
     for (content, said) in [
         (&b""[..], "it is empty"),
         (b"hello\n", "it is no trace"),
-        (b"\xd4\xc3\xb2\xa1\x02\0\x04\0", "rdpscope analyze"),
+        (b"\xd4\xc3\xb2\xa1\x02\0\x04\0", "is no capture"),
         (b"\xff\xfe\0{", "it is no trace"),
     ] {
         report(&files.write("other", content), &[]).assert_refused(3, said);

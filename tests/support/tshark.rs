@@ -80,8 +80,9 @@ impl Capture {
             "-o",
             "udp.check_checksum:TRUE",
         ];
-        let wrong = "_ws.expert.severity >= \"Warning\" || _ws.malformed || tcp.analysis.lost_segment || \
-                     tcp.analysis.out_of_order || tcp.analysis.retransmission || tcp.analysis.ack_lost_segment";
+        // A port that the system chose may be another protocol's: of datagrams only what carries them is judged.
+        let wrong = "((_ws.expert.severity >= \"Warning\" || _ws.malformed) && !udp) || udp.checksum.status == 0 || \
+                     udp.length.bad || tcp.analysis.lost_segment || tcp.analysis.out_of_order || tcp.analysis.retransmission || tcp.analysis.ack_lost_segment";
         let found = self.decoded(&checks, wrong, &["frame.number", "_ws.expert.message", "_ws.col.Info"]);
         // A client that is ended may reset its connection; the file has that as it was.
         let may_be = |line: &&String| {
