@@ -185,7 +185,6 @@ pub enum KeytabProblem {
     Read(#[source] io::Error),
     /// Others may read the file.
     #[error("other users may read it (mode {0:04o}); run 'chmod 600' on it")]
-    #[cfg_attr(not(unix), expect(dead_code, reason = "only Unix keeps such rights in its files"))]
     Shared(u32),
     /// It is longer than any such file.
     #[error("it is longer than {LONGEST_KEYTAB} bytes; name a keytab of format 0x0502")]
@@ -400,6 +399,7 @@ impl KdcSetting {
 enum Unread {
     Failed(io::Error),
     /// Others may read it: its permissions.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "only Unix keeps such rights in its files"))]
     Shared(u32),
 }
 
