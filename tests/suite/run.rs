@@ -11,7 +11,6 @@ use serde_json::Value;
 use std::fs::File;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -292,12 +291,11 @@ fn the_report_opens_for_whoever_is_still_there() {
         let folder = scene.folder.path().to_owned();
         let opener = folder.join("xdg-open");
         let pipe = folder.join("opened");
-        std::fs::write(
-            &opener,
-            format!("#!/bin/sh\necho \"$1\" > {0}.part; mv {0}.part {0}\n", pipe.display()),
-        )
-        .expect("a script is written");
-        std::fs::set_permissions(&opener, std::fs::Permissions::from_mode(0o700)).expect("it is ours");
+        // Another process writes it: a child that another test starts now would hold our open file, and what is open
+        // for writing cannot be run.
+        let script = format!("#!/bin/sh\necho \"$1\" > {0}.part; mv {0}.part {0}\n", pipe.display());
+        let write = format!("printf %s '{script}' > {0}; chmod 700 {0}", opener.display());
+        assert!(Command::new("sh").args(["-c", &write]).status().expect("there is a shell").success());
         scene.command.env("PATH", format!("{}:/usr/bin:/bin", folder.display())).env("DISPLAY", display);
         let told = scene.typed(&[]);
         let is_due = arguments.is_empty() && !display.is_empty();
