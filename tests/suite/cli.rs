@@ -1,5 +1,7 @@
 //! What users type and what they get: exit codes, sentences, and which of the two outputs says what.
 
+#[cfg(target_os = "linux")]
+mod hostile;
 mod mstsc;
 #[cfg(target_os = "linux")]
 mod open;

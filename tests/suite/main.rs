@@ -92,6 +92,8 @@ mod run;
 mod schema;
 #[cfg(test)]
 mod scripted;
+#[cfg(all(test, target_os = "linux"))]
+mod security;
 #[cfg(test)]
 mod udp;
 #[cfg(test)]

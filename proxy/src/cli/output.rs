@@ -1,7 +1,7 @@
 //! Standard output and standard error: who may write what, and how.
 
 use super::arguments::{ColorArgument, OutputArguments};
-use crate::report::Style;
+use crate::report::{Style, safe};
 use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
@@ -61,25 +61,29 @@ impl Output {
     /// Progress, for people.
     pub(super) fn progress(&self, text: &str) {
         if !self.quiet {
-            write_line(&mut std::io::stderr().lock(), text);
+            self.say(text);
         }
     }
 
     /// A question, which is asked even when quiet.
     pub(super) fn question(&self, text: &str) {
-        write_line(&mut std::io::stderr().lock(), text);
+        self.say(text);
     }
 
     /// Something that must be said even when quiet.
     pub(super) fn error(&self, sentence: &str) {
-        write_line(&mut std::io::stderr().lock(), &format!("rdpscope: {sentence}"));
+        write_line(&mut std::io::stderr().lock(), &safe::lines(&format!("rdpscope: {sentence}"), false));
+    }
+
+    fn say(&self, text: &str) {
+        write_line(&mut std::io::stderr().lock(), &safe::lines(text, self.color_stderr));
     }
 
     /// A result, for people; nothing under `--json`.
     pub(super) fn result(&self, text: &str) {
         if !self.json {
             // The text has the colours of standard error; this leaves them out where standard output takes none.
-            write_line(&mut anstream::stdout().lock(), text);
+            write_line(&mut anstream::stdout().lock(), &safe::lines(text, self.color_stderr));
         }
     }
 
@@ -100,7 +104,7 @@ impl Output {
     /// The same, already written out; several lines have their line ends between them.
     pub(super) fn json_text(&self, lines: &str) {
         if self.json {
-            write_line(&mut std::io::stdout().lock(), lines);
+            write_line(&mut std::io::stdout().lock(), &safe::json(lines));
         }
     }
 
