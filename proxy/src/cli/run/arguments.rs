@@ -116,3 +116,21 @@ impl RunArguments {
         Ok(AbArguments { proxy, vary, runs: self.runs })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_at_a_gateway_is_opened_where_it_trusts_rdpscope() {
+        let opens = |flags: &[&str]| {
+            let words = [&["rdpscope", "run", "srv10"], flags].concat();
+            let Command::Run(run) = Arguments::try_parse_from(words).unwrap().command else {
+                panic!("{flags:?}")
+            };
+            run.opens_client()
+        };
+        assert!(opens(&[]) && opens(&["--gateway", "gw", "--trust-ca"]));
+        assert!(!opens(&["--gateway", "gw"]) && !opens(&["--client", "./log-on.sh"]));
+    }
+}
