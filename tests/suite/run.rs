@@ -194,6 +194,36 @@ fn where_the_client_works_there_is_nothing_to_try() {
     assert!(!told.sentence().contains("not proved"), "{}", told.sentence());
 }
 
+/// FreeRDP is on the path and named by nobody; whoever sits there does not trust what it shows them.
+#[test]
+fn the_client_of_this_machine_is_found_and_asks_at_the_terminal() {
+    let Some(xrdp) = server(&certificates().expired) else { return };
+    let display = Xvfb::shared();
+    let mut scene = Scene::new(xrdp.address, &["--no-browser"]);
+    let path = scene.folder.path().join("path");
+    std::fs::create_dir(&path).expect("a folder is made");
+    let client =
+        crate::support::left_out::program("xfreerdp").expect("it is installed, or the test was left out");
+    std::os::unix::fs::symlink(client, path.join("xfreerdp")).expect("a link is made");
+    scene.command.env("PATH", &path).env("DISPLAY", &display.display).env("HOME", scene.folder.path());
+    let told = scene.seated(|process, keyboard| {
+        asked(process, 1);
+        writeln!(keyboard).expect("it is typed");
+        let details =
+            process.output.wait_for(WITHIN, |line| line.contains("Certificate details for 127.0.0.1"));
+        assert!(details.is_some(), "it asks nothing:\n{}", process.output.tail());
+        writeln!(keyboard, "N").expect("it is typed");
+        asked(process, 2);
+        writeln!(keyboard, "q").expect("it is typed");
+    });
+    assert!(told.has("xfreerdp opens and asks here for what it needs; log on once as usual."));
+    assert_eq!((told.exit_code, told.sessions()), (Some(1), 1));
+    assert!(
+        told.kept().iter().all(|path| path.extension().is_none_or(|ending| ending != "rdp")),
+        "its file is gone"
+    );
+}
+
 fn left_after_the_probe(typed: &str) {
     let Some(xrdp) = server(&certificates().expired) else { return };
     let told = Scene::new(xrdp.address, &[]).typed(&[typed]);
