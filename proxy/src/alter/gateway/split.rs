@@ -260,10 +260,18 @@ impl TunnelSplitter {
                     return Some(&bytes[bytes.len() - left..]);
                 }
                 Ok(Went::Anew(left)) => {
+                    let begun = carried.take_first_size();
                     direction.go_on_with(State::Head);
+                    if !begun.is_empty() {
+                        self.head(t_us, from, &begun, out, notes);
+                    }
                     return Some(&bytes[bytes.len() - left..]);
                 }
                 Err((malformed, left)) => {
+                    let begun = carried.take_first_size();
+                    if !begun.is_empty() {
+                        out.push(Split::Other(begun));
+                    }
                     let reason = format!("what the {from} sent is no tunnel: {malformed}");
                     self.give_up(t_us, from, Phase::GatewayTunnel, reason, notes);
                     return Some(&bytes[bytes.len() - left..]);

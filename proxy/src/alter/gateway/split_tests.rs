@@ -57,6 +57,19 @@ impl Run {
     }
 }
 
+/// Its first letters are digits of a chunk's size.
+#[test]
+fn a_request_in_the_place_of_the_first_chunk_goes_on_whole() {
+    const ANEW: &[u8] = b"ADDED /remoteDesktopGateway/ HTTP/1.1\r\nHost: gateway.example\r\n\r\n";
+    let sent = [
+        (Side::Client, request("RDG_IN_DATA", false, "Transfer-Encoding: chunked\r\n")),
+        (Side::Server, b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n".to_vec()),
+        (Side::Client, ANEW.to_vec()),
+    ];
+    let run = Run::always(&sent);
+    assert!(run.other[0].ends_with(ANEW) && run.notes.is_empty(), "{run:?}");
+}
+
 fn upgraded() -> Vec<Sent> {
     vec![
         (Side::Client, request("RDG_OUT_DATA", true, "")),

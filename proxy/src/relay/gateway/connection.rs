@@ -57,7 +57,7 @@ struct Kept {
 impl Drop for Place {
     fn drop(&mut self) {
         self.settle_capture();
-        self.host.leave(self.attempt, self.number);
+        self.leave();
     }
 }
 
@@ -246,6 +246,14 @@ impl Tap for GatewayConnection {
 }
 
 impl Place {
+    /// The connection belongs no more to its attempt.
+    fn leave(&self) {
+        if let Some(gateway) = self.session.lock().gateway() {
+            gateway.connection_left(self.number);
+        }
+        self.host.leave(self.attempt, self.number);
+    }
+
     fn count(&mut self, side: Side, received: u64) {
         self.bytes[side.index()] += received;
         self.session.lock().count(side, received);
@@ -393,7 +401,7 @@ impl Place {
                 *count = count.saturating_sub(bytes);
             }
         }
-        self.host.leave(self.attempt, self.number);
+        self.leave();
         (self.attempt, self.number, self.session) = (moved.attempt, moved.connection, moved.session);
         if let Some(gateway) = self.session.lock().gateway() {
             gateway.connection_began(self.number, true);

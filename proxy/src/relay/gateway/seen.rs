@@ -25,6 +25,11 @@ impl GatewaySeen {
         self.ending.connection_began(connection, sees_inside);
     }
 
+    /// A connection is gone, or belongs elsewhere from now on.
+    pub(super) fn connection_left(&mut self, connection: u32) {
+        self.observer.forget(connection);
+    }
+
     /// Of an attempt whose RDP is told by whoever terminates its TLS.
     pub(in crate::relay) fn with_inner_apart() -> GatewaySeen {
         GatewaySeen { observer: GatewayObserver::with_inner_apart(), ..GatewaySeen::default() }
