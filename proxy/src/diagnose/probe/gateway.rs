@@ -343,7 +343,9 @@ fn only_http_2(facts: &Facts<'_>, check: &GatewayCheck) -> Option<Conclusion> {
     if let Some(status @ (200 | 401)) = behind {
         let summary = format!("{what}; behind it RDG_OUT_DATA is served, {status} in HTTP/2.");
         let conclusion = Conclusion::confirmed(Phase::GatewayHttp, summary).seen(0, prefers);
-        let both = format!("RDG_OUT_DATA is answered {status} in HTTP/2, and in HTTP/1.1 by nothing that is HTTP/1.1");
+        let both = format!(
+            "RDG_OUT_DATA is answered {status} in HTTP/2, and in HTTP/1.1 by nothing that is HTTP/1.1"
+        );
         return Some(conclusion.seen(0, both));
     }
     let conclusion = Conclusion::likely(Phase::GatewayHttp, format!("{what}."));

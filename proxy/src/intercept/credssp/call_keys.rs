@@ -105,9 +105,9 @@ mod tests {
     fn the_examples_of_the_specification_come_out() {
         let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
         let key = response_key("Password", &utf16("User"), &utf16("Domain"));
-        assert_eq!(hex::encode(&*key), "0c868a403bfd7a93a3001ef22ef02e3f");
+        assert_eq!(hex::encode(*key), "0c868a403bfd7a93a3001ef22ef02e3f");
         let proof = hex::decode("68cd0ab851e51c96aabc927bebef6a1c").unwrap();
-        assert_eq!(hex::encode(&*hmac(&*key, &proof)), "8de40ccadbc14a82f15cb0ad0de95ca3");
+        assert_eq!(hex::encode(*hmac(&*key, &proof)), "8de40ccadbc14a82f15cb0ad0de95ca3");
         let message = b"Plaintext".map(|byte| [byte, 0]).concat();
         let mut session = Session::new(End::Client, &[0x55; 16], true);
         assert_eq!(&session.seal(&message)[..16], hex::decode("010000007fb38ec5c55d497600000000").unwrap());

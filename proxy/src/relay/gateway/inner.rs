@@ -296,7 +296,7 @@ impl InnerGate {
                 continue;
             };
             let keys = self.call_keys.as_deref();
-            let cut = self.rpc.pass(t_us, from, &piece, session, keys, &mut self.splitter, notes);
+            let cut = self.rpc.pass((t_us, from), &piece, session, keys, &mut self.splitter, notes);
             for split in cut {
                 self.take(t_us, from, split, (session, number), out, notes);
             }

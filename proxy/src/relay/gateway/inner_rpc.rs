@@ -57,8 +57,7 @@ impl RpcLane {
     /// Takes a piece of the channel that `from` sent. Where nothing can be rewritten, `splitter` is told to let all pass.
     pub(super) fn pass(
         &mut self,
-        t_us: Micros,
-        from: Side,
+        (t_us, from): (Micros, Side),
         bytes: &[u8],
         session: &SharedSession,
         keys: Option<&dyn CallKeys>,
