@@ -16,6 +16,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
+use zip::ZipArchive;
 
 /// A probe, a client and an experiment of some twenty attempts, on a machine that also compiles.
 const WITHIN: Duration = Duration::from_secs(280);
@@ -121,6 +122,24 @@ impl Told {
         kept(self.folder.path())
     }
 
+    /// The README of a bundle of its folder.
+    fn bundled(&self) -> String {
+        let kept = self.kept();
+        let run = kept[0].parent().expect("a folder");
+        let file = self.folder.path().join("case.zip");
+        let mut command = program();
+        command
+            .arg("bundle")
+            .arg(run)
+            .arg("-o")
+            .arg(&file)
+            .env("XDG_DATA_HOME", self.folder.path().join("data"));
+        let ran = run_within(command, WITHIN);
+        assert_eq!(ran.exit_code, Some(0), "{}", ran.stderr);
+        let mut archive = ZipArchive::new(File::open(file).expect("a bundle")).expect("a zip");
+        std::io::read_to_string(archive.by_name("README.txt").expect("a README")).expect("it is read")
+    }
+
     fn sessions(&self) -> usize {
         self.kept().iter().filter(|path| path.join("trace.jsonl").is_file()).count()
     }
@@ -181,6 +200,10 @@ fn an_expired_certificate_is_proved_by_the_experiment() {
         assert!(report.contains(part), "{part} is not in the report");
     }
     assert!(!told.lines.concat().contains("Right-1234") && !report.contains("Right-1234"));
+    let bundled = told.bundled();
+    for part in ["PROBES\n  probes/probe  ", "SESSIONS\n  sessions/", "certificate-expired (confirmed)"] {
+        assert!(bundled.contains(part), "{part} is not in {bundled}");
+    }
 }
 
 #[test]

@@ -22,6 +22,9 @@ pub struct Manifest {
     pub created: String,
     /// The sessions in it.
     pub sessions: Vec<BundledSession>,
+    /// The probes in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probes: Vec<BundledProbe>,
     /// Every file but this one, in the order of their paths.
     pub files: Vec<BundledFile>,
     /// What was replaced and left out.
@@ -44,6 +47,21 @@ pub struct BundledSession {
     /// The settings that shaped it, redacted.
     pub settings: serde_json::Map<String, serde_json::Value>,
     /// The verdict's id; absent in a trace that broke off.
+    pub verdict: Option<String>,
+    /// `confirmed`, `likely` or `possible`.
+    pub confidence: Option<String>,
+}
+
+/// A probe of one target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BundledProbe {
+    /// Its folder in the bundle, which it may share with probes of other targets.
+    pub folder: String,
+    /// What the user named, redacted.
+    pub target: String,
+    /// When it began, RFC 3339.
+    pub started: String,
+    /// The verdict's id; absent where the probe broke off.
     pub verdict: Option<String>,
     /// `confirmed`, `likely` or `possible`.
     pub confidence: Option<String>,

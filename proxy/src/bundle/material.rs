@@ -130,7 +130,9 @@ impl Material {
             }
         };
         let session = reading.records.iter().find_map(|record| Some(record.header.as_ref()?.session.clone()));
-        let folder = self.folder(session.as_deref());
+        let is_probe = session.is_none() && reading.records.iter().any(|record| record.probe.is_some());
+        let folder =
+            if is_probe { self.folder("probes", "probe") } else { self.session_folder(session.as_deref()) };
         for problem in &reading.problems {
             let what = match problem {
                 Problem::CutShort { .. } => "the last line of a trace",
@@ -149,14 +151,17 @@ impl Material {
         }
     }
 
-    /// A folder of its own for each trace.
-    fn folder(&self, session: Option<&str>) -> String {
+    fn session_folder(&self, session: Option<&str>) -> String {
         let is_plain = |name: &&str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        let name = session.filter(|name| !name.is_empty()).filter(is_plain).unwrap_or("trace");
+        self.folder("sessions", session.filter(|name| !name.is_empty()).filter(is_plain).unwrap_or("trace"))
+    }
+
+    /// A folder of its own for each trace.
+    fn folder(&self, kind: &str, name: &str) -> String {
         let taken: BTreeSet<&str> = self.traces.iter().map(|trace| trace.folder.as_str()).collect();
         let mut names = (1..).map(|number| match number {
-            1 => format!("sessions/{name}"),
-            number => format!("sessions/{name}-{number}"),
+            1 => format!("{kind}/{name}"),
+            number => format!("{kind}/{name}-{number}"),
         });
         names.find(|name| !taken.contains(name.as_str())).unwrap_or_default()
     }
@@ -201,7 +206,7 @@ impl Material {
     ) -> Result<BTreeSet<SocketAddr>, BundleError> {
         let mut clients = BTreeSet::new();
         for record in attempts(file, number, knows_command)? {
-            let folder = self.folder(record.header.as_ref().map(|header| header.session.as_str()));
+            let folder = self.session_folder(record.header.as_ref().map(|header| header.session.as_str()));
             let lines = lines(&record);
             lines.iter().for_each(|line| client_sockets(line, &mut clients));
             self.traces.push(Trace { folder, lines, records: vec![record] });

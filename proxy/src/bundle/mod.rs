@@ -9,8 +9,8 @@ mod redacted;
 mod verify;
 
 pub use manifest::{
-    BundledFile, BundledSession, LeftOut, MANIFEST_PATH, MANIFEST_VERSION, Manifest, Pseudonym, Redaction,
-    StillFound,
+    BundledFile, BundledProbe, BundledSession, LeftOut, MANIFEST_PATH, MANIFEST_VERSION, Manifest, Pseudonym,
+    Redaction, StillFound,
 };
 pub use verify::{Difference, MOST_UNPACKED, Verification, verify, verify_file};
 
@@ -26,7 +26,7 @@ use zip::{CompressionMethod, ZipWriter};
 /// What is to go into a bundle.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// Traces: folders of sessions, `trace.jsonl` files, or what `--json` wrote.
+    /// Traces: folders of sessions or of a run, `trace.jsonl` files, files of probes and experiments, or what `--json` wrote.
     pub traces: Vec<PathBuf>,
     /// Captures from elsewhere: what they show of Remote Desktop, and a trace of each attempt in them.
     pub captures: Vec<PathBuf>,

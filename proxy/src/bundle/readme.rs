@@ -17,16 +17,25 @@ pub(super) fn text(manifest: &Manifest, has_report: bool) -> String {
     text.push_str(&format!(
         "{MANIFEST_PATH} has the SHA-256 of every file; \"rdpscope bundle --verify FILE.zip\" holds them against it.\n\n"
     ));
-    text.push_str("SESSIONS\n");
+    if !manifest.probes.is_empty() {
+        text.push_str("PROBES\n");
+    }
+    for probe in &manifest.probes {
+        let verdict = verdict(&probe.verdict, &probe.confidence, "no verdict");
+        text.push_str(&format!("  {}  {}  {}  {verdict}\n", probe.folder, probe.started, probe.target));
+    }
+    if !manifest.sessions.is_empty() {
+        text.push_str("SESSIONS\n");
+    }
     for session in &manifest.sessions {
-        let verdict = match (&session.verdict, &session.confidence) {
-            (Some(verdict), Some(confidence)) => format!("{verdict} ({confidence})"),
+        let none = match &session.settings {
             // The trace of a whole experiment has the factor and no arm.
-            _ if session.settings.contains_key("vary") && !session.settings.contains_key("arm") => {
-                "an experiment without a conclusion".to_owned()
+            settings if settings.contains_key("vary") && !settings.contains_key("arm") => {
+                "an experiment without a conclusion"
             }
-            _ => "no verdict".to_owned(),
+            _ => "no verdict",
         };
+        let verdict = verdict(&session.verdict, &session.confidence, none);
         text.push_str(&format!("  {}  {}  {}  {verdict}\n", session.folder, session.started, session.target));
     }
     text.push_str("\nWHAT WAS REPLACED\n");
@@ -39,6 +48,13 @@ pub(super) fn text(manifest: &Manifest, has_report: bool) -> String {
         text.push_str(&format!("  {}: {}.\n", left_out.what, left_out.why));
     }
     text
+}
+
+fn verdict(verdict: &Option<String>, confidence: &Option<String>, none: &str) -> String {
+    match (verdict, confidence) {
+        (Some(verdict), Some(confidence)) => format!("{verdict} ({confidence})"),
+        _ => none.to_owned(),
+    }
 }
 
 fn replaced(manifest: &Manifest) -> String {

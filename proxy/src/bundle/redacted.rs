@@ -3,8 +3,8 @@
 use super::manifest::{self, MANIFEST_VERSION};
 use super::material::{Capture, Material, Trace};
 use super::{
-    BundledFile, BundledSession, File, LeftOut, Manifest, Pseudonym, Redaction, Request, StillFound, counted,
-    readme, sha256,
+    BundledFile, BundledProbe, BundledSession, File, LeftOut, Manifest, Pseudonym, Redaction, Request,
+    StillFound, counted, readme, sha256,
 };
 use crate::redact::Redactor;
 use crate::report::{self, Document, Subject};
@@ -18,6 +18,7 @@ const REPORT: &str = "report.html";
 pub(super) struct Redacted {
     files: Vec<File>,
     sessions: Vec<BundledSession>,
+    probes: Vec<BundledProbe>,
     left_out: Vec<LeftOut>,
     redactor: Redactor,
     contains_secrets: bool,
@@ -27,8 +28,14 @@ impl Redacted {
     /// Replaces every name in everything.
     pub(super) fn from(material: Material, redactor: Redactor) -> Redacted {
         let Material { traces, certificates, captures, rdp_files, event_logs, left_out, .. } = material;
-        let mut redacted =
-            Redacted { files: Vec::new(), sessions: Vec::new(), left_out, redactor, contains_secrets: false };
+        let mut redacted = Redacted {
+            files: Vec::new(),
+            sessions: Vec::new(),
+            probes: Vec::new(),
+            left_out,
+            redactor,
+            contains_secrets: false,
+        };
         let mut records = Vec::new();
         for trace in traces {
             records.extend(redacted.trace(trace));
@@ -68,6 +75,7 @@ impl Redacted {
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             created: request.created.clone(),
             sessions: self.sessions,
+            probes: self.probes,
             files: Vec::new(),
             redaction,
         };
@@ -93,6 +101,7 @@ impl Redacted {
         let path = format!("{}/trace.jsonl", trace.folder);
         self.push(path.clone(), text);
         self.sessions.extend(records.iter().filter_map(|record| bundled(&trace.folder, record)));
+        self.probes.extend(records.iter().filter_map(|record| bundled_probe(&trace.folder, record)));
         records.into_iter().map(|record| Subject::new(record, path.clone())).collect()
     }
 
@@ -193,6 +202,17 @@ fn bundled(folder: &str, record: &Record) -> Option<BundledSession> {
         started: header.started.clone(),
         rdpscope: header.rdpscope.clone(),
         settings: header.settings.clone(),
+        verdict: record.verdict.as_ref().map(|verdict| verdict.id.to_string()),
+        confidence: record.verdict.as_ref().map(|verdict| verdict.confidence.to_string()),
+    })
+}
+
+fn bundled_probe(folder: &str, record: &Record) -> Option<BundledProbe> {
+    let probe = record.probe.as_ref().filter(|_| record.header.is_none())?;
+    Some(BundledProbe {
+        folder: folder.to_owned(),
+        target: probe.target.clone(),
+        started: probe.started.clone(),
         verdict: record.verdict.as_ref().map(|verdict| verdict.id.to_string()),
         confidence: record.verdict.as_ref().map(|verdict| verdict.confidence.to_string()),
     })

@@ -46,11 +46,17 @@ fn make(arguments: &BundleArguments, file: &Path, output: &Output) -> Result<Exi
 /// What is in it, what was done to it, and what to look at before it is sent.
 fn summary(file: &Path, bundle: &Bundle) -> String {
     let manifest = &bundle.manifest;
+    let counts = [(manifest.sessions.len(), "session"), (manifest.probes.len(), "probe")];
+    let of: Vec<String> = counts
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, noun)| bundle::counted(count as u64, noun))
+        .collect();
+    let of = if of.is_empty() { "no session".to_owned() } else { of.join(" and ") };
     let mut lines = vec![format!(
-        "wrote {}: {} files of {}, SHA-256 {}",
+        "wrote {}: {} files of {of}, SHA-256 {}",
         file.display(),
         manifest.files.len(),
-        bundle::counted(manifest.sessions.len() as u64, "session"),
         bundle.sha256
     )];
     let redaction = &manifest.redaction;

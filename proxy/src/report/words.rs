@@ -157,7 +157,7 @@ fn captured(packets: u64, dropped: u64, stopped: Option<&str>, secrets: bool) ->
         text.push_str(" with the secrets of TLS");
     }
     if dropped > 0 {
-        text.push_str(&format!(", and {dropped} are missing that came faster than they could be written"));
+        text.push_str(&format!(", and {dropped} are missing that came faster than is recorded"));
     }
     if let Some(reason) = stopped {
         text.push_str(&format!("; the capture ends early: {}", safe::name(reason)));

@@ -51,7 +51,7 @@ pub struct TcpEvidence {
     pub segments: [u64; 2],
     /// Segments whose bytes had been sent before.
     pub retransmissions: [u64; 2],
-    /// Of those, segments whose bytes the other side had acknowledged before: they were late and not lost.
+    /// Of those, segments whose bytes the other side had, as its answers show: their acknowledgment was late, and nothing lost.
     #[serde(default)]
     pub needless: [u64; 2],
     /// Segments that came after later ones.
@@ -60,8 +60,8 @@ pub struct TcpEvidence {
     pub lost: [u64; 2],
     /// Segments with a window of zero.
     pub zero_windows: [u64; 2],
-    /// How long bytes of each side took to be acknowledged, as the capturing machine saw it: the shortest of the last four
-    /// times. Absent with fewer.
+    /// How long bytes of each side took to be acknowledged, as the capturing machine saw it: the second shortest of the last
+    /// four times. Absent with fewer.
     #[serde(default, skip_serializing_if = "is_none_of_both")]
     pub acknowledged_us: [Option<Micros>; 2],
     /// What one side sent again and again at the end, to which nothing came back.

@@ -344,7 +344,7 @@ pub enum Detail {
         file: String,
         /// Packets in it.
         packets: u64,
-        /// Packets that are missing because they came faster than they could be written.
+        /// Packets that are missing because they came faster than is recorded.
         dropped: u64,
         /// The bytes in them.
         dropped_bytes: u64,

@@ -88,6 +88,11 @@ pub const RELAYS: &[Relay] = &[
         intercepts: true,
         ..relay("rdpscope-no-trace", Launch::Announces(rdpscope_no_trace))
     },
+    Relay {
+        on_request: true,
+        intercepts: true,
+        ..relay("rdpscope-capture", Launch::Announces(rdpscope_capture))
+    },
     Relay { on_request: true, ..relay("haproxy-auto", Launch::OnPort(haproxy_auto)) },
 ];
 
@@ -179,6 +184,18 @@ impl Running {
             _ => None,
         }
     }
+
+    /// Deletes the captures that the relay has written so far and answers how long they were; `None` of one that writes
+    /// none.
+    pub fn take_captures(&self) -> Option<u64> {
+        let sessions = fs::read_dir(self.folder.path().join("trace")).ok()?;
+        let captures = sessions.flatten().map(|session| session.path().join("session.pcapng"));
+        let taken = captures.filter_map(|file| {
+            let length = fs::metadata(&file).ok()?.len();
+            fs::remove_file(&file).ok().map(|()| length)
+        });
+        taken.reduce(|sum, length| sum + length)
+    }
 }
 
 /// The address in the line `listening on ADDRESS`.
@@ -194,6 +211,10 @@ fn rdpscope(setup: &Setup<'_>) -> Result<Vec<String>> {
 
 fn rdpscope_no_trace(setup: &Setup<'_>) -> Result<Vec<String>> {
     rdpscope_with(setup, &["--no-trace".into()])
+}
+
+fn rdpscope_capture(setup: &Setup<'_>) -> Result<Vec<String>> {
+    rdpscope_with(setup, &["--trace".into(), path(&setup.folder.join("trace")), "--capture".into()])
 }
 
 fn rdpscope_with(setup: &Setup<'_>, trace: &[String]) -> Result<Vec<String>> {

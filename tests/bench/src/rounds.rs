@@ -67,6 +67,7 @@ const FLOWS: &[(Shape, Direction, Measure)] = &[
     (Shape::Opaque, Direction::Both, measure("throughput unframed both at once, MB/s", true, 0)),
 ];
 const CPU_BULK: Measure = measure("relay's processor time, TLS both at once, ms/GB", false, 0);
+const CAPTURED: Measure = measure("in the capture of what both legs carried, TLS both at once, %", true, 0);
 const P50: Measure = measure("ping-pong 64 B p50, µs", false, 1);
 const P99: Measure = measure("ping-pong 64 B p99, µs", false, 1);
 const ADDED_P50: Measure = measure("added to direct p50, µs", false, 1);
@@ -176,6 +177,9 @@ impl Rounds {
                     self.results.record(measure, relay.relay.name, found.map(|found| found.rate / 1e6));
                     if relay.process.is_some() && (*shape, *direction) == (Shape::Tls, Direction::Both) {
                         self.results.record(&CPU_BULK, relay.relay.name, found.map(|found| found.cpu_per_gb));
+                        if let Some(captured) = found.and_then(|found| found.captured) {
+                            self.results.record(&CAPTURED, relay.relay.name, Some(captured * 100.0));
+                        }
                     }
                 }
             }
@@ -331,6 +335,7 @@ impl Rounds {
                     self.results.record(rate, name, found.map(|found| found.rate / 1e6));
                     if let Some(process) = &relay.process {
                         process.settle();
+                        relay.take_captures();
                         let per_gb = |found: interception::Bulk| {
                             found.spent.as_secs_f64() * 1e3 / (found.bytes as f64 / 1e9)
                         };
@@ -373,11 +378,15 @@ impl Rounds {
     }
 }
 
-/// Rate in bytes per second, and the relay's processor time in milliseconds for 10⁹ bytes.
+/// What one flow of bulk data came to.
 #[derive(Debug, Clone, Copy)]
 struct Flow {
+    /// In bytes per second.
     rate: f64,
+    /// The relay's processor time in milliseconds for 10⁹ bytes.
     cpu_per_gb: f64,
+    /// How long the capture is, of a relay that writes one, as a part of what both legs carried.
+    captured: Option<f64>,
 }
 
 fn flow(relay: &Running, shape: Shape, direction: Direction, bulk: &[u8], each: Duration) -> Result<Flow> {
@@ -385,8 +394,15 @@ fn flow(relay: &Running, shape: Shape, direction: Direction, bulk: &[u8], each: 
     let cpu = || relay.process.as_ref().map_or(Duration::ZERO, |process| process.cpu());
     let before = cpu();
     let arrived = throughput::run(&session, bulk, direction, each)?;
+    drop(session);
+    // A capture is still being written.
+    relay.process.iter().for_each(|process| process.settle());
     let spent = cpu() - before;
-    Ok(Flow { rate: arrived.rate, cpu_per_gb: spent.as_secs_f64() * 1e3 / (arrived.bytes as f64 / 1e9) })
+    Ok(Flow {
+        rate: arrived.rate,
+        cpu_per_gb: spent.as_secs_f64() * 1e3 / (arrived.bytes as f64 / 1e9),
+        captured: relay.take_captures().map(|length| length as f64 / (2 * arrived.bytes) as f64),
+    })
 }
 
 fn progress(what: &str, round: usize, rounds: usize) {

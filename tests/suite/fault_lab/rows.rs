@@ -250,7 +250,9 @@ rows! {
         "link-lossy, likely", on_the_wire::loses_packets,
     ),
     packets_are_held_up: watched_only(
-        "a way with 1 kbit/s", "tc", "link-slow, likely", on_the_way::holds_up_packets,
+        "a way with 1 or 2 kbit/s", "tc; the capture xfreerdp, xrdp", "link-slow, likely", on_the_way::holds_up_packets,
+    ).captured(
+        "link-slow, likely", captured::slow_way,
     ),
     an_idle_connection_is_forgotten: watched_only(
         "an idle connection is forgotten on the way", "scripted, a minute of silence",

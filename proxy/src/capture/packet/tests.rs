@@ -88,6 +88,30 @@ fn a_segment_is_taken_apart() {
 }
 
 #[test]
+fn a_segment_tells_clocks_and_what_came_twice() {
+    use etherparse::TcpOptionElement::{Noop, SelectiveAcknowledgement, Timestamp};
+    let options = |first, second| {
+        let packet = tcp_packet(Side::Server, b"", |header| {
+            (header.ack, header.acknowledgment_number) = (true, 1000);
+            let sacked = SelectiveAcknowledgement(first, [second, None, None]);
+            header.set_options(&[Noop, Noop, Timestamp(5, 3), Noop, Noop, sacked]).unwrap();
+        });
+        let mut packets = Packets::default();
+        let Some(Packet::Tcp(segment)) = packets.read(&frame(RAW, &packet)) else { panic!("no segment") };
+        (segment.timestamps, segment.repeated)
+    };
+    let clocks = Some([5, 3]);
+    assert_eq!(options((900, 1000), None), (clocks, Some((900, 1000))), "acknowledged before");
+    assert_eq!(options((2000, 2100), None), (clocks, None), "it waits for what is missing");
+    assert_eq!(
+        options((2000, 2100), Some((1900, 2200))),
+        (clocks, Some((2000, 2100))),
+        "a part of what waits"
+    );
+    assert_eq!(options((2000, 2100), Some((3000, 3100))), (clocks, None));
+}
+
+#[test]
 fn padding_is_not_payload_and_cut_bytes_are_known() {
     let mut padded = tcp_packet(Side::Client, b"", |_| {});
     padded.extend([0; 6]);

@@ -44,6 +44,10 @@ pub(crate) struct Segment<'a> {
     pub(crate) window: u16,
     /// Option of a SYN.
     pub(crate) maximum_segment_size: Option<u16>,
+    /// Its sender's clock, and the other side's as it was last heard (RFC 7323 section 3).
+    pub(crate) timestamps: Option<[u32; 2]>,
+    /// Bytes that came again to the sender of this, which has them: from the first to behind the last (RFC 2883).
+    pub(crate) repeated: Option<(u32, u32)>,
     /// What it carries, as much as the file has.
     pub(crate) bytes: &'a [u8],
     /// Bytes behind those that the file does not have.
@@ -93,28 +97,59 @@ pub(super) fn transport<'a>(packet: &Network<'a>) -> Result<Packet<'a>, PassedOv
 
 fn tcp<'a>(packet: &Network<'a>) -> Result<Segment<'a>, PassedOver> {
     let header = TcpSlice::from_slice(packet.payload).map_err(|_| PassedOver::Broken)?;
-    let is_syn = header.syn();
+    let options = Options::of(&header);
     Ok(Segment {
         source: SocketAddr::new(packet.source, header.source_port()),
         destination: SocketAddr::new(packet.destination, header.destination_port()),
         time_to_live: packet.time_to_live,
         sequence: header.sequence_number(),
         acknowledgment: header.ack().then(|| header.acknowledgment_number()),
-        is_syn,
+        is_syn: header.syn(),
         is_fin: header.fin(),
         is_reset: header.rst(),
         window: header.window_size(),
-        maximum_segment_size: if is_syn { maximum_segment_size(&header) } else { None },
+        maximum_segment_size: options.maximum_segment_size.filter(|_| header.syn()),
+        timestamps: options.timestamps,
+        repeated: options.repeated,
         bytes: &packet.payload[header.header_slice().len()..],
         cut: (packet.length - packet.payload.len()) as u32,
     })
 }
 
-fn maximum_segment_size(header: &TcpSlice<'_>) -> Option<u16> {
-    header.options_iterator().find_map(|option| match option {
-        Ok(TcpOptionElement::MaximumSegmentSize(size)) => Some(size),
-        _ => None,
-    })
+/// Options of a segment.
+#[derive(Default)]
+struct Options {
+    maximum_segment_size: Option<u16>,
+    timestamps: Option<[u32; 2]>,
+    repeated: Option<(u32, u32)>,
+}
+
+impl Options {
+    fn of(header: &TcpSlice<'_>) -> Options {
+        let mut options = Options::default();
+        for option in header.options_iterator() {
+            match option {
+                Ok(TcpOptionElement::MaximumSegmentSize(size)) => options.maximum_segment_size = Some(size),
+                Ok(TcpOptionElement::Timestamp(own, echoed)) => options.timestamps = Some([own, echoed]),
+                Ok(TcpOptionElement::SelectiveAcknowledgement(first, more)) => {
+                    let second = more.first().copied().flatten();
+                    options.repeated = Some(first)
+                        .filter(|first| is_repeated(*first, second, header.acknowledgment_number()));
+                }
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        options
+    }
+}
+
+/// Whether the first block of a selective acknowledgment tells of bytes that came again: they were acknowledged before, or
+/// are a part of the second block (RFC 2883 section 4).
+fn is_repeated(first: (u32, u32), second: Option<(u32, u32)>, acknowledgment: u32) -> bool {
+    let is_not_after = |left: u32, right: u32| (left.wrapping_sub(right) as i32) <= 0;
+    is_not_after(first.1, acknowledgment)
+        || second.is_some_and(|second| is_not_after(second.0, first.0) && is_not_after(first.1, second.1))
 }
 
 fn udp<'a>(packet: &Network<'a>) -> Result<Datagram<'a>, PassedOver> {

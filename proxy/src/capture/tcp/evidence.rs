@@ -1,5 +1,6 @@
 //! What the segments of a connection say beside their bytes, gathered into [`TcpEvidence`].
 
+use super::again::Again;
 use super::analysis::Analysis;
 use super::times::Times;
 use crate::capture::Nanoseconds;
@@ -19,6 +20,7 @@ pub(super) struct Gathering {
     syn_at: Option<Nanoseconds>,
     accepted_at: Option<Nanoseconds>,
     times: [Times; 2],
+    again: [Again; 2],
     /// When a side last sent bytes that it had not sent before.
     bytes_at: Nanoseconds,
     unanswered: Option<Waiting>,
@@ -56,6 +58,7 @@ impl Gathering {
             syn_at: None,
             accepted_at: None,
             times: Default::default(),
+            again: Default::default(),
             bytes_at: began,
             unanswered: None,
         }
@@ -63,7 +66,7 @@ impl Gathering {
 
     /// Nothing more comes.
     pub(super) fn finish(mut self) -> TcpEvidence {
-        self.evidence.acknowledged_us = self.times.each_ref().map(Times::shortest_us);
+        self.evidence.acknowledged_us = self.times.each_ref().map(Times::usual_us);
         let given_up = self.unanswered.filter(|waiting| waiting.again >= GIVEN_UP_AFTER);
         self.evidence.unanswered = given_up.map(|waiting| Unanswered {
             t_us: micros(waiting.first_at, self.began),
@@ -95,16 +98,17 @@ impl Gathering {
             _ => Sent::New,
         };
         self.take_times(at, side, segment, sent);
+        self.evidence.needless[1 - side] += self.again[1 - side].answered(segment);
+        if sent == Sent::Again && !shown.is_needless {
+            self.again[side].sent(segment);
+        }
         self.take_waiting(at, from, segment, sent);
     }
 
     fn take_times(&mut self, at: Nanoseconds, side: usize, segment: &Segment<'_>, sent: Sent) {
-        if let Some(acknowledgment) = segment.acknowledgment {
-            self.times[1 - side].acknowledged(acknowledgment, at);
-        }
+        self.times[1 - side].acknowledged(segment, at);
         if sent != Sent::Nothing {
-            let end = segment.sequence.wrapping_add(segment.length());
-            self.times[side].sent(end, at, sent == Sent::Again);
+            self.times[side].sent(segment, at, sent == Sent::Again);
         }
     }
 

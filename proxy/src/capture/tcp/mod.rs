@@ -1,5 +1,6 @@
 //! One TCP connection of a capture: its two streams put in order, and what its segments say beside their bytes.
 
+mod again;
 mod analysis;
 mod evidence;
 mod stream;

@@ -35,6 +35,8 @@ fn segment(from: Side, offset: u32, bytes: &[u8]) -> Segment<'_> {
         is_reset: false,
         window: 1024,
         maximum_segment_size: None,
+        timestamps: None,
+        repeated: None,
         bytes,
         cut: 0,
     }
@@ -464,7 +466,7 @@ fn one_packet_of_the_other_side_is_an_answer() {
 }
 
 #[test]
-fn the_shortest_of_the_last_times_counts_and_nothing_that_was_sent_twice() {
+fn a_middle_one_of_the_last_times_counts_and_nothing_that_was_sent_twice() {
     let mut fed = Fed::open();
     for turn in 0..5 {
         fed.send(1 + 2 * turn, "xy");
@@ -476,7 +478,7 @@ fn the_shortest_of_the_last_times_counts_and_nothing_that_was_sent_twice() {
     fed.send(11, "xy");
     fed.take(acknowledging(Side::Server, 1, 13));
     let [client, server] = fed.close().1.acknowledged_us;
-    assert_eq!((client.map(|us| us / 1_000_000), server), (Some(1), None));
+    assert_eq!((client.map(|us| us / 1_000_000), server), (Some(2), None));
 }
 
 #[test]
@@ -500,6 +502,60 @@ fn what_comes_twice_after_it_was_acknowledged_was_late_and_not_lost() {
     fed.send(4, "two");
     fed.now += SECOND;
     fed.send(4, "two");
+    let evidence = fed.close().1;
+    assert_eq!((evidence.retransmissions[0], evidence.needless[0]), (2, 1));
+}
+
+/// A segment of the client, or what the server answers to it, with the client's clock in it.
+fn clocked(segment: Segment<'_>, clock: u32) -> Segment<'_> {
+    let clocks = if segment.source == client() { [clock, 0] } else { [0, clock] };
+    Segment { timestamps: Some(clocks), ..segment }
+}
+
+#[test]
+fn an_answer_to_the_first_of_what_was_sent_again_shows_a_slow_way_and_no_loss() {
+    let mut fed = Fed::open();
+    for turn in 0..4 {
+        let offset = 1 + 4 * turn;
+        let clock = 10_000 * turn;
+        for again in 0..3 {
+            fed.take(clocked(segment(Side::Client, offset, b"slow"), clock + 1000 * again));
+            fed.now += SECOND;
+        }
+        fed.take(clocked(acknowledging(Side::Server, 1, offset + 4), clock));
+    }
+    let evidence = fed.close().1;
+    assert_eq!((evidence.retransmissions[0], evidence.needless[0]), (8, 8));
+    assert_eq!(evidence.acknowledged_us[0].map(|us| us / 1_000_000), Some(3));
+
+    // What is answered is the second: the first was lost, and the third was needless.
+    let mut fed = Fed::open();
+    for again in 0..3 {
+        fed.take(clocked(segment(Side::Client, 1, b"lost"), 1000 * again));
+        fed.now += SECOND;
+    }
+    fed.take(clocked(acknowledging(Side::Server, 1, 5), 1000));
+    let evidence = fed.close().1;
+    assert_eq!((evidence.retransmissions[0], evidence.needless[0]), (2, 1));
+}
+
+#[test]
+fn what_is_reported_to_have_come_twice_was_not_lost_unless_its_acknowledgment_was() {
+    let twice = |offset: u32| Segment {
+        repeated: Some((CLIENT.wrapping_add(offset), CLIENT.wrapping_add(offset + 4))),
+        ..acknowledging(Side::Server, 1, offset + 4)
+    };
+    let mut fed = Fed::open();
+    fed.send(1, "slow");
+    fed.now += SECOND;
+    fed.send(1, "slow");
+    fed.take(acknowledging(Side::Server, 1, 5));
+    fed.take(twice(1));
+    fed.take(twice(1));
+    fed.send(5, "mute");
+    fed.now += SECOND;
+    fed.send(5, "mute");
+    fed.take(twice(5));
     let evidence = fed.close().1;
     assert_eq!((evidence.retransmissions[0], evidence.needless[0]), (2, 1));
 }

@@ -11,8 +11,8 @@ const TWICE: u8 = 2;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct BundleArguments {
-    /// Sessions: their folders, trace.jsonl files, or what --json wrote; with what lies beside them (certificates, the
-    /// capture, the .rdp file)
+    /// Sessions: their folders, the folder of a run, trace.jsonl files, files of probes and experiments, or what --json
+    /// wrote; with what lies beside them (certificates, the capture, the .rdp file)
     #[arg(required_unless_present_any = ["verify", "captures"], value_name = "TRACE")]
     pub(super) traces: Vec<PathBuf>,
     /// The file to write

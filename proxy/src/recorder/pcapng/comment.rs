@@ -6,11 +6,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Before and behind the numbers in what is said of a loss.
-const LOSS: [&str; 3] = [
-    "rdpscope: ",
-    " packets with ",
-    " bytes before this one are missing; they came faster than they could be written",
-];
+const LOSS: [&str; 3] =
+    ["rdpscope: ", " packets with ", " bytes before this one are missing; they came faster than is recorded"];
 
 /// What is said of a line of the trace, where anything is.
 pub(super) fn of_line(line: &Line) -> Option<String> {
@@ -101,7 +98,7 @@ mod tests {
         for foreign in [
             "phase tls ok, 2.5 ms, client leg",
             "phase tls failed, 2.5 ms, client leg of mia",
-            "rdpscope: mia packets with 1 bytes before this one are missing; they came faster than they could be written",
+            "rdpscope: mia packets with 1 bytes before this one are missing; they came faster than is recorded",
         ] {
             assert!(!own.has(foreign), "{foreign}");
         }

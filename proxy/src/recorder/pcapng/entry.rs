@@ -1,6 +1,6 @@
 //! What waits to be written: packets of both legs, and what is said beside them.
 
-use super::SAME_SEGMENT;
+use super::{MOST_SPARES, MUCH, SAME_SEGMENT};
 use crate::trace::Side;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -82,6 +82,8 @@ pub(super) struct Batch {
     pub(super) bytes: Vec<u8>,
     /// Lines of NSS key log format, which stand before all packets that are not written yet.
     pub(super) secrets: String,
+    /// Where the last bytes of each side lie that did not yet go out on the other leg.
+    passing: [Range<usize>; 2],
 }
 
 impl Batch {
@@ -103,12 +105,11 @@ impl Batch {
         transport: Transport,
         bytes: &[u8],
     ) {
-        if self.join(at, ends, from_us, transport, bytes) {
-            return;
+        let payload = self.keep(if from_us { ends.side.opposite() } else { ends.side }, from_us, bytes);
+        if !self.join(at, ends, from_us, transport, &payload) {
+            let packet = Packet { ends: ends.clone(), from_us, transport, payload, comments: Vec::new() };
+            self.entries.push(Entry { at, kind: Kind::Packet(packet) });
         }
-        let payload = self.keep(bytes);
-        let packet = Packet { ends: ends.clone(), from_us, transport, payload, comments: Vec::new() };
-        self.entries.push(Entry { at, kind: Kind::Packet(packet) });
     }
 
     /// Adds what is the next of the segment that was told last; false where it is not.
@@ -118,7 +119,7 @@ impl Batch {
         ends: &Arc<Ends>,
         from_us: bool,
         transport: Transport,
-        bytes: &[u8],
+        payload: &Range<usize>,
     ) -> bool {
         let Some(Entry { at: since, kind: Kind::Packet(last) }) = self.entries.last_mut() else {
             return false;
@@ -129,31 +130,36 @@ impl Batch {
             acknowledgement,
             flags,
         };
-        let joins = !bytes.is_empty()
+        let joins = !payload.is_empty()
             && !last.payload.is_empty()
-            && last.payload.end == self.bytes.len()
+            && last.payload.end == payload.start
             && Arc::ptr_eq(&last.ends, ends)
             && (last.from_us, last.transport) == (from_us, next)
             && at.saturating_duration_since(*since) < SAME_SEGMENT;
         if joins {
-            self.bytes.extend_from_slice(bytes);
-            last.payload.end = self.bytes.len();
+            last.payload.end = payload.end;
         }
         joins
     }
 
-    /// Keeps `bytes`. Those of the packet before are not kept a second time: what passes through is the same on both
-    /// legs.
-    fn keep(&mut self, bytes: &[u8]) -> Range<usize> {
-        if let Some(Kind::Packet(last)) = self.entries.last().map(|entry| &entry.kind)
-            && !bytes.is_empty()
-            && self.bytes.get(last.payload.clone()) == Some(bytes)
-        {
-            return last.payload.clone();
+    /// Keeps `bytes` that came `from` a side. What goes out as it came in is not kept a second time: what passes through is
+    /// the same on both legs, though often in other pieces.
+    fn keep(&mut self, from: Side, from_us: bool, bytes: &[u8]) -> Range<usize> {
+        let passing = &mut self.passing[from.index()];
+        if from_us && !bytes.is_empty() {
+            let shared = passing.start..passing.start + bytes.len();
+            if shared.end <= passing.end && self.bytes[shared.clone()] == *bytes {
+                passing.start = shared.end;
+                return shared;
+            }
         }
-        let start = self.bytes.len();
+        let kept = self.bytes.len()..self.bytes.len() + bytes.len();
         self.bytes.extend_from_slice(bytes);
-        start..self.bytes.len()
+        if !from_us {
+            let is_next = passing.end == kept.start && passing.start < passing.end;
+            *passing = if is_next { passing.start..kept.end } else { kept.clone() };
+        }
+        kept
     }
 
     /// Takes all of `other` behind its own.
@@ -179,5 +185,34 @@ impl Batch {
             }
             _ => false,
         }
+    }
+}
+
+/// Memory of batches that were written, for sessions with much to tell: new memory costs more than what is copied into it.
+#[derive(Debug, Default)]
+pub(super) struct Spares {
+    batches: Vec<Batch>,
+}
+
+impl Spares {
+    /// Room for a session that told so many bytes last time.
+    pub(super) fn room_for(&mut self, bytes: usize) -> Batch {
+        let is_for_much = bytes >= MUCH;
+        if is_for_much { self.batches.pop().unwrap_or_default() } else { Batch::default() }
+    }
+
+    /// Takes the memory of a batch that is no longer needed.
+    pub(super) fn give(&mut self, batch: Batch) {
+        let Batch { mut entries, mut bytes, .. } = batch;
+        if bytes.capacity() >= MUCH && self.batches.len() < MOST_SPARES {
+            entries.clear();
+            bytes.clear();
+            self.batches.push(Batch { entries, bytes, ..Batch::default() });
+        }
+    }
+
+    /// Nobody has much to tell any more.
+    pub(super) fn clear(&mut self) {
+        self.batches.clear();
     }
 }

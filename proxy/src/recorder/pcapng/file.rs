@@ -1,11 +1,12 @@
-//! A capture file in memory, block by block (draft-ietf-opsawg-pcapng).
+//! A capture file block by block (draft-ietf-opsawg-pcapng). What is short is made in memory; long payloads are written from
+//! where they lie.
 
 use super::comment::ABOUT_FILE;
-use super::entry::{Ends, Flags, Packet, Transport};
+use super::entry::{Packet, Transport};
+use super::head::{self, Fields, LARGEST_SEGMENT};
 use super::session::CaptureStart;
-use etherparse::{IpHeaders, Ipv4Header, Ipv6Header, PacketBuilder, PacketBuilderStep, TcpHeader};
+use etherparse::checksum::Sum16BitWords;
 use pcap_file::pcapng::PcapNgWriter;
-use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
 use pcap_file::pcapng::blocks::interface_description::{
     InterfaceDescriptionBlock, InterfaceDescriptionOption, InterfaceTsResolution,
 };
@@ -14,11 +15,10 @@ use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeade
 use pcap_file::pcapng::blocks::unknown::UnknownBlock;
 use pcap_file::{DataLink, Endianness};
 use std::borrow::Cow;
-use std::net::{IpAddr, SocketAddr};
+use std::io::{self, IoSlice, Write};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
-/// Bytes of one segment at most: an IPv4 packet has 65535, with both headers.
-const LARGEST_SEGMENT: usize = 65_535 - 20 - 20;
 /// Decryption Secrets Block (draft-ietf-opsawg-pcapng 4.7).
 const DECRYPTION_SECRETS_BLOCK: u32 = 0x0000_000a;
 /// TLS Key Log, "TLSK".
@@ -27,20 +27,30 @@ const TLS_KEY_LOG: u32 = 0x544c_534b;
 const EXPORTED_PDU: DataLink = DataLink::WIRESHARK_UPPER_PDU;
 /// The third interface.
 const INSIDE: u32 = 2;
-/// Hops that a packet which was never on a wire may have.
-const TTL: u8 = 64;
-/// What a receiver takes at once, without the scale that only kernels know.
-const WINDOW: u16 = u16::MAX;
+/// Enhanced Packet Block (4.3), and its bytes that are not the packet's own: 28 before it and the length behind.
+const ENHANCED_PACKET_BLOCK: u32 = 6;
+const AROUND_PACKET: usize = 32;
+/// Options of blocks (3.5, 4.3).
+const OPT_COMMENT: u16 = 1;
+const EPB_FLAGS: u16 = 2;
+const OPT_ENDOFOPT: u16 = 0;
 /// epb_flags: inbound and outbound, as rdpscope's machine sees it.
 const INBOUND: u32 = 1;
 const OUTBOUND: u32 = 2;
+/// Shorter payloads are cheaper copied than written by themselves.
+const LONG_PAYLOAD: usize = 4096;
 
 /// Blocks that are not written yet.
 pub(super) struct Blocks {
     writer: PcapNgWriter<Vec<u8>>,
+    /// Payloads that lie elsewhere, with the place before which each belongs.
+    elsewhere: Vec<(usize, Range<usize>)>,
+    elsewhere_length: usize,
     /// The wall clock at the session's time 0, and that time.
     anchor: (Duration, Instant),
     frame: Vec<u8>,
+    /// Sums of the last long payload: what passes through is the same on both legs.
+    sums: Vec<(Range<usize>, Sum16BitWords)>,
     packets: u64,
 }
 
@@ -81,7 +91,15 @@ impl Blocks {
         }
         let since_1970 = u64::try_from(start.started.as_nanosecond()).map_err(words)?;
         let anchor = (Duration::from_nanos(since_1970), start.began);
-        Ok(Blocks { writer, anchor, frame: Vec::new(), packets: 0 })
+        Ok(Blocks {
+            writer,
+            elsewhere: Vec::new(),
+            elsewhere_length: 0,
+            anchor,
+            frame: Vec::new(),
+            sums: Vec::new(),
+            packets: 0,
+        })
     }
 
     /// Packets so far.
@@ -89,13 +107,30 @@ impl Blocks {
         self.packets
     }
 
-    /// What is to be written.
-    pub(super) fn bytes(&self) -> &[u8] {
-        self.writer.get_ref()
+    /// Bytes that are to be written.
+    pub(super) fn length(&self) -> usize {
+        self.writer.get_ref().len() + self.elsewhere_length
+    }
+
+    /// Writes all of it; `bytes` are those in which the payloads of the packets lie.
+    pub(super) fn write(&self, file: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+        let made = self.writer.get_ref();
+        let mut slices = Vec::with_capacity(2 * self.elsewhere.len() + 1);
+        let mut from = 0;
+        for (place, payload) in &self.elsewhere {
+            slices.push(IoSlice::new(&made[from..*place]));
+            slices.push(IoSlice::new(&bytes[payload.clone()]));
+            from = *place;
+        }
+        slices.push(IoSlice::new(&made[from..]));
+        write_all(file, &mut slices)
     }
 
     /// It is written.
     pub(super) fn clear(&mut self, most_kept: usize) {
+        self.elsewhere.clear();
+        self.elsewhere_length = 0;
+        self.sums.clear();
         let bytes = self.writer.get_mut();
         bytes.clear();
         bytes.shrink_to(most_kept);
@@ -114,59 +149,112 @@ impl Blocks {
         Ok(())
     }
 
-    /// A packet; several where its bytes do not fit into one.
-    pub(super) fn packet(&mut self, at: Instant, packet: &Packet, payload: &[u8]) -> Result<(), String> {
+    /// A packet whose payload lies in `bytes`; several where it does not fit into one.
+    pub(super) fn packet(&mut self, at: Instant, packet: &Packet, bytes: &[u8]) -> Result<(), String> {
         let mut comments = &packet.comments[..];
-        let transport_is_tcp = matches!(packet.transport, Transport::Tcp { .. });
-        let mut sent = 0_usize;
+        let Range { mut start, end } = packet.payload.clone();
         loop {
-            let most = if transport_is_tcp { LARGEST_SEGMENT } else { usize::MAX };
-            let part = &payload[sent..sent.saturating_add(most).min(payload.len())];
-            let is_last = sent + part.len() == payload.len();
-            let transport = match packet.transport {
-                Transport::Tcp { sequence, acknowledgement, flags } => {
-                    Transport::Tcp { sequence: sequence.wrapping_add(sent as u32), acknowledgement, flags }
-                }
-                other @ (Transport::Udp | Transport::Inside) => other,
+            let most = match packet.transport {
+                Transport::Tcp { .. } => LARGEST_SEGMENT,
+                Transport::Udp | Transport::Inside => usize::MAX,
             };
-            self.segment(at, packet, transport, (part, is_last), std::mem::take(&mut comments))?;
-            sent += part.len();
-            if is_last {
+            let part = start..end.min(start.saturating_add(most));
+            start = part.end;
+            self.part(at, packet, part, bytes, std::mem::take(&mut comments))?;
+            if start == end {
                 return Ok(());
             }
         }
     }
 
-    fn segment(
+    fn part(
         &mut self,
         at: Instant,
         packet: &Packet,
-        transport: Transport,
-        (payload, is_last): (&[u8], bool),
+        part: Range<usize>,
+        bytes: &[u8],
         comments: &[String],
     ) -> Result<(), String> {
         let mut frame = std::mem::take(&mut self.frame);
         frame.clear();
-        build(&mut frame, &packet.ends, packet.from_us, transport, (payload, is_last))?;
-        let direction = if packet.from_us { OUTBOUND } else { INBOUND };
-        let mut options = vec![EnhancedPacketOption::Flags(direction)];
-        options.extend(comments.iter().map(|comment| {
-            EnhancedPacketOption::Common(CommonOption::Comment(Cow::Borrowed(comment.as_str())))
-        }));
-        let block = EnhancedPacketBlock {
-            interface_id: match transport {
-                Transport::Inside => INSIDE,
-                Transport::Tcp { .. } | Transport::Udp => packet.ends.side.index() as u32,
-            },
-            timestamp: self.wall_clock(at),
-            original_len: u32::try_from(frame.len()).map_err(words)?,
-            data: Cow::Borrowed(&frame),
-            options,
-        };
-        let written = self.writer.write_pcapng_block(block).map_err(words);
+        let ends = &packet.ends;
+        let ends = if packet.from_us { (ends.us, ends.peer) } else { (ends.peer, ends.us) };
+        let payload = bytes.get(part.clone()).unwrap_or_default();
+        let mut rest = Rest::Nothing;
+        let mut interface = packet.ends.side.index() as u32;
+        match packet.transport {
+            Transport::Tcp { sequence, acknowledgement, flags } => {
+                let sequence = sequence.wrapping_add((part.start - packet.payload.start) as u32);
+                let psh = part.end == packet.payload.end && !part.is_empty();
+                let fields = Fields { sequence, acknowledgement, flags, psh };
+                head::of_segment(&mut frame, ends, fields, (payload.len(), self.sum(&part, payload)))?;
+                rest = Rest::of(part, payload);
+            }
+            Transport::Udp => head::datagram(&mut frame, ends, payload)?,
+            Transport::Inside => {
+                interface = INSIDE;
+                rest = Rest::of(part, payload);
+            }
+        }
+        let options = options(if packet.from_us { OUTBOUND } else { INBOUND }, comments)?;
+        let written = self.block(interface, at, (&frame, rest), &options);
         self.frame = frame;
+        written
+    }
+
+    /// The sum of a payload's words, which for a long one is known of the other leg.
+    fn sum(&mut self, part: &Range<usize>, payload: &[u8]) -> Sum16BitWords {
+        if payload.len() < LONG_PAYLOAD {
+            return Sum16BitWords::new().add_slice(payload);
+        }
+        if let Some((_, sum)) = self.sums.iter().find(|(known, _)| known == part) {
+            return sum.clone();
+        }
+        let sum = Sum16BitWords::new().add_slice(payload);
+        self.sums.retain(|(known, _)| known.end == part.start);
+        self.sums.push((part.clone(), sum.clone()));
+        sum
+    }
+
+    /// An Enhanced Packet Block; the packet is what is in `frame` and the `rest` behind it.
+    fn block(
+        &mut self,
+        interface: u32,
+        at: Instant,
+        (frame, rest): (&[u8], Rest<'_>),
+        options: &[u8],
+    ) -> Result<(), String> {
+        let captured = frame.len() + rest.len();
+        let padding = captured.next_multiple_of(4) - captured;
+        let total = AROUND_PACKET + captured + padding + options.len();
+        let [total, captured] =
+            [u32::try_from(total).map_err(words)?, u32::try_from(captured).map_err(words)?];
+        let nanoseconds = u64::try_from(self.wall_clock(at).as_nanos()).map_err(words)?;
+        let block = self.writer.get_mut();
+        let head = [
+            ENHANCED_PACKET_BLOCK,
+            total,
+            interface,
+            (nanoseconds >> 32) as u32,
+            nanoseconds as u32,
+            captured,
+            captured,
+        ];
+        head.iter().for_each(|word| block.extend_from_slice(&word.to_le_bytes()));
+        block.extend_from_slice(frame);
+        match rest {
+            Rest::Nothing => {}
+            Rest::Short(payload) => block.extend_from_slice(payload),
+            Rest::Long(range) => {
+                self.elsewhere_length += range.len();
+                self.elsewhere.push((block.len(), range));
+            }
+        }
+        block.extend_from_slice(&[0; 3][..padding]);
+        block.extend_from_slice(options);
+        block.extend_from_slice(&total.to_le_bytes());
         self.packets += 1;
-        written.map(drop)
+        Ok(())
     }
 
     fn wall_clock(&self, at: Instant) -> Duration {
@@ -178,69 +266,56 @@ impl Blocks {
     }
 }
 
-/// An IP packet with right checksums.
-fn build(
-    frame: &mut Vec<u8>,
-    ends: &Ends,
-    from_us: bool,
-    transport: Transport,
-    (payload, is_last): (&[u8], bool),
-) -> Result<(), String> {
-    let (source, destination) = if from_us { (ends.us, ends.peer) } else { (ends.peer, ends.us) };
-    if transport == Transport::Inside {
-        frame.extend_from_slice(payload);
-        return Ok(());
+/// What of a packet comes behind its headers.
+enum Rest<'a> {
+    Nothing,
+    Short(&'a [u8]),
+    /// The place of a long payload.
+    Long(Range<usize>),
+}
+
+impl<'a> Rest<'a> {
+    fn of(place: Range<usize>, payload: &'a [u8]) -> Rest<'a> {
+        if payload.len() < LONG_PAYLOAD { Rest::Short(payload) } else { Rest::Long(place) }
     }
-    let ip = ip(source, destination)?;
-    match transport {
-        Transport::Inside => Ok(()),
-        Transport::Tcp { sequence, acknowledgement, flags } => {
-            let header = tcp_header((source, destination), sequence, acknowledgement, flags);
-            let header = TcpHeader { psh: is_last && !payload.is_empty(), ..header };
-            ip.tcp_header(header).write(frame, payload).map_err(words)
+
+    fn len(&self) -> usize {
+        match self {
+            Rest::Nothing => 0,
+            Rest::Short(payload) => payload.len(),
+            Rest::Long(place) => place.len(),
         }
-        Transport::Udp => ip.udp(source.port(), destination.port()).write(frame, payload).map_err(words),
     }
 }
 
-fn tcp_header(
-    (source, destination): (SocketAddr, SocketAddr),
-    sequence: u32,
-    acknowledgement: u32,
-    flags: Flags,
-) -> TcpHeader {
-    let header = TcpHeader::new(source.port(), destination.port(), sequence, WINDOW);
-    TcpHeader {
-        acknowledgment_number: acknowledgement,
-        syn: flags.syn,
-        ack: flags.ack,
-        fin: flags.fin,
-        rst: flags.rst,
-        ..header
+/// The options of a packet.
+fn options(flags: u32, comments: &[String]) -> Result<Vec<u8>, String> {
+    let mut options = Vec::new();
+    let flags = flags.to_le_bytes();
+    let comments = comments.iter().map(|comment| (OPT_COMMENT, comment.as_bytes()));
+    for (code, value) in std::iter::once((EPB_FLAGS, &flags[..])).chain(comments) {
+        let length = u16::try_from(value.len()).map_err(words)?;
+        options.extend_from_slice(&code.to_le_bytes());
+        options.extend_from_slice(&length.to_le_bytes());
+        options.extend_from_slice(value);
+        options.resize(options.len().next_multiple_of(4), 0);
     }
+    options.extend_from_slice(&[OPT_ENDOFOPT.to_le_bytes(), [0; 2]].concat());
+    Ok(options)
 }
 
-fn ip(source: SocketAddr, destination: SocketAddr) -> Result<PacketBuilderStep<IpHeaders>, String> {
-    Ok(match (source.ip(), destination.ip()) {
-        (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            let header =
-                Ipv4Header::new(0, TTL, etherparse::IpNumber::TCP, source.octets(), destination.octets());
-            PacketBuilder::ip(IpHeaders::Ipv4(header.map_err(words)?, Default::default()))
+/// Writes all of `slices`, as many at once as the system takes.
+fn write_all(file: &mut impl Write, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+    IoSlice::advance_slices(&mut slices, 0);
+    while !slices.is_empty() {
+        match file.write_vectored(slices) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => IoSlice::advance_slices(&mut slices, count),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
-        (source, destination) => {
-            let octets = |ip: IpAddr| match ip {
-                IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
-                IpAddr::V6(ip) => ip.octets(),
-            };
-            let header = Ipv6Header {
-                hop_limit: TTL,
-                source: octets(source),
-                destination: octets(destination),
-                ..Default::default()
-            };
-            PacketBuilder::ip(IpHeaders::Ipv6(header, Default::default()))
-        }
-    })
+    }
+    Ok(())
 }
 
 /// Where there is such an interface.
@@ -264,6 +339,6 @@ fn section_comment(start: &CaptureStart, has_inside: bool) -> String {
 
 /// An error of a library as text. None of them can come about with what is written here, but a panic would end the
 /// thread.
-fn words(error: impl std::fmt::Display) -> String {
+pub(super) fn words(error: impl std::fmt::Display) -> String {
     error.to_string()
 }

@@ -7,6 +7,7 @@
 pub(crate) mod comment;
 mod entry;
 mod file;
+mod head;
 mod inside;
 mod leg;
 mod session;
@@ -25,9 +26,17 @@ use std::time::Duration;
 /// The name of the file in its session's folder.
 pub(crate) const FILE_NAME: &str = "session.pcapng";
 
-/// Bytes of all sessions that may wait for the disk: a third of a second of a full 1 Gbit/s line on both legs, and a
-/// bound for the memory of the program.
+/// Bytes of all sessions that may wait for the disk: a bound for the memory of the program.
 const QUEUE_BYTES: usize = 64 << 20;
+/// What is recorded of all sessions together in a second: 500 Mbit/s, several times what a session of Remote Desktop takes. A
+/// byte that is recorded, on both legs, costs the processor several times what relaying it costs; so much costs two processors
+/// less than a tenth of what they relay.
+const MOST_A_SECOND: usize = 64 << 20;
+/// What may come at once before that counts: a quarter of a second of it, or a screen in full.
+const MOST_AT_ONCE: usize = 16 << 20;
+/// A batch of so many bytes has memory that is worth keeping, and so many batches wait at once in a busy session.
+const MUCH: usize = 256 << 10;
+const MOST_SPARES: usize = 6;
 /// What an entry without bytes counts for in the queue.
 const ENTRY_BYTES: usize = 128;
 /// Bytes of a connection to a gateway kept until it is clear which attempt it belongs to: its TLS handshake and the

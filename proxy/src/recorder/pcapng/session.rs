@@ -1,7 +1,7 @@
 //! One session's capture as those know it who have something to tell.
 
-use super::entry::{Batch, Ends, Entry, Kind, Lost, Transport};
-use super::{CaptureSettings, ENTRY_BYTES, QUEUE_BYTES, comment};
+use super::entry::{Batch, Ends, Entry, Kind, Lost, Spares, Transport};
+use super::{CaptureSettings, ENTRY_BYTES, MOST_A_SECOND, MOST_AT_ONCE, QUEUE_BYTES, comment};
 use crate::recorder::SessionId;
 use crate::trace::{Line, Micros, Side};
 use std::net::SocketAddr;
@@ -45,25 +45,59 @@ pub(super) enum Due {
     Stop,
 }
 
-/// How much waits for the disk.
+/// How much waits for the disk, and how much came lately.
 #[derive(Default)]
 pub(super) struct Queue {
     bytes: AtomicUsize,
     is_full: AtomicBool,
+    lately: Mutex<Lately>,
+}
+
+/// What was received, less what [`MOST_A_SECOND`] takes away.
+#[derive(Debug, Clone, Copy, Default)]
+struct Lately {
+    bytes: usize,
+    at: Option<Instant>,
+}
+
+impl Lately {
+    fn pass(&mut self, now: Instant) {
+        let passed = self.at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        self.bytes = self.bytes.saturating_sub((passed.as_secs_f64() * MOST_A_SECOND as f64) as usize);
+        self.at = self.at.max(Some(now));
+    }
 }
 
 impl Queue {
-    /// Whether there is room for `bytes` more. Once there was not, there is none until most of what waits is written: whoever
-    /// is faster than the disk for long goes on unseen at full speed, and not slowed down by what is dropped in the end.
-    fn has_room(&self, bytes: usize) -> bool {
-        if self.bytes() + bytes > QUEUE_BYTES {
+    /// Whether there is room for `bytes` more, of which `received` are new to this program. Once there was not, there is none
+    /// until most of the room is free: whoever is faster than the recorder for long goes on unseen at full speed, and is not
+    /// slowed down by what is dropped in the end.
+    pub(super) fn has_room(&self, now: Instant, bytes: usize, received: usize) -> bool {
+        let is_too_much = {
+            let mut lately = self.lately();
+            lately.pass(now);
+            lately.bytes += received;
+            lately.bytes > MOST_AT_ONCE
+        };
+        if is_too_much || self.bytes() + bytes > QUEUE_BYTES {
             self.is_full.store(true, Ordering::Relaxed);
         }
-        !self.is_full()
+        !self.is_full(now)
     }
 
-    fn is_full(&self) -> bool {
-        self.is_full.load(Ordering::Relaxed)
+    pub(super) fn is_full(&self, now: Instant) -> bool {
+        if !self.is_full.load(Ordering::Relaxed) {
+            return false;
+        }
+        let mut lately = self.lately();
+        lately.pass(now);
+        let is_full = lately.bytes > MOST_AT_ONCE / 8 || self.bytes() > QUEUE_BYTES / 8;
+        self.is_full.store(is_full, Ordering::Relaxed);
+        is_full
+    }
+
+    fn lately(&self) -> MutexGuard<'_, Lately> {
+        self.lately.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -75,10 +109,7 @@ impl Queue {
     }
 
     pub(super) fn free(&self, bytes: usize) {
-        let before = self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        if before.saturating_sub(bytes) < QUEUE_BYTES / 8 {
-            self.is_full.store(false, Ordering::Relaxed);
-        }
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
@@ -139,7 +170,7 @@ impl SessionCapture {
     /// Whether it takes packets now.
     #[cfg(target_os = "linux")]
     pub(super) fn has_room(&self) -> bool {
-        self.goes_on() && !self.handle.queue.is_full()
+        self.goes_on() && !self.handle.queue.is_full(Instant::now())
     }
 
     /// So many bytes passed that nobody saw.
@@ -229,7 +260,8 @@ impl SessionCapture {
             return;
         }
         // How a connection begins and ends is always told: it takes no room to speak of.
-        if !bytes.is_empty() && !self.handle.queue.has_room(bytes.len() + ENTRY_BYTES) {
+        let received = if from_us { 0 } else { bytes.len() };
+        if !bytes.is_empty() && !self.handle.queue.has_room(at, bytes.len() + ENTRY_BYTES, received) {
             pending.lose(bytes.len() as u64);
             return;
         }
@@ -266,12 +298,11 @@ impl SessionCapture {
         ended.await.ok()
     }
 
-    /// What there is to write; the thread has it from here on. A session with much to tell has `spare` in its place.
-    pub(super) fn take(&self, spare: &mut Batch) -> Taken {
+    /// What there is to write; the thread has it from here on. A session with much to tell has a spare in its place.
+    pub(super) fn take(&self, spares: &mut Spares) -> Taken {
         let mut pending = self.lock();
         pending.is_announced = false;
-        let is_busy = pending.batch.bytes.len() >= spare.bytes.capacity() / 4;
-        let room = if is_busy { std::mem::take(spare) } else { Batch::default() };
+        let room = spares.room_for(pending.batch.bytes.len());
         Taken {
             batch: std::mem::replace(&mut pending.batch, room),
             lost: pending.all_lost,

@@ -300,6 +300,50 @@ fn what_there_is_no_room_for_is_counted_and_named_in_the_file() {
     assert!(next.comments[0].contains("2 packets with 1500 bytes before this one are missing"), "{next:?}");
 }
 
+#[test]
+fn what_passes_through_is_kept_once_for_both_legs_in_whatever_pieces_it_goes_on() {
+    let [text, more] = [[1_u8; 5000], [2; 5000]];
+    let mut legs = Vec::new();
+    let kept = captured(EVERYTHING, |session| {
+        legs.extend([client_leg(session), server_leg(session)]);
+        let now = Instant::now();
+        let before = session.handle.queue.bytes();
+        legs[0].received(now, &text);
+        legs[1].received(now, &more);
+        legs[1].sent(now, &text[..3000]);
+        legs[1].sent(now, &text[3000..]);
+        legs[0].sent(now, &more);
+        let waiting = session.handle.queue.bytes() - before;
+        assert!(waiting < 10_000 + 8 * ENTRY_BYTES, "{waiting} bytes wait");
+        legs[1].sent(now, b"that did not come from the client");
+    });
+    let segments = segments(&kept.bytes);
+    let sent = [&text[..], b"that did not come from the client"].concat();
+    assert_eq!((assembled(&segments, 50000), assembled(&segments, 40000)), (text.to_vec(), sent));
+    assert_eq!((assembled(&segments, 3389), assembled(&segments, 13389)), (more.to_vec(), more.to_vec()));
+}
+
+#[test]
+fn what_comes_for_long_faster_than_is_recorded_is_let_pass_for_a_while() {
+    let began = Instant::now();
+    let queue = session::Queue::default();
+    let piece = MOST_AT_ONCE / 4;
+    let comes = |ms: u64| queue.has_room(began + std::time::Duration::from_millis(ms), piece, piece);
+    assert!((0..4).all(|_| comes(0)), "all of it at once");
+    assert!(!comes(0) && !comes(1), "and no more");
+    assert!(!queue.has_room(began, 1, 0), "what goes out of it neither");
+    // Six pieces are passed at this rate.
+    let until_calm = (6 * piece - MOST_AT_ONCE / 8) as u64 * 1000 / MOST_A_SECOND as u64;
+    let is_full = |ms: u64| queue.is_full(began + std::time::Duration::from_millis(ms));
+    assert!(is_full(until_calm - 20) && !is_full(until_calm + 20));
+    assert!(comes(until_calm + 20));
+    // A line of that speed is recorded for ever.
+    let a_second = until_calm + 1000;
+    assert!(
+        (0..100).all(|round| comes(a_second + round * 1000 * piece as u64 / MOST_A_SECOND as u64 + round))
+    );
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_disk_that_is_full_ends_the_capture_and_nothing_else() {

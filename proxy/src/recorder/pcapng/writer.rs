@@ -1,13 +1,13 @@
 //! The thread that writes captures.
 
-use super::entry::{Batch, Kind, Packet};
+use super::entry::{Batch, Kind, Packet, Spares};
 use super::file::Blocks;
 use super::session::{CaptureHandle, Due, Outcome, Queue, SessionCapture, Taken};
 use super::{CaptureSettings, FOLDER_PATIENCE, HOLD, MOST_IN_FILE, QUEUE_BYTES, ROUND, comment};
 use crate::recorder::TraceFolder;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
@@ -19,7 +19,7 @@ const MOST_KEPT: usize = 64 * 1024;
 /// So many bytes of blocks are one write: they are still in the processor's cache.
 const WRITE_SIZE: usize = 1 << 20;
 /// So much in the queue is written without waiting for more.
-const MUCH: usize = QUEUE_BYTES / 4;
+const URGENT: usize = QUEUE_BYTES / 4;
 /// How nice the thread is to those that relay.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;
@@ -35,7 +35,7 @@ impl CaptureThread {
     pub(crate) fn start(folder: TraceFolder, settings: CaptureSettings) -> io::Result<CaptureThread> {
         let (due, receiver) = mpsc::channel();
         let queue = Arc::new(Queue::default());
-        let writer = Writer { folder, open: HashMap::new(), queue: queue.clone(), spare: Batch::default() };
+        let writer = Writer { folder, open: HashMap::new(), queue: queue.clone(), spares: Spares::default() };
         let thread = std::thread::Builder::new().name("capture".to_owned()).spawn(move || {
             be_nice();
             writer.run(&receiver);
@@ -71,8 +71,7 @@ struct Writer {
     /// By the place of the session's capture in memory, which is its own as long as it is here.
     open: HashMap<usize, Open>,
     queue: Arc<Queue>,
-    /// Memory of a batch that was written, for the next busy session.
-    spare: Batch,
+    spares: Spares,
 }
 
 /// A session's open capture.
@@ -96,9 +95,10 @@ impl Writer {
             let first = if self.open.values().any(Open::has_something) {
                 receiver.recv_timeout(ROUND)
             } else {
+                self.spares.clear();
                 receiver.recv().map_err(|_| RecvTimeoutError::Disconnected)
             };
-            if self.queue.bytes() < MUCH {
+            if self.queue.bytes() < URGENT {
                 std::thread::sleep(ROUND);
             }
             let mut is_last = matches!(first, Err(RecvTimeoutError::Disconnected));
@@ -108,10 +108,10 @@ impl Writer {
                     Due::Stop => is_last = true,
                 }
             }
-            let is_full = self.queue.bytes() >= MUCH;
-            let (folder, queue, spare) = (&self.folder, &self.queue, &mut self.spare);
+            let is_full = self.queue.bytes() > URGENT;
+            let (folder, queue, spares) = (&self.folder, &self.queue, &mut self.spares);
             self.open.retain(|_, open| {
-                let freed = open.write(folder, spare, is_full || is_last);
+                let freed = open.write(folder, spares, is_full || is_last);
                 queue.free(freed);
                 !open.is_over
             });
@@ -124,7 +124,7 @@ impl Writer {
     fn take(&mut self, session: &Arc<SessionCapture>) {
         let open =
             self.open.entry(Arc::as_ptr(session) as usize).or_insert_with(|| Open::new(session.clone()));
-        open.take(&mut self.spare);
+        open.take(&mut self.spares);
     }
 }
 
@@ -148,8 +148,8 @@ impl Open {
     }
 
     /// Takes what is new. Comments find the packet that they belong to, here or in what is held.
-    fn take(&mut self, spare: &mut Batch) {
-        let Taken { mut batch, lost, end } = self.session.take(spare);
+    fn take(&mut self, spares: &mut Spares) {
+        let Taken { mut batch, lost, end } = self.session.take(spares);
         self.outcome.lost = lost;
         self.end = self.end.take().or(end);
         let mut comments = Vec::new();
@@ -171,7 +171,7 @@ impl Open {
     }
 
     /// Writes what has waited long enough, or all of it. Answers with what there is room for again in the queue.
-    fn write(&mut self, folder: &TraceFolder, spare: &mut Batch, at_once: bool) -> usize {
+    fn write(&mut self, folder: &TraceFolder, spares: &mut Spares, at_once: bool) -> usize {
         let at_once = at_once || self.end.is_some();
         let now = Instant::now();
         let due = match at_once {
@@ -196,11 +196,10 @@ impl Open {
         }
         let batches: Vec<Batch> = self.held.drain(..due).map(|(_, batch)| batch).collect();
         let freed = batches.iter().map(Batch::weight).sum();
-        let written = self.encode(&secrets, &batches).and_then(|()| self.flush(MOST_KEPT));
-        if let Err(reason) = written {
+        if let Err(reason) = self.encode(&secrets, &batches) {
             self.stop(reason);
         }
-        batches.into_iter().for_each(|batch| keep_larger(spare, batch));
+        batches.into_iter().for_each(|batch| spares.give(batch));
         if self.end.is_some() {
             self.close();
         }
@@ -237,46 +236,47 @@ impl Open {
             for entry in &batch.entries {
                 let Some((_, blocks)) = &mut self.file else { return Ok(()) };
                 match &entry.kind {
-                    Kind::Packet(packet) => {
-                        let payload = batch.bytes.get(packet.payload.clone()).unwrap_or_default();
-                        match std::mem::take(&mut self.comments) {
-                            comments if comments.is_empty() => blocks.packet(entry.at, packet, payload)?,
-                            mut comments => {
-                                comments.extend(packet.comments.iter().cloned());
-                                let packet = Packet {
-                                    ends: packet.ends.clone(),
-                                    payload: packet.payload.clone(),
-                                    comments,
-                                    ..*packet
-                                };
-                                blocks.packet(entry.at, &packet, payload)?;
-                            }
+                    Kind::Packet(packet) => match std::mem::take(&mut self.comments) {
+                        comments if comments.is_empty() => blocks.packet(entry.at, packet, &batch.bytes)?,
+                        mut comments => {
+                            comments.extend(packet.comments.iter().cloned());
+                            let packet = Packet {
+                                ends: packet.ends.clone(),
+                                payload: packet.payload.clone(),
+                                comments,
+                                ..*packet
+                            };
+                            blocks.packet(entry.at, &packet, &batch.bytes)?;
                         }
-                    }
+                    },
                     Kind::Lost(lost) => self.comments.push(comment::of_loss(*lost)),
                     Kind::Comment(_) => {}
                 }
-                if blocks.bytes().len() >= WRITE_SIZE {
-                    self.flush(2 * WRITE_SIZE)?;
+                if blocks.length() >= WRITE_SIZE {
+                    self.flush(&batch.bytes, 2 * WRITE_SIZE)?;
                 }
             }
+            self.flush(&batch.bytes, MOST_KEPT)?;
         }
-        Ok(())
+        self.flush(&[], MOST_KEPT)
     }
 
-    /// Writes whole blocks, or none: what a full disk takes of them is taken back.
-    fn flush(&mut self, most_kept: usize) -> Result<(), String> {
+    /// Writes whole blocks, or none: what a full disk takes of them is taken back. The payloads lie in `bytes`.
+    fn flush(&mut self, bytes: &[u8], most_kept: usize) -> Result<(), String> {
         let Some((file, blocks)) = &mut self.file else { return Ok(()) };
-        let bytes = blocks.bytes();
-        if self.length + bytes.len() as u64 > MOST_IN_FILE {
+        let length = blocks.length() as u64;
+        if length == 0 {
+            return Ok(());
+        }
+        if self.length + length > MOST_IN_FILE {
             return Err(format!("it has {} GiB", MOST_IN_FILE >> 30));
         }
-        if let Err(error) = file.write_all(bytes) {
+        if let Err(error) = blocks.write(file, bytes) {
             // Where even that fails the last block is cut, which readers say.
             let _ = file.set_len(self.length);
             return Err(format!("it cannot be written: {error}"));
         }
-        self.length += bytes.len() as u64;
+        self.length += length;
         self.outcome.packets = blocks.packets();
         blocks.clear(most_kept);
         Ok(())
@@ -295,14 +295,5 @@ impl Open {
             // Whoever waited may have been cut short.
             let _ = end.send(self.outcome.clone());
         }
-    }
-}
-
-/// Keeps the memory of `batch` where it is more than that of `spare`.
-fn keep_larger(spare: &mut Batch, mut batch: Batch) {
-    if batch.bytes.capacity() > spare.bytes.capacity() {
-        batch.entries.clear();
-        batch.bytes.clear();
-        *spare = batch;
     }
 }
