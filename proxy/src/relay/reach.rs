@@ -16,10 +16,10 @@ use tokio::net::TcpStream;
 /// The client's connection, captured where that is asked for.
 pub(super) fn accepted(client: TcpStream, peer: SocketAddr, teller: &impl Teller) -> Socket {
     let now = Instant::now();
-    let local = client.local_addr();
-    let capture = teller.capture().zip(local.ok());
-    let capture = capture
-        .map(|(capture, local)| LegCapture::established(capture, Side::Client, (local, peer), (now, now)));
+    let capture = teller.capture().and_then(|capture| {
+        let local = client.local_addr().ok()?;
+        Some(LegCapture::established(capture, Side::Client, (local, peer), (now, now)))
+    });
     Socket::from(client).captured(capture)
 }
 
