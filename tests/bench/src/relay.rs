@@ -1,21 +1,21 @@
-//! The relays that are compared: how each is configured, started and found ready.
+//! The relays that are compared, and how each is started and found ready.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
+use crate::launch::{self, Setup};
+use crate::memory;
 use crate::process::{LOOK, Process};
 use crate::session::Backend;
-use crate::tls::{self, LeafKey};
+use crate::tls::LeafKey;
 
-/// How long a relay has to become ready.
-const START: Duration = Duration::from_secs(5);
-/// Sessions that haproxy and nginx are set up to hold: well above what is measured.
-const MAX_SESSIONS: usize = 4096;
+/// How long a relay has to become ready; those in Python take seconds.
+const START: Duration = Duration::from_secs(20);
 
 /// What a relay is started for: some are configured otherwise for bulk data than for many sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,10 +31,9 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// Whether a client of `relay` negotiates in X.224 before TLS begins: rdpscope is told by it that TLS comes; the
-    /// others know no X.224 and take TLS at once.
-    pub fn negotiates(relay: &Relay) -> bool {
-        relay.name.starts_with("rdpscope")
+    /// Whether TLS ends in the relay.
+    pub fn ends_tls(self) -> bool {
+        matches!(self, Self::Interception(_) | Self::Gateway)
     }
 }
 
@@ -45,12 +44,18 @@ pub struct Relay {
     pub name: &'static str,
     /// Its part in the comparison.
     pub role: Role,
-    /// One process for each session: thousands of idle sessions are not its purpose.
-    pub forks: bool,
-    /// Measured only when it is named.
-    pub on_request: bool,
+    /// It can pass TCP on as it comes.
+    pub passes: bool,
     /// It can end TLS and begin it anew.
     pub intercepts: bool,
+    /// Its client negotiates in X.224 before TLS begins; others know no X.224 and take TLS at once.
+    pub negotiates: bool,
+    /// It writes anew what is inside TLS, which is at most TLS 1.2: what arrives is not what was sent.
+    pub rewrites: bool,
+    /// So many idle sessions are asked of it at most; none of one that has a process for each.
+    pub most_idle: usize,
+    /// Measured only when it is named.
+    pub on_request: bool,
     launch: Launch,
 }
 
@@ -77,31 +82,45 @@ enum Launch {
 /// The relays, in the order in which they take their turns.
 pub const RELAYS: &[Relay] = &[
     Relay { role: Role::Baseline, intercepts: true, ..relay("direct", Launch::None) },
-    Relay { intercepts: true, ..relay("rdpscope", Launch::Announces(rdpscope)) },
-    Relay { intercepts: true, ..relay("haproxy", Launch::OnPort(haproxy)) },
-    relay("nginx", Launch::OnPort(nginx)),
-    Relay { forks: true, ..relay("socat", Launch::OnPort(socat)) },
+    Relay { intercepts: true, negotiates: true, ..relay("rdpscope", Launch::Announces(launch::rdpscope)) },
+    Relay { intercepts: true, ..relay("haproxy", Launch::OnPort(launch::haproxy)) },
+    relay("nginx", Launch::OnPort(launch::nginx)),
+    Relay { most_idle: 0, ..relay("socat", Launch::OnPort(launch::socat)) },
+    Relay { passes: false, intercepts: true, ..relay("stunnel", Launch::OnPort(launch::stunnel)) },
+    Relay {
+        intercepts: true,
+        most_idle: memory::SESSIONS,
+        ..relay("mitmproxy", Launch::OnPort(launch::mitmproxy))
+    },
+    Relay {
+        passes: false,
+        intercepts: true,
+        negotiates: true,
+        rewrites: true,
+        most_idle: 0,
+        ..relay("PyRDP", Launch::OnPort(launch::pyrdp))
+    },
     Relay {
         on_request: true,
         intercepts: true,
-        ..relay("rdpscope-no-trace", Launch::Announces(rdpscope_no_trace))
+        negotiates: true,
+        ..relay("rdpscope-no-trace", Launch::Announces(launch::rdpscope_no_trace))
     },
-    Relay { on_request: true, ..relay("haproxy-auto", Launch::OnPort(haproxy_auto)) },
+    Relay { on_request: true, ..relay("haproxy-auto", Launch::OnPort(launch::haproxy_auto)) },
 ];
 
 const fn relay(name: &'static str, launch: Launch) -> Relay {
-    Relay { name, role: Role::Relay, forks: false, on_request: false, intercepts: false, launch }
-}
-
-/// What a command line or configuration is made of.
-#[derive(Debug)]
-struct Setup<'a> {
-    rdpscope: &'a Path,
-    target: SocketAddr,
-    /// Where to listen; of no meaning to a relay that picks its own port.
-    listen: SocketAddr,
-    folder: &'a Path,
-    purpose: Purpose,
+    Relay {
+        name,
+        role: Role::Relay,
+        passes: true,
+        intercepts: false,
+        negotiates: false,
+        rewrites: false,
+        most_idle: memory::MANY_SESSIONS,
+        on_request: false,
+        launch,
+    }
 }
 
 /// A relay that is ready, with the server behind it. Dropping it stops the relay and removes its files.
@@ -186,141 +205,8 @@ fn announced(said: &str) -> Option<SocketAddr> {
     whole.lines().find_map(|line| line.split_once("listening on ")?.1.split_whitespace().next()?.parse().ok())
 }
 
-fn rdpscope(setup: &Setup<'_>) -> Result<Vec<String>> {
-    rdpscope_with(setup, &["--trace".into(), path(&setup.folder.join("trace"))])
-}
-
-fn rdpscope_no_trace(setup: &Setup<'_>) -> Result<Vec<String>> {
-    rdpscope_with(setup, &["--no-trace".into()])
-}
-
-fn rdpscope_with(setup: &Setup<'_>, trace: &[String]) -> Result<Vec<String>> {
-    if !setup.rdpscope.exists() {
-        bail!("there is no program at {}", setup.rdpscope.display());
-    }
-    let target = match setup.purpose {
-        Purpose::Gateway => vec!["a".into(), "--gateway".into(), setup.target.to_string()],
-        _ => vec![setup.target.to_string()],
-    };
-    let command = [&[path(setup.rdpscope), "proxy".into()], &target[..]].concat();
-    let interception = match setup.purpose {
-        Purpose::Interception(LeafKey::Rsa) => vec!["--cert".into(), "fresh".into()],
-        Purpose::Interception(LeafKey::P256) => {
-            let key = path(&tls::write_key(setup.folder)?);
-            vec!["--cert".into(), "fresh".into(), "--renew-with".into(), key]
-        }
-        Purpose::Bulk | Purpose::Sessions | Purpose::Gateway => Vec::new(),
-    };
-    Ok([&command[..], &["--listen".into(), "127.0.0.1:0".into()], trace, &interception].concat())
-}
-
-/// For bulk data splice without conditions, because `splice-auto` hardly ever decides for it here; for the
-/// rest `splice-auto`, because splicing small messages makes each of them slower.
-fn haproxy(setup: &Setup<'_>) -> Result<Vec<String>> {
-    match setup.purpose {
-        Purpose::Bulk => haproxy_with(setup, "option splice-request\n    option splice-response", "", ""),
-        Purpose::Sessions => haproxy_auto(setup),
-        Purpose::Interception(key) => haproxy_tls(setup, key),
-        Purpose::Gateway => haproxy_tls(setup, LeafKey::Rsa),
-    }
-}
-
-fn haproxy_tls(setup: &Setup<'_>, key: LeafKey) -> Result<Vec<String>> {
-    let pem = tls::mint(setup.rdpscope, key, setup.folder)?;
-    haproxy_with(setup, "", &format!("ssl crt {}", path(&pem)), "ssl verify none no-ssl-reuse")
-}
-
-fn haproxy_auto(setup: &Setup<'_>) -> Result<Vec<String>> {
-    haproxy_with(setup, "option splice-auto", "", "")
-}
-
-/// TCP mode with its TCP log. The log goes to a file through stdout, its cheapest way out; threads and
-/// buffers are left at their defaults, which are one thread a processor and 16 KiB.
-/// `bind` and `server` end their lines; TLS 1.3 has neither tickets nor sessions, as rdpscope has none.
-fn haproxy_with(setup: &Setup<'_>, splice: &str, bind: &str, server: &str) -> Result<Vec<String>> {
-    let config = format!(
-        "global
-    maxconn {MAX_SESSIONS}
-    log stdout format raw local0 info
-    tune.ssl.cachesize 0
-    ssl-default-bind-options ssl-min-ver TLSv1.3 no-tls-tickets
-defaults
-    mode tcp
-    log global
-    option tcplog
-    {splice}
-    timeout connect 5s
-    timeout client 1h
-    timeout server 1h
-listen bench
-    bind {} backlog {MAX_SESSIONS} {bind}
-    server target {} {server}
-",
-        setup.listen, setup.target
-    );
-    let file = setup.folder.join("haproxy.cfg");
-    fs::write(&file, config)?;
-    Ok(vec!["haproxy".into(), "-db".into(), "-f".into(), path(&file)])
-}
-
-/// The stream module with one worker a processor and its log on.
-fn nginx(setup: &Setup<'_>) -> Result<Vec<String>> {
-    let folder = path(setup.folder);
-    let module = ["/usr/lib/nginx/modules", "/usr/lib64/nginx/modules"]
-        .iter()
-        .map(|folder| PathBuf::from(folder).join("ngx_stream_module.so"))
-        .find(|file| file.exists())
-        .map(|file| format!("load_module {};\n", file.display()))
-        .unwrap_or_default();
-    let buffer = match setup.purpose {
-        Purpose::Bulk => "proxy_buffer_size 256k;",
-        Purpose::Sessions | Purpose::Interception(_) | Purpose::Gateway => "",
-    };
-    let config = format!(
-        "{module}daemon off;
-worker_processes auto;
-worker_rlimit_nofile {};
-pid {folder}/nginx.pid;
-error_log {folder}/nginx-error.log error;
-events {{ worker_connections {}; }}
-stream {{
-    log_format sessions '$remote_addr [$time_local] $status $bytes_sent $bytes_received $session_time';
-    access_log {folder}/sessions.log sessions;
-    server {{
-        listen {} backlog={MAX_SESSIONS};
-        proxy_pass {};
-        proxy_timeout 1h;
-        tcp_nodelay on;
-        {buffer}
-    }}
-}}
-",
-        MAX_SESSIONS * 3,
-        MAX_SESSIONS * 2,
-        setup.listen,
-        setup.target
-    );
-    let file = setup.folder.join("nginx.conf");
-    fs::write(&file, config)?;
-    Ok(vec!["nginx".into(), "-e".into(), format!("{folder}/nginx-error.log"), "-c".into(), path(&file)])
-}
-
-fn socat(setup: &Setup<'_>) -> Result<Vec<String>> {
-    let (listen, target) = (setup.listen, setup.target);
-    Ok(vec![
-        "socat".into(),
-        "-b".into(),
-        "262144".into(),
-        format!("TCP-LISTEN:{},bind={},fork,reuseaddr,nodelay,backlog=1024", listen.port(), listen.ip()),
-        format!("TCP:{target},nodelay"),
-    ])
-}
-
-fn path(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
-}
-
-fn free_port() -> Result<SocketAddr> {
+/// A loopback port that nobody listens on now.
+pub fn free_port() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0").context("no free loopback port")?.local_addr()?)
 }
 
