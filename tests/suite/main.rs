@@ -28,6 +28,8 @@ mod dashboard;
 mod documents;
 #[cfg(all(test, target_os = "linux"))]
 mod fault_lab;
+#[cfg(all(test, target_os = "linux"))]
+mod flood;
 #[cfg(test)]
 mod fuzz_regression;
 #[cfg(all(test, target_os = "linux"))]
@@ -92,6 +94,12 @@ mod run;
 mod schema;
 #[cfg(test)]
 mod scripted;
+#[cfg(all(test, target_os = "linux"))]
+mod security;
+#[cfg(all(test, target_os = "linux"))]
+mod slow_loris;
+#[cfg(all(test, target_os = "linux"))]
+mod surroundings;
 #[cfg(test)]
 mod udp;
 #[cfg(test)]

@@ -21,6 +21,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -38,6 +39,10 @@ const EMPTYING: Duration = Duration::from_millis(10);
 /// How long a busy recorder gathers lines before it writes them, because a session that comes to its end meanwhile costs one
 /// write for everything. A crash loses no more than this, and only where sessions begin by the hundred.
 const GATHERING: Duration = Duration::from_millis(100);
+
+/// How long the end of a session waits for room: a disk that takes nothing for so long is stuck, and who waits for it
+/// only fills the memory.
+const END_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The session's id: the name of its folder.
 pub type SessionId = Arc<str>;
@@ -77,10 +82,19 @@ struct Batch {
     is_last: bool,
 }
 
+/// What the recorder is handed.
+enum Handed {
+    Batch(Batch),
+    /// Something to say that belongs to no session.
+    Notice(String),
+}
+
 /// The way to the recorder; cheap to clone.
 #[derive(Clone)]
 pub struct RecorderHandle {
-    sender: mpsc::Sender<Batch>,
+    sender: mpsc::Sender<Handed>,
+    /// Sessions whose last lines found no room since the recorder last wrote something.
+    lost_ends: Arc<AtomicUsize>,
     writes: bool,
     followed: Arc<Followed>,
     capture: Option<CaptureHandle>,
@@ -104,6 +118,12 @@ impl RecorderHandle {
         RecorderHandle { taps, ..self }
     }
 
+    /// Says something that belongs to no session; nothing where the recorder does not keep up.
+    pub fn notice(&self, text: String) {
+        // What it is about is told by other means, too.
+        let _ = self.sender.try_send(Handed::Notice(text));
+    }
+
     fn session(self, session: SessionId) -> SessionHandle {
         let is_followed = self.followed.begin(Instant::now());
         SessionHandle { session, recorder: self, is_followed }
@@ -125,13 +145,21 @@ impl SessionHandle {
     fn offer(&self, lines: &[Line]) -> bool {
         let batch = self.batch(lines);
         let is_empty = batch.text.is_empty() && batch.lines.is_empty();
-        is_empty || self.recorder.sender.try_send(batch).is_ok()
+        is_empty || self.recorder.sender.try_send(Handed::Batch(batch)).is_ok()
     }
 
-    /// Hands lines over and waits for room: for the end of a session, when there is nothing left to delay.
+    /// Hands lines over and waits for room, though not for a recorder that is stuck: for the end of a session, when there
+    /// is nothing left to delay.
     async fn deliver(&self, lines: &[Line]) {
-        // The recorder outlives the sessions; without it there is nobody to tell.
-        let _ = self.recorder.sender.send(self.batch(lines)).await;
+        let RecorderHandle { sender, lost_ends, .. } = &self.recorder;
+        let batch = Handed::Batch(self.batch(lines));
+        let is_taken = match lost_ends.load(Ordering::Relaxed) {
+            0 => sender.send_timeout(batch, END_PATIENCE).await.is_ok(),
+            _ => sender.try_send(batch).is_ok(),
+        };
+        if !is_taken {
+            lost_ends.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn batch(&self, lines: &[Line]) -> Batch {
@@ -223,6 +251,7 @@ impl Recorder {
         };
         let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
         let (writes, followed) = (folder.is_some(), Followed::new(watcher.most_followed()));
+        let lost_ends = Arc::<AtomicUsize>::default();
         let writer = Writer {
             folder,
             watcher,
@@ -230,11 +259,13 @@ impl Recorder {
             due: Vec::new(),
             unseen: Vec::new(),
             complained: false,
+            lost_ends: lost_ends.clone(),
         };
         let thread =
             std::thread::Builder::new().name("recorder".to_owned()).spawn(move || writer.run(receiver))?;
         let handle = RecorderHandle {
             sender,
+            lost_ends,
             writes,
             followed: Arc::new(followed),
             capture: capture.as_ref().map(CaptureThread::handle),
@@ -294,6 +325,7 @@ struct Writer {
     /// What the watcher is to see once it is written.
     unseen: Vec<(SessionId, Vec<Line>)>,
     complained: bool,
+    lost_ends: Arc<AtomicUsize>,
 }
 
 /// A session's trace.
@@ -309,18 +341,24 @@ struct Trace {
 }
 
 impl Writer {
-    fn run(mut self, mut receiver: mpsc::Receiver<Batch>) {
-        let mut batches = Vec::new();
+    fn run(mut self, mut receiver: mpsc::Receiver<Handed>) {
+        let mut handed = Vec::new();
         let mut pace = Pace::new(Instant::now());
         let mut written = Instant::now();
-        while receiver.blocking_recv_many(&mut batches, QUEUE_LENGTH) > 0 {
-            let is_busy = pace.is_busy(Instant::now(), batches.len());
-            batches.drain(..).for_each(|batch| self.gather(batch));
+        while receiver.blocking_recv_many(&mut handed, QUEUE_LENGTH) > 0 {
+            let is_busy = pace.is_busy(Instant::now(), handed.len());
+            for handed in handed.drain(..) {
+                match handed {
+                    Handed::Batch(batch) => self.gather(batch),
+                    Handed::Notice(text) => self.watcher.notice(&text),
+                }
+            }
             if is_busy {
                 std::thread::sleep(EMPTYING);
             }
             if !is_busy || receiver.is_empty() || written.elapsed() >= GATHERING {
                 self.write();
+                self.tell_lost_ends();
                 self.show();
                 written = Instant::now();
             }
@@ -347,6 +385,17 @@ impl Writer {
         trace.text.extend_from_slice(&batch.text);
         trace.chains.extend(batch.chains);
         trace.ended |= batch.is_last;
+    }
+
+    /// Of the sessions that could not wait any longer for this thread.
+    fn tell_lost_ends(&mut self) {
+        let sessions = self.lost_ends.swap(0, Ordering::Relaxed);
+        if sessions > 0 {
+            self.watcher.notice(&format!(
+                "the disk took nothing for {} s: the traces of {sessions} sessions have no end; the relay went on",
+                END_PATIENCE.as_secs()
+            ));
+        }
     }
 
     /// One write for each session that has something new: what was seen is with the system then, whatever happens to
@@ -399,7 +448,26 @@ impl Trace {
         file.write_all(&std::mem::take(&mut self.text)).map_err(|error| {
             let path = folder.trace_path(session);
             format!("cannot write {}: {error}; the trace ends there, the relay goes on", path.display())
-        })
+        })?;
+        if self.ended && is_removed(file) {
+            return Err(format!("the trace of session {session} was removed while it was written"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether no folder has the file any more.
+fn is_removed(file: &File) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
+    }
+    #[cfg(not(unix))]
+    {
+        // A file that is open cannot be removed there.
+        let _ = file;
+        false
     }
 }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::watch;
 
-/// Events of one session kept in memory for its verdict. A session has some dozens; a peer that makes more of them
-/// fills its trace on disk, not our memory.
+/// Events of one session kept in memory for its verdict, and alterations. A session has some dozens; a peer that makes
+/// more of them fills its trace on disk, not our memory.
 const MOST_EVENTS: usize = 4096;
 /// Events that every session has room for from the start.
 const USUAL_EVENTS: usize = 16;
@@ -232,7 +232,12 @@ impl SessionTrace {
             if is_event && events.len() == events.capacity() {
                 events.reserve_exact(MORE_EVENTS.max(events.len() / 4));
             }
-            if !is_event || events.len() < MOST_EVENTS {
+            let kept = match line {
+                Line::Event(_) => self.record.events.len(),
+                Line::Altered(_) => self.record.altered.len(),
+                _ => 0,
+            };
+            if kept < MOST_EVENTS {
                 self.record.push(line);
             }
         }

@@ -41,7 +41,9 @@ fn rdpscope_with(setup: &Setup<'_>, trace: &[String]) -> Result<Vec<String>> {
         bail!("there is no program at {}", setup.rdpscope.display());
     }
     let target = match setup.purpose {
-        Purpose::Gateway => vec!["a".into(), "--gateway".into(), setup.target.to_string()],
+        Purpose::Gateway | Purpose::InsideGateway => {
+            vec!["a".into(), "--gateway".into(), setup.target.to_string()]
+        }
         _ => vec![setup.target.to_string()],
     };
     let command = [&[path(setup.rdpscope), "proxy".into()], &target[..]].concat();
@@ -51,6 +53,7 @@ fn rdpscope_with(setup: &Setup<'_>, trace: &[String]) -> Result<Vec<String>> {
             let key = path(&tls::write_key(setup.folder)?);
             vec!["--cert".into(), "fresh".into(), "--renew-with".into(), key]
         }
+        Purpose::InsideGateway => vec!["--inner-cert".into(), "fresh".into()],
         Purpose::Bulk | Purpose::Sessions | Purpose::Gateway => Vec::new(),
     };
     Ok([&command[..], &["--listen".into(), "127.0.0.1:0".into()], trace, &interception].concat())
@@ -63,6 +66,7 @@ pub fn haproxy(setup: &Setup<'_>) -> Result<Vec<String>> {
         Purpose::Bulk => haproxy_with(setup, "option splice-request\n    option splice-response", "", ""),
         Purpose::Sessions => haproxy_auto(setup),
         Purpose::Interception(_) | Purpose::Gateway => haproxy_tls(setup),
+        Purpose::InsideGateway => bail!("haproxy knows no tunnel of a gateway"),
     }
 }
 
@@ -115,7 +119,7 @@ pub fn nginx(setup: &Setup<'_>) -> Result<Vec<String>> {
         .unwrap_or_default();
     let buffer = match setup.purpose {
         Purpose::Bulk => "proxy_buffer_size 256k;",
-        Purpose::Sessions | Purpose::Interception(_) | Purpose::Gateway => "",
+        _ => "",
     };
     let config = format!(
         "{module}daemon off;
@@ -232,7 +236,7 @@ pub fn pyrdp(setup: &Setup<'_>) -> Result<Vec<String>> {
 fn certificate(setup: &Setup<'_>) -> Result<PathBuf> {
     let key = match setup.purpose {
         Purpose::Interception(key) => key,
-        Purpose::Bulk | Purpose::Sessions | Purpose::Gateway => LeafKey::Rsa,
+        _ => LeafKey::Rsa,
     };
     tls::mint(setup.rdpscope, key, setup.folder)
 }

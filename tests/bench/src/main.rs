@@ -5,6 +5,7 @@ mod asked;
 mod connections;
 mod fleet;
 mod gateway;
+mod inner;
 mod interception;
 mod latency;
 mod launch;

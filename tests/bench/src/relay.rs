@@ -28,12 +28,14 @@ pub enum Purpose {
     Interception(LeafKey),
     /// The server is an RD Gateway, and TLS ends in the relay, which shows an RSA 2048 certificate.
     Gateway,
+    /// The same, and TLS inside its tunnel ends in the relay, too.
+    InsideGateway,
 }
 
 impl Purpose {
     /// Whether TLS ends in the relay.
     pub fn ends_tls(self) -> bool {
-        matches!(self, Self::Interception(_) | Self::Gateway)
+        matches!(self, Self::Interception(_) | Self::Gateway | Self::InsideGateway)
     }
 }
 

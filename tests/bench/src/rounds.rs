@@ -11,7 +11,7 @@ use crate::session::{Session, Shape};
 use crate::table::{Measure, Results};
 use crate::throughput::{Direction, bulk};
 use crate::tls::{Ends, LeafKey};
-use crate::{connections, gateway, interception, latency, memory, throughput};
+use crate::{connections, gateway, inner, interception, latency, memory, throughput};
 
 /// How often and how long to measure.
 #[derive(Debug, Clone, Copy)]
@@ -125,6 +125,18 @@ const GATEWAY_FLOWS: &[(Direction, Measure, Measure)] = &[
         Direction::Both,
         measure("gateway's WebSocket both at once, MB/s", true, 0),
         measure("relay's processor time, WebSocket both, ms/GB", false, 0),
+    ),
+];
+const INNER_FLOWS: &[(Direction, Measure, Measure)] = &[
+    (
+        Direction::Up,
+        measure("gateway's WebSocket, TLS inside ended too, up, MB/s", true, 0),
+        measure("relay's processor time, TLS inside ended too, up, ms/GB", false, 0),
+    ),
+    (
+        Direction::Down,
+        measure("gateway's WebSocket, TLS inside ended too, down, MB/s", true, 0),
+        measure("relay's processor time, TLS inside ended too, down, ms/GB", false, 0),
     ),
 ];
 static INTERCEPTED_RSS: Measure = measure("idle intercepted session of 500, RSS, KiB", false, 1);
@@ -346,12 +358,20 @@ impl Rounds {
         });
     }
 
-    /// Bulk data through the WebSocket of an RD Gateway, whose TLS ends in the relay.
+    /// Bulk data through the WebSocket of an RD Gateway, whose TLS ends in the relay; then the same with TLS inside the tunnel
+    /// that ends there, too.
     pub fn gateway(&mut self) -> Result<()> {
         let ends = Ends::new()?;
         let running = self.start_intercepting(Purpose::Gateway, |relay| !relay.rewrites);
         self.bulk_flows("gateway", &running, GATEWAY_FLOWS, |relay, direction| {
             gateway::bulk(relay, &ends, direction)
+        });
+        drop(running);
+        let knows_tunnels =
+            |relay: &Relay| relay.role == Role::Baseline || relay.negotiates && !relay.rewrites;
+        let running = self.start_intercepting(Purpose::InsideGateway, knows_tunnels);
+        self.bulk_flows("gateway, inside", &running, INNER_FLOWS, |relay, direction| {
+            inner::bulk(relay, &ends, direction)
         });
         Ok(())
     }
