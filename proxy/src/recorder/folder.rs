@@ -3,10 +3,23 @@
 use super::SessionId;
 use crate::trace::Line;
 use rdpscope_certs::load::certificate_pem;
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Certificates whose PEM each thread remembers: every session of a run sees the same, and encoding one costs as much as
+/// writing its file.
+const REMEMBERED: usize = 16;
+
+/// A certificate in DER and in PEM.
+type Encoded = (Arc<[u8]>, Arc<str>);
+
+thread_local! {
+    static ENCODED: RefCell<VecDeque<Encoded>> = const { RefCell::new(VecDeque::new()) };
+}
 
 /// The folder that holds a folder for each session.
 #[derive(Debug, Clone)]
@@ -108,10 +121,10 @@ impl TraceFolder {
     ) -> Result<(), FolderError> {
         let folder = self.path.join(&**session).join("certificates");
         let unwritable = |source| FolderError::Unwritable { path: folder.clone(), source };
-        match private_folders(false).create(&folder) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_folder(&folder) => {}
-            created => created.map_err(unwritable)?,
-        }
+        let has_others = match private_folders(false).create(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_folder(&folder) => true,
+            created => created.map(|()| false).map_err(unwritable)?,
+        };
         for (der, number) in chain.iter().zip(1..) {
             let path = folder.join(format!("{prefix}-{number}.pem"));
             let mut options = OpenOptions::new();
@@ -119,12 +132,28 @@ impl TraceFolder {
             #[cfg(unix)]
             std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW);
             let file = open_private(options.write(true).create(true).truncate(true), &path);
-            file.and_then(|mut file| file.write_all(certificate_pem(der).as_bytes())).map_err(unwritable)?;
+            file.and_then(|mut file| file.write_all(remembered_pem(der).as_bytes())).map_err(unwritable)?;
         }
-        let mut left_over = (chain.len() + 1..).map(|number| folder.join(format!("{prefix}-{number}.pem")));
-        while left_over.next().is_some_and(|path| std::fs::remove_file(path).is_ok()) {}
+        if has_others {
+            let mut left_over =
+                (chain.len() + 1..).map(|number| folder.join(format!("{prefix}-{number}.pem")));
+            while left_over.next().is_some_and(|path| std::fs::remove_file(path).is_ok()) {}
+        }
         Ok(())
     }
+}
+
+/// A certificate as PEM.
+fn remembered_pem(der: &Arc<[u8]>) -> Arc<str> {
+    ENCODED.with_borrow_mut(|encoded| {
+        if let Some((_, pem)) = encoded.iter().find(|(known, _)| known == der) {
+            return pem.clone();
+        }
+        let pem: Arc<str> = certificate_pem(der).into();
+        encoded.truncate(REMEMBERED - 1);
+        encoded.push_front((der.clone(), pem.clone()));
+        pem
+    })
 }
 
 /// A new file with this content, for the owner only.

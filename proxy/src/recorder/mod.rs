@@ -2,6 +2,7 @@
 //! a stopped terminal never holds the relay up. What the queue cannot take is dropped and counted.
 
 mod folder;
+mod followed;
 pub(crate) mod pcapng;
 mod session_trace;
 mod tap;
@@ -12,6 +13,7 @@ pub use session_trace::{SessionTrace, TraceStart};
 pub use tap::{Tap, Taps};
 
 use crate::trace::{Detail, Line, Micros, Record, Side};
+use followed::Followed;
 use pcapng::{CaptureHandle, CaptureThread};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -32,23 +34,23 @@ const QUEUE_LENGTH: usize = 16 * 1024;
 const BUSY_BATCHES: usize = 64;
 /// The time in which batches are counted.
 const BUSY_WINDOW: Duration = Duration::from_millis(20);
-/// How long a busy recorder lets batches gather: one write serves them all. A crash loses no more than this.
-const GATHERING: Duration = Duration::from_millis(10);
+/// How often a busy recorder empties its queue.
+const EMPTYING: Duration = Duration::from_millis(10);
+/// How long a busy recorder gathers lines before it writes them, because a session that comes to its end meanwhile costs one
+/// write for everything. A crash loses no more than this, and only where sessions begin by the hundred.
+const GATHERING: Duration = Duration::from_millis(100);
 
 /// How long the end of a session waits for room: a disk that takes nothing for so long is stuck, and who waits for it
 /// only fills the memory.
 const END_PATIENCE: Duration = Duration::from_secs(5);
-
-/// Chains that a busy recorder leaves for later, those of some 500 sessions.
-const MOST_CHAINS_DUE: usize = 1024;
 
 /// The session's id: the name of its folder.
 pub type SessionId = Arc<str>;
 
 /// Sees the lines that are recorded, in order.
 pub trait Watcher: Send {
-    /// So many sessions at once are shown line by line; of those that begin beside so many others only the verdict and
-    /// the end, because each line that is shown costs more than the one that is written.
+    /// So many sessions at once, and so many of those that begin within a second, are shown line by line; of the others only
+    /// the end and the verdict's answer, because each line that is shown costs more than the one that is written.
     fn most_followed(&self) -> usize;
     /// One line of one session.
     fn line(&mut self, session: &SessionId, line: &Line);
@@ -94,8 +96,7 @@ pub struct RecorderHandle {
     /// Sessions whose last lines found no room since the recorder last wrote something.
     lost_ends: Arc<AtomicUsize>,
     writes: bool,
-    most_followed: usize,
-    followed: Arc<AtomicUsize>,
+    followed: Arc<Followed>,
     capture: Option<CaptureHandle>,
     taps: Taps,
 }
@@ -124,7 +125,7 @@ impl RecorderHandle {
     }
 
     fn session(self, session: SessionId) -> SessionHandle {
-        let is_followed = self.followed.fetch_add(1, Ordering::Relaxed) < self.most_followed;
+        let is_followed = self.followed.begin(Instant::now());
         SessionHandle { session, recorder: self, is_followed }
     }
 }
@@ -162,12 +163,16 @@ impl SessionHandle {
     }
 
     fn batch(&self, lines: &[Line]) -> Batch {
-        let is_for_watcher =
-            |line: &&Line| self.is_followed || matches!(line, Line::Verdict(_) | Line::End(_));
+        let for_watcher = |line: &Line| match line {
+            line if self.is_followed => Some(line.clone()),
+            Line::Verdict(verdict) => Some(Line::Verdict(Box::new(verdict.answer()))),
+            Line::End(end) => Some(Line::End(end.clone())),
+            _ => None,
+        };
         Batch {
             session: self.session.clone(),
             text: if self.recorder.writes { text(lines) } else { Vec::new() },
-            lines: lines.iter().filter(is_for_watcher).cloned().collect(),
+            lines: lines.iter().filter_map(for_watcher).collect(),
             chains: if self.recorder.writes { lines.iter().filter_map(chain).collect() } else { Vec::new() },
             is_first: matches!(lines.first(), Some(Line::Trace(_))),
             is_last: matches!(lines.last(), Some(Line::End(_))),
@@ -177,7 +182,7 @@ impl SessionHandle {
 
 impl Drop for SessionHandle {
     fn drop(&mut self) {
-        self.recorder.followed.fetch_sub(1, Ordering::Relaxed);
+        self.recorder.followed.end();
     }
 }
 
@@ -245,13 +250,14 @@ impl Recorder {
             _ => None,
         };
         let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
-        let (writes, most_followed) = (folder.is_some(), watcher.most_followed());
+        let (writes, followed) = (folder.is_some(), Followed::new(watcher.most_followed()));
         let lost_ends = Arc::<AtomicUsize>::default();
         let writer = Writer {
             folder,
             watcher,
-            files: HashMap::new(),
+            traces: HashMap::new(),
             due: Vec::new(),
+            unseen: Vec::new(),
             complained: false,
             lost_ends: lost_ends.clone(),
         };
@@ -261,8 +267,7 @@ impl Recorder {
             sender,
             lost_ends,
             writes,
-            most_followed,
-            followed: Arc::default(),
+            followed: Arc::new(followed),
             capture: capture.as_ref().map(CaptureThread::handle),
             taps: Taps::default(),
         };
@@ -314,49 +319,72 @@ impl Pace {
 struct Writer {
     folder: Option<TraceFolder>,
     watcher: Box<dyn Watcher>,
-    files: HashMap<SessionId, TraceFile>,
-    /// Certificates that are not written yet.
-    due: Vec<(SessionId, Chain)>,
+    traces: HashMap<SessionId, Trace>,
+    /// Sessions of which something is not written yet.
+    due: Vec<SessionId>,
+    /// What the watcher is to see once it is written.
+    unseen: Vec<(SessionId, Vec<Line>)>,
     complained: bool,
     lost_ends: Arc<AtomicUsize>,
 }
 
-/// A session's open trace.
-struct TraceFile {
-    file: File,
-    /// Text that is not written yet.
-    pending: Vec<Vec<u8>>,
+/// A session's trace.
+#[derive(Default)]
+struct Trace {
+    /// Made with the first write.
+    file: Option<File>,
+    /// What is not written yet.
+    text: Vec<u8>,
+    /// Certificates that are not written yet.
+    chains: Vec<Chain>,
     ended: bool,
 }
 
 impl Writer {
     fn run(mut self, mut receiver: mpsc::Receiver<Handed>) {
-        let (mut handed, mut batches) = (Vec::new(), Vec::new());
+        let mut handed = Vec::new();
         let mut pace = Pace::new(Instant::now());
+        let mut written = Instant::now();
         while receiver.blocking_recv_many(&mut handed, QUEUE_LENGTH) > 0 {
             let is_busy = pace.is_busy(Instant::now(), handed.len());
             for handed in handed.drain(..) {
                 match handed {
-                    Handed::Batch(batch) => batches.push(batch),
+                    Handed::Batch(batch) => self.gather(batch),
                     Handed::Notice(text) => self.watcher.notice(&text),
                 }
             }
-            self.write(&mut batches);
-            self.tell_lost_ends();
-            for batch in batches.drain(..) {
-                for line in &batch.lines {
-                    self.watcher.line(&batch.session, line);
-                }
-            }
-            self.watcher.flush();
             if is_busy {
-                std::thread::sleep(GATHERING);
+                std::thread::sleep(EMPTYING);
             }
-            if !is_busy || receiver.is_empty() || self.due.len() >= MOST_CHAINS_DUE {
-                self.write_certificates();
+            if !is_busy || receiver.is_empty() || written.elapsed() >= GATHERING {
+                self.write();
+                self.tell_lost_ends();
+                self.show();
+                written = Instant::now();
             }
         }
-        self.write_certificates();
+        self.write();
+        self.show();
+    }
+
+    /// Adds the batch to what is to be written of its session, and then shown.
+    fn gather(&mut self, batch: Batch) {
+        if !batch.lines.is_empty() {
+            self.unseen.push((batch.session.clone(), batch.lines));
+        }
+        if self.folder.is_none() {
+            return;
+        }
+        if batch.is_first {
+            self.traces.insert(batch.session.clone(), Trace::default());
+        }
+        let Some(trace) = self.traces.get_mut(&batch.session) else { return };
+        if trace.text.is_empty() {
+            self.due.push(batch.session);
+        }
+        trace.text.extend_from_slice(&batch.text);
+        trace.chains.extend(batch.chains);
+        trace.ended |= batch.is_last;
     }
 
     /// Of the sessions that could not wait any longer for this thread.
@@ -370,87 +398,61 @@ impl Writer {
         }
     }
 
-    /// Each is a file, which costs more than the lines of its session: a busy recorder leaves them for later.
-    fn write_certificates(&mut self) {
+    /// One write for each session that has something new: what was seen is with the system then, whatever happens to
+    /// this process.
+    fn write(&mut self) {
         let Some(folder) = self.folder.clone() else { return };
-        for (session, (prefix, chain)) in std::mem::take(&mut self.due) {
-            if let Err(error) = folder.write_certificates(&session, prefix, &chain) {
-                self.say_once(&error.to_string());
+        for session in std::mem::take(&mut self.due) {
+            let Some(trace) = self.traces.get_mut(&session) else { continue };
+            let (ended, chains) = (trace.ended, std::mem::take(&mut trace.chains));
+            let written = trace.write(&folder, &session);
+            if ended || written.is_err() {
+                self.traces.remove(&session);
+            }
+            if let Err(error) = written {
+                self.complain(&error);
+                continue;
+            }
+            for (prefix, chain) in chains {
+                if let Err(error) = folder.write_certificates(&session, prefix, &chain) {
+                    self.complain(&error.to_string());
+                }
             }
         }
     }
 
-    /// One write for each session that has something new: what was seen is with the system at once, whatever happens
-    /// to this process.
-    fn write(&mut self, batches: &mut [Batch]) {
-        let mut changed = Vec::new();
-        let mut text = Vec::new();
-        for batch in batches {
-            if self.gather(batch) {
-                changed.push(batch.session.clone());
-            }
+    fn show(&mut self) {
+        for (session, lines) in std::mem::take(&mut self.unseen) {
+            lines.iter().for_each(|line| self.watcher.line(&session, line));
         }
-        for session in changed {
-            let Some(trace) = self.files.get_mut(&session) else { continue };
-            text.clear();
-            for pending in std::mem::take(&mut trace.pending) {
-                text.extend_from_slice(&pending);
-            }
-            let written = trace.file.write_all(&text);
-            let is_removed = trace.ended && is_removed(&trace.file);
-            if trace.ended || written.is_err() {
-                self.files.remove(&session);
-            }
-            match written {
-                Err(error) => self.complain(&session, &error),
-                Ok(()) if is_removed => {
-                    self.say_once(&format!(
-                        "the trace of session {session} was removed while it was written"
-                    ));
-                }
-                Ok(()) => {}
-            }
-        }
-    }
-
-    /// Adds the batch to what its session's file is to get; true where that was nothing before.
-    fn gather(&mut self, batch: &mut Batch) -> bool {
-        let Some(folder) = &self.folder else { return false };
-        if batch.is_first {
-            match folder.create_session(&batch.session) {
-                Ok(file) => {
-                    let trace = TraceFile { file, pending: Vec::new(), ended: false };
-                    self.files.insert(batch.session.clone(), trace);
-                }
-                Err(error) => {
-                    self.say_once(&error.to_string());
-                    return false;
-                }
-            }
-        }
-        let Some(trace) = self.files.get_mut(&batch.session) else { return false };
-        self.due.extend(batch.chains.drain(..).map(|chain| (batch.session.clone(), chain)));
-        let is_first = trace.pending.is_empty();
-        trace.pending.push(std::mem::take(&mut batch.text));
-        trace.ended |= batch.is_last;
-        is_first
-    }
-
-    fn complain(&mut self, session: &SessionId, error: &std::io::Error) {
-        let Some(folder) = &self.folder else { return };
-        let path = folder.trace_path(session);
-        self.say_once(&format!(
-            "cannot write {}: {error}; the trace ends there, the relay goes on",
-            path.display()
-        ));
+        self.watcher.flush();
     }
 
     /// With a full disk every session would say the same.
-    fn say_once(&mut self, text: &str) {
+    fn complain(&mut self, text: &str) {
         if !self.complained {
             self.watcher.notice(text);
         }
         self.complained = true;
+    }
+}
+
+impl Trace {
+    /// Writes the lines that are due. An error is what there is to say of it.
+    fn write(&mut self, folder: &TraceFolder, session: &SessionId) -> Result<(), String> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(folder.create_session(session).map_err(|error| error.to_string())?),
+        };
+        // Given back rather than kept: this session may now be silent for hours.
+        file.write_all(&std::mem::take(&mut self.text)).map_err(|error| {
+            let path = folder.trace_path(session);
+            format!("cannot write {}: {error}; the trace ends there, the relay goes on", path.display())
+        })?;
+        if self.ended && is_removed(file) {
+            return Err(format!("the trace of session {session} was removed while it was written"));
+        }
+        Ok(())
     }
 }
 

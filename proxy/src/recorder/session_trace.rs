@@ -13,6 +13,8 @@ use tokio::sync::watch;
 const MOST_EVENTS: usize = 4096;
 /// Events that every session has room for from the start.
 const USUAL_EVENTS: usize = 16;
+/// Room made for more at a time, at least: a session that has come to its desktop has few more for hours.
+const MORE_EVENTS: usize = 8;
 
 /// What a session's first line says.
 #[derive(Debug, Clone)]
@@ -225,6 +227,11 @@ impl SessionTrace {
 
     fn keep(&mut self, lines: impl Iterator<Item = Line>) {
         for line in lines {
+            let events = &mut self.record.events;
+            let is_event = matches!(line, Line::Event(_));
+            if is_event && events.len() == events.capacity() {
+                events.reserve_exact(MORE_EVENTS.max(events.len() / 4));
+            }
             let kept = match line {
                 Line::Event(_) => self.record.events.len(),
                 Line::Altered(_) => self.record.altered.len(),

@@ -24,10 +24,10 @@ const ASKED_AFTER: Duration = Duration::from_secs(2 * 60 * 60);
 pub(super) fn accepted(client: TcpStream, peer: SocketAddr, teller: &impl Teller) -> Socket {
     give_up_when_vanished(&client);
     let now = Instant::now();
-    let local = client.local_addr();
-    let capture = teller.capture().zip(local.ok());
-    let capture = capture
-        .map(|(capture, local)| LegCapture::established(capture, Side::Client, (local, peer), (now, now)));
+    let capture = teller.capture().and_then(|capture| {
+        let local = client.local_addr().ok()?;
+        Some(LegCapture::established(capture, Side::Client, (local, peer), (now, now)))
+    });
     Socket::from(client).captured(capture)
 }
 

@@ -385,8 +385,9 @@ pub async fn run(
     drop(place);
     udp.unregister(peer.ip(), &session);
     attempts.ended(peer.ip(), number);
-    let came_back = wait_for_return(&session, peer, number, attempts).await;
-    conclude(session, came_back, knows_command).await
+    // Each on the heap when it is due, so that a session that runs for hours does not keep the room for its end.
+    let came_back = Box::pin(wait_for_return(&session, peer, number, attempts)).await;
+    Box::pin(conclude(session, came_back, knows_command)).await
 }
 
 /// The same over a worse connection.
@@ -471,7 +472,8 @@ async fn serve(
     let _ = server.set_nodelay(true);
     if let Some(interception) = interception {
         let context = Intercepted { interception, route: Some(route), impaired };
-        return intercepted::serve(client, server, first, &mut tap, context).await;
+        // On the heap, so that a session that passes through does not keep room for it.
+        return Box::pin(intercepted::serve(client, server, first, &mut tap, context)).await;
     }
     if forward_first(&mut server, &first).await.is_err() {
         tap.ended(Instant::now(), Side::Server, Ending::Reset);

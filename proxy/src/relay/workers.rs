@@ -44,7 +44,9 @@ pub(super) fn start(
             reports: reports.clone(),
             stop: stop.clone(),
         };
-        std::thread::Builder::new().name("relay".to_owned()).spawn(move || runtime.block_on(worker.run()))?;
+        // As a task of its own: what a thread waits for itself is woken through the system, even from the same thread.
+        let run = move || runtime.block_on(async { drop(tokio::spawn(worker.run()).await) });
+        std::thread::Builder::new().name("relay".to_owned()).spawn(run)?;
     }
     Ok(())
 }

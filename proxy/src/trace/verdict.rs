@@ -225,6 +225,22 @@ impl Verdict {
         self.id.is_fault() && !self.by_user
     }
 
+    /// The answer alone, without its proof and what to do.
+    pub fn answer(&self) -> Verdict {
+        Verdict {
+            id: self.id,
+            confidence: self.confidence,
+            phase: self.phase,
+            summary: self.summary.clone(),
+            by_user: self.by_user,
+            evidence: Vec::new(),
+            ruled_out: Vec::new(),
+            alternatives: Vec::new(),
+            next: Vec::new(),
+            fix: Vec::new(),
+        }
+    }
+
     /// Whether the session came to the end that its user wanted.
     pub fn is_good(&self) -> bool {
         self.id == VerdictId::Healthy || self.by_user

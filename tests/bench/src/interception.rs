@@ -10,7 +10,7 @@ use rustix::net::{RecvFlags, recv};
 
 use crate::connections::Connections;
 use crate::process::Memory;
-use crate::relay::{Purpose, Running};
+use crate::relay::{Relay, Running};
 use crate::scripted::{Side, rdp};
 use crate::session::PATIENCE;
 use crate::throughput::Direction;
@@ -21,7 +21,11 @@ const CLIENTS: usize = 8;
 /// Threads that accept: more than clients, because a relay may close the server's side late.
 const SERVERS: usize = 16;
 /// Idle sessions held at once.
-const IDLE: usize = 500;
+pub const IDLE: usize = 500;
+/// The same where it is asked whether a relay grows as its sessions do.
+pub const MANY_IDLE: usize = 2000;
+/// Header of a TPKT, of which all messages are one each: version, reserved, length with the header.
+const TPKT_HEADER: usize = 4;
 /// A fast-path PDU as long as the plaintext of a TLS record, which is how bulk data leaves a server.
 const PDU: usize = 16 * 1024;
 /// Plaintext of one run. Its records are made before the clock runs.
@@ -35,19 +39,19 @@ const RECEIVE: usize = 1 << 20;
 /// be done.
 pub fn handshakes(running: &Running, ends: &Ends, duration: Duration) -> Result<Connections> {
     let stop = AtomicBool::new(false);
-    let negotiates = Purpose::negotiates(&running.relay);
+    let relay = &running.relay;
     std::thread::scope(|scope| {
         for _ in 0..SERVERS {
             scope.spawn(|| {
                 while !stop.load(Ordering::Acquire) {
                     // A session that breaks off is the client's to report; an accept that fails is tried again.
                     if let Ok(stream) = running.backend.accept() {
-                        let _ = serve(stream, ends, negotiates);
+                        let _ = serve(stream, ends, relay);
                     }
                 }
             });
         }
-        let found = clients(running.address, ends, negotiates, duration);
+        let found = clients(running.address, ends, relay, duration);
         stop.store(true, Ordering::Release);
         // Each waiting thread wakes with one connection and sees that it is over.
         for _ in 0..SERVERS {
@@ -57,7 +61,7 @@ pub fn handshakes(running: &Running, ends: &Ends, duration: Duration) -> Result<
     })
 }
 
-fn clients(relay: SocketAddr, ends: &Ends, negotiates: bool, duration: Duration) -> Result<Connections> {
+fn clients(address: SocketAddr, ends: &Ends, relay: &Relay, duration: Duration) -> Result<Connections> {
     let start = Instant::now();
     let count = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..CLIENTS)
@@ -65,7 +69,7 @@ fn clients(relay: SocketAddr, ends: &Ends, negotiates: bool, duration: Duration)
                 scope.spawn(|| -> Result<u64> {
                     let mut count = 0;
                     while start.elapsed() < duration {
-                        visit(relay, ends, negotiates)?;
+                        visit(address, ends, relay)?;
                         count += 1;
                     }
                     Ok(count)
@@ -79,23 +83,35 @@ fn clients(relay: SocketAddr, ends: &Ends, negotiates: bool, duration: Duration)
     Ok(Connections { count, rate: count as f64 / start.elapsed().as_secs_f64() })
 }
 
-fn visit(relay: SocketAddr, ends: &Ends, negotiates: bool) -> Result<()> {
-    let mut client = ends.connect(reach(relay)?, negotiates)?;
+fn visit(address: SocketAddr, ends: &Ends, relay: &Relay) -> Result<()> {
+    let mut client = ends.connect(reach(address)?, relay.negotiates)?;
     client.write_all(&request())?;
-    read(&mut client, &response()).context("no answer inside TLS")?;
+    message(&mut client, &response(), relay).context("no answer inside TLS")?;
     client.conn.send_close_notify();
     client.flush()?;
     Ok(client.sock.shutdown(Shutdown::Write)?)
 }
 
-fn serve(stream: TcpStream, ends: &Ends, negotiates: bool) -> Result<()> {
+fn serve(stream: TcpStream, ends: &Ends, relay: &Relay) -> Result<()> {
     stream.set_nodelay(true)?;
-    let mut server = ends.accept(stream, negotiates)?;
-    read(&mut server, &request())?;
+    let mut server = ends.accept(stream, relay.negotiates)?;
+    message(&mut server, &request(), relay)?;
     server.write_all(&response())?;
     // The client closes first.
     while server.read(&mut [0; 64])? > 0 {}
     Ok(())
+}
+
+/// Takes what was sent as `sent`, or what a relay that rewrites made of it.
+fn message(stream: &mut impl Read, sent: &[u8], relay: &Relay) -> Result<()> {
+    if !relay.rewrites {
+        return read(stream, sent);
+    }
+    let mut header = [0; TPKT_HEADER];
+    stream.read_exact(&mut header).context("no message arrived")?;
+    let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    let mut rest = vec![0; length.saturating_sub(TPKT_HEADER)];
+    stream.read_exact(&mut rest).context("the message broke off")
 }
 
 fn request() -> Vec<u8> {
@@ -133,7 +149,7 @@ pub struct Pair {
 impl Pair {
     /// Goes through both handshakes and the start of RDP until both sides have sent fast-path PDUs.
     pub fn open(running: &Running, ends: &Ends) -> Result<Self> {
-        let negotiates = Purpose::negotiates(&running.relay);
+        let negotiates = running.relay.negotiates;
         let (client, server) = std::thread::scope(|scope| {
             let server = scope.spawn(|| accept(running, ends, negotiates));
             let client = ends.connect(reach(running.address)?, negotiates);
@@ -286,19 +302,21 @@ fn discard(from: &TcpStream, nothing: bool) -> Result<()> {
     Ok(())
 }
 
-/// Opens sessions and leaves them idle; memory for each in KiB.
-pub fn memory(running: &Running, ends: &Ends) -> Result<Memory> {
+/// Opens sessions up to each of `counts` and leaves them idle; memory for each in KiB.
+pub fn memory(running: &Running, ends: &Ends, counts: &[usize]) -> Result<Vec<Memory>> {
     let process = running.process.as_ref().context("there is no process to measure")?;
     // One session first: what a relay sets up once is not a session's share.
     drop(Pair::open(running, ends)?);
     process.settle();
     let empty = process.memory()?;
-    let sessions = (0..IDLE)
-        .map(|number| Pair::open(running, ends).with_context(|| format!("session {number}")))
-        .collect::<Result<Vec<_>>>()?;
-    process.settle();
-    let full = process.memory()?;
-    drop(sessions);
-    let each = |full: f64, empty: f64| (full - empty) / IDLE as f64;
-    Ok(Memory { rss: each(full.rss, empty.rss), pss: each(full.pss, empty.pss) })
+    let mut sessions = Vec::new();
+    let mut found = Vec::new();
+    for count in counts {
+        for number in sessions.len()..*count {
+            sessions.push(Pair::open(running, ends).with_context(|| format!("session {number}"))?);
+        }
+        process.settle();
+        found.push(process.memory()?.above(empty, *count));
+    }
+    Ok(found)
 }

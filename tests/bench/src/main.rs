@@ -1,11 +1,14 @@
-//! Compares rdpscope's relay with haproxy, nginx stream, socat and a direct connection, side by side.
+//! Compares rdpscope's relay with haproxy, nginx stream, socat, stunnel, mitmproxy, PyRDP and a direct connection, side by
+//! side.
 
+mod asked;
 mod connections;
 mod fleet;
 mod gateway;
 mod inner;
 mod interception;
 mod latency;
+mod launch;
 mod memory;
 mod probe;
 mod process;
@@ -28,7 +31,8 @@ use clap::{Parser, ValueEnum};
 use crate::relay::{RELAYS, Relay, Role};
 use crate::rounds::{Plan, Rounds};
 
-/// Compares rdpscope's relay with haproxy (TCP mode, splice), nginx stream, socat and a direct connection.
+/// Compares rdpscope's relay with haproxy (TCP mode, splice), nginx stream, socat, stunnel, mitmproxy, PyRDP and a direct
+/// connection.
 #[derive(Debug, Parser)]
 #[command(name = "tests/bench/run")]
 struct Arguments {
@@ -40,6 +44,8 @@ struct Arguments {
     only: Vec<Measurement>,
     /// Only these relays: direct, rdpscope, haproxy, nginx, socat; when named also rdpscope-no-trace,
     /// rdpscope-capture and haproxy-auto
+    /// Only these relays: direct, rdpscope, haproxy, nginx, socat, stunnel, mitmproxy, PyRDP; when named also
+    /// rdpscope-no-trace and haproxy-auto
     #[arg(long, value_delimiter = ',')]
     relays: Vec<String>,
     /// The relay whose ratios to the others are shown
@@ -93,12 +99,7 @@ fn compare(arguments: Arguments) -> Result<()> {
         rounds.connections();
     }
     if wanted(Measurement::Memory) {
-        let needed = memory::OPEN_FILES;
-        if open_files >= needed {
-            rounds.memory();
-        } else {
-            rounds.note(format!("memory: skipped, needs {needed} open files (ulimit -Hn says {open_files})"));
-        }
+        rounds.memory(open_files);
     }
     if wanted(Measurement::Interception) {
         rounds.interception()?;
@@ -120,6 +121,11 @@ fn compare(arguments: Arguments) -> Result<()> {
     let names: Vec<_> = relays.iter().map(|relay| relay.name).collect();
     let baseline = RELAYS.iter().find(|relay| relay.role == Role::Baseline).map_or("", |relay| relay.name);
     println!("{}", rounds.results.table(&names, baseline, &arguments.subject));
+    for asked in rounds::ASKED {
+        if let Some(line) = asked.line(&rounds.results, &arguments.subject) {
+            println!("- {line}");
+        }
+    }
     for note in &rounds.notes {
         println!("- {note}");
     }
@@ -157,11 +163,20 @@ fn introduce() {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let processors = std::thread::available_parallelism().map_or(0, usize::from);
     println!("Linux {}, {processors} processors, load average before {}.", kernel.trim(), load());
-    for (command, argument) in [("haproxy", "-v"), ("nginx", "-v"), ("socat", "-V")] {
+    for (command, argument) in [
+        ("haproxy", "-v"),
+        ("nginx", "-v"),
+        ("socat", "-V"),
+        ("stunnel4", "-version"),
+        ("mitmdump", "--version"),
+    ] {
         let version = Command::new(command).arg(argument).output().ok().and_then(|output| {
             let said = [output.stdout, output.stderr].concat();
             let said = String::from_utf8_lossy(&said).into_owned();
-            said.lines().find(|line| line.to_lowercase().contains("version")).map(str::to_owned)
+            let names_version = |line: &&str| {
+                ["version", "mitmproxy:", "stunnel 5"].iter().any(|word| line.to_lowercase().contains(word))
+            };
+            said.lines().find(names_version).map(str::to_owned)
         });
         println!(
             "{}.",

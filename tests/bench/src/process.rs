@@ -32,6 +32,14 @@ pub struct Memory {
     pub pss: f64,
 }
 
+impl Memory {
+    /// The share of each of `sessions` in what there is more than in `empty`.
+    pub fn above(self, empty: Self, sessions: usize) -> Self {
+        let each = |full: f64, empty: f64| (full - empty) / sessions as f64;
+        Self { rss: each(self.rss, empty.rss), pss: each(self.pss, empty.pss) }
+    }
+}
+
 impl Process {
     /// Starts `command`, with its output in `NAME.stdout` and `NAME.stderr` in `folder`. It gets SIGTERM when
     /// this program dies, however that happens.

@@ -1,21 +1,21 @@
-//! The relays that are compared: how each is configured, started and found ready.
+//! The relays that are compared, and how each is started and found ready.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
+use crate::launch::{self, Setup};
+use crate::memory;
 use crate::process::{LOOK, Process};
 use crate::session::Backend;
-use crate::tls::{self, LeafKey};
+use crate::tls::LeafKey;
 
-/// How long a relay has to become ready.
-const START: Duration = Duration::from_secs(5);
-/// Sessions that haproxy and nginx are set up to hold: well above what is measured.
-const MAX_SESSIONS: usize = 4096;
+/// How long a relay has to become ready; those in Python take seconds.
+const START: Duration = Duration::from_secs(20);
 
 /// What a relay is started for: some are configured otherwise for bulk data than for many sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,10 +33,9 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// Whether a client of `relay` negotiates in X.224 before TLS begins: rdpscope is told by it that TLS comes; the
-    /// others know no X.224 and take TLS at once.
-    pub fn negotiates(relay: &Relay) -> bool {
-        relay.name.starts_with("rdpscope")
+    /// Whether TLS ends in the relay.
+    pub fn ends_tls(self) -> bool {
+        matches!(self, Self::Interception(_) | Self::Gateway | Self::InsideGateway)
     }
 }
 
@@ -47,12 +46,18 @@ pub struct Relay {
     pub name: &'static str,
     /// Its part in the comparison.
     pub role: Role,
-    /// One process for each session: thousands of idle sessions are not its purpose.
-    pub forks: bool,
-    /// Measured only when it is named.
-    pub on_request: bool,
+    /// It can pass TCP on as it comes.
+    pub passes: bool,
     /// It can end TLS and begin it anew.
     pub intercepts: bool,
+    /// Its client negotiates in X.224 before TLS begins; others know no X.224 and take TLS at once.
+    pub negotiates: bool,
+    /// It writes anew what is inside TLS, which is at most TLS 1.2: what arrives is not what was sent.
+    pub rewrites: bool,
+    /// So many idle sessions are asked of it at most; none of one that has a process for each.
+    pub most_idle: usize,
+    /// Measured only when it is named.
+    pub on_request: bool,
     launch: Launch,
 }
 
@@ -79,14 +84,29 @@ enum Launch {
 /// The relays, in the order in which they take their turns.
 pub const RELAYS: &[Relay] = &[
     Relay { role: Role::Baseline, intercepts: true, ..relay("direct", Launch::None) },
-    Relay { intercepts: true, ..relay("rdpscope", Launch::Announces(rdpscope)) },
-    Relay { intercepts: true, ..relay("haproxy", Launch::OnPort(haproxy)) },
-    relay("nginx", Launch::OnPort(nginx)),
-    Relay { forks: true, ..relay("socat", Launch::OnPort(socat)) },
+    Relay { intercepts: true, negotiates: true, ..relay("rdpscope", Launch::Announces(launch::rdpscope)) },
+    Relay { intercepts: true, ..relay("haproxy", Launch::OnPort(launch::haproxy)) },
+    relay("nginx", Launch::OnPort(launch::nginx)),
+    Relay { most_idle: 0, ..relay("socat", Launch::OnPort(launch::socat)) },
+    Relay { passes: false, intercepts: true, ..relay("stunnel", Launch::OnPort(launch::stunnel)) },
+    Relay {
+        intercepts: true,
+        most_idle: memory::SESSIONS,
+        ..relay("mitmproxy", Launch::OnPort(launch::mitmproxy))
+    },
+    Relay {
+        passes: false,
+        intercepts: true,
+        negotiates: true,
+        rewrites: true,
+        most_idle: 0,
+        ..relay("PyRDP", Launch::OnPort(launch::pyrdp))
+    },
     Relay {
         on_request: true,
         intercepts: true,
-        ..relay("rdpscope-no-trace", Launch::Announces(rdpscope_no_trace))
+        negotiates: true,
+        ..relay("rdpscope-no-trace", Launch::Announces(launch::rdpscope_no_trace))
     },
     Relay {
         on_request: true,
@@ -94,21 +114,21 @@ pub const RELAYS: &[Relay] = &[
         ..relay("rdpscope-capture", Launch::Announces(rdpscope_capture))
     },
     Relay { on_request: true, ..relay("haproxy-auto", Launch::OnPort(haproxy_auto)) },
+    Relay { on_request: true, ..relay("haproxy-auto", Launch::OnPort(launch::haproxy_auto)) },
 ];
 
 const fn relay(name: &'static str, launch: Launch) -> Relay {
-    Relay { name, role: Role::Relay, forks: false, on_request: false, intercepts: false, launch }
-}
-
-/// What a command line or configuration is made of.
-#[derive(Debug)]
-struct Setup<'a> {
-    rdpscope: &'a Path,
-    target: SocketAddr,
-    /// Where to listen; of no meaning to a relay that picks its own port.
-    listen: SocketAddr,
-    folder: &'a Path,
-    purpose: Purpose,
+    Relay {
+        name,
+        role: Role::Relay,
+        passes: true,
+        intercepts: false,
+        negotiates: false,
+        rewrites: false,
+        most_idle: memory::MANY_SESSIONS,
+        on_request: false,
+        launch,
+    }
 }
 
 /// A relay that is ready, with the server behind it. Dropping it stops the relay and removes its files.
@@ -348,6 +368,8 @@ fn path(path: &Path) -> String {
 }
 
 fn free_port() -> Result<SocketAddr> {
+/// A loopback port that nobody listens on now.
+pub fn free_port() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0").context("no free loopback port")?.local_addr()?)
 }
 

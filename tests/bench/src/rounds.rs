@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::asked::{Against, Asked};
 use crate::relay::{Purpose, Relay, Role, Running};
 use crate::session::{Session, Shape};
 use crate::table::{Measure, Results};
@@ -58,7 +59,7 @@ const fn measure(name: &'static str, more_is_better: bool, digits: usize) -> Mea
     Measure { name, more_is_better, digits }
 }
 
-const FLOWS: &[(Shape, Direction, Measure)] = &[
+static FLOWS: &[(Shape, Direction, Measure)] = &[
     (Shape::Tls, Direction::Up, measure("throughput TLS up, MB/s", true, 0)),
     (Shape::Tls, Direction::Down, measure("throughput TLS down, MB/s", true, 0)),
     (Shape::Tls, Direction::Both, measure("throughput TLS both at once, MB/s", true, 0)),
@@ -76,8 +77,20 @@ const CONNECTIONS: Measure = measure("connections through the TLS hello, 1/s", t
 const CPU_CONNECTION: Measure = measure("relay's processor time a connection, µs", false, 0);
 const RSS: Measure = measure("idle session, RSS, KiB", false, 1);
 const PSS: Measure = measure("idle session, PSS, KiB", false, 1);
+static P50: Measure = measure("ping-pong 64 B p50, µs", false, 1);
+static P99: Measure = measure("ping-pong 64 B p99, µs", false, 1);
+static ADDED_P50: Measure = measure("added to direct p50, µs", false, 1);
+static ADDED_P99: Measure = measure("added to direct p99, µs", false, 1);
+static CONNECTIONS: Measure = measure("connections through the TLS hello, 1/s", true, 0);
+static CPU_CONNECTION: Measure = measure("relay's processor time a connection, µs", false, 0);
+static RSS: Measure = measure("idle session of 2,000, RSS, KiB", false, 1);
+static PSS: Measure = measure("idle session of 2,000, PSS, KiB", false, 1);
+static MANY_RSS: Measure = measure("idle session of 10,000, RSS, KiB", false, 1);
+static OPENING: Measure =
+    measure("relay's processor time to open one of the first 2,000 sessions, µs", false, 0);
+static MANY_OPENING: Measure = measure("the same beyond 2,000 up to 10,000, µs", false, 0);
 
-const HANDSHAKES: &[(LeafKey, Measure, Measure)] = &[
+static HANDSHAKES: &[(LeafKey, Measure, Measure)] = &[
     (
         LeafKey::Rsa,
         measure("intercepted sessions, RSA 2048 shown, 1/s", true, 0),
@@ -135,7 +148,37 @@ const INNER_FLOWS: &[(Direction, Measure, Measure)] = &[
         measure("relay's processor time, TLS inside ended too, down, ms/GB", false, 0),
     ),
 ];
-const INTERCEPTED_RSS: Measure = measure("idle intercepted session, RSS, KiB", false, 1);
+static INTERCEPTED_RSS: Measure = measure("idle intercepted session of 500, RSS, KiB", false, 1);
+static MANY_INTERCEPTED_RSS: Measure = measure("idle intercepted session of 2,000, RSS, KiB", false, 1);
+
+const fn asked(measure: &'static Measure, against: Against) -> Asked {
+    Asked { measure, against }
+}
+
+const SPLICING: Against = Against::Relays(1.5, &["haproxy", "nginx", "socat"]);
+
+/// What is asked of rdpscope.
+pub static ASKED: &[Asked] = &[
+    asked(&FLOWS[0].2, SPLICING),
+    asked(&FLOWS[1].2, SPLICING),
+    asked(&FLOWS[2].2, SPLICING),
+    asked(&FLOWS[3].2, SPLICING),
+    asked(&FLOWS[4].2, SPLICING),
+    asked(&FLOWS[5].2, SPLICING),
+    asked(&ADDED_P50, Against::Bound(10.0)),
+    asked(&ADDED_P99, Against::Bound(100.0)),
+    asked(&CONNECTIONS, Against::Relays(1.0, &["haproxy"])),
+    asked(&RSS, Against::Bound(16.0)),
+    asked(&MANY_RSS, Against::Bound(16.0)),
+    asked(&HANDSHAKES[0].1, Against::Relays(1.0, &["haproxy"])),
+    asked(&HANDSHAKES[0].1, Against::Relays(1.2, &["stunnel"])),
+    asked(&HANDSHAKES[0].1, Against::Relays(50.0, &["PyRDP"])),
+    asked(&HANDSHAKES[1].1, Against::Relays(1.0, &["haproxy"])),
+    asked(&HANDSHAKES[1].1, Against::Relays(1.2, &["stunnel"])),
+    asked(&HANDSHAKES[1].1, Against::Relays(50.0, &["PyRDP"])),
+    asked(&INTERCEPTED_RSS, Against::Bound(48.0)),
+    asked(&MANY_INTERCEPTED_RSS, Against::Bound(48.0)),
+];
 
 /// Runs the measurements and collects what they find.
 #[derive(Debug)]
@@ -241,47 +284,74 @@ impl Rounds {
         }
     }
 
-    /// Memory of many idle sessions, in a fresh process each time.
-    pub fn memory(&mut self) {
+    /// Memory of many idle sessions, in a fresh process each time: of 2,000, and of 10,000 where so many files may be open.
+    pub fn memory(&mut self, open_files: u64) {
         let rounds = self.plan.memory_rounds;
-        let fit = |relay: &&Relay| relay.role == Role::Relay && !relay.forks;
+        let counts = [(memory::SESSIONS, &RSS, &OPENING), (memory::MANY_SESSIONS, &MANY_RSS, &MANY_OPENING)];
+        for (count, _, _) in counts {
+            let needed = memory::open_files(count);
+            if needed > open_files {
+                let granted = format!("needs {needed} open files (ulimit -Hn says {open_files})");
+                self.note(format!("memory of {count} idle sessions: skipped, {granted}"));
+            }
+        }
+        let fit = |relay: &&Relay| relay.role == Role::Relay && relay.passes && relay.most_idle > 0;
         let relays: Vec<_> = self.relays.iter().filter(fit).copied().collect();
         for round in 0..rounds {
             progress("memory", round, rounds);
             for relay in &relays {
+                let possible =
+                    |count: usize| count <= relay.most_idle && memory::open_files(count) <= open_files;
+                let asked: Vec<_> = counts.iter().filter(|(count, _, _)| possible(*count)).collect();
                 let Some(running) = self.start(*relay, Purpose::Sessions) else { continue };
-                let found = self.keep(relay.name, &RSS, memory::run(&running));
-                self.results.record(&RSS, relay.name, found.map(|found| found.rss));
-                self.results.record(&PSS, relay.name, found.map(|found| found.pss));
+                let found =
+                    memory::run(&running, &asked.iter().map(|(count, _, _)| *count).collect::<Vec<_>>());
+                let Some(found) = self.keep(relay.name, &RSS, found) else { continue };
+                for (idle, (_, rss, opening)) in found.iter().zip(asked) {
+                    self.results.record(rss, relay.name, Some(idle.memory.rss));
+                    if idle.sessions == memory::SESSIONS {
+                        self.results.record(&PSS, relay.name, Some(idle.memory.pss));
+                    }
+                    self.results.record(opening, relay.name, Some(idle.opening.as_secs_f64() * 1e6));
+                }
             }
         }
     }
 
     /// TLS that ends in the relay, with real handshakes: TLS 1.3, one cipher suite, no resumption.
     pub fn interception(&mut self) -> Result<()> {
-        let ends = Ends::new()?;
+        let (ends, old) = (Ends::new()?, Ends::old()?);
         for (key, rate, cost) in HANDSHAKES {
-            self.intercepted_sessions(&ends, *key, rate, cost);
+            self.intercepted_sessions([&ends, &old], *key, rate, cost);
         }
         self.intercepted_bulk(&ends);
-        let fit = |relay: &&Relay| relay.intercepts && relay.role == Role::Relay;
-        for relay in self.relays.iter().filter(fit).copied().collect::<Vec<_>>() {
-            let Some(running) = self.start(relay, Purpose::Interception(LeafKey::Rsa)) else { continue };
-            let found = interception::memory(&running, &ends);
-            let found = self.keep(relay.name, &INTERCEPTED_RSS, found);
-            self.results.record(&INTERCEPTED_RSS, relay.name, found.map(|found| found.rss));
-        }
+        self.intercepted_memory(&ends);
         Ok(())
     }
 
-    fn intercepted_sessions(&mut self, ends: &Ends, key: LeafKey, rate: &Measure, cost: &Measure) {
-        let running = self.start_intercepting(Purpose::Interception(key));
+    fn intercepted_memory(&mut self, ends: &Ends) {
+        let fit = |relay: &&Relay| relay.intercepts && relay.role == Role::Relay && relay.most_idle > 0;
+        for relay in self.relays.iter().filter(fit).copied().collect::<Vec<_>>() {
+            progress(&format!("memory of {}, intercepting", relay.name), 0, 1);
+            let Some(running) = self.start(relay, Purpose::Interception(LeafKey::Rsa)) else { continue };
+            let found = interception::memory(&running, ends, &[interception::IDLE, interception::MANY_IDLE]);
+            let Some(found) = self.keep(relay.name, &INTERCEPTED_RSS, found) else { continue };
+            for (memory, measure) in found.iter().zip([&INTERCEPTED_RSS, &MANY_INTERCEPTED_RSS]) {
+                self.results.record(measure, relay.name, Some(memory.rss));
+            }
+        }
+    }
+
+    /// `ends` of TLS 1.3, and of TLS 1.2 for those that have no other.
+    fn intercepted_sessions(&mut self, ends: [&Ends; 2], key: LeafKey, rate: &Measure, cost: &Measure) {
+        let running = self.start_intercepting(Purpose::Interception(key), |_| true);
         let Turns { rounds, each } = self.plan.interception;
         for round in 0..rounds {
             progress("intercepted sessions", round, rounds);
             for relay in &running {
                 let name = relay.relay.name;
                 let before = relay.process.as_ref().map(|process| process.cpu());
+                let ends = ends[usize::from(relay.relay.rewrites)];
                 let found = self.keep(name, rate, interception::handshakes(relay, ends, each));
                 self.results.record(rate, name, found.map(|found| found.rate));
                 if let (Some(process), Some(before)) = (&relay.process, before) {
@@ -294,7 +364,7 @@ impl Rounds {
     }
 
     fn intercepted_bulk(&mut self, ends: &Ends) {
-        let running = self.start_intercepting(Purpose::Interception(LeafKey::Rsa));
+        let running = self.start_intercepting(Purpose::Interception(LeafKey::Rsa), |relay| !relay.rewrites);
         self.bulk_flows("intercepted throughput", &running, INTERCEPTED_FLOWS, |relay, direction| {
             interception::bulk(relay, ends, direction)
         });
@@ -304,14 +374,14 @@ impl Rounds {
     /// that ends there, too.
     pub fn gateway(&mut self) -> Result<()> {
         let ends = Ends::new()?;
-        let running = self.start_intercepting(Purpose::Gateway);
+        let running = self.start_intercepting(Purpose::Gateway, |relay| !relay.rewrites);
         self.bulk_flows("gateway", &running, GATEWAY_FLOWS, |relay, direction| {
             gateway::bulk(relay, &ends, direction)
         });
         drop(running);
-        let knows_tunnels = |relay: &Relay| relay.role == Role::Baseline || Purpose::negotiates(relay);
-        let relays = self.relays.clone().into_iter().filter(|it| it.intercepts && knows_tunnels(it));
-        let running: Vec<_> = relays.filter_map(|it| self.start(it, Purpose::InsideGateway)).collect();
+        let knows_tunnels =
+            |relay: &Relay| relay.role == Role::Baseline || relay.negotiates && !relay.rewrites;
+        let running = self.start_intercepting(Purpose::InsideGateway, knows_tunnels);
         self.bulk_flows("gateway, inside", &running, INNER_FLOWS, |relay, direction| {
             inner::bulk(relay, &ends, direction)
         });
@@ -346,14 +416,16 @@ impl Rounds {
         }
     }
 
-    fn start_intercepting(&mut self, purpose: Purpose) -> Vec<Running> {
-        let relays: Vec<_> = self.relays.iter().filter(|relay| relay.intercepts).copied().collect();
+    fn start_intercepting(&mut self, purpose: Purpose, fit: impl Fn(&Relay) -> bool) -> Vec<Running> {
+        let relays: Vec<_> =
+            self.relays.iter().filter(|relay| relay.intercepts && fit(relay)).copied().collect();
         relays.into_iter().filter_map(|relay| self.start(relay, purpose)).collect()
     }
 
     /// Those that start; a note for each that does not.
     fn start_all(&mut self, purpose: Purpose) -> Vec<Running> {
-        self.relays.clone().into_iter().filter_map(|relay| self.start(relay, purpose)).collect()
+        let relays: Vec<_> = self.relays.iter().filter(|relay| relay.passes).copied().collect();
+        relays.into_iter().filter_map(|relay| self.start(relay, purpose)).collect()
     }
 
     fn start(&mut self, relay: Relay, purpose: Purpose) -> Option<Running> {

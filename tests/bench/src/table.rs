@@ -38,6 +38,16 @@ impl Results {
         self.cells.iter().find(|cell| cell.measure == *measure && cell.relay == relay)
     }
 
+    /// The middle of the rounds.
+    pub fn median(&self, measure: &Measure, relay: &str) -> Option<f64> {
+        Some(Spread::of(&self.cell(measure, relay)?.rounds)?.median)
+    }
+
+    /// The median of the ratios of two relays, round by round.
+    pub fn ratio(&self, measure: &Measure, subject: &str, rival: &str) -> Option<f64> {
+        ratio(&self.cell(measure, subject)?.rounds, &self.cell(measure, rival)?.rounds)
+    }
+
     /// The table in Markdown: a row for each measure, a column for each relay, then the ratios of `subject`.
     pub fn table(&self, relays: &[&'static str], baseline: &str, subject: &str) -> String {
         let rivals: Vec<_> = relays.iter().copied().filter(|name| *name != subject).collect();
@@ -76,9 +86,8 @@ impl Results {
         }
         let noise = self.cell(measure, baseline).and_then(|cell| Spread::of(&cell.rounds));
         row.push(noise.map_or_else(dash, |spread| format!("±{:.0} %", spread.percent())));
-        let mine = self.cell(measure, subject);
         for rival in rivals {
-            let ratio = mine.zip(self.cell(measure, rival)).and_then(|(a, b)| ratio(&a.rounds, &b.rounds));
+            let ratio = self.ratio(measure, subject, rival);
             row.push(ratio.map_or_else(dash, |ratio| format!("{ratio:.2}")));
         }
         row.push(self.best(measure, rivals, baseline).unwrap_or_else(dash));
@@ -91,7 +100,7 @@ impl Results {
         rivals
             .iter()
             .filter(|rival| **rival != baseline)
-            .filter_map(|rival| Some((*rival, sign * Spread::of(&self.cell(measure, rival)?.rounds)?.median)))
+            .filter_map(|rival| Some((*rival, sign * self.median(measure, rival)?)))
             .min_by(|a, b| a.1.total_cmp(&b.1))
             .map(|(rival, _)| rival.to_owned())
     }

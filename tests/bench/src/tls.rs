@@ -1,4 +1,5 @@
-//! Both ends of real TLS for relays that intercept: TLS 1.3 with one cipher suite, without resumption.
+//! Both ends of real TLS for relays that intercept: TLS 1.3 with one cipher suite, or TLS 1.2 with its counterpart for one
+//! that has no TLS 1.3; without resumption.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -10,13 +11,15 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::ring::cipher_suite::TLS13_AES_256_GCM_SHA384;
+use rustls::crypto::ring::cipher_suite::{
+    TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, TLS13_AES_256_GCM_SHA384,
+};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::server::NoServerSessionStorage;
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, Error, ServerConfig, ServerConnection,
-    SignatureScheme, StreamOwned,
+    SignatureScheme, StreamOwned, SupportedProtocolVersion,
 };
 
 use crate::wire;
@@ -46,16 +49,29 @@ pub struct Ends {
 }
 
 impl Ends {
-    /// New, with a key of its own.
+    /// New, with a key of its own, for TLS 1.3.
     pub fn new() -> Result<Self> {
+        Self::of(&rustls::version::TLS13)
+    }
+
+    /// The same for TLS 1.2.
+    pub fn old() -> Result<Self> {
+        Self::of(&rustls::version::TLS12)
+    }
+
+    fn of(version: &'static SupportedProtocolVersion) -> Result<Self> {
         let provider = CryptoProvider {
-            cipher_suites: vec![TLS13_AES_256_GCM_SHA384],
+            cipher_suites: vec![
+                TLS13_AES_256_GCM_SHA384,
+                TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+                TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+            ],
             kx_groups: vec![ring::kx_group::X25519],
             ..ring::default_provider()
         };
         let provider = Arc::new(provider);
         let mut client = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_protocol_versions(&[version])?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Anything))
             .with_no_client_auth();
@@ -64,7 +80,7 @@ impl Ends {
         let certificate = rcgen::CertificateParams::new(vec![NAME.to_owned()])?.self_signed(&key)?;
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
         let mut server = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_protocol_versions(&[version])?
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], key.into())?;
         server.send_tls13_tickets = 0;

@@ -102,8 +102,9 @@ impl HandshakeReader {
         if self.buffer.len() < HEADER_LENGTH + length {
             return None;
         }
-        let body = self.buffer.split_off(HEADER_LENGTH);
-        self.buffer.clear();
+        // Given away, so that a session that runs for hours does not keep the room of its certificates.
+        let mut body = std::mem::take(&mut self.buffer);
+        body.drain(..HEADER_LENGTH);
         Some(Ok(HandshakeMessage { message_type, body }))
     }
 
