@@ -179,12 +179,36 @@ fn names_of_any_script_pass_and_faults_have_their_codes() {
     let ran = windows.run(&["probe", NO_NAME]);
     assert_eq!(ran.exit_code, Some(1), "{}", ran.stderr);
     assert!(ran.stdout.contains("dns-failure"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains(".."), "Windows' sentences end before ours do: {}", ran.stdout);
     let arguments = ["--listen", "127.0.0.1:0", "--sessions", "1"];
     let rdpscope = Rdpscope::start_as(windows.command(), "ärger.invalid", &arguments);
     let client = std::net::TcpStream::connect(rdpscope.address).expect("it listens");
     let finished = rdpscope.finish();
     drop(client);
     assert_eq!(finished.session().lines()[0]["target"], "ärger.invalid:3389");
+}
+
+/// The commands that it prints do what it says, and the way back leads to where it was.
+#[test]
+fn a_switch_of_the_registry_is_looked_at_set_and_put_back() {
+    let Some(windows) = under_wine() else { return };
+    let look = || {
+        let ran = windows.run(&["rdp", "settings", "RDGClientTransport", "--json"]);
+        assert_eq!(ran.exit_code, Some(0), "{}", ran.stderr);
+        serde_json::from_str::<Value>(&ran.stdout).expect("a line of JSON")
+    };
+    let type_in = |command: &Value| {
+        let words = shlex::split(command.as_str().expect("a command")).expect("its quotes end");
+        let ran = Command::new(&windows.wine).args(words).output().expect("Wine runs");
+        assert!(ran.status.success(), "{command}: {}", String::from_utf8_lossy(&ran.stdout));
+    };
+    let before = look();
+    assert_eq!((&before["present"], &before["known"]), (&Value::Null, &true.into()), "{before}");
+    type_in(&before["set"]);
+    let meanwhile = look();
+    assert_eq!((&meanwhile["present"], &meanwhile["known"]), (&before["trial"], &true.into()), "{meanwhile}");
+    type_in(&before["put_back"]);
+    assert_eq!(look(), before);
 }
 
 /// As a user who presses Ctrl-C, which Wine makes of the signal.
