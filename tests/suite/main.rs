@@ -28,6 +28,8 @@ mod dashboard;
 mod documents;
 #[cfg(all(test, target_os = "linux"))]
 mod fault_lab;
+#[cfg(all(test, target_os = "linux"))]
+mod flood;
 #[cfg(test)]
 mod fuzz_regression;
 #[cfg(all(test, target_os = "linux"))]
@@ -94,6 +96,9 @@ mod schema;
 mod scripted;
 #[cfg(all(test, target_os = "linux"))]
 mod security;
+mod slow_loris;
+#[cfg(all(test, target_os = "linux"))]
+mod surroundings;
 #[cfg(test)]
 mod udp;
 #[cfg(test)]

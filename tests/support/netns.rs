@@ -107,6 +107,12 @@ impl Network {
         std::fs::write(self.files().join("nsswitch.conf"), "hosts: files\n")
     }
 
+    /// From now on the client's machine knows these names, as lines of a hosts file, and no others.
+    pub(crate) fn names(&self, hosts: &str) {
+        // The same file, which programs that run there have in the place of their own.
+        std::fs::write(self.files().join("hosts"), hosts).expect("the names are written");
+    }
+
     /// What the server's side does with packets that come in: a rule of nftables.
     pub(crate) fn fault(&self, rule: &str) {
         Self::fault_at(&self.server, rule);

@@ -21,6 +21,7 @@ mod proxy;
 mod rdp;
 mod report;
 mod run;
+mod speaker;
 mod trust_store;
 mod watching;
 

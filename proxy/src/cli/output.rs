@@ -5,7 +5,9 @@ use crate::report::{Style, safe};
 use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// How results and progress are written.
 #[derive(Debug, Clone)]
@@ -40,22 +42,27 @@ impl Output {
         }
     }
 
-    /// Logs of the program itself: `RUST_LOG`, or the number of `-v`.
+    /// Logs of the program itself: `RUST_LOG` (`LEVEL`, or `PART=LEVEL,…`), or the number of `-v`.
     pub(super) fn start_logging(&self) {
-        let default = match self.verbose {
-            // What a verifier refuses is a result, and is told as one.
-            0 => "error,rustls_platform_verifier=off",
-            1 => "rdpscope=info",
-            _ => "rdpscope=debug",
-        };
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-        tracing_subscriber::fmt()
-            .with_env_filter(filter)
+        let asked = std::env::var("RUST_LOG").ok().and_then(|asked| asked.parse::<Targets>().ok());
+        let lines = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
             .with_ansi(self.color_stderr)
             .without_time()
-            .with_target(false)
-            .init();
+            .with_target(false);
+        let filter = asked.unwrap_or_else(|| self.usual_logs());
+        tracing_subscriber::registry().with(filter).with(lines).init();
+    }
+
+    fn usual_logs(&self) -> Targets {
+        match self.verbose {
+            // What a verifier refuses is a result, and is told as one.
+            0 => Targets::new()
+                .with_default(LevelFilter::ERROR)
+                .with_target("rustls_platform_verifier", LevelFilter::OFF),
+            1 => Targets::new().with_target("rdpscope", LevelFilter::INFO),
+            _ => Targets::new().with_target("rdpscope", LevelFilter::DEBUG),
+        }
     }
 
     /// Progress, for people.

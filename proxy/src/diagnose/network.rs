@@ -234,6 +234,9 @@ pub(super) fn tcp_filtered(facts: &Facts<'_>) -> Option<Conclusion> {
             Phase::Tcp,
             format!("There is no way to {names}: the network says it is unreachable."),
         )
+    } else if has(ConnectError::Other) && facts.ending.stopped.is_some() {
+        // It was this machine that could not connect, and rdpscope says why.
+        return None;
     } else if has(ConnectError::Other) {
         Conclusion::possible(
             Phase::Tcp,

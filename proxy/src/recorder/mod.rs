@@ -35,6 +35,10 @@ const BUSY_WINDOW: Duration = Duration::from_millis(20);
 /// How long a busy recorder lets batches gather: one write serves them all. A crash loses no more than this.
 const GATHERING: Duration = Duration::from_millis(10);
 
+/// How long the end of a session waits for room: a disk that takes nothing for so long is stuck, and who waits for it
+/// only fills the memory.
+const END_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Chains that a busy recorder leaves for later, those of some 500 sessions.
 const MOST_CHAINS_DUE: usize = 1024;
 
@@ -76,10 +80,19 @@ struct Batch {
     is_last: bool,
 }
 
+/// What the recorder is handed.
+enum Handed {
+    Batch(Batch),
+    /// Something to say that belongs to no session.
+    Notice(String),
+}
+
 /// The way to the recorder; cheap to clone.
 #[derive(Clone)]
 pub struct RecorderHandle {
-    sender: mpsc::Sender<Batch>,
+    sender: mpsc::Sender<Handed>,
+    /// Sessions whose last lines found no room since the recorder last wrote something.
+    lost_ends: Arc<AtomicUsize>,
     writes: bool,
     most_followed: usize,
     followed: Arc<AtomicUsize>,
@@ -104,6 +117,12 @@ impl RecorderHandle {
         RecorderHandle { taps, ..self }
     }
 
+    /// Says something that belongs to no session; nothing where the recorder does not keep up.
+    pub fn notice(&self, text: String) {
+        // What it is about is told by other means, too.
+        let _ = self.sender.try_send(Handed::Notice(text));
+    }
+
     fn session(self, session: SessionId) -> SessionHandle {
         let is_followed = self.followed.fetch_add(1, Ordering::Relaxed) < self.most_followed;
         SessionHandle { session, recorder: self, is_followed }
@@ -125,13 +144,21 @@ impl SessionHandle {
     fn offer(&self, lines: &[Line]) -> bool {
         let batch = self.batch(lines);
         let is_empty = batch.text.is_empty() && batch.lines.is_empty();
-        is_empty || self.recorder.sender.try_send(batch).is_ok()
+        is_empty || self.recorder.sender.try_send(Handed::Batch(batch)).is_ok()
     }
 
-    /// Hands lines over and waits for room: for the end of a session, when there is nothing left to delay.
+    /// Hands lines over and waits for room, though not for a recorder that is stuck: for the end of a session, when there
+    /// is nothing left to delay.
     async fn deliver(&self, lines: &[Line]) {
-        // The recorder outlives the sessions; without it there is nobody to tell.
-        let _ = self.recorder.sender.send(self.batch(lines)).await;
+        let RecorderHandle { sender, lost_ends, .. } = &self.recorder;
+        let batch = Handed::Batch(self.batch(lines));
+        let is_taken = match lost_ends.load(Ordering::Relaxed) {
+            0 => sender.send_timeout(batch, END_PATIENCE).await.is_ok(),
+            _ => sender.try_send(batch).is_ok(),
+        };
+        if !is_taken {
+            lost_ends.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn batch(&self, lines: &[Line]) -> Batch {
@@ -219,11 +246,20 @@ impl Recorder {
         };
         let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
         let (writes, most_followed) = (folder.is_some(), watcher.most_followed());
-        let writer = Writer { folder, watcher, files: HashMap::new(), due: Vec::new(), complained: false };
+        let lost_ends = Arc::<AtomicUsize>::default();
+        let writer = Writer {
+            folder,
+            watcher,
+            files: HashMap::new(),
+            due: Vec::new(),
+            complained: false,
+            lost_ends: lost_ends.clone(),
+        };
         let thread =
             std::thread::Builder::new().name("recorder".to_owned()).spawn(move || writer.run(receiver))?;
         let handle = RecorderHandle {
             sender,
+            lost_ends,
             writes,
             most_followed,
             followed: Arc::default(),
@@ -282,6 +318,7 @@ struct Writer {
     /// Certificates that are not written yet.
     due: Vec<(SessionId, Chain)>,
     complained: bool,
+    lost_ends: Arc<AtomicUsize>,
 }
 
 /// A session's open trace.
@@ -293,12 +330,19 @@ struct TraceFile {
 }
 
 impl Writer {
-    fn run(mut self, mut receiver: mpsc::Receiver<Batch>) {
-        let mut batches = Vec::new();
+    fn run(mut self, mut receiver: mpsc::Receiver<Handed>) {
+        let (mut handed, mut batches) = (Vec::new(), Vec::new());
         let mut pace = Pace::new(Instant::now());
-        while receiver.blocking_recv_many(&mut batches, QUEUE_LENGTH) > 0 {
-            let is_busy = pace.is_busy(Instant::now(), batches.len());
+        while receiver.blocking_recv_many(&mut handed, QUEUE_LENGTH) > 0 {
+            let is_busy = pace.is_busy(Instant::now(), handed.len());
+            for handed in handed.drain(..) {
+                match handed {
+                    Handed::Batch(batch) => batches.push(batch),
+                    Handed::Notice(text) => self.watcher.notice(&text),
+                }
+            }
             self.write(&mut batches);
+            self.tell_lost_ends();
             for batch in batches.drain(..) {
                 for line in &batch.lines {
                     self.watcher.line(&batch.session, line);
@@ -313,6 +357,17 @@ impl Writer {
             }
         }
         self.write_certificates();
+    }
+
+    /// Of the sessions that could not wait any longer for this thread.
+    fn tell_lost_ends(&mut self) {
+        let sessions = self.lost_ends.swap(0, Ordering::Relaxed);
+        if sessions > 0 {
+            self.watcher.notice(&format!(
+                "the disk took nothing for {} s: the traces of {sessions} sessions have no end; the relay went on",
+                END_PATIENCE.as_secs()
+            ));
+        }
     }
 
     /// Each is a file, which costs more than the lines of its session: a busy recorder leaves them for later.
@@ -342,11 +397,18 @@ impl Writer {
                 text.extend_from_slice(&pending);
             }
             let written = trace.file.write_all(&text);
+            let is_removed = trace.ended && is_removed(&trace.file);
             if trace.ended || written.is_err() {
                 self.files.remove(&session);
             }
-            if let Err(error) = written {
-                self.complain(&session, &error);
+            match written {
+                Err(error) => self.complain(&session, &error),
+                Ok(()) if is_removed => {
+                    self.say_once(&format!(
+                        "the trace of session {session} was removed while it was written"
+                    ));
+                }
+                Ok(()) => {}
             }
         }
     }
@@ -389,6 +451,21 @@ impl Writer {
             self.watcher.notice(text);
         }
         self.complained = true;
+    }
+}
+
+/// Whether no folder has the file any more.
+fn is_removed(file: &File) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
+    }
+    #[cfg(not(unix))]
+    {
+        // A file that is open cannot be removed there.
+        let _ = file;
+        false
     }
 }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::watch;
 
-/// Events of one session kept in memory for its verdict. A session has some dozens; a peer that makes more of them
-/// fills its trace on disk, not our memory.
+/// Events of one session kept in memory for its verdict, and alterations. A session has some dozens; a peer that makes
+/// more of them fills its trace on disk, not our memory.
 const MOST_EVENTS: usize = 4096;
 /// Events that every session has room for from the start.
 const USUAL_EVENTS: usize = 16;
@@ -225,8 +225,12 @@ impl SessionTrace {
 
     fn keep(&mut self, lines: impl Iterator<Item = Line>) {
         for line in lines {
-            let is_event = matches!(line, Line::Event(_));
-            if !is_event || self.record.events.len() < MOST_EVENTS {
+            let kept = match line {
+                Line::Event(_) => self.record.events.len(),
+                Line::Altered(_) => self.record.altered.len(),
+                _ => 0,
+            };
+            if kept < MOST_EVENTS {
                 self.record.push(line);
             }
         }

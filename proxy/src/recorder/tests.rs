@@ -93,3 +93,51 @@ fn one_session_alone_is_written_at_once_and_many_together() {
     assert!(!pace.is_busy(at(60), 1));
     assert!(!pace.is_busy(at(61), 1));
 }
+
+/// Takes a line only when it is told to.
+struct Stuck {
+    reached: std::sync::mpsc::Sender<()>,
+    turns: std::sync::mpsc::Receiver<()>,
+    notices: Arc<Mutex<Vec<String>>>,
+}
+
+impl Watcher for Stuck {
+    fn most_followed(&self) -> usize {
+        usize::MAX
+    }
+
+    fn line(&mut self, _session: &SessionId, _line: &Line) {
+        // Once who gives the turns has gone, nothing holds it up any more.
+        let _ = (self.reached.send(()), self.turns.recv());
+    }
+
+    fn notice(&mut self, text: &str) {
+        self.notices.lock().unwrap().push(text.to_owned());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recorder_that_is_stuck_keeps_no_session_and_says_what_it_lost() {
+    let ((go_on, turns), (reached, is_stuck)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+    let notices = Arc::<Mutex<Vec<String>>>::default();
+    let stuck = Stuck { reached, turns, notices: notices.clone() };
+    let recorder = Recorder::start(None, Box::new(stuck)).unwrap();
+    let mut first = begin("first", &recorder);
+    is_stuck.recv().unwrap();
+    let connecting = || Detail::Connecting { address: "192.0.2.1:3389".to_owned() };
+    while recorder.handle().unwrap().sender.capacity() > 0 {
+        first.say(Leg::Server, None, Phase::Tcp, connecting());
+    }
+    assert!(first.record().events.len() <= 4096, "what is told is bounded");
+    let began = tokio::time::Instant::now();
+    let record = first.conclude(last_lines()).await;
+    assert!(record.end.is_some() && began.elapsed() >= END_PATIENCE, "it hoped for room");
+    let began = tokio::time::Instant::now();
+    begin("second", &recorder).conclude(last_lines()).await;
+    assert_eq!(began.elapsed(), Duration::ZERO, "nobody hopes for a recorder that is known to be stuck");
+    drop(go_on);
+    recorder.finish();
+    let notices = notices.lock().unwrap();
+    assert_eq!(notices.len(), 1, "{notices:?}");
+    assert!(notices[0].contains("the traces of 2 sessions have no end"), "{notices:?}");
+}

@@ -82,10 +82,10 @@ pub fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// What the system said, without the code that Rust appends to it.
+/// What the system said, without the code that Rust appends to it and the full stop that Windows ends it with.
 pub fn plain_reason(error: &io::Error) -> String {
     let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
+    let text = text.split(" (os error").next().unwrap_or_default().trim_end_matches(['.', ' ']);
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
@@ -111,6 +111,29 @@ async fn open(address: SocketAddr, mss: Option<u32>) -> io::Result<TcpStream> {
 fn connected(address: SocketAddr, stream: &TcpStream, took: Duration) -> Detail {
     let local = stream.local_addr().map_or_else(|_| String::new(), |local| local.to_string());
     Detail::Connected { address: address.to_string(), local, took_us: micros(took) }
+}
+
+/// What a system answers that has no descriptor, memory or port left for us: EMFILE, ENFILE, ENOBUFS, ENOMEM and
+/// EADDRNOTAVAIL. It says nothing of the other side.
+#[cfg(unix)]
+const OWN_LIMITS: [i32; 5] = {
+    use rustix::io::Errno;
+    [
+        Errno::MFILE.raw_os_error(),
+        Errno::NFILE.raw_os_error(),
+        Errno::NOBUFS.raw_os_error(),
+        Errno::NOMEM.raw_os_error(),
+        Errno::ADDRNOTAVAIL.raw_os_error(),
+    ]
+};
+/// The same of Windows: WSAEMFILE, WSAENOBUFS and WSAEADDRNOTAVAIL.
+#[cfg(not(unix))]
+const OWN_LIMITS: [i32; 3] = [10024, 10055, 10049];
+
+/// What to say where it was this machine that could not do it, and not the other side.
+pub(crate) fn own_limit(error: &io::Error) -> Option<String> {
+    let is_own = error.raw_os_error().is_some_and(|code| OWN_LIMITS.contains(&code));
+    is_own.then(|| format!("this machine gave rdpscope no connection to the server: {}", plain_reason(error)))
 }
 
 /// The kind of a failure to connect.
@@ -147,6 +170,20 @@ mod tests {
             })
             .collect();
         assert_eq!(names, ["connecting", "refused", "connecting", "connected"]);
+    }
+
+    #[test]
+    fn what_the_system_says_is_a_part_of_a_sentence() {
+        for said in ["Connection refused (os error 111)", "Connection refused. (os error 10061)"] {
+            assert_eq!(plain_reason(&io::Error::other(said)), "connection refused");
+        }
+    #[cfg(unix)]
+    fn what_this_machine_lacks_is_told_apart_from_what_the_server_refuses() {
+        let error = |errno: rustix::io::Errno| io::Error::from_raw_os_error(errno.raw_os_error());
+        let said = own_limit(&error(rustix::io::Errno::MFILE)).unwrap();
+        assert!(said.starts_with("this machine gave") && said.ends_with("too many open files"), "{said}");
+        assert_eq!(own_limit(&error(rustix::io::Errno::CONNREFUSED)), None);
+        assert_eq!(own_limit(&io::Error::new(io::ErrorKind::TimedOut, "no answer")), None);
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ use super::gateway::attempts::GatewayAttempts;
 use super::gateway::side_channel::{self, NamedPort, PORTS_QUEUE};
 use super::gateway::{self, Gateway};
 use super::impaired::set_mss;
+use super::room::{Place, Room};
 use super::session::Route;
 use super::udp::{self, UdpChannel, UdpMode, UdpSessions};
 use super::workers::{self, Report};
@@ -21,12 +22,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpSocket, UdpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
-/// Sessions at once. Each takes two sockets and a file; a flood beyond this is refused and hurts no session that runs.
-const MOST_SESSIONS: usize = 10_000;
 /// What `{arm}` is outside of an experiment.
 const NO_ARM: &str = "-";
 /// Connections that the system may hold ready for us.
@@ -292,6 +291,7 @@ impl Running {
         let drained = async { while self.reported.recv().await.is_some() {} };
         // A session that cannot end within the grace is cut; its trace holds all but its verdict.
         let _ = tokio::time::timeout(STOP_GRACE, drained).await;
+        self.shared.last_words();
         // What holds the way to the recorder must be gone before its end can be waited for.
         self.background.shutdown().await;
     }
@@ -358,8 +358,8 @@ pub(super) struct Shared {
     pub(super) counts_sessions: bool,
     /// Sessions that may still begin.
     pub(super) remaining: Arc<Semaphore>,
-    /// Sessions that there is room for at once.
-    pub(super) room: Arc<Semaphore>,
+    /// Room for sessions.
+    room: Room,
     /// Sees each session's record.
     pub(super) concluded: Box<dyn Fn(&Record) + Send + Sync>,
     /// What the next session is given.
@@ -394,12 +394,29 @@ impl Shared {
             recorder,
             counts_sessions: settings.counts_sessions(),
             remaining: Arc::new(Semaphore::new(remaining.min(Semaphore::MAX_PERMITS))),
-            room: Arc::new(Semaphore::new(MOST_SESSIONS)),
+            room: Room::new(),
             concluded,
             present: RwLock::new(present),
             run_id,
             numbers: AtomicU64::new(1),
         }
+    }
+
+    /// A place for the session that `stream` begins; where there is none, it is refused.
+    pub(super) fn admit(&self, stream: TcpStream) -> Option<(TcpStream, Place)> {
+        match self.room.take() {
+            Some(place) => Some((stream, place)),
+            None => {
+                let said = self.room.refuse(stream, Instant::now());
+                said.into_iter().for_each(|said| self.recorder.notice(said));
+                None
+            }
+        }
+    }
+
+    /// Nobody connects any more.
+    fn last_words(&self) {
+        self.room.last_words().into_iter().for_each(|said| self.recorder.notice(said));
     }
 
     /// What a session that begins now is given.

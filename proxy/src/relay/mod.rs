@@ -16,6 +16,7 @@ pub mod listener;
 pub mod pump;
 mod reach;
 pub mod resolve;
+pub mod room;
 pub mod series;
 pub mod session;
 pub mod socket;

@@ -66,8 +66,9 @@ pub enum PumpEnd {
     LeftOpen,
 }
 
-/// Keeps a connection that the client has left until the server ends it; what still comes goes to the client.
-pub async fn linger(mut client: Socket, mut server: Socket) {
+/// Keeps a connection that the client has left until the server ends it, and its `_place` among all sessions with it; what
+/// still comes goes to the client.
+pub async fn linger<P>(mut client: Socket, mut server: Socket, _place: P) {
     let copied = tokio::io::copy(&mut server, &mut client).await;
     if copied.is_err() {
         reset(&client);
@@ -384,7 +385,7 @@ mod tests {
     async fn what_a_server_says_late_still_reaches_a_client_that_has_left_one_direction() {
         let (client_at_relay, mut client) = pair().await;
         let (server_at_relay, mut server) = pair().await;
-        let lingering = tokio::spawn(linger(client_at_relay, server_at_relay));
+        let lingering = tokio::spawn(linger(client_at_relay, server_at_relay, ()));
         let mut arrived = Vec::new();
         server.write_all(b"late").await.expect("the server writes");
         drop(server);

@@ -8,6 +8,7 @@ use super::impaired::{self, Impaired};
 use super::intercepted::{self, Intercepted};
 use super::pump::{Ending, PumpEnd, Tap, linger, pump, reset};
 use super::reach::{accepted, reach};
+use super::room::Place;
 use super::socket::Socket;
 use super::target::Target;
 use super::teller::Teller;
@@ -349,11 +350,12 @@ impl Observed {
 }
 
 /// Runs one session, whose connection has this `number` among `attempts`, and answers with its record. Ends early when
-/// `stop` turns true.
+/// `stop` turns true. Its `place` among all sessions is free again with the last of its sockets, though its verdict may be
+/// waited for.
 pub async fn run(
     client: TcpStream,
     (peer, number): (SocketAddr, Number),
-    session: SharedSession,
+    (session, place): (SharedSession, Place),
     surroundings: &Surroundings<'_>,
     stop: watch::Receiver<bool>,
 ) -> Record {
@@ -377,9 +379,10 @@ pub async fn run(
         inside: None,
     };
     match Impaired::begin(impairments, &session, true) {
-        None => drop(relay(client, surroundings, None, tap, stop).await),
-        Some(impaired) => Box::pin(relay_impaired(client, surroundings, impaired, tap, stop)).await,
+        None => drop(relay((client, &place), surroundings, None, tap, stop).await),
+        Some(impaired) => Box::pin(relay_impaired((client, &place), surroundings, impaired, tap, stop)).await,
     }
+    drop(place);
     udp.unregister(peer.ip(), &session);
     attempts.ended(peer.ip(), number);
     let came_back = wait_for_return(&session, peer, number, attempts).await;
@@ -388,7 +391,7 @@ pub async fn run(
 
 /// The same over a worse connection.
 async fn relay_impaired(
-    client: Socket,
+    (client, place): (Socket, &Place),
     surroundings: &Surroundings<'_>,
     impaired: Impaired,
     tap: SessionTap<'_>,
@@ -399,7 +402,7 @@ async fn relay_impaired(
         Ok(client) => client,
         Err(error) => return session.lock().close_by_proxy(&not_impaired(&error)),
     };
-    let goes_on = relay(client, surroundings, Some(&impaired), tap, stop.clone()).await;
+    let goes_on = relay((client, place), surroundings, Some(&impaired), tap, stop.clone()).await;
     if !goes_on {
         tokio::select! {
             () = impaired.finish() => {}
@@ -417,7 +420,7 @@ pub(super) fn not_impaired(error: &io::Error) -> String {
 
 /// Relays until the session is over; true where its connections are kept all the same.
 async fn relay(
-    mut client: Socket,
+    (mut client, place): (Socket, &Place),
     surroundings: &Surroundings<'_>,
     impaired: Option<&Impaired>,
     tap: SessionTap<'_>,
@@ -437,7 +440,7 @@ async fn relay(
     }
     let goes_on = left_open.is_some();
     match left_open {
-        Some(server) => drop(tokio::spawn(linger(client, server))),
+        Some(server) => drop(tokio::spawn(linger(client, server, place.clone()))),
         None => drop(client),
     }
     goes_on

@@ -205,4 +205,48 @@ mod tests {
         assert_eq!(status(answer).unwrap(), (407, "Proxy Authentication Required".to_owned()));
         assert!(status(b"SSH-2.0\r\n\r\n").is_err());
     }
+
+    /// A proxy that answers with a byte of `answer` in each second, and then no more.
+    async fn dribbling(answer: &'static [u8]) -> std::net::SocketAddr {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            for byte in answer {
+                stream.write_all(&[*byte]).await.unwrap();
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            }
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        });
+        address
+    }
+
+    async fn through(scheme: &str, answer: &'static [u8]) -> (bool, Vec<Detail>, std::time::Duration) {
+        let target: Target = "srv10".parse().unwrap();
+        let proxy: UpstreamProxy = format!("{scheme}://{}", dribbling(answer).await).parse().unwrap();
+        let mut said = Vec::new();
+        let began = Instant::now();
+        let connected = connect(&proxy, &target, None, |detail| said.push(detail)).await;
+        (connected.is_ok(), said, began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_proxy_that_dribbles_without_end_is_given_up() {
+        let halves = [("http", &b"HTTP/1.1 200 Connection established\r\n"[..]), ("socks5", b"\x05")];
+        for (scheme, half) in halves {
+            let (is_connected, said, took) = through(scheme, half).await;
+            assert!(
+                !is_connected && took.as_secs() == connect::CONNECT_TIMEOUT.as_secs(),
+                "{scheme} {took:?}"
+            );
+            let is_told = |detail: &Detail| matches!(detail, Detail::UpstreamProxyRefused { reason, .. } if reason == "it did not answer");
+            assert!(said.iter().any(is_told), "{said:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_proxy_that_is_slow_and_comes_to_an_end_is_waited_for() {
+        let (is_connected, _, took) = through("http", b"HTTP/1.1 200 OK\r\n\r\n").await;
+        assert!(is_connected && took.as_secs() == 18, "{took:?}");
+    }
 }

@@ -5,6 +5,7 @@ use super::attempts::Number;
 use super::gateway::host::{Host, Job};
 use super::gateway::serve as gateway;
 use super::listener::{Present, Shared};
+use super::room::Place;
 use super::session;
 use super::session::Surroundings;
 use std::io;
@@ -67,16 +68,16 @@ impl Worker {
         let mut stopped = self.stop.clone();
         loop {
             tokio::select! {
-                (stream, peer, room) = accept(&listener, &self.shared) => {
+                (stream, peer, place) = accept(&listener, &self.shared) => {
                     if self.shared.sorts_connections {
-                        connections.spawn(Box::pin(gateway::serve(stream, peer, room, host.clone())));
+                        connections.spawn(Box::pin(gateway::serve(stream, peer, place, host.clone())));
                         continue;
                     }
                     // Before it counts: whoever hears that it was the last takes for gone who is not known by then.
                     let number = self.shared.attempts.began(peer.ip());
                     self.report(Report::Began);
                     // Boxed, because it is large and moved about before it runs.
-                    let session: Job = Box::pin(serve(stream, (peer, number), room, self.shared.clone()));
+                    let session: Job = Box::pin(serve(stream, (peer, number), place, self.shared.clone()));
                     sessions.spawn(session);
                 }
                 Some(session) = due.recv() => drop(sessions.spawn(session)),
@@ -105,8 +106,8 @@ impl Worker {
     }
 }
 
-/// The next client, once there is room for a session.
-async fn accept(listener: &TcpListener, shared: &Shared) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+/// The next client that there is room for.
+async fn accept(listener: &TcpListener, shared: &Shared) -> (TcpStream, SocketAddr, Place) {
     loop {
         let remaining = match shared.sorts_connections {
             // Which of them begins a session shows later.
@@ -116,14 +117,12 @@ async fn accept(listener: &TcpListener, shared: &Shared) -> (TcpStream, SocketAd
                 Err(_) => return std::future::pending().await,
             },
         };
-        let Ok(room) = shared.room.clone().acquire_owned().await else {
-            return std::future::pending().await;
-        };
         match listener.accept().await {
             Ok((stream, peer)) => {
+                let Some((stream, place)) = shared.admit(stream) else { continue };
                 // A session that was begun counts for good.
                 remaining.into_iter().for_each(OwnedSemaphorePermit::forget);
-                return (stream, peer, room);
+                return (stream, peer, place);
             }
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
@@ -134,7 +133,7 @@ async fn accept(listener: &TcpListener, shared: &Shared) -> (TcpStream, SocketAd
 pub(super) async fn serve(
     stream: TcpStream,
     client: (SocketAddr, Number),
-    _room: OwnedSemaphorePermit,
+    place: Place,
     shared: Arc<Shared>,
 ) {
     let Present { settings, stop } = shared.present();
@@ -150,6 +149,6 @@ pub(super) async fn serve(
         impairments: &settings.impairments,
         knows_command: settings.knows_command,
     };
-    let record = session::run(stream, client, session, &surroundings, stop).await;
+    let record = session::run(stream, client, (session, place), &surroundings, stop).await;
     (shared.concluded)(&record);
 }

@@ -1,11 +1,13 @@
 //! Drives a running rdpscope with mutated sessions, and with thousands of sessions at once.
 
 mod conversation;
+mod flood;
 mod mutate;
 mod mutation;
 mod program;
 mod soak;
 mod stream;
+mod traces;
 #[path = "../../bench/src/wire.rs"]
 #[expect(dead_code, reason = "the benchmark needs more of it")]
 mod wire;
@@ -32,6 +34,8 @@ enum What {
     Mutate(mutate::Arguments),
     /// Many sessions at once, with resets, half-closes, stalls and slow readers
     Soak(soak::Arguments),
+    /// More connections than there is room for, beside sessions that must not notice
+    Flood(flood::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +43,7 @@ fn main() -> ExitCode {
     let outcome: Result<()> = match &arguments.what {
         What::Mutate(what) => mutate::run(&arguments.rdpscope, what),
         What::Soak(what) => soak::run(&arguments.rdpscope, what),
+        What::Flood(what) => flood::run(&arguments.rdpscope, what),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -81,8 +81,25 @@ pub struct Program {
 impl Program {
     /// Starts `rdpscope proxy ARGUMENTS --json` on a free port, with what it says in `folder`.
     pub fn start(rdpscope: &Path, arguments: &[String], folder: &Path, name: &str) -> Result<Self> {
+        Self::start_as(Command::new(rdpscope), arguments, folder, name)
+    }
+
+    /// The same with at most so many open files, which bound its sessions.
+    pub fn start_with_files(
+        rdpscope: &Path,
+        files: u64,
+        arguments: &[String],
+        folder: &Path,
+        name: &str,
+    ) -> Result<Self> {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")]).arg(rdpscope);
+        Self::start_as(command, arguments, folder, name)
+    }
+
+    fn start_as(mut command: Command, arguments: &[String], folder: &Path, name: &str) -> Result<Self> {
         let errors = folder.join(format!("{name}.stderr"));
-        let mut child = Command::new(rdpscope)
+        let mut child = command
             .arg("proxy")
             .args(arguments)
             .args(["--listen", "127.0.0.1:0", "--json"])
@@ -90,7 +107,7 @@ impl Program {
             .stdout(Stdio::piped())
             .stderr(File::create(&errors)?)
             .spawn()
-            .with_context(|| format!("cannot run {}", rdpscope.display()))?;
+            .with_context(|| format!("cannot run {command:?}"))?;
         let stdout = child.stdout.take().context("the program has no output")?;
         let said = Arc::new(Mutex::new(Said::default()));
         let (listening, address) = mpsc::channel();
@@ -147,6 +164,12 @@ impl Program {
         ensure!(ended_well(status), "the program ended with {status}: {}", self.last_words());
         ensure!(!self.has_panicked(), "the program panicked: {}", self.last_words());
         Ok(self.said())
+    }
+
+    /// The lines on standard error that hold `wanted`.
+    pub fn told(&self, wanted: &str) -> Vec<String> {
+        let said = fs::read_to_string(&self.errors).unwrap_or_default();
+        said.lines().filter(|line| line.contains(wanted)).map(str::to_owned).collect()
     }
 
     /// Whether a task of it panicked.

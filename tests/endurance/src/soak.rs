@@ -2,6 +2,7 @@
 
 use crate::program::{Health, Program};
 use crate::stream::Stream;
+use crate::traces::Swept;
 use crate::wire;
 use anyhow::{Context, Result, bail, ensure};
 use fastrand::Rng;
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant as Moment, interval, sleep, sleep_until, timeout};
 
@@ -25,10 +26,17 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const LIFE: std::ops::Range<u64> = 2_000..40_000;
 /// New connections that are on their way at once: fewer than a listener's queue.
 const MOST_CONNECTING: usize = 64;
-/// The part of the time after which memory and descriptors have found their level.
-const WARM: f64 = 0.2;
-/// What memory may grow by between that and the end, of what it was.
+/// The parts of the time between which memory and descriptors are compared: the second fifth, when they have found their
+/// level, and the last.
+const WARM: std::ops::Range<f64> = 0.2..0.4;
+const LATE: std::ops::Range<f64> = 0.8..1.0;
+/// What the mean of either may grow by between the two, of what it was: sessions come and go by chance.
 const MOST_GROWTH: f64 = 1.1;
+/// What a slow reader reads at once, and how often: less than its server sends.
+const SLOW_READ: usize = 2048;
+const SLOW_PAUSE: Duration = Duration::from_millis(100);
+/// The buffer of a slow reader's socket, so that what it does not read is soon felt at the other end.
+const SLOW_BUFFER: u32 = 16 * 1024;
 
 /// How many sessions, for how long.
 #[derive(Debug, clap::Args)]
@@ -39,6 +47,9 @@ pub struct Arguments {
     /// For so long
     #[arg(long, default_value_t = 30.0)]
     minutes: f64,
+    /// Bytes in a second of a session whose server has much to send; 0 for as many as are taken
+    #[arg(long, default_value_t = 128 * 1024)]
+    rate: u64,
     /// More arguments for `rdpscope proxy`
     #[arg(last = true)]
     proxy: Vec<String>,
@@ -86,6 +97,8 @@ impl Behaviour {
 struct Counts {
     bytes: AtomicU64,
     numbers: AtomicU64,
+    /// Bytes in a second of a session with much to send.
+    rate: u64,
 }
 
 /// Drives the program at `rdpscope` and prints the table. Fails where a byte differs, a session hangs or something grows.
@@ -99,12 +112,14 @@ async fn soak(rdpscope: &Path, arguments: &Arguments) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let mut proxy = vec![listener.local_addr()?.to_string()];
     proxy.extend(arguments.proxy.iter().cloned());
+    let traces = folder.path().join("trace");
     if arguments.proxy.is_empty() {
-        proxy.extend(["--trace".to_owned(), folder.path().join("trace").display().to_string()]);
+        proxy.extend(["--trace".to_owned(), traces.display().to_string()]);
     }
     let program = Program::start(rdpscope, &proxy, folder.path(), "rdpscope")?;
     let until = Moment::now() + Duration::from_secs_f64(arguments.minutes * 60.0);
-    let (counts, (failed, mut failures)) = (Arc::new(Counts::default()), mpsc::channel(1));
+    let counts = Arc::new(Counts { rate: arguments.rate, ..Counts::default() });
+    let (failed, mut failures) = mpsc::channel(1);
     let serving = tokio::spawn(serve(listener, until, Arc::clone(&counts), failed.clone()));
     let connecting = Arc::new(Semaphore::new(MOST_CONNECTING));
     for _ in 0..arguments.sessions {
@@ -123,13 +138,18 @@ async fn soak(rdpscope: &Path, arguments: &Arguments) -> Result<()> {
         });
     }
     drop(failed);
-    let samples = watch(&program, until, &mut failures).await?;
+    let mut swept = Swept::default();
+    let samples = watch(&program, until, &mut failures, |all| match traces.exists() {
+        true => swept.sweep(&traces, all),
+        false => Ok(()),
+    });
+    let samples = samples.await?;
     serving.abort();
     // The sessions that still live end by themselves.
     if let Ok(Some(error)) = timeout(PATIENCE, failures.recv()).await {
         return Err(error);
     }
-    conclude(program, &samples, &counts, arguments)
+    conclude(program, &samples, &counts, (&mut swept, &traces), arguments)
 }
 
 fn told(number: u64, side: &str) -> String {
@@ -140,6 +160,7 @@ async fn watch(
     program: &Program,
     until: Moment,
     failures: &mut mpsc::Receiver<anyhow::Error>,
+    mut sweep: impl FnMut(bool) -> Result<()>,
 ) -> Result<Vec<(Duration, Health)>> {
     let (began, mut samples, mut looks) = (Instant::now(), Vec::new(), interval(LOOK));
     loop {
@@ -153,6 +174,7 @@ async fn watch(
                 let health = program.health()?;
                 eprintln!("{:>5} s {:>8} KiB {:>6} descriptors", began.elapsed().as_secs(), health.resident, health.descriptors);
                 samples.push((began.elapsed(), health));
+                tokio::task::block_in_place(|| sweep(false))?;
             }
             () = sleep_until(until) => return Ok(samples),
         }
@@ -168,7 +190,11 @@ async fn client(
 ) -> Result<()> {
     let stream = {
         let _turn = connecting.acquire().await?;
-        let mut stream = TcpStream::connect(address).await.context("cannot connect")?;
+        let socket = TcpSocket::new_v4()?;
+        if Behaviour::of(number) == Behaviour::ReadsSlowly {
+            socket.set_recv_buffer_size(SLOW_BUFFER)?;
+        }
+        let mut stream = socket.connect(address).await.context("cannot connect")?;
         stream.set_nodelay(true)?;
         stream.write_all(&request(number)).await?;
         let mut confirm = wire::connection_confirm(Some(wire::PROTOCOL_SSL));
@@ -190,7 +216,7 @@ async fn client(
         Behaviour::Stalls | Behaviour::Bulk => Pace::Beginning,
         _ => Pace::Little,
     };
-    let slow = (behaviour == Behaviour::ReadsSlowly).then_some(Duration::from_millis(20));
+    let slow = (behaviour == Behaviour::ReadsSlowly).then_some(SLOW_PAUSE);
     both(
         read,
         write,
@@ -265,7 +291,7 @@ async fn both(
     number: u64,
     counts: &Counts,
 ) -> Result<()> {
-    let sending = send(write, sent, pace, end, number);
+    let sending = send(write, sent, pace, end, (number, counts.rate));
     let receiving = receive(read, expected, slow, counts);
     if !behaviour.resets() {
         let (sending, receiving) = tokio::join!(sending, receiving);
@@ -290,9 +316,10 @@ async fn send(
     mut stream: Stream,
     pace: Pace,
     end: Moment,
-    number: u64,
+    (number, rate): (u64, u64),
 ) -> io::Result<()> {
     const BEGINNING: usize = 2048;
+    const PIECE: usize = 32 * 1024;
     let mut random = Rng::with_seed(number ^ u64::MAX);
     write.write_all(stream.next(BEGINNING)).await?;
     match pace {
@@ -306,11 +333,14 @@ async fn send(
         }
         Pace::Much => {
             while Moment::now() < end {
-                let piece = stream.next(32 * 1024);
+                let piece = stream.next(PIECE);
                 match timeout(end.saturating_duration_since(Moment::now()), write.write_all(piece)).await {
                     Ok(written) => written?,
                     // The rest of the piece is not sent; the other side has seen a part of what it expects.
                     Err(_) => break,
+                }
+                if let Some(second_part) = (PIECE as u64 * 1_000_000).checked_div(rate) {
+                    sleep_until(end.min(Moment::now() + Duration::from_micros(second_part))).await;
                 }
             }
         }
@@ -325,7 +355,7 @@ async fn receive(
     slow: Option<Duration>,
     counts: &Counts,
 ) -> Result<()> {
-    let mut buffer = vec![0; if slow.is_some() { 2048 } else { 32 * 1024 }];
+    let mut buffer = vec![0; if slow.is_some() { SLOW_READ } else { 32 * 1024 }];
     let mut place = 0;
     loop {
         let count = timeout(PATIENCE, read.read(&mut buffer)).await.context("nothing comes any more")??;
@@ -376,35 +406,56 @@ fn requested(request: &[u8]) -> Result<u64> {
     digits.parse().context("the cookie is another")
 }
 
+/// The mean of what was held in a part of the time.
+fn level(samples: &[(Duration, Health)], part: std::ops::Range<f64>) -> Result<Health> {
+    let place = |part: f64| (samples.len() as f64 * part) as usize;
+    let held = samples.get(place(part.start)..place(part.end)).unwrap_or_default();
+    let count = held.len() as u64;
+    ensure!(count > 0, "it was too short");
+    let mean = |of: fn(&Health) -> u64| held.iter().map(|(_, health)| of(health)).sum::<u64>() / count;
+    Ok(Health { resident: mean(|health| health.resident), descriptors: mean(|health| health.descriptors) })
+}
+
 fn conclude(
     program: Program,
     samples: &[(Duration, Health)],
     counts: &Counts,
+    (swept, traces): (&mut Swept, &Path),
     arguments: &Arguments,
 ) -> Result<()> {
-    let warm = samples.get((samples.len() as f64 * WARM) as usize).context("it was too short")?.1;
-    let last = samples.last().context("it was too short")?.1;
+    let (warm, late) = (level(samples, WARM)?, level(samples, LATE)?);
+    let most = samples.iter().map(|(_, health)| health.resident).max().unwrap_or(0);
     let numbers = counts.numbers.load(Ordering::Relaxed);
     let mut behaviours: BTreeMap<Behaviour, u64> = BTreeMap::new();
     (0..numbers).for_each(|number| *behaviours.entry(Behaviour::of(number)).or_default() += 1);
-    let most = samples.iter().map(|(_, health)| health.resident).max().unwrap_or(0);
+    let has_panicked = program.has_panicked();
+    let said = program.interrupt()?;
+    if traces.exists() {
+        swept.sweep(traces, true)?;
+    }
     println!(
-        "| sessions at once | in all | bytes compared | different | KiB after a fifth → at the end (most) | descriptors |"
+        "| sessions at once | in all | bytes compared | different | verdicts | traces whole, cut, with gaps | KiB in the second fifth → in the last (most) | descriptors |"
     );
-    println!("|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|");
     println!(
-        "| {} | {numbers} | {} | 0 | {} → {} ({most}) | {} → {} |",
+        "| {} | {numbers} | {} | 0 | {} | {}, {}, {} | {} → {} ({most}) | {} → {} |",
         arguments.sessions,
         counts.bytes.load(Ordering::Relaxed),
+        said.all_verdicts(),
+        swept.whole,
+        swept.cut,
+        swept.incomplete,
         warm.resident,
-        last.resident,
+        late.resident,
         warm.descriptors,
-        last.descriptors
+        late.descriptors
     );
-    println!("\nbehaviours: {behaviours:?}\nverdicts: {:?}", program.said().verdicts);
-    ensure!(!program.has_panicked(), "the program panicked");
-    ensure!(last.resident as f64 <= warm.resident as f64 * MOST_GROWTH, "resident memory grew");
-    ensure!(last.descriptors as f64 <= warm.descriptors as f64 * MOST_GROWTH, "descriptors grew");
+    println!("\nbehaviours: {behaviours:?}\nverdicts: {:?}", said.verdicts);
+    ensure!(!has_panicked, "the program panicked");
+    ensure!(said.all_verdicts() == numbers, "{} verdicts of {numbers} sessions", said.all_verdicts());
+    ensure!(swept.cut == 0, "{} traces have no end", swept.cut);
+    ensure!(late.resident as f64 <= warm.resident as f64 * MOST_GROWTH, "resident memory grew");
+    ensure!(late.descriptors as f64 <= warm.descriptors as f64 * MOST_GROWTH, "descriptors grew");
     Ok(())
 }
 

@@ -5,7 +5,8 @@ use crate::cli::run;
 use std::path::Path;
 
 /// Where documents are.
-const FOLDERS: [&str; 6] = [".", "docs", "docs/causes", "examples", "packaging", "tests/bench"];
+const FOLDERS: [&str; 7] =
+    [".", "docs", "docs/causes", "examples", "packaging", "tests/bench", "tests/endurance"];
 
 /// What is no single command line: the rest is left to the reader, or to a shell.
 const LEFT_OPEN: [&str; 4] = ["…", "...", "|", ">"];

@@ -22,6 +22,17 @@ fn a_name_without_an_address() {
 }
 
 #[test]
+fn what_this_machine_lacks_is_no_fault_of_the_network() {
+    let reason = "this machine gave rdpscope no connection to the server: too many open files".to_owned();
+    let diagnosis = Script::accepted()
+        .server_leg(failed(ConnectError::Other, 0))
+        .proxy(Phase::Closed, Detail::ProxyClosed { reason })
+        .diagnose();
+    assert_verdict(&diagnosis, VerdictId::ClientClosed, Confidence::Possible);
+    assert!(diagnosis.verdict.summary.contains("too many open files"), "{}", diagnosis.verdict.summary);
+}
+
+#[test]
 fn a_refused_connection_is_proved_and_rules_the_name_out() {
     let diagnosis = attempt([failed(ConnectError::Refused, 0)]);
     assert_verdict(&diagnosis, VerdictId::TcpRefused, Confidence::Confirmed);

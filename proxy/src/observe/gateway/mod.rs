@@ -70,6 +70,12 @@ impl GatewayObserver {
         self.connections.entry(connection).or_default().lost(connection, from, &mut self.attempt);
     }
 
+    /// `connection` is gone, or belongs to another attempt: what is kept of it alone can go. A client that dials over and
+    /// over would fill the memory with it.
+    pub fn forget(&mut self, connection: u32) {
+        self.connections.remove(&connection);
+    }
+
     /// Whether nothing more can be learnt from what `from` sends on `connection`.
     pub fn is_opaque(&self, connection: u32, from: Side) -> bool {
         self.connections.get(&connection).is_some_and(|connection| connection.is_over(from))
@@ -88,6 +94,11 @@ impl GatewayObserver {
     /// What carries the tunnel, once that is known: of several that were tried the last that began.
     pub fn transport(&self) -> Option<Transport> {
         self.attempt.transport()
+    }
+
+    /// TLS inside a tunnel over RPC is terminated: whoever does that tells what is in it.
+    pub fn leave_rpc_apart(&mut self) {
+        self.attempt.leave_rpc_apart();
     }
 
     /// The session of RDP inside the tunnel, as it was read.

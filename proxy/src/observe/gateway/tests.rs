@@ -474,3 +474,15 @@ proptest! {
         prop_assert_eq!(cut(&steps, size).0, observe(&steps).0);
     }
 }
+
+#[test]
+fn nothing_is_kept_of_a_connection_that_is_gone() {
+    let mut observer = GatewayObserver::default();
+    let mut events = Vec::new();
+    for connection in 1..1000 {
+        observer.data(0, connection, Side::Client, b"GET / HTTP/1.1\r\n\r\n", &mut events);
+        observer.ended(0, connection, Side::Client, How::Reset, &mut events);
+        observer.forget(connection);
+    }
+    assert!(observer.connections.is_empty());
+}

@@ -32,7 +32,7 @@ struct Refused(&'static str, String);
 
 /// Reads a client's request and answers it; nothing where the client is refused or has left.
 pub(super) async fn answer(client: &mut TcpStream, settings: &Settings) -> Option<Destination> {
-    let head = tokio::time::timeout(PATIENCE, read_head(client)).await.ok()?.ok()?;
+    let head = whole_head(client).await?;
     match destination(&head, settings) {
         Ok(destination) => {
             client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.ok()?;
@@ -50,6 +50,11 @@ pub(super) async fn answer(client: &mut TcpStream, settings: &Settings) -> Optio
             None
         }
     }
+}
+
+/// The head of a client's request; nothing where it does not come to an end in time.
+async fn whole_head(client: &mut TcpStream) -> Option<Vec<u8>> {
+    tokio::time::timeout(PATIENCE, read_head(client)).await.ok()?.ok()
 }
 
 async fn read_head(client: &mut TcpStream) -> io::Result<Vec<u8>> {
@@ -100,4 +105,35 @@ fn destination(head: &[u8], settings: &Settings) -> Result<Destination, Refused>
 fn is_same_host(one: &Target, other: &Target) -> bool {
     let plain = |target: &Target| target.host.trim_end_matches('.').to_ascii_lowercase();
     plain(one) == plain(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    /// What is read of a client that sends a part of `head` in each second, and then nothing more.
+    async fn read_of(parts: usize, head: &'static [u8]) -> (Option<Vec<u8>>, Duration) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut ours, _) = listener.accept().await.unwrap();
+        tokio::spawn(async move {
+            for part in head.chunks(head.len().div_ceil(parts)) {
+                client.write_all(part).await.unwrap();
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            let _ = client.read_to_end(&mut Vec::new()).await;
+        });
+        let began = tokio::time::Instant::now();
+        (whole_head(&mut ours).await, began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_without_an_end_is_waited_for_so_long_and_a_slow_one_is_read() {
+        let (head, took) = read_of(3, b"CONNECT srv10:3389 HTTP/1.1\r\nHost: srv10\r\n").await;
+        assert_eq!((head, took.as_secs()), (None, PATIENCE.as_secs()));
+        let whole = b"CONNECT srv10:3389 HTTP/1.1\r\nHost: srv10\r\n\r\n";
+        let (head, took) = read_of(15, whole).await;
+        assert_eq!((head.as_deref(), took.as_secs()), (Some(&whole[..]), 14));
+    }
 }

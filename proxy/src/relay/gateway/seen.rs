@@ -1,6 +1,7 @@
 //! What is known of an attempt to reach a desktop through a gateway, beside its trace.
 
 use super::inner::InnerPlace;
+use super::inner_rpc::VirtualConnections;
 use crate::observe::gateway::{GatewayEnding, GatewayUdpObserver};
 use crate::observe::{GatewayObserver, SessionObserver};
 use crate::relay::pump::Ending;
@@ -12,6 +13,8 @@ pub(in crate::relay) struct GatewaySeen {
     pub(in crate::relay) observer: GatewayObserver,
     /// The session inside the tunnel, where TLS is terminated there.
     pub(super) inner: InnerPlace,
+    /// Those over RPC, likewise.
+    pub(super) virtual_connections: VirtualConnections,
     udp: Option<GatewayUdpObserver>,
     ending: GatewayEnding,
 }
@@ -20,6 +23,11 @@ impl GatewaySeen {
     /// A connection belongs to the attempt from now on.
     pub(super) fn connection_began(&mut self, connection: u32, sees_inside: bool) {
         self.ending.connection_began(connection, sees_inside);
+    }
+
+    /// A connection is gone, or belongs elsewhere from now on.
+    pub(super) fn connection_left(&mut self, connection: u32) {
+        self.observer.forget(connection);
     }
 
     /// Of an attempt whose RDP is told by whoever terminates its TLS.

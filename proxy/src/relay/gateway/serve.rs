@@ -14,6 +14,7 @@ use crate::relay::intercepted::{Intercepted, ending, note_farewell, note_line};
 use crate::relay::listener::Present;
 use crate::relay::pump::{Ending, PumpEnd, linger, pump, reset};
 use crate::relay::reach::accepted;
+use crate::relay::room::Place;
 use crate::relay::session::{forward_first, meet, not_impaired};
 use crate::relay::socket::Socket;
 use crate::relay::teller::Teller;
@@ -22,15 +23,9 @@ use crate::trace::{Detail, Leg, Micros, Phase, Side};
 use std::net::SocketAddr;
 use std::time::Instant;
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 
 /// Serves a connection of a run whose connections have to be sorted into sessions.
-pub(in crate::relay) async fn serve(
-    mut client: TcpStream,
-    peer: SocketAddr,
-    room: OwnedSemaphorePermit,
-    host: Host,
-) {
+pub(in crate::relay) async fn serve(mut client: TcpStream, peer: SocketAddr, place: Place, host: Host) {
     let present = host.shared.present();
     // Relayed bytes leave as they come: nothing is held back for a fuller segment.
     let _ = client.set_nodelay(true);
@@ -42,7 +37,7 @@ pub(in crate::relay) async fn serve(
         };
         match asked {
             Some(Destination::Gateway) => {}
-            Some(Destination::Server) => return serve_server(client, peer, room, &host),
+            Some(Destination::Server) => return serve_server(client, peer, place, &host),
             None => return,
         }
     }
@@ -52,24 +47,24 @@ pub(in crate::relay) async fn serve(
         reset(&client.into());
         return;
     };
-    serve_gateway(client, peer, connection, gateway, &present).await;
+    serve_gateway(client, (peer, &place), connection, gateway, &present).await;
 }
 
 /// A direct session behind an HTTP CONNECT.
-fn serve_server(client: TcpStream, peer: SocketAddr, room: OwnedSemaphorePermit, host: &Host) {
+fn serve_server(client: TcpStream, peer: SocketAddr, place: Place, host: &Host) {
     if !host.may_begin() {
         reset(&client.into());
         return;
     }
     let number = host.shared.attempts.began(peer.ip());
-    let session = workers::serve(client, (peer, number), room, host.shared.clone());
+    let session = workers::serve(client, (peer, number), place, host.shared.clone());
     // The thread takes jobs for as long as it has connections.
     let _ = host.jobs.send(Box::pin(session));
 }
 
 async fn serve_gateway(
     client: TcpStream,
-    peer: SocketAddr,
+    (peer, place): (SocketAddr, &Place),
     connection: GatewayConnection,
     gateway: &Gateway,
     present: &Present,
@@ -80,14 +75,14 @@ async fn serve_gateway(
     let client = accepted(client, peer, &connection);
     let impairments = &present.settings.impairments;
     let Some(impaired) = Impaired::begin(impairments, &connection.session(), connection.number() == 1) else {
-        relay_until_stopped(client, &connection, gateway, present, None).await;
+        relay_until_stopped((client, place), &connection, gateway, present, None).await;
         return;
     };
     let client = match impaired::join(Some(&impaired), Side::Client, client).await {
         Ok(client) => client,
         Err(error) => return connection.close_by_proxy(&not_impaired(&error)),
     };
-    let goes_on = relay_until_stopped(client, &connection, gateway, present, Some(&impaired)).await;
+    let goes_on = relay_until_stopped((client, place), &connection, gateway, present, Some(&impaired)).await;
     if !goes_on {
         let mut stop = present.stop.clone();
         tokio::select! {
@@ -99,7 +94,7 @@ async fn serve_gateway(
 
 /// Relays until the connection is over; true where it is kept all the same.
 async fn relay_until_stopped(
-    mut client: Socket,
+    (mut client, place): (Socket, &Place),
     connection: &GatewayConnection,
     gateway: &Gateway,
     present: &Present,
@@ -120,7 +115,7 @@ async fn relay_until_stopped(
     }
     let goes_on = left_open.is_some();
     match left_open {
-        Some(server) => drop(tokio::spawn(linger(client, server))),
+        Some(server) => drop(tokio::spawn(linger(client, server, place.clone()))),
         None => drop(client),
     }
     goes_on

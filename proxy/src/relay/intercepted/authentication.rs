@@ -132,3 +132,32 @@ async fn concluded<T>(
     observed.close_by_proxy("its own NLA did not come through");
     Err(Stopped::Closed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recorder::{SessionId, SessionTrace, TraceStart};
+
+    #[tokio::test(start_paused = true)]
+    async fn half_a_token_is_waited_for_no_longer_than_windows_does() {
+        let start = TraceStart {
+            id: SessionId::from("test"),
+            target: String::new(),
+            settings: serde_json::Map::new(),
+            started: jiff::Timestamp::UNIX_EPOCH,
+            began: Instant::now(),
+        };
+        let session = SharedSession::new(SessionTrace::begin(start, None), true);
+        let began = tokio::time::Instant::now();
+        let never = std::future::pending::<Result<((), String), CredsspError>>();
+        assert!(matches!(concluded(&session, Side::Client, never).await, Err(Stopped::Closed)));
+        assert_eq!(began.elapsed(), LOG_ON_WITHIN);
+        let observed = session.lock();
+        let told = observed.trace.record().find(|detail| match detail {
+            Detail::CredsspTerminated { succeeded: false, reason } => reason.as_deref(),
+            _ => None,
+        });
+        let reason = told.map(|(_, reason)| reason).unwrap_or_default();
+        assert!(reason.ends_with("no end within 60 s"), "{reason}");
+    }
+}

@@ -16,7 +16,7 @@ use crate::trace::{Detail, Leg, Phase, Side};
 use crate::wire::tls::ClientHello;
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// RDP_NEG_RSP.selectedProtocol of those that authenticate with CredSSP.
@@ -27,6 +27,10 @@ const FATAL_ALERT: [u8; 6] = [0x15, 3, 3, 0, 2, 2];
 
 /// Versions that the usual TLS stack does not have.
 const OLD_VERSIONS: [&str; 2] = ["TLS1.0", "TLS1.1"];
+
+/// How long a client has for its last flight once the server has left: a person who is asked about the certificate has
+/// answered by then, and for the others a round trip is enough.
+const LAST_FLIGHT_WITHIN: Duration = Duration::from_secs(120);
 
 /// What a side may say out of turn while the other is waited for; TLS has no more to say before it is answered.
 const MOST_EARLY: usize = 64 * 1024;
@@ -338,7 +342,12 @@ impl<T: Teller> Legs<'_, T> {
             accepted = &mut accept => accepted,
             end = end_of(&mut server_leg.stream, server_words) => match end {
                 // To the server the handshake is over: its client would see the end of it first, and then this.
-                StreamEnd::CloseNotify | StreamEnd::Fin => accept.await,
+                StreamEnd::CloseNotify | StreamEnd::Fin => {
+                    match last_flight(accept).await {
+                        Some(accepted) => accepted,
+                        None => return Err(self.left(Side::Server, super::ending(&end))),
+                    }
+                }
                 end => {
                     self.farewell(Side::Server, &end);
                     return Err(self.left(Side::Server, super::ending(&end)));
@@ -411,6 +420,11 @@ fn protocols(hello: &ClientHello) -> Vec<String> {
     }
 }
 
+/// What the handshake of a client comes to whose server has left; nothing where it does not come in time.
+async fn last_flight<T>(handshake: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(LAST_FLIGHT_WITHIN, handshake).await.ok()
+}
+
 /// Tells the server in TLS that its client has left, or by a reset that it was reset.
 async fn close_server(mut server: TlsStream<Socket>, stopped: Stopped) -> Stopped {
     match stopped {
@@ -452,5 +466,19 @@ async fn end_of(server: &mut TlsStream<Socket>, words: &mut Vec<u8>) -> StreamEn
             Ok(_) => {}
             Err(error) => return tls::read_ending(&error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_whose_server_has_left_is_not_waited_for_without_end() {
+        let began = tokio::time::Instant::now();
+        assert_eq!(last_flight(std::future::pending::<()>()).await, None);
+        assert_eq!(began.elapsed(), LAST_FLIGHT_WITHIN);
+        let slow = async { tokio::time::sleep(LAST_FLIGHT_WITHIN / 2).await };
+        assert_eq!(last_flight(slow).await, Some(()));
     }
 }
