@@ -96,6 +96,7 @@ mod schema;
 mod scripted;
 #[cfg(all(test, target_os = "linux"))]
 mod security;
+#[cfg(all(test, target_os = "linux"))]
 mod slow_loris;
 #[cfg(all(test, target_os = "linux"))]
 mod surroundings;

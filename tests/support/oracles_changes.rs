@@ -81,6 +81,7 @@ fn split<'a>(steps: &'a Steps, cut: impl Fn(&'a [u8]) -> Vec<&'a [u8]>) -> Came 
                     Split::Other(bytes) => ("other", bytes),
                     Split::Data(bytes) => ("data", bytes),
                     Split::End(bytes) => ("end", bytes),
+                    Split::Rpc(bytes) => ("rpc", bytes),
                 };
                 match came.last_mut() {
                     Some((last, same, before)) if *last == *side && *same == kind => before.extend(bytes),

@@ -177,6 +177,9 @@ mod tests {
         for said in ["Connection refused (os error 111)", "Connection refused. (os error 10061)"] {
             assert_eq!(plain_reason(&io::Error::other(said)), "connection refused");
         }
+    }
+
+    #[test]
     #[cfg(unix)]
     fn what_this_machine_lacks_is_told_apart_from_what_the_server_refuses() {
         let error = |errno: rustix::io::Errno| io::Error::from_raw_os_error(errno.raw_os_error());

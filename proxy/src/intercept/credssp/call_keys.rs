@@ -115,7 +115,7 @@ mod tests {
 
     fn authenticate(flags: u32, response: &[u8], key: &[u8]) -> Vec<u8> {
         let mut message = [AUTHENTICATE, &[0; 52]].concat();
-        let mut put = |at: usize, content: &[u8], message: &mut Vec<u8>| {
+        let put = |at: usize, content: &[u8], message: &mut Vec<u8>| {
             let (length, offset) = (content.len() as u16, message.len() as u32);
             message[at..at + 2].copy_from_slice(&length.to_le_bytes());
             message[at + 4..at + 8].copy_from_slice(&offset.to_le_bytes());
