@@ -113,7 +113,9 @@ pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, LoadError> {
 
 /// Reads an open file, up to one mebibyte.
 pub(crate) fn read_file(file: File) -> std::io::Result<Zeroizing<Vec<u8>>> {
-    let mut bytes = Zeroizing::new(Vec::new());
+    // As much as may come, so that the buffer never grows and leaves a copy behind.
+    let length = file.metadata()?.len().min(MAXIMUM_FILE_LENGTH) as usize;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length + 1));
     file.take(MAXIMUM_FILE_LENGTH + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAXIMUM_FILE_LENGTH {
         return Err(std::io::Error::new(

@@ -47,7 +47,7 @@ fn random() -> io::Result<Zeroizing<[u8; PseudonymKey::LENGTH]>> {
 }
 
 fn read(path: &Path) -> io::Result<Option<PseudonymKey>> {
-    let mut bytes = Zeroizing::new(Vec::new());
+    let mut bytes = Zeroizing::new(Vec::with_capacity(PseudonymKey::LENGTH + 1));
     match std::fs::File::open(path) {
         Ok(file) => file.take(PseudonymKey::LENGTH as u64 + 1).read_to_end(&mut bytes)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

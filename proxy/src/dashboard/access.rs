@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, Method};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::net::{IpAddr, SocketAddr};
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 /// Random bytes of a token: nobody guesses 128 bits.
 const TOKEN_BYTES: usize = 16;
@@ -17,9 +18,9 @@ pub(super) const SHORTEST_TOKEN: usize = 2 * TOKEN_BYTES;
 /// Characters that it may have at most: headers are small.
 pub(super) const LONGEST_TOKEN: usize = 256;
 
-/// A secret word; never shown by accident.
+/// A secret word; never shown by accident, and overwritten when it goes.
 #[derive(Clone)]
-pub(super) struct Secret(String);
+pub(super) struct Secret(Zeroizing<String>);
 
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -32,14 +33,14 @@ impl Secret {
     pub(super) fn random() -> Option<Secret> {
         let mut bytes = [0; TOKEN_BYTES];
         SystemRandom::new().fill(&mut bytes).ok()?;
-        Some(Secret(hex::encode(bytes)))
+        Some(Secret(Zeroizing::new(hex::encode(bytes))))
     }
 
     /// One that the user keeps in a file.
     pub(super) fn given(text: &str) -> Option<Secret> {
         let is_fit = (SHORTEST_TOKEN..=LONGEST_TOKEN).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
-        is_fit.then(|| Secret(text.to_owned()))
+        is_fit.then(|| Secret(Zeroizing::new(text.to_owned())))
     }
 
     pub(super) fn expose(&self) -> &str {

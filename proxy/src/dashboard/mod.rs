@@ -29,6 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, watch};
 use view::ExperimentView;
+use zeroize::Zeroizing;
 
 /// Where the dashboard is where no port is named.
 pub const DEFAULT_PORT: u16 = 8389;
@@ -194,7 +195,7 @@ fn others_may_read(_: &Path) -> bool {
 /// The token in `path`; a new one where there is no such file, for its owner only.
 fn kept_token(path: &Path) -> Result<Secret, DashboardError> {
     let error = |reason: String| DashboardError::TokenFile { path: path.to_owned(), reason };
-    match std::fs::read_to_string(path) {
+    match std::fs::read_to_string(path).map(Zeroizing::new) {
         Ok(text) => {
             let token = Secret::given(text.trim()).ok_or_else(|| {
                 error(format!(

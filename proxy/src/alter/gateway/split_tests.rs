@@ -57,10 +57,10 @@ impl Run {
     }
 }
 
-/// Its first letters are digits of a chunk's size.
+/// Its first letters are digits of a size.
 #[test]
 fn a_request_in_the_place_of_the_first_chunk_goes_on_whole() {
-    const ANEW: &[u8] = b"ADDED /remoteDesktopGateway/ HTTP/1.1\r\nHost: gateway.example\r\n\r\n";
+    const ANEW: &[u8] = b"DELETE /remoteDesktopGateway/ HTTP/1.1\r\nHost: gateway.example\r\n\r\n";
     let sent = [
         (Side::Client, request("RDG_IN_DATA", false, "Transfer-Encoding: chunked\r\n")),
         (Side::Server, b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n".to_vec()),
