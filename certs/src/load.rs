@@ -12,6 +12,8 @@ use p12_keystore::Pkcs12Archive;
 use p12_keystore::error::Error as Pkcs12Error;
 use rsa::pkcs8::EncryptedPrivateKeyInfo;
 use rsa::pkcs8::der::pem::{LineEnding, encode_string};
+use rsa::pkcs8::pkcs5::EncryptionScheme;
+use rsa::pkcs8::pkcs5::pbes2::Kdf;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -22,6 +24,11 @@ use zeroize::Zeroizing;
 /// Longest file that is read: a chain with its key takes some ten kilobytes, and a name typed wrong may lead to a disk
 /// image.
 const MAXIMUM_FILE_LENGTH: u64 = 1024 * 1024;
+/// Iterations of PBKDF2 for one key: seconds of work. `openssl` asks for 2,048, careful users for a million.
+const MOST_ITERATIONS: u32 = 5_000_000;
+/// Memory of scrypt for one key, all its rounds together: `openssl` asks for 16 MiB, and reads no key that asks for more
+/// than 32.
+const MOST_SCRYPT_BYTES: u64 = 256 * 1024 * 1024;
 /// How PEM begins.
 const PEM_BEGIN: &[u8] = b"-----BEGIN ";
 /// Header of keys that are encrypted in the way of before PKCS #8 (RFC 1421 4.6.1.1).
@@ -81,6 +88,11 @@ pub enum LoadError {
     /// Encrypted, and another password.
     #[error("the password is wrong")]
     WrongPassword,
+    /// Encrypted so that opening it takes minutes, or gigabytes.
+    #[error(
+        "its key is encrypted with more work than any program asks for: convert it with `openssl pkcs8 -topk8`"
+    )]
+    Costly,
     /// Encrypted in a way that is not read.
     #[error(
         "its key is encrypted in the old OpenSSL way, which is not read: convert it with `openssl pkcs8 -topk8`"
@@ -248,12 +260,30 @@ fn pem_error(error: PEMError) -> LoadError {
 fn decrypt(der: &[u8], password: Option<&str>) -> Result<PrivateKey, LoadError> {
     let encrypted = EncryptedPrivateKeyInfo::try_from(der).map_err(|_| KeyError::Malformed)?;
     let password = password.ok_or(LoadError::PasswordNeeded)?;
+    if is_costly(&encrypted.encryption_algorithm) {
+        return Err(LoadError::Costly);
+    }
     let clear = encrypted.decrypt(password).map_err(|_| LoadError::WrongPassword)?;
     // A wrong password passes the check of the padding once in 256 times.
     PrivateKey::from_pkcs8(clear.as_bytes()).map_err(|error| match error {
         KeyError::Malformed => LoadError::WrongPassword,
         other => LoadError::Key(other),
     })
+}
+
+/// Whether the key of an encryption takes more time or memory than [`MOST_ITERATIONS`] and [`MOST_SCRYPT_BYTES`].
+fn is_costly(scheme: &EncryptionScheme<'_>) -> bool {
+    // The iterations of PBES1 have 16 bits.
+    let EncryptionScheme::Pbes2(parameters) = scheme else { return false };
+    match &parameters.kdf {
+        Kdf::Pbkdf2(pbkdf2) => pbkdf2.iteration_count > MOST_ITERATIONS,
+        // Blocks of 128 bytes, as many as the cost times their size (RFC 7914 section 6), so often one after the other.
+        Kdf::Scrypt(scrypt) => {
+            let rounds = u64::from(scrypt.block_size) * u64::from(scrypt.parallelization) * 128;
+            rounds.saturating_mul(scrypt.cost_parameter) > MOST_SCRYPT_BYTES
+        }
+        _ => false,
+    }
 }
 
 fn pfx_contents(bytes: &[u8], password: Option<&str>) -> Result<Contents, LoadError> {

@@ -83,7 +83,7 @@ pub fn write(path: &Path, content: &[u8], readers: Readers, replace: bool) -> Re
 fn new_file_in(dir: &Path, readers: Readers) -> std::io::Result<tempfile::NamedTempFile> {
     use std::os::unix::fs::PermissionsExt as _;
     // The system takes away what the user's mask forbids.
-    let mode = if readers == Readers::Owner { 0o600 } else { 0o666 };
+    let mode = if readers == Readers::Owner { 0o600 } else { 0o644 };
     tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(mode)).tempfile_in(dir)
 }
 

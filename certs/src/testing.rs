@@ -50,11 +50,13 @@ pub(crate) fn openssl_verify(root: &[u8], chain: &[Vec<u8>], host: &str) -> Stri
         path.to_str().unwrap().to_owned()
     };
     let (root, leaf) = (file("root.pem", &[root.to_vec()]), file("leaf.pem", &chain[..1]));
+    let between = file("between.pem", &chain[1..]);
     let (now, option) = (
         NOW.to_string(),
         if host.parse::<std::net::IpAddr>().is_ok() { "-verify_ip" } else { "-verify_hostname" },
     );
-    openssl(&[
+    let untrusted: &[&str] = if chain.len() > 1 { &["-untrusted", &between] } else { &[] };
+    let verify = [
         "verify",
         "-attime",
         &now,
@@ -66,8 +68,8 @@ pub(crate) fn openssl_verify(root: &[u8], chain: &[Vec<u8>], host: &str) -> Stri
         &root,
         option,
         host,
-        &leaf,
-    ])
+    ];
+    openssl(&[&verify, untrusted, &[&leaf]].concat())
 }
 
 /// What the `openssl` program prints of a certificate.

@@ -7,7 +7,7 @@ Probes the server, runs the experiment that the verdict asks for, opens mstsc fo
 and evidence.zip into a folder of their own. The exit code is that of the last step: 0 healthy, 1 a fault, 3 not done.
 
 .EXAMPLE
-.\Find-Cause.ps1 srv10.corp.example
+powershell -ExecutionPolicy Bypass -File .\Find-Cause.ps1 srv10.corp.example
 #>
 param(
     [Parameter(Mandatory = $true)] [string] $Server,
@@ -15,8 +15,10 @@ param(
     [string] $Rdpscope = 'rdpscope'
 )
 $ErrorActionPreference = 'Stop'
+# What rdpscope writes to a pipe is UTF-8, and PowerShell reads it as what the console has.
+[Console]::OutputEncoding = [Text.Encoding]::UTF8
 
-$folder = New-Item -ItemType Directory -Path (Join-Path (Get-Location) ('rdpscope-' + (Get-Date -Format 'yyyyMMdd-HHmmss')))
+$folder = (New-Item -ItemType Directory -Path (Join-Path (Get-Location) ('rdpscope-' + (Get-Date -Format 'yyyyMMdd-HHmmss')))).FullName
 $probe = Join-Path $folder 'probe.jsonl'
 $lines = & $Rdpscope probe $Server --json --quiet
 $status = $LASTEXITCODE

@@ -1,5 +1,7 @@
 //! What users type and what they get: exit codes, sentences, and which of the two outputs says what.
 
+#[cfg(target_os = "linux")]
+mod hostile;
 mod mstsc;
 #[cfg(target_os = "linux")]
 mod open;
@@ -10,7 +12,7 @@ mod unix;
 use crate::support::process::{Lines, Process};
 use crate::support::rdpscope::{Rdpscope, program};
 use crate::support::scripted::Side::Server;
-use crate::support::scripted::bytes::{HYBRID, SSL, connection_request, negotiation_failure};
+use crate::support::scripted::bytes::{SSL, connection_request, negotiation_failure};
 use crate::support::scripted::{Conversation, Ends, listener};
 use serde_json::Value;
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
@@ -99,7 +101,7 @@ impl Spoken {
 
 /// A server that insists on NLA, and a client that cannot.
 fn refusal() -> Conversation {
-    let request = connection_request("alice", SSL | HYBRID);
+    let request = connection_request("alice", SSL);
     Conversation::new().client(request).server(negotiation_failure(5)).finish(Server)
 }
 

@@ -3,7 +3,7 @@
 use crate::support::left_out::left_out_without;
 use crate::support::rdpscope::{Finished, Rdpscope, program};
 use crate::support::scripted::Side::Server;
-use crate::support::scripted::bytes::{HYBRID, SSL, connection_request, negotiation_failure};
+use crate::support::scripted::bytes::{SSL, connection_request, negotiation_failure};
 use crate::support::scripted::{Conversation, Ends, listener};
 use http::Site;
 use rustix::process::Signal;
@@ -153,7 +153,7 @@ fn phases_are_told_as_they_happen_and_the_verdict_at_the_end() {
     let mut changes = watched.site.follow();
     let (name, first) = changes.next();
     assert_eq!((&*name, first["sessions"].as_array().map(Vec::len)), ("everything", Some(0)));
-    let under_way = Conversation::new().client(connection_request("alice", SSL | HYBRID));
+    let under_way = Conversation::new().client(connection_request("alice", SSL));
     let ends = under_way.play_open(watched.session());
     let runs = changes.wait_for(|session| session["current"] == "x224");
     assert_eq!((&runs["is_over"], &runs["number"]), (&Value::Bool(false), &Value::from(1)));

@@ -95,6 +95,8 @@ mod schema;
 #[cfg(test)]
 mod scripted;
 #[cfg(all(test, target_os = "linux"))]
+mod security;
+#[cfg(all(test, target_os = "linux"))]
 mod slow_loris;
 #[cfg(all(test, target_os = "linux"))]
 mod surroundings;

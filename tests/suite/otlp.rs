@@ -4,7 +4,7 @@ use crate::support::certificates::certificates;
 use crate::support::process::Process;
 use crate::support::rdpscope::{Finished, Rdpscope, program};
 use crate::support::scripted::Side::Server;
-use crate::support::scripted::bytes::{HYBRID, SSL, connection_request, negotiation_failure};
+use crate::support::scripted::bytes::{SSL, connection_request, negotiation_failure};
 use crate::support::scripted::{Conversation, Ends, listener};
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
@@ -300,7 +300,7 @@ fn many_sessions_come_in_few_requests_and_all_of_them() {
     let server = listener();
     let target = server.local_addr().expect("a listener has an address");
     let rdpscope = Rdpscope::start(target, SESSIONS, &["--otlp", &collector.url]);
-    let request = Conversation::new().client(connection_request("alice", SSL | HYBRID));
+    let request = Conversation::new().client(connection_request("alice", SSL));
     let open: Vec<Ends> =
         (0..SESSIONS).map(|_| request.play_open(Ends::connect(rdpscope.address, &server))).collect();
     let answer = Conversation::new().server(negotiation_failure(5)).finish(Server);

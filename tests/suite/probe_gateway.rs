@@ -302,7 +302,14 @@ fn clean_boxes_are_no_fault_and_broken_ones_are_named() {
     let buffering = buffering.start(open.address);
     assert_judged(&probed(buffering.address), VerdictId::GatewayResponseMalformed, "1.1 box");
     let only = Haproxy { bind: Haproxy::ONLY_HTTP_2, ..Haproxy::default() }.start(open.address);
-    assert_judged(&probed(only.address), VerdictId::GatewayTransportBlocked, "HTTP/2");
+    let record = probed(only.address);
+    assert_judged(
+        &record,
+        VerdictId::GatewayTransportBlocked,
+        "behind it RDG_OUT_DATA is served, 200 in HTTP/2",
+    );
+    let verdict = record.verdict.as_ref().expect("it ends with a verdict");
+    assert_eq!((verdict.confidence, verdict.alternatives.len()), (Confidence::Confirmed, 0), "{verdict:?}");
 }
 
 #[test]

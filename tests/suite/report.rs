@@ -5,7 +5,7 @@ mod browser;
 use crate::cli::{Ran, run, run_command};
 use crate::support::rdpscope::program;
 use crate::support::scripted::Side::Server;
-use crate::support::scripted::bytes::{HYBRID, SSL, connection_request, negotiation_failure};
+use crate::support::scripted::bytes::{SSL, connection_request, negotiation_failure};
 use crate::support::scripted::{Conversation, listener};
 use serde_json::Value;
 use std::io::Write;
@@ -57,7 +57,7 @@ fn json_lines(text: &str) -> Vec<Value> {
 
 /// What `--json` wrote of a session that a hostile client began.
 fn hostile_run() -> String {
-    let request = connection_request(HOSTILE, SSL | HYBRID);
+    let request = connection_request(HOSTILE, SSL);
     let talk = Conversation::new().client(request).server(negotiation_failure(5)).finish(Server);
     talk.through_rdpscope().stdout.iter().map(|line| format!("{line}\n")).collect()
 }

@@ -11,7 +11,6 @@ use serde_json::Value;
 use std::fs::File;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -195,6 +194,36 @@ fn where_the_client_works_there_is_nothing_to_try() {
     assert!(!told.sentence().contains("not proved"), "{}", told.sentence());
 }
 
+/// FreeRDP is on the path and named by nobody; whoever sits there does not trust what it shows them.
+#[test]
+fn the_client_of_this_machine_is_found_and_asks_at_the_terminal() {
+    let Some(xrdp) = server(&certificates().expired) else { return };
+    let display = Xvfb::shared();
+    let mut scene = Scene::new(xrdp.address, &["--no-browser"]);
+    let path = scene.folder.path().join("path");
+    std::fs::create_dir(&path).expect("a folder is made");
+    let client =
+        crate::support::left_out::program("xfreerdp").expect("it is installed, or the test was left out");
+    std::os::unix::fs::symlink(client, path.join("xfreerdp")).expect("a link is made");
+    scene.command.env("PATH", &path).env("DISPLAY", &display.display).env("HOME", scene.folder.path());
+    let told = scene.seated(|process, keyboard| {
+        asked(process, 1);
+        writeln!(keyboard).expect("it is typed");
+        let details =
+            process.output.wait_for(WITHIN, |line| line.contains("Certificate details for 127.0.0.1"));
+        assert!(details.is_some(), "it asks nothing:\n{}", process.output.tail());
+        writeln!(keyboard, "N").expect("it is typed");
+        asked(process, 2);
+        writeln!(keyboard, "q").expect("it is typed");
+    });
+    assert!(told.has("xfreerdp opens and asks here for what it needs; log on once as usual."));
+    assert_eq!((told.exit_code, told.sessions()), (Some(1), 1));
+    assert!(
+        told.kept().iter().all(|path| path.extension().is_none_or(|ending| ending != "rdp")),
+        "its file is gone"
+    );
+}
+
 fn left_after_the_probe(typed: &str) {
     let Some(xrdp) = server(&certificates().expired) else { return };
     let told = Scene::new(xrdp.address, &[]).typed(&[typed]);
@@ -292,12 +321,11 @@ fn the_report_opens_for_whoever_is_still_there() {
         let folder = scene.folder.path().to_owned();
         let opener = folder.join("xdg-open");
         let pipe = folder.join("opened");
-        std::fs::write(
-            &opener,
-            format!("#!/bin/sh\necho \"$1\" > {0}.part; mv {0}.part {0}\n", pipe.display()),
-        )
-        .expect("a script is written");
-        std::fs::set_permissions(&opener, std::fs::Permissions::from_mode(0o700)).expect("it is ours");
+        // Another process writes it: a child that another test starts now would hold our open file, and what is open
+        // for writing cannot be run.
+        let script = format!("#!/bin/sh\necho \"$1\" > {0}.part; mv {0}.part {0}\n", pipe.display());
+        let write = format!("printf %s '{script}' > {0}; chmod 700 {0}", opener.display());
+        assert!(Command::new("sh").args(["-c", &write]).status().expect("there is a shell").success());
         scene.command.env("PATH", format!("{}:/usr/bin:/bin", folder.display())).env("DISPLAY", display);
         let told = scene.typed(&[]);
         let is_due = arguments.is_empty() && !display.is_empty();

@@ -20,6 +20,14 @@ fn request() -> Vec<u8> {
     connection_request("alice", SSL | HYBRID)
 }
 
+/// A client that offers too little for a server that refuses with `code`.
+fn refused_with(code: u32) -> Conversation {
+    const SSL_REQUIRED_BY_SERVER: u32 = 1;
+    let offered = if code == SSL_REQUIRED_BY_SERVER { 0 } else { SSL };
+    let request = connection_request("alice", offered);
+    Conversation::new().client(request).server(negotiation_failure(code)).finish(Server)
+}
+
 /// Both sides have agreed on TLS.
 fn agreed_on_tls() -> Conversation {
     Conversation::new().client(connection_request("alice", SSL)).server(connection_confirm(SSL))
@@ -34,11 +42,7 @@ mod x224 {
     use super::*;
 
     fn failure(code: u32, verdict: &str) {
-        let finished = Conversation::new()
-            .client(request())
-            .server(negotiation_failure(code))
-            .finish(Server)
-            .through_rdpscope();
+        let finished = refused_with(code).through_rdpscope();
         let session = finished.session();
         session.assert_events(&["connection_request", "negotiation_failure"]);
         session.assert_confirmed(verdict);
@@ -93,8 +97,9 @@ mod x224 {
     #[test]
     fn a_preconnection_pdu_comes_before_the_request() {
         let conversation = Conversation::new().client(preconnection_pdu(7, "a virtual machine"));
+        let request = connection_request("alice", SSL);
         let finished =
-            conversation.client(request()).server(negotiation_failure(5)).finish(Server).through_rdpscope();
+            conversation.client(request).server(negotiation_failure(5)).finish(Server).through_rdpscope();
         let session = finished.session();
         session.assert_events(&["preconnection_pdu", "connection_request", "negotiation_failure"]);
         session.assert_confirmed("nla-required");
@@ -360,9 +365,7 @@ mod relaying {
         let listener = listener();
         let rdpscope = Rdpscope::start(listener.local_addr().expect("an address"), 2, &[]);
         for code in [1, 5] {
-            let conversation =
-                Conversation::new().client(request()).server(negotiation_failure(code)).finish(Server);
-            conversation.play(Ends::connect(rdpscope.address, &listener));
+            refused_with(code).play(Ends::connect(rdpscope.address, &listener));
         }
         let finished = rdpscope.finish();
         assert_eq!(finished.sessions.len(), 2, "{}", finished.stderr);

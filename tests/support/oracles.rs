@@ -2,12 +2,22 @@
 //!
 //! Each fails by a panic, its own or that of the code under test.
 
+#[path = "oracles_changes.rs"]
+mod changes;
 #[path = "oracles_files.rs"]
 mod files;
 #[path = "oracles_gateway.rs"]
 mod gateway;
+#[path = "oracles_peers.rs"]
+mod peers;
 #[path = "oracles_profile.rs"]
 mod profile;
+#[path = "oracles_redaction.rs"]
+mod redaction;
+#[path = "oracles_secrets.rs"]
+mod secrets;
+#[path = "oracles_words.rs"]
+mod words;
 
 use rdpscope::alter::{Alterations, Gate, Note};
 use rdpscope::observe::gateway::rpc::RpcObserver;
@@ -31,7 +41,7 @@ use std::fmt::Debug;
 pub(crate) type Oracle = fn(&[u8]);
 
 /// Every oracle by the name of its fuzz target and of its folder in the corpus.
-pub(crate) const ORACLES: [(&str, Oracle); 21] = [
+pub(crate) const ORACLES: [(&str, Oracle); 40] = [
     ("x224", x224_negotiation),
     ("preconnection", preconnection_pdu),
     ("tls_records", tls_records),
@@ -53,6 +63,25 @@ pub(crate) const ORACLES: [(&str, Oracle); 21] = [
     ("capture", files::capture),
     ("trace", files::trace),
     ("rdp_file", profile::rdp_file),
+    ("rpc", gateway::rpc),
+    ("gateway_udp", gateway::gateway_udp),
+    ("gateway_gate", changes::gateway_gate),
+    ("tunnel_splitter", changes::tunnel_splitter),
+    ("impairment", changes::impairment),
+    ("proxy_talk", changes::proxy_talk),
+    ("first_hello", peers::first_hello),
+    ("upstream_proxy", peers::upstream_proxy),
+    ("credssp_server", peers::credssp_server),
+    ("credssp_client", peers::credssp_client),
+    ("decryption", secrets::decryption),
+    ("private_key", secrets::private_key),
+    ("terminated_observer", secrets::terminated_observer),
+    ("mirror", secrets::mirror),
+    ("words", words::words),
+    ("event_log", words::event_log),
+    ("certificate_file", words::certificate_file),
+    ("redaction", redaction::redaction),
+    ("bundle", redaction::bundle),
 ];
 
 /// JSON that any input may make, besides what grows with its length: keys, names and hashes of one structure.

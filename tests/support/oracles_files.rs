@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// The addresses and ports of the two sides of a packed conversation.
 const ENDS: [([u8; 4], u16); 2] = [([192, 0, 2, 1], 50000), ([192, 0, 2, 2], 3389)];
 /// LINKTYPE_RAW: packets begin with IP.
-const RAW: u32 = 101;
+pub(super) const RAW: u32 = 101;
 
 /// Everything that text can show, without colours, which are rdpscope's own escapes.
 const STYLE: Style = Style { color: false, width: 100, verbose: 2, ascii: false };
@@ -61,28 +61,36 @@ fn text(lines: &[Line]) -> String {
     lines.iter().map(|line| serde_json::to_string(line).expect("it becomes JSON") + "\n").collect()
 }
 
-/// A pcap file of TCP segments: a byte that says how a segment differs from the next one in order (see [`Segment`]), two
-/// bytes for its length, and what it carries.
-fn packed(mut steps: &[u8]) -> Vec<u8> {
+/// A pcap file of TCP segments, see [`segments`].
+fn packed(steps: &[u8]) -> Vec<u8> {
     let mut file = [0xa1b2_c3d4_u32.to_le_bytes(), [2, 0, 4, 0], [0; 4], [0; 4]].concat();
     file.extend(65_535_u32.to_le_bytes());
     file.extend(RAW.to_le_bytes());
+    for (time, packet) in segments(steps) {
+        for field in [time / 1_000_000, time % 1_000_000, packet.len() as u32, packet.len() as u32] {
+            file.extend(field.to_le_bytes());
+        }
+        file.extend(packet);
+    }
+    file
+}
+
+/// Packets with their times in microseconds: a byte that says how a segment differs from the next one in order (see
+/// [`Segment`]), two bytes for its length, and what it carries.
+pub(super) fn segments(mut steps: &[u8]) -> Vec<(u32, Vec<u8>)> {
+    let mut packets = Vec::new();
     let (mut next, mut time) = ([1_u32, u32::MAX - 5], 0_u32);
     while let [how, high, low, after @ ..] = steps {
         let length = usize::from(u16::from_be_bytes([*high, *low])).min(after.len());
         let (payload, after) = after.split_at(length);
         let side = usize::from(how >> 7);
         let segment = Segment { how: how & 0x7f, side, sequence: next[side], acknowledged: next[1 - side] };
-        let packet = segment.packet(payload);
         time = time.wrapping_add(if how & 0x40 == 0 { 1_000 } else { 20_000_000 });
-        for field in [time / 1_000_000, time % 1_000_000, packet.len() as u32, packet.len() as u32] {
-            file.extend(field.to_le_bytes());
-        }
-        file.extend(packet);
+        packets.push((time, segment.packet(payload)));
         next[side] = segment.after(payload.len());
         steps = after;
     }
-    file
+    packets
 }
 
 /// A segment and what is wrong with it: the low three bits are its flags (SYN, FIN, RST), the next three whether it comes

@@ -4,9 +4,13 @@ use super::{
     MOST_JSON, MOST_JSON_PER_BYTE, MOST_LINES_PER_BYTE, MOST_LINES_WITHOUT_BYTES, decoded, json_length,
     pieces, survives_json, value,
 };
+use rdpscope::observe::gateway::GatewayUdpObserver;
 use rdpscope::observe::{GatewayObserver, Timeline};
 use rdpscope::trace::{Event, How, Line, Micros, Side, Transport};
+use rdpscope::wire::Malformed;
 use rdpscope::wire::http::{self, Body, Framing, Part, RequestHead, ResponseHead};
+use rdpscope::wire::rpch::{rpc, rts, tsproxy};
+use rdpscope::wire::tls::dtls;
 use rdpscope::wire::tsgu::{Found, Packet, Packets};
 use rdpscope::wire::websocket::{FrameHeader, Frames, Piece};
 
@@ -194,5 +198,56 @@ fn observed<'a>(steps: &Steps<'a>, cut: impl Fn(&'a [u8]) -> Vec<&'a [u8]>) -> O
         ids: connections.clone().map(|number| observer.connection_id(number).map(str::to_owned)).collect(),
         spoken: connections.map(|number| observer.has_spoken(number)).collect(),
         opaque,
+    }
+}
+
+/// Calls of TsProxy that a stub may be of, and one that there is not.
+const CALLS: std::ops::RangeInclusive<u16> = 0..=9;
+
+/// One PDU of RPC, and stubs by themselves.
+pub(super) fn rpc(bytes: &[u8]) {
+    if let Some((header, _)) = decoded(bytes, rpc::Header::decode) {
+        let _no_limits = rpc::Pdu::decode(header, bytes).map_err(|malformed| is_inside(bytes, &malformed));
+        if rts::is_rts(&header) {
+            let _no_limits = rts::Rts::decode(bytes).map_err(|malformed| is_inside(bytes, &malformed));
+        }
+    }
+    for number in CALLS {
+        for packet in [tsproxy::request(number, bytes), tsproxy::response(number, bytes)] {
+            match packet {
+                Ok(packet) => survives_json(bytes, &packet),
+                Err(malformed) => is_inside(bytes, &malformed),
+            }
+        }
+    }
+    let sent = tsproxy::sent_to_server(bytes).map_or(0, |buffers| buffers.iter().map(|it| it.len()).sum());
+    assert!(sent <= bytes.len());
+}
+
+fn is_inside(bytes: &[u8], malformed: &Malformed) {
+    assert!(malformed.offset <= bytes.len(), "{malformed} in {} bytes", bytes.len());
+}
+
+/// Datagrams of the side channel: a byte whose top bit is the side and whose other bits are the seconds that passed, a
+/// byte for the length, and the datagram.
+pub(super) fn gateway_udp(bytes: &[u8]) {
+    /// The first datagram, that it works, and at the end what became of it.
+    const MOST_MESSAGES: usize = 4;
+    let (mut observer, mut messages) = (GatewayUdpObserver::default(), Vec::new());
+    let (mut t_us, mut rest) = (0, bytes);
+    while let [first, second, after @ ..] = rest {
+        let side = if first & 0x80 == 0 { Side::Client } else { Side::Server };
+        let (datagram, after) = after.split_at(usize::from(*second).min(after.len()));
+        t_us += u64::from(first & 0x7f) * 1_000_000;
+        observer.datagram(t_us, side, datagram, &mut messages);
+        rest = after;
+    }
+    observer.finish(t_us, &mut messages);
+    assert!(messages.len() <= MOST_MESSAGES, "{messages:?}");
+    messages.iter().for_each(|(_, message)| assert!(json_length(message) > 0));
+
+    let _either = dtls::answer(bytes);
+    if let Ok(record) = dtls::client_hello(bytes) {
+        assert!(dtls::answer(&record).is_none(), "a client's hello is no answer");
     }
 }

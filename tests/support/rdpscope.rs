@@ -11,7 +11,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// How long it may take until it listens.
-const START_WITHIN: Duration = Duration::from_secs(30);
+const START_WITHIN: Duration = Duration::from_secs(60);
 
 /// How long it may go on after the last session has ended on both sides.
 const END_WITHIN: Duration = Duration::from_secs(30);

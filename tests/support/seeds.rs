@@ -1,5 +1,8 @@
 //! The beginnings of the fuzz corpus: for each oracle some messages as peers send them, of our own making.
 
+#[path = "seeds_others.rs"]
+mod others;
+
 use super::certificates::certificates;
 use super::scripted::Side;
 use super::scripted::bytes::{
@@ -63,6 +66,7 @@ pub(crate) fn seeds() -> Vec<Seed> {
     add("capture", captures());
     add("trace", traces());
     add("rdp_file", profiles());
+    others::seeds().into_iter().for_each(|(target, messages)| add(target, messages));
     seeds
 }
 

@@ -138,7 +138,10 @@ fn name(base: &GeneralName<'_>) -> Option<Name> {
 
 /// Waits for the lock; it is let go when the file is closed.
 fn lock(path: &Path) -> Result<File, AuthorityError> {
-    let file = OpenOptions::new().create(true).append(true).open(path).map_err(io("create", path))?;
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.create(true).append(true).open(path).map_err(io("create", path))?;
     file.lock().map_err(io("lock", path))?;
     Ok(file)
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::key::KeyKind;
 use crate::testing::{DAY, NOW, authority, names, openssl_is_here, openssl_text, openssl_verify};
 use rcgen::{ExtendedKeyUsagePurpose, SanType};
-use rustls_pki_types::UnixTime;
+use rustls_pki_types::{CertificateDer, UnixTime};
 use std::time::Duration;
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert, ring};
 
@@ -22,13 +22,22 @@ fn leaf(authority: &Authority, name: &str) -> Vec<u8> {
 }
 
 fn webpki_verify(authority: &Authority, leaf: &[u8]) -> Result<(), webpki::Error> {
+    webpki_verify_through(authority, leaf, &[])
+}
+
+fn webpki_verify_through(
+    authority: &Authority,
+    leaf: &[u8],
+    between: &[CertificateDer<'_>],
+) -> Result<(), webpki::Error> {
     let root = authority.certificate().into();
     let anchor = anchor_from_trusted_cert(&root)?;
     let leaf = leaf.into();
     let leaf = EndEntityCert::try_from(&leaf)?;
     let now = UnixTime::since_unix_epoch(Duration::from_secs(NOW.unsigned_abs()));
     let algorithms = [ring::ECDSA_P256_SHA256, ring::RSA_PKCS1_2048_8192_SHA256];
-    leaf.verify_for_usage(&algorithms, &[anchor], &[], now, KeyUsage::server_auth(), None, None).map(|_| ())
+    leaf.verify_for_usage(&algorithms, &[anchor], between, now, KeyUsage::server_auth(), None, None)
+        .map(|_| ())
 }
 
 #[test]
@@ -62,6 +71,33 @@ fn it_signs_for_the_names_in_use_and_for_no_other() {
             let said = openssl_verify(authority.certificate(), &[leaf], name);
             let right = if allowed { said.contains(": OK") } else { said.contains("subtree violation") };
             assert!(right, "openssl on {name}: {said}");
+        }
+    }
+}
+
+/// Its key may sign a certificate that calls itself a CA. OpenSSL believes nothing that one signs; webpki does not look at
+/// the path length of an anchor, and holds it to the names of the anchor, for which its key could have signed itself.
+#[test]
+fn an_authority_below_it_reaches_no_further() {
+    let authority = authority(&["srv.example", "192.0.2.7"]);
+    let key = PrivateKey::generate(KeyKind::P256).unwrap();
+    let mut parameters = CertificateParams::default();
+    parameters.distinguished_name = common_name("below");
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    parameters.not_before = date(NOW - DAY).unwrap();
+    parameters.not_after = date(NOW + DAY).unwrap();
+    let certificate = authority.issue(&parameters, &key).unwrap();
+    let names = authority.names().clone();
+    let below = Authority { certificate: certificate.clone(), key, names };
+    for (name, allowed) in [("srv.example", true), ("bank.example", false), ("192.0.2.8", false)] {
+        let leaf = leaf(&below, name);
+        let expected = if allowed { Ok(()) } else { Err(webpki::Error::NameConstraintViolation) };
+        let verified = webpki_verify_through(&authority, &leaf, &[certificate.as_slice().into()]);
+        assert_eq!(verified, expected, "webpki on {name}");
+        if openssl_is_here() {
+            let said = openssl_verify(authority.certificate(), &[leaf, certificate.clone()], name);
+            assert!(said.contains("path length constraint exceeded"), "openssl on {name}: {said}");
         }
     }
 }

@@ -115,6 +115,27 @@ impl Written {
     }
 }
 
+/// Who sends a key file decides how long opening it takes; here 2^32 hashes, or the memory of a machine.
+#[test]
+fn a_key_that_takes_minutes_to_open_is_refused() {
+    if !openssl_is_here() {
+        return;
+    }
+    let changed = |arguments: &[&str], from: &[u8], to: &[u8]| {
+        let common = ["pkcs8", "-topk8", "-in", "KEY", "-outform", "DER", "-passout", "pass:x"];
+        let mut der = Written::new().openssl(&[&common, arguments].concat());
+        let at = der.windows(from.len()).position(|window| window == from).unwrap();
+        der[at..at + to.len()].copy_from_slice(to);
+        private_key(pem("ENCRYPTED PRIVATE KEY", &der).as_bytes(), Some("x")).unwrap_err()
+    };
+    let pbkdf2 = changed(&["-iter", "1048577"], &[2, 3, 0x10, 0, 1], &[2, 3, 0x7f, 0xff, 0xff]);
+    assert!(matches!(pbkdf2, LoadError::Costly), "{pbkdf2}");
+    // N of 16,384 and r of 8 become an r of 120 and a p of 100.
+    let scrypt =
+        changed(&["-scrypt"], &[2, 2, 0x40, 0, 2, 1, 8, 2, 1, 1], &[2, 2, 0x40, 0, 2, 1, 120, 2, 1, 100]);
+    assert!(matches!(scrypt, LoadError::Costly), "{scrypt}");
+}
+
 #[test]
 fn pfx_files_of_openssl_are_loaded() {
     if !openssl_is_here() {

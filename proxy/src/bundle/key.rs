@@ -2,7 +2,7 @@
 
 use crate::redact::PseudonymKey;
 use ring::rand::{SecureRandom, SystemRandom};
-use std::fs::OpenOptions;
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -61,7 +61,10 @@ fn read(path: &Path) -> io::Result<Option<PseudonymKey>> {
 }
 
 fn create(folder: &Path, path: &PathBuf) -> io::Result<PseudonymKey> {
-    std::fs::create_dir_all(folder)?;
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder)?;
     let bytes = random()?;
     let mut options = OpenOptions::new();
     #[cfg(unix)]
@@ -92,8 +95,8 @@ mod tests {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            let mode = std::fs::metadata(folder.join(FILE)).unwrap().permissions().mode();
-            assert_eq!(mode & 0o777, 0o600);
+            let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+            assert_eq!((mode(&folder), mode(&folder.join(FILE))), (0o700, 0o600));
         }
         std::fs::remove_file(folder.join(FILE)).unwrap();
         assert_ne!(pseudonym(&folder), first);

@@ -12,7 +12,7 @@ pub use manifest::{
     BundledFile, BundledSession, LeftOut, MANIFEST_PATH, MANIFEST_VERSION, Manifest, Pseudonym, Redaction,
     StillFound,
 };
-pub use verify::{Difference, Verification, verify};
+pub use verify::{Difference, MOST_UNPACKED, Verification, verify, verify_file};
 
 use crate::redact::{Keep, Names, Redactor};
 use material::Material;

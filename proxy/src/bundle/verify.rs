@@ -1,14 +1,19 @@
 //! Whether a bundle is still what it was.
 
+use super::BundleError;
 use super::manifest::{MANIFEST_PATH, MANIFEST_VERSION, Manifest};
-use super::{BundleError, sha256};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
-use std::io::{Read, Seek};
+use std::io::{self, Read, Seek};
 use std::path::Path;
 use zip::ZipArchive;
 
-/// Longest manifest that is read: each file is a line of some 150 bytes.
-const LONGEST_MANIFEST: u64 = 64 * 1024 * 1024;
+/// Longest manifest that is read: each file is a line of some 150 bytes, so this is a hundred thousand of them.
+const LONGEST_MANIFEST: u64 = 16 * 1024 * 1024;
+/// Bytes that the files of a bundle may have together once they are unpacked. A capture in it has at most 512 MiB
+/// ([`crate::redact::capture::MOST_BYTES`]); a small file that announces more was made to keep its reader busy.
+pub const MOST_UNPACKED: u64 = 16 * 1024 * 1024 * 1024;
 
 /// Something about a bundle that is not as its manifest says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,25 +55,45 @@ pub struct Verification {
     pub differences: Vec<Difference>,
 }
 
-/// Holds every file of the bundle at `path` against its manifest.
+/// The version of a manifest before anything else of it is read.
+#[derive(Deserialize)]
+struct Version {
+    bundle: Option<u64>,
+}
+
+/// Holds every file of the bundle at `path` against its manifest. Nothing is unpacked onto the disk, and no path in it
+/// is ever opened.
 pub fn verify(path: &Path) -> Result<Verification, BundleError> {
-    let unreadable = |reason: String| BundleError::NotABundle { path: path.to_owned(), reason };
     let file = std::fs::File::open(path)
         .map_err(|source| BundleError::Unreadable { path: path.to_owned(), source })?;
+    verify_file(path, file)
+}
+
+/// The same of a bundle that is open; `path` is what errors call it.
+pub fn verify_file(path: &Path, file: impl Read + Seek) -> Result<Verification, BundleError> {
+    let unreadable = |reason: String| BundleError::NotABundle { path: path.to_owned(), reason };
     let mut archive =
         ZipArchive::new(file).map_err(|error| unreadable(format!("it is no zip file ({error})")))?;
     let manifest = manifest(&mut archive).map_err(unreadable)?;
+    let unpacked = manifest.files.iter().fold(0, |sum: u64, file| sum.saturating_add(file.bytes));
+    if unpacked > MOST_UNPACKED {
+        let reason = format!("its files have {unpacked} bytes, and no bundle has more than {MOST_UNPACKED}");
+        return Err(unreadable(reason));
+    }
+    let mut known = BTreeSet::new();
     let mut differences = Vec::new();
     for file in &manifest.files {
         let path = file.path.clone();
-        match contents(&mut archive, &path, file.bytes) {
-            Ok(Some(bytes)) if sha256(&bytes) == file.sha256 && bytes.len() as u64 == file.bytes => {}
+        if !known.insert(file.path.as_str()) {
+            return Err(unreadable(format!("its manifest names {path} twice")));
+        }
+        match content(&mut archive, &path, file.bytes) {
+            Ok(Some((sha256, bytes))) if sha256 == file.sha256 && bytes == file.bytes => {}
             Ok(Some(_)) => differences.push(Difference::Changed { path }),
             Ok(None) => differences.push(Difference::Missing { path }),
             Err(reason) => differences.push(Difference::Damaged { path, reason }),
         }
     }
-    let known: BTreeSet<&str> = manifest.files.iter().map(|file| file.path.as_str()).collect();
     let names =
         (0..archive.len()).filter_map(|index| Some(archive.name_for_index(index)?.ok()?.into_owned()));
     let added = names.filter(|name| name != MANIFEST_PATH && !known.contains(name.as_str()));
@@ -82,28 +107,29 @@ fn manifest(archive: &mut ZipArchive<impl Read + Seek>) -> Result<Manifest, Stri
     file.take(LONGEST_MANIFEST)
         .read_to_end(&mut text)
         .map_err(|error| format!("its {MANIFEST_PATH} is damaged: {error}"))?;
-    let value: serde_json::Value =
-        serde_json::from_slice(&text).map_err(|error| format!("its {MANIFEST_PATH} is damaged: {error}"))?;
-    let version = value["bundle"].as_u64();
+    let damaged = |error: serde_json::Error| format!("its {MANIFEST_PATH} is damaged: {error}");
+    let version = serde_json::from_slice::<Version>(&text).map_err(damaged)?.bundle;
     if version != Some(u64::from(MANIFEST_VERSION)) {
         let found = version.map_or("an unknown version".to_owned(), |version| format!("version {version}"));
         return Err(format!("its manifest has {found}, and this program reads version {MANIFEST_VERSION}"));
     }
-    serde_json::from_value(value).map_err(|error| format!("its {MANIFEST_PATH} is damaged: {error}"))
+    serde_json::from_slice(&text).map_err(damaged)
 }
 
-/// The file's bytes, no more than one above its length; `None` where there is no such file.
-fn contents(
+/// The SHA-256 and the length of a file, of which no more is unpacked than one byte above `length`; `None` where there
+/// is no such file.
+fn content(
     archive: &mut ZipArchive<impl Read + Seek>,
     path: &str,
     length: u64,
-) -> Result<Option<Vec<u8>>, String> {
+) -> Result<Option<(String, u64)>, String> {
     let file = match archive.by_name(path) {
         Ok(file) => file,
         Err(zip::result::ZipError::FileNotFound) => return Ok(None),
         Err(error) => return Err(error.to_string()),
     };
-    let mut bytes = Vec::new();
-    file.take(length.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    Ok(Some(bytes))
+    let mut hash = Sha256::new();
+    let copied = io::copy(&mut file.take(length.saturating_add(1)), &mut hash);
+    let bytes = copied.map_err(|error| error.to_string())?;
+    Ok(Some((hex::encode(hash.finalize()), bytes)))
 }

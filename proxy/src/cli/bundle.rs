@@ -38,7 +38,7 @@ fn make(arguments: &BundleArguments, file: &Path, output: &Output) -> Result<Exi
     if output.json {
         let line =
             json!({"type": "bundle", "file": file, "sha256": bundle.sha256, "manifest": bundle.manifest});
-        output.raw(format!("{line}\n").as_bytes());
+        output.json_line(&line);
     }
     Ok(Exit::Healthy)
 }

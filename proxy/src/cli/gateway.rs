@@ -3,6 +3,7 @@
 use super::Failure;
 use super::arguments::ProxyArguments;
 use super::interception::{InterceptionArguments, certificate_mode};
+use crate::alter::gateway::rpc::CallKeys;
 use crate::alter::gateway::{GatewayAlterations, TransportChoice, UnknownTransport};
 use crate::intercept::settings::{InterceptionSettings, NlaMode};
 use crate::relay::gateway::Gateway;
@@ -13,6 +14,8 @@ use clap::{Args, ValueEnum};
 use rdpscope_certs::mode::{CertificateMode, Recipe};
 use serde_json::{Map, Value, json};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Port of a gateway.
 const HTTPS_PORT: u16 = 443;
@@ -43,6 +46,10 @@ pub(super) struct GatewayArguments {
     /// Network level authentication inside the tunnel; takes what --nla takes [default: relay]
     #[arg(long, value_enum, value_name = "MODE")]
     pub(super) inner_nla: Option<NlaMode>,
+    /// File with the account that the client logs on with at the gateway ('username = …', 'password = …'): over RPC it
+    /// signs its calls, and --inner-cert works there only where rdpscope can sign them too
+    #[arg(long, value_name = "FILE")]
+    pub(super) gateway_credentials: Option<PathBuf>,
     /// Be an HTTP proxy (CONNECT) that leads to the gateway and to the target, and nowhere else
     #[arg(long)]
     pub(super) as_http_proxy: bool,
@@ -106,6 +113,7 @@ impl ProxyArguments {
             (self.gateway.gateway_udp.is_some(), "--gateway-udp"),
             (self.gateway.inner_cert.is_some(), "--inner-cert"),
             (self.gateway.inner_nla.is_some(), "--inner-nla"),
+            (self.gateway.gateway_credentials.is_some(), "--gateway-credentials"),
         ];
         match given.into_iter().find(|(is_given, _)| *is_given) {
             Some((_, flag)) => Err(Failure::usage(format!(
@@ -146,6 +154,12 @@ impl ProxyArguments {
                  passthrough, for example --inner-cert fresh",
             ));
         }
+        if self.gateway.gateway_credentials.is_some() && self.gateway.inner_mode().is_none() {
+            return Err(Failure::usage(
+                "--gateway-credentials is for --inner-cert over RPC: leave it out, or add that, for example --inner-cert \
+                 fresh",
+            ));
+        }
         Ok(())
     }
 
@@ -180,7 +194,12 @@ impl ProxyArguments {
         inner.settings(&self.target, None, self.listen(), self.udp)
     }
 
-    /// The far side, where it is a gateway.
+    /// Who knows the account with which the client logs on at the gateway.
+    pub(super) fn call_keys(&self) -> Result<Option<Arc<dyn CallKeys>>, Failure> {
+        self.gateway.gateway_credentials.as_deref().map(call_keys).transpose()
+    }
+
+    /// The far side, where it is a gateway; without what has to be read or made first.
     pub(super) fn gateway(&self) -> Option<Gateway> {
         let target = self.gateway.gateway.clone()?;
         let route = Route { target, address: self.address(), upstream_proxy: self.upstream_proxy.clone() };
@@ -188,8 +207,21 @@ impl ProxyArguments {
         let transport = self.gateway.gateway_transport.unwrap_or_default();
         let inner_udp_off = self.udp == UdpMode::Off;
         let alterations = GatewayAlterations { udp_off: udp == UdpMode::Off, transport };
-        Some(Gateway { route, udp, alterations, inner: None, inner_udp_off })
+        Some(Gateway { route, udp, alterations, inner: None, call_keys: None, inner_udp_off })
     }
+}
+
+#[cfg(feature = "nla")]
+fn call_keys(file: &Path) -> Result<Arc<dyn CallKeys>, Failure> {
+    let credentials = crate::intercept::credssp::Credentials::from_file(file).map_err(Failure::not_done)?;
+    Ok(Arc::new(credentials))
+}
+
+#[cfg(not(feature = "nla"))]
+fn call_keys(_file: &Path) -> Result<Arc<dyn CallKeys>, Failure> {
+    Err(Failure::usage(
+        "--gateway-credentials is not in this build (feature `nla`); --gateway-transport websocket or http does without it",
+    ))
 }
 
 impl GatewayArguments {

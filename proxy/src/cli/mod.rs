@@ -13,6 +13,7 @@ mod explain;
 mod gateway;
 mod interception;
 mod manual;
+mod memory;
 mod opening;
 mod output;
 mod probe;
@@ -24,10 +25,12 @@ mod speaker;
 mod trust_store;
 mod watching;
 
+use crate::report::safe;
 use arguments::{Arguments, Command};
 use clap::Parser;
 use clap::error::{ContextKind, ErrorKind};
 use output::Output;
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
@@ -82,7 +85,13 @@ impl Failure {
 fn refuse(error: &clap::Error) -> ExitCode {
     match (error.kind(), error.get(ContextKind::InvalidArg), error.source()) {
         (ErrorKind::ValueValidation, Some(argument), Some(reason)) => {
-            eprintln!("rdpscope: {argument}: {reason}");
+            let sentence = format!("rdpscope: {argument}: {reason}");
+            eprintln!("{}", safe::lines(&sentence, false));
+            Exit::Usage.into()
+        }
+        // What was typed may have come from anywhere; clap shows it as it is.
+        _ if error.use_stderr() && matches!(safe::lines(&error.to_string(), false), Cow::Owned(_)) => {
+            eprint!("{}", safe::lines(&error.to_string(), false));
             Exit::Usage.into()
         }
         // Help, the version, and what clap says best.
@@ -92,6 +101,7 @@ fn refuse(error: &clap::Error) -> ExitCode {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    memory::keep_private();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error),

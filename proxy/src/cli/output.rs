@@ -1,11 +1,13 @@
 //! Standard output and standard error: who may write what, and how.
 
 use super::arguments::{ColorArgument, OutputArguments};
-use crate::report::Style;
+use crate::report::{Style, safe};
 use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// How results and progress are written.
 #[derive(Debug, Clone)]
@@ -40,46 +42,55 @@ impl Output {
         }
     }
 
-    /// Logs of the program itself: `RUST_LOG`, or the number of `-v`.
+    /// Logs of the program itself: `RUST_LOG` (`LEVEL`, or `PART=LEVEL,…`), or the number of `-v`.
     pub(super) fn start_logging(&self) {
-        let default = match self.verbose {
-            // What a verifier refuses is a result, and is told as one.
-            0 => "error,rustls_platform_verifier=off",
-            1 => "rdpscope=info",
-            _ => "rdpscope=debug",
-        };
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-        tracing_subscriber::fmt()
-            .with_env_filter(filter)
+        let asked = std::env::var("RUST_LOG").ok().and_then(|asked| asked.parse::<Targets>().ok());
+        let lines = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
             .with_ansi(self.color_stderr)
             .without_time()
-            .with_target(false)
-            .init();
+            .with_target(false);
+        let filter = asked.unwrap_or_else(|| self.usual_logs());
+        tracing_subscriber::registry().with(filter).with(lines).init();
+    }
+
+    fn usual_logs(&self) -> Targets {
+        match self.verbose {
+            // What a verifier refuses is a result, and is told as one.
+            0 => Targets::new()
+                .with_default(LevelFilter::ERROR)
+                .with_target("rustls_platform_verifier", LevelFilter::OFF),
+            1 => Targets::new().with_target("rdpscope", LevelFilter::INFO),
+            _ => Targets::new().with_target("rdpscope", LevelFilter::DEBUG),
+        }
     }
 
     /// Progress, for people.
     pub(super) fn progress(&self, text: &str) {
         if !self.quiet {
-            write_line(&mut std::io::stderr().lock(), text);
+            self.say(text);
         }
     }
 
     /// A question, which is asked even when quiet.
     pub(super) fn question(&self, text: &str) {
-        write_line(&mut std::io::stderr().lock(), text);
+        self.say(text);
     }
 
     /// Something that must be said even when quiet.
     pub(super) fn error(&self, sentence: &str) {
-        write_line(&mut std::io::stderr().lock(), &format!("rdpscope: {sentence}"));
+        write_line(&mut std::io::stderr().lock(), &safe::lines(&format!("rdpscope: {sentence}"), false));
+    }
+
+    fn say(&self, text: &str) {
+        write_line(&mut std::io::stderr().lock(), &safe::lines(text, self.color_stderr));
     }
 
     /// A result, for people; nothing under `--json`.
     pub(super) fn result(&self, text: &str) {
         if !self.json {
             // The text has the colours of standard error; this leaves them out where standard output takes none.
-            write_line(&mut anstream::stdout().lock(), text);
+            write_line(&mut anstream::stdout().lock(), &safe::lines(text, self.color_stderr));
         }
     }
 
@@ -100,7 +111,7 @@ impl Output {
     /// The same, already written out; several lines have their line ends between them.
     pub(super) fn json_text(&self, lines: &str) {
         if self.json {
-            write_line(&mut std::io::stdout().lock(), lines);
+            write_line(&mut std::io::stdout().lock(), &safe::json(lines));
         }
     }
 

@@ -69,8 +69,12 @@ impl Prepared {
             arguments.udp,
         )?;
         let impairments = Impairments::new(arguments.impair.clone()).map_err(Failure::usage)?;
+        let mut settings = Settings { impairments, ..settings(arguments.clone()) };
+        if let Some(gateway) = &mut settings.gateway {
+            gateway.call_keys = arguments.call_keys()?;
+        }
         Ok(Prepared {
-            settings: Settings { impairments, ..settings(arguments.clone()) },
+            settings,
             intercepting,
             inner,
             ca_out: arguments.interception.ca_out.clone(),

@@ -68,7 +68,7 @@ fn content(document: &Document, format: Format, style: &Style) -> String {
 
 fn json_line(line: &impl Serialize) -> String {
     // Serialising our own types into memory cannot fail.
-    serde_json::to_string(line).unwrap_or_default() + "\n"
+    report::safe::json(&serde_json::to_string(line).unwrap_or_default()).into_owned() + "\n"
 }
 
 fn of_file() -> Style {

@@ -178,17 +178,36 @@ impl Shared {
     }
 }
 
+/// Whether a file is another's to read, where the system keeps such rights in its files.
+#[cfg(unix)]
+fn others_may_read(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o077 != 0)
+}
+
+/// Elsewhere a file's access list is its owner's business.
+#[cfg(not(unix))]
+fn others_may_read(_: &Path) -> bool {
+    false
+}
+
 /// The token in `path`; a new one where there is no such file, for its owner only.
 fn kept_token(path: &Path) -> Result<Secret, DashboardError> {
     let error = |reason: String| DashboardError::TokenFile { path: path.to_owned(), reason };
     match std::fs::read_to_string(path) {
-        Ok(text) => Secret::given(text.trim()).ok_or_else(|| {
-            error(format!(
-                "it must hold {} to {} letters and digits and nothing else",
-                access::SHORTEST_TOKEN,
-                access::LONGEST_TOKEN
-            ))
-        }),
+        Ok(text) => {
+            let token = Secret::given(text.trim()).ok_or_else(|| {
+                error(format!(
+                    "it must hold {} to {} letters and digits and nothing else",
+                    access::SHORTEST_TOKEN,
+                    access::LONGEST_TOKEN
+                ))
+            })?;
+            match others_may_read(path) {
+                true => Err(error("other users may read it; run 'chmod 600' on it".to_owned())),
+                false => Ok(token),
+            }
+        }
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
             let token =
                 Secret::random().ok_or_else(|| error("the system gives no random numbers".to_owned()))?;

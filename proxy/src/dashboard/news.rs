@@ -41,7 +41,7 @@ pub(super) struct Beginning {
 pub(super) struct Progress {
     /// The client's address.
     pub(super) client: Option<String>,
-    /// The phase of the last thing that was seen.
+    /// The phase of the last thing that was seen, apart from the end of dialling.
     pub(super) current: Option<Phase>,
     /// Phases that ended.
     pub(super) phases: Vec<PhaseRecord>,
@@ -92,7 +92,10 @@ impl Progress {
                 if let (Detail::Accepted { peer, .. }, None) = (&event.detail, &self.client) {
                     self.client = Some(peer.clone());
                 }
-                self.current = Some(event.phase);
+                // What the client says may come before the server's side is connected.
+                if !matches!(event.detail, Detail::Connected { .. }) {
+                    self.current = Some(event.phase);
+                }
             }
             Line::Phase(phase) => self.phases.push(phase.clone()),
             Line::Altered(_) => self.altered += 1,
@@ -189,7 +192,7 @@ impl Tap for Listener {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::{Header, Outcome};
+    use crate::trace::{Event, Header, Leg, Outcome};
 
     fn header() -> Line {
         Line::Trace(Header {
@@ -238,6 +241,20 @@ mod tests {
             (&*ending.beginning.target, ending.beginning.started_ms),
             ("srv10:3389", 1_767_225_600_000)
         );
+    }
+
+    #[test]
+    fn a_client_that_spoke_before_the_server_was_connected_is_in_the_phase_of_what_it_said() {
+        let event = |phase, detail| {
+            let leg = Leg::Server;
+            Line::Event(Event { t_us: 1, leg, from: None, connection: None, phase, inferred: false, detail })
+        };
+        let address = "192.0.2.10:3389".to_owned();
+        let mut progress = Progress::default();
+        progress.add(&event(Phase::Tcp, Detail::Connecting { address: address.clone() }));
+        progress.add(&event(Phase::X224, Detail::DisconnectRequest { reason: 0 }));
+        progress.add(&event(Phase::Tcp, Detail::Connected { address, local: String::new(), took_us: 1 }));
+        assert_eq!(progress.current, Some(Phase::X224));
     }
 
     #[test]

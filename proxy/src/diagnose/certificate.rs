@@ -195,7 +195,7 @@ fn with_refusal(conclusion: Conclusion, facts: &Facts<'_>, refusal: Refusal) -> 
             format!("the client sends the TLS alert {} ({description})", name.unwrap_or("without a name"))
         }
         Refusal::Left { after_us, farewell: Some(said), .. } => {
-            format!("{} after the handshake the client sends {said} and {how}", span(after_us))
+            format!("{} after the handshake the client sent {said} and {how}", span(after_us))
         }
         Refusal::Left { after_us, farewell: None, .. } => {
             format!("{} after the server's part of the handshake the client {how}", span(after_us))

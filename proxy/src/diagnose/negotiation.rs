@@ -40,6 +40,8 @@ macro_rules! failure_rule {
     };
 }
 
+/// RDP_NEG_FAILURE.failureCode of a server that demands TLS.
+const SSL_REQUIRED_BY_SERVER: u32 = 1;
 /// RDP_NEG_FAILURE.failureCode of a server that demands NLA.
 const HYBRID_REQUIRED_BY_SERVER: u32 = 5;
 
@@ -150,6 +152,22 @@ pub(super) const RULES: &[Rule] = &[
         fix: &[SEE_SECURITY],
     },
     Rule {
+        id: VerdictId::ProtocolError,
+        needs: "an X.224 negotiation failure that demands what the client's request offers",
+        depends_on: &[],
+        is_last_resort: false,
+        judge: demanded_though_offered,
+        next: &["rdpscope probe {target}"],
+        fix: &[
+            Remedy::by_hand(
+                Where::Network,
+                "Connect once past whatever stands before the server (load balancer, broker, inspection): something \
+                 there may rewrite the request.",
+            ),
+            SEE_SECURITY,
+        ],
+    },
+    Rule {
         id: VerdictId::ServerClosed,
         needs: "an X.224 disconnect request in the place of an answer",
         depends_on: &[],
@@ -186,6 +204,9 @@ pub(super) const RULES: &[Rule] = &[
 
 fn failure(facts: &Facts<'_>, code: u32, summary: &'static str) -> Option<Conclusion> {
     let failure = facts.negotiation.failure.filter(|failure| failure.what.code == code)?;
+    if offers_what_is_demanded(facts, code) {
+        return None;
+    }
     if code == HYBRID_REQUIRED_BY_SERVER && facts.stripped_nla.is_some() {
         let summary = "The server demands network level authentication (NLA), which rdpscope took out of what the \
                        client offers, as --nla strip asks for: without rdpscope the client would offer it.";
@@ -193,6 +214,27 @@ fn failure(facts: &Facts<'_>, code: u32, summary: &'static str) -> Option<Conclu
         return Some(with_failure(conclusion, facts, failure.t_us));
     }
     Some(with_failure(Conclusion::confirmed(Phase::X224, summary), facts, failure.t_us))
+}
+
+/// Whether the server got a request for the very thing that this failure says is missing.
+fn offers_what_is_demanded(facts: &Facts<'_>, code: u32) -> bool {
+    let offers_nla = facts.offered("HYBRID") || facts.offered("HYBRID_EX");
+    match code {
+        SSL_REQUIRED_BY_SERVER => facts.offered("SSL") || offers_nla,
+        HYBRID_REQUIRED_BY_SERVER => offers_nla && facts.stripped_nla.is_none(),
+        _ => false,
+    }
+}
+
+fn demanded_though_offered(facts: &Facts<'_>) -> Option<Conclusion> {
+    let failure =
+        facts.negotiation.failure.filter(|failure| offers_what_is_demanded(facts, failure.what.code))?;
+    let demanded = if failure.what.code == SSL_REQUIRED_BY_SERVER { "TLS" } else { "NLA" };
+    let summary = format!(
+        "The server refused the request because it lacks {demanded}, which the client does offer: something on the \
+         way to it rewrites the request, or the server contradicts itself."
+    );
+    Some(with_failure(Conclusion::likely(Phase::X224, summary), facts, failure.t_us))
 }
 
 fn with_failure(conclusion: Conclusion, facts: &Facts<'_>, t_us: u64) -> Conclusion {

@@ -23,7 +23,7 @@ const CAPTURE_AGAIN: &[Remedy] = &[Remedy::command(
 pub(super) const RULES: &[Rule] = &[Rule {
     id: VerdictId::Healthy,
     needs: "RDP-UDP without its TCP connection, which only a capture has",
-    depends_on: &[VerdictId::UdpBlocked, VerdictId::UdpHalfOpen],
+    depends_on: &[],
     is_last_resort: false,
     judge: udp_alone,
     next: &[],
@@ -196,7 +196,7 @@ pub(super) fn findings(facts: &Facts<'_>, findings: &mut Findings) {
 
 fn udp_alone(facts: &Facts<'_>) -> Option<Conclusion> {
     let udp = facts.summary.udp.as_ref().filter(|_| facts.summary.transport == Some(Transport::Udp))?;
-    if facts.udp.unanswered.is_some() {
+    if facts.udp.unanswered.is_some() || facts.udp_is_half_open().is_some() {
         return None;
     }
     let beside = "the session's TCP connection is not in the capture";

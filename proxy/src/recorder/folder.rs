@@ -25,6 +25,12 @@ pub enum FolderError {
         /// What the system said.
         source: io::Error,
     },
+    /// Everybody may rename and delete what stands in the folder.
+    #[error("cannot write traces to {}: every user may rename and delete what is in it; run 'chmod o-w' on it, or name another folder with --trace DIR", path.display())]
+    Open {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The system has no place for a user's data.
     #[error("this user has no data folder; name one with --trace DIR or use --no-trace")]
     NoDefault,
@@ -35,6 +41,9 @@ impl TraceFolder {
     pub fn open(path: &Path) -> Result<TraceFolder, FolderError> {
         let unwritable = |source| FolderError::Unwritable { path: path.to_owned(), source };
         private_folders(true).create(path).map_err(unwritable)?;
+        if is_open_to_all(path).map_err(unwritable)? {
+            return Err(FolderError::Open { path: path.to_owned() });
+        }
         let probe = path.join(format!(".rdpscope-{}", std::process::id()));
         create_private(&probe).map_err(unwritable)?;
         std::fs::remove_file(&probe).map_err(unwritable)?;
@@ -100,12 +109,15 @@ impl TraceFolder {
         let folder = self.path.join(&**session).join("certificates");
         let unwritable = |source| FolderError::Unwritable { path: folder.clone(), source };
         match private_folders(false).create(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(unwritable(error)),
-            _ => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_folder(&folder) => {}
+            created => created.map_err(unwritable)?,
         }
         for (der, number) in chain.iter().zip(1..) {
             let path = folder.join(format!("{prefix}-{number}.pem"));
             let mut options = OpenOptions::new();
+            // Never through a link in its place.
+            #[cfg(unix)]
+            std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW);
             let file = open_private(options.write(true).create(true).truncate(true), &path);
             file.and_then(|mut file| file.write_all(certificate_pem(der).as_bytes())).map_err(unwritable)?;
         }
@@ -129,6 +141,27 @@ fn open_private(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
     options.open(path)
+}
+
+/// A folder itself, and no link to one.
+fn is_folder(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
+}
+
+/// Whether others could put something else in the place of a session's folder: everybody may write, and without the sticky
+/// bit of a folder like that for temporary files.
+#[cfg(unix)]
+fn is_open_to_all(path: &Path) -> io::Result<bool> {
+    const OTHERS_WRITE: u32 = 0o002;
+    const STICKY: u32 = 0o1000;
+    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(path)?);
+    Ok(mode & (OTHERS_WRITE | STICKY) == OTHERS_WRITE)
+}
+
+/// Elsewhere a folder's access list is its owner's business.
+#[cfg(not(unix))]
+fn is_open_to_all(_: &Path) -> io::Result<bool> {
+    Ok(false)
 }
 
 /// What makes folders; `with_parents` also those above, where they are missing, and then one that exists is no error.
@@ -178,6 +211,46 @@ mod tests {
         std::fs::remove_dir_all(&beside).unwrap();
         folder.write_certificates(&session, "server", &chain(&["four"])).unwrap_err();
         assert!(!beside.exists(), "who deleted it does not want it back");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nothing_is_written_through_a_link() {
+        use std::os::unix::fs::symlink;
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = TraceFolder::open(temporary.path()).unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        symlink(elsewhere.path(), temporary.path().join("one")).unwrap();
+        folder.create_session(&SessionId::from("one")).unwrap_err();
+        symlink(elsewhere.path().join("experiment"), temporary.path().join("experiment-one.jsonl")).unwrap();
+        folder.write_experiment("one", &[]).unwrap_err();
+
+        let session = SessionId::from("two");
+        folder.create_session(&session).unwrap();
+        let beside = temporary.path().join("two");
+        symlink(elsewhere.path().join("capture"), folder.capture_path(&session)).unwrap();
+        folder.create_capture(&session).unwrap_err();
+        let chain: [Arc<[u8]>; 1] = [Arc::from(&b"one"[..])];
+        symlink(elsewhere.path(), beside.join("certificates")).unwrap();
+        folder.write_certificates(&session, "server", &chain).unwrap_err();
+        std::fs::remove_file(beside.join("certificates")).unwrap();
+        std::fs::create_dir(beside.join("certificates")).unwrap();
+        symlink(elsewhere.path().join("pem"), beside.join("certificates/server-1.pem")).unwrap();
+        folder.write_certificates(&session, "server", &chain).unwrap_err();
+        assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_in_which_everybody_may_rename_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let temporary = tempfile::tempdir().unwrap();
+        let opened = |mode: u32| {
+            std::fs::set_permissions(temporary.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+            TraceFolder::open(temporary.path()).map(|_| ()).map_err(|error| error.to_string())
+        };
+        assert!(opened(0o777).unwrap_err().contains("every user may rename"));
+        assert_eq!((opened(0o1777), opened(0o775)), (Ok(()), Ok(())));
     }
 
     #[cfg(unix)]

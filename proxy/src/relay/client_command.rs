@@ -119,7 +119,11 @@ impl RdpFile {
         // One that an earlier run left, which had the same number or port.
         let _ = std::fs::remove_file(&path);
         // Never through a link that somebody else has put there.
-        let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+        let mut options = OpenOptions::new();
+        // Nobody else is to lead the client elsewhere before it has read it.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.write(true).create_new(true).open(&path)?;
         let rdp = RdpFile { path };
         file.write_all(&content.bytes())?;
         Ok(rdp)
@@ -360,6 +364,19 @@ mod tests {
         );
         assert_eq!(split(r"mstsc {rdp}"), ["mstsc", "{rdp}"]);
         assert_eq!(split_paths("a 'b"), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_for_the_client_is_its_owners_and_never_written_through_a_link() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("x.rdp"), folder.path().join("other"));
+        std::os::unix::fs::symlink(&other, &path).unwrap();
+        let rdp = RdpFile::write_as(path, &content("127.0.0.1:13389".parse().unwrap(), None)).unwrap();
+        let metadata = std::fs::symlink_metadata(rdp.path()).unwrap();
+        assert!(metadata.is_file() && !other.exists());
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -82,10 +82,10 @@ pub fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// What the system said, without the code that Rust appends to it.
+/// What the system said, without the code that Rust appends to it and the full stop that Windows ends it with.
 pub fn plain_reason(error: &io::Error) -> String {
     let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
+    let text = text.split(" (os error").next().unwrap_or_default().trim_end_matches(['.', ' ']);
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
@@ -170,6 +170,13 @@ mod tests {
             })
             .collect();
         assert_eq!(names, ["connecting", "refused", "connecting", "connected"]);
+    }
+
+    #[test]
+    fn what_the_system_says_is_a_part_of_a_sentence() {
+        for said in ["Connection refused (os error 111)", "Connection refused. (os error 10061)"] {
+            assert_eq!(plain_reason(&io::Error::other(said)), "connection refused");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::trace::Detail;
 use std::fmt;
 use std::io;
 use std::str::FromStr;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -132,7 +132,16 @@ pub async fn connect(
     }
 }
 
-async fn open(proxy: &UpstreamProxy, target: &Target, stream: TcpStream) -> io::Result<TcpStream> {
+/// Asks `proxy`, to which `stream` leads, for a way to `target`. Of what follows its answer nothing is read. The caller
+/// sets a time limit.
+///
+/// # Errors
+/// It refuses, answers something else than its protocol has, or closes.
+pub async fn open<S: AsyncRead + AsyncWrite + Unpin>(
+    proxy: &UpstreamProxy,
+    target: &Target,
+    stream: S,
+) -> io::Result<S> {
     match proxy.protocol {
         ProxyProtocol::Http => open_http(target, stream).await,
         ProxyProtocol::Socks5 => {
@@ -144,7 +153,7 @@ async fn open(proxy: &UpstreamProxy, target: &Target, stream: TcpStream) -> io::
     }
 }
 
-async fn open_http(target: &Target, mut stream: TcpStream) -> io::Result<TcpStream> {
+async fn open_http<S: AsyncRead + AsyncWrite + Unpin>(target: &Target, mut stream: S) -> io::Result<S> {
     let request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();

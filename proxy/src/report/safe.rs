@@ -1,6 +1,8 @@
 //! Text from the wire made harmless: a terminal obeys control characters, and readers are misled by characters that
 //! turn the direction of writing or are not seen at all. Everything that is laid out goes through [`neutralise`].
 
+use std::borrow::Cow;
+
 /// Characters shown of one name, subject or greeting. Longer ones are shortened: a certificate may hold 64 KiB of
 /// subject, and 100 characters are longer than any host name in use.
 const LONGEST_NAME: usize = 100;
@@ -24,6 +26,59 @@ pub fn neutralise(text: &str, ascii: bool) -> String {
         }
     }
     harmless
+}
+
+/// Lines for a terminal: whatever else it would obey than their ends is shown instead, and with `color` not the colours
+/// (SGR of ECMA-48 8.3.117) that are ours. Names in what is laid out went through [`neutralise`] before; this holds for what did not,
+/// such as an error that names a file.
+pub fn lines(text: &str, color: bool) -> Cow<'_, str> {
+    if !text.contains(|character| character != '\n' && is_dangerous(character)) {
+        return Cow::Borrowed(text);
+    }
+    let (mut harmless, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(character) = rest.chars().next() {
+        let length = match character {
+            '\n' => 1,
+            '\x1b' if color => color_length(rest),
+            _ => 0,
+        };
+        let (kept, other) = rest.split_at(length);
+        harmless.push_str(kept);
+        rest = other;
+        if length == 0 {
+            let (dangerous, other) = rest.split_at(character.len_utf8());
+            harmless.push_str(&neutralise(dangerous, false));
+            rest = other;
+        }
+    }
+    Cow::Owned(harmless)
+}
+
+/// Bytes of the colour that `text` begins with; 0 where it begins with anything else.
+fn color_length(text: &str) -> usize {
+    let Some(parameters) = text.strip_prefix("\x1b[") else { return 0 };
+    let length = parameters.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b';').count();
+    if parameters.as_bytes().get(length) == Some(&b'm') { "\x1b[m".len() + length } else { 0 }
+}
+
+/// JSON that says the same without a character that a terminal obeys or a reader does not see: those stand in strings
+/// alone, where they may be escaped (RFC 8259 7).
+pub fn json(text: &str) -> Cow<'_, str> {
+    let stays = |character: char| character == '\n' || !is_dangerous(character);
+    if text.chars().all(stays) {
+        return Cow::Borrowed(text);
+    }
+    let mut harmless = String::with_capacity(text.len());
+    for character in text.chars() {
+        if stays(character) {
+            harmless.push(character);
+            continue;
+        }
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            harmless.push_str(&format!("\\u{unit:04x}"));
+        }
+    }
+    Cow::Owned(harmless)
 }
 
 /// A name from the wire for the middle of a sentence: harmless, and cut where it would fill the screen.
@@ -73,7 +128,31 @@ mod tests {
         assert_eq!(name("srv10"), "srv10");
     }
 
+    #[test]
+    fn lines_keep_their_ends_and_colours_that_are_ours() {
+        let text = "\x1b[1;31mred\x1b[0m\n\x1b[2J\x1b]0;title\x07 \u{9b}1m\u{202e}";
+        assert_eq!(lines(text, true), "\x1b[1;31mred\x1b[0m\n\\x1b[2J\\x1b]0;title\\x07 \\u{9b}1m\\u{202e}");
+        assert_eq!(lines("\x1b[31mred", false), "\\x1b[31mred");
+        assert!(matches!(lines("two\nlines of Büro-Süd", true), Cow::Borrowed(_)));
+    }
+
     proptest! {
+        #[test]
+        fn json_says_the_same_without_what_is_dangerous(text in any::<String>(), place in 0..=4_usize) {
+            let text = format!("{text}{}", ["\u{9b}2J", "\u{202e}", "\u{e0041}", "\u{85}", ""][place]);
+            let written = serde_json::to_string(&text).unwrap();
+            let harmless = json(&written);
+            prop_assert!(!harmless.chars().any(is_dangerous));
+            prop_assert_eq!(serde_json::from_str::<String>(&harmless).unwrap(), text);
+        }
+
+        #[test]
+        fn no_line_has_anything_dangerous(text in any::<String>(), color in any::<bool>()) {
+            let harmless = lines(&text, color).replace('\n', "");
+            let rest: String = if color { harmless.replace('\x1b', "") } else { harmless };
+            prop_assert!(!rest.chars().any(is_dangerous));
+        }
+
         #[test]
         fn nothing_dangerous_is_left_and_twice_is_once(text in any::<String>(), ascii in any::<bool>()) {
             let harmless = neutralise(&text, ascii);

@@ -190,6 +190,21 @@ pub struct AlpnCheck {
     /// What was selected of `h2` and `http/1.1`; absent where nothing was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selected: Option<String>,
+    /// What comes of HTTP/2 and of HTTP/1.1, each offered alone; asked where no request of a client was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alone: Option<HttpVersionsCheck>,
+}
+
+/// RDG_OUT_DATA in two versions of HTTP, of which TLS was offered that one alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HttpVersionsCheck {
+    /// Whether HTTP/2 was answered with settings of HTTP/2 (RFC 9113 3.4).
+    pub http2: bool,
+    /// The status with which the request was answered in HTTP/2; absent where no answer came or none that can be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http2_status: Option<u16>,
+    /// What came back in HTTP/1.1.
+    pub http1: GatewayAnswer,
 }
 
 /// The gateway's side channel over UDP: a DTLS hello as clients send it, and one as the standard has it.

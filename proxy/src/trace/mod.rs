@@ -35,7 +35,7 @@ pub use gateway::{
 };
 pub use gateway_check::{
     AlpnCheck, GatewayAnswer, GatewayCheck, GatewayLogonCheck, GatewayRequest, GatewayRequestCheck,
-    GatewayTunnelCheck, GatewayTunnelFailure, GatewayUdpCheck,
+    GatewayTunnelCheck, GatewayTunnelFailure, GatewayUdpCheck, HttpVersionsCheck,
 };
 pub use line::{Altered, End, GATEWAY_UDP_OFF, Header, INNER_CERT, Line, NLA_STRIP, SCHEMA_VERSION, UDP_OFF};
 pub use other_paths::{OtherPathsCheck, PathCertificates, ShownCertificate};

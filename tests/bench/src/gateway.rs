@@ -19,7 +19,14 @@ const TUNNEL_AUTH: u16 = 6;
 const TUNNEL_AUTH_RESPONSE: u16 = 7;
 const CHANNEL_CREATE: u16 = 8;
 const CHANNEL_RESPONSE: u16 = 9;
-const DATA: u16 = 10;
+pub const DATA: u16 = 10;
+/// What opens a channel: the client's packet, what is in it, and the gateway's answer.
+pub const OPENING: [(u16, &[u8], u16); 4] = [
+    (HANDSHAKE_REQUEST, &[1, 0, 0, 0, 0, 0], HANDSHAKE_RESPONSE),
+    (TUNNEL_CREATE, &[0x3f, 0, 0, 0, 0, 0, 0, 0], TUNNEL_RESPONSE),
+    (TUNNEL_AUTH, &[0, 0, 2, 0, 0, 0], TUNNEL_AUTH_RESPONSE),
+    (CHANNEL_CREATE, &[1, 0, 0x3d, 0x0d, 3, 0, 4, 0, b'a', 0, 0, 0], CHANNEL_RESPONSE),
+];
 /// Key of the frames of a client. It is not zero, so that a relay that looks inside has its full work.
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 /// The longest head of HTTP that is awaited.
@@ -42,25 +49,10 @@ pub fn bulk(running: &Running, ends: &Ends, direction: Direction) -> Result<Bulk
 /// Goes through both handshakes of TLS, the upgrade, the tunnel and the channel, and through the start of a session
 /// inside until its records are encrypted.
 fn open(running: &Running, ends: &Ends) -> Result<Pair> {
-    let (client, server) = std::thread::scope(|scope| {
-        let server = scope.spawn(|| accept(running, ends, false));
-        let client = ends.connect(reach(running.address)?, false);
-        let server = server.join().map_err(|_| anyhow!("a thread of the generator failed"))?;
-        anyhow::Ok((client?, server?))
-    })?;
-    let mut pair = Pair { client, server };
-    upgrade(&mut pair.client, &mut pair.server)?;
-    let none = [0; 4];
-    for (request, body, response) in [
-        (HANDSHAKE_REQUEST, &[1, 0, 0, 0, 0, 0][..], HANDSHAKE_RESPONSE),
-        (TUNNEL_CREATE, &[0x3f, 0, 0, 0, 0, 0, 0, 0], TUNNEL_RESPONSE),
-        (TUNNEL_AUTH, &[0, 0, 2, 0, 0, 0], TUNNEL_AUTH_RESPONSE),
-        (CHANNEL_CREATE, &[1, 0, 0x3d, 0x0d, 3, 0, 4, 0, b'a', 0, 0, 0], CHANNEL_RESPONSE),
-    ] {
+    let mut pair = upgraded(running, ends)?;
+    for (request, body, response) in OPENING {
         pair.up(&from_client(request, body))?;
-        let version = if response == TUNNEL_RESPONSE { &[7, 0][..] } else { &[] };
-        let rest = if response == HANDSHAKE_RESPONSE { &[1, 0, 7, 0, 0, 0][..] } else { &none };
-        pair.down(&from_server(response, &[version, &none, rest].concat()))?;
+        pair.down(&from_server(response, &answer(response)))?;
     }
     let protocol = Some(wire::PROTOCOL_SSL);
     pair.up(&from_client(DATA, &data(&wire::connection_request(protocol))))?;
@@ -69,6 +61,27 @@ fn open(running: &Running, ends: &Ends) -> Result<Pair> {
     pair.down(&from_server(DATA, &data(&wire::server_flight())))?;
     pair.up(&from_client(DATA, &data(&wire::client_finish())))?;
     pair.down(&from_server(DATA, &data(&wire::server_finish())))?;
+    Ok(pair)
+}
+
+/// What is in the gateway's answer of this type.
+pub fn answer(response: u16) -> Vec<u8> {
+    let none = [0; 4];
+    let version = if response == TUNNEL_RESPONSE { &[7, 0][..] } else { &[] };
+    let rest = if response == HANDSHAKE_RESPONSE { &[1, 0, 7, 0, 0, 0][..] } else { &none };
+    [version, &none, rest].concat()
+}
+
+/// Both handshakes of TLS, and the upgrade to WebSocket.
+pub fn upgraded(running: &Running, ends: &Ends) -> Result<Pair> {
+    let (client, server) = std::thread::scope(|scope| {
+        let server = scope.spawn(|| accept(running, ends, false));
+        let client = ends.connect(reach(running.address)?, false);
+        let server = server.join().map_err(|_| anyhow!("a thread of the generator failed"))?;
+        anyhow::Ok((client?, server?))
+    })?;
+    let mut pair = Pair { client, server };
+    upgrade(&mut pair.client, &mut pair.server)?;
     Ok(pair)
 }
 
@@ -92,18 +105,18 @@ fn head(stream: &mut impl Read) -> Result<()> {
 }
 
 /// The body of a data packet.
-fn data(bytes: &[u8]) -> Vec<u8> {
+pub fn data(bytes: &[u8]) -> Vec<u8> {
     [&(bytes.len() as u16).to_le_bytes(), bytes].concat()
 }
 
 /// A packet in a frame of its own (RFC 6455 5.2), as a gateway sends it.
-fn from_server(packet_type: u16, body: &[u8]) -> Vec<u8> {
+pub fn from_server(packet_type: u16, body: &[u8]) -> Vec<u8> {
     let packet = packet(packet_type, body);
     [&frame_header(packet.len(), 0)[..], &packet].concat()
 }
 
 /// The same masked, as a client sends it.
-fn from_client(packet_type: u16, body: &[u8]) -> Vec<u8> {
+pub fn from_client(packet_type: u16, body: &[u8]) -> Vec<u8> {
     let packet = packet(packet_type, body);
     let mut frame = frame_header(packet.len(), 0x80);
     frame.extend(MASK);

@@ -25,7 +25,7 @@ const IDLE: usize = 500;
 /// A fast-path PDU as long as the plaintext of a TLS record, which is how bulk data leaves a server.
 const PDU: usize = 16 * 1024;
 /// Plaintext of one run. Its records are made before the clock runs.
-const BULK: usize = 192 << 20;
+pub const BULK: usize = 192 << 20;
 /// Bytes of one write: four records, about what a server's TLS library hands to the system at once.
 const WRITE: usize = 64 * 1024;
 /// Most that one receive call takes.
@@ -172,24 +172,30 @@ impl Pair {
         let Pair { mut client, mut server } = self;
         let up = if direction == Direction::Down { Vec::new() } else { records(&mut client, &pdus.up)? };
         let down = if direction == Direction::Up { Vec::new() } else { records(&mut server, &pdus.down)? };
-        let cpu = || running.process.as_ref().map_or(Duration::ZERO, |process| process.cpu());
-        let (before, start) = (cpu(), Instant::now());
-        let (client, server) = (&client.sock, &server.sock);
-        std::thread::scope(|scope| {
-            let flows = [(client, server, &up), (server, client, &down)].map(|(from, to, records)| {
-                [
-                    scope.spawn(move || send(from, records)),
-                    scope.spawn(move || discard(to, records.is_empty())),
-                ]
-            });
-            flows.into_iter().flatten().try_for_each(|thread| {
-                thread.join().map_err(|_| anyhow!("a thread of the generator failed"))?
-            })
-        })?;
-        let seconds = start.elapsed().as_secs_f64();
-        let bytes = if direction == Direction::Both { 2 * BULK } else { BULK };
-        Ok(Bulk { rate: bytes as f64 / seconds, bytes: bytes as u64, spent: cpu() - before })
+        flow(running, (&client.sock, &server.sock), (&up, &down))
     }
+}
+
+/// Sends records of [`BULK`] bytes of plaintext from client to server and from server to client; none where there are none.
+pub fn flow(
+    running: &Running,
+    (client, server): (&TcpStream, &TcpStream),
+    (up, down): (&[u8], &[u8]),
+) -> Result<Bulk> {
+    let cpu = || running.process.as_ref().map_or(Duration::ZERO, |process| process.cpu());
+    let (before, start) = (cpu(), Instant::now());
+    std::thread::scope(|scope| {
+        let flows = [(client, server, up), (server, client, down)].map(|(from, to, records)| {
+            [scope.spawn(move || send(from, records)), scope.spawn(move || discard(to, records.is_empty()))]
+        });
+        flows
+            .into_iter()
+            .flatten()
+            .try_for_each(|thread| thread.join().map_err(|_| anyhow!("a thread of the generator failed"))?)
+    })?;
+    let seconds = start.elapsed().as_secs_f64();
+    let bytes = [up, down].into_iter().filter(|records| !records.is_empty()).count() * BULK;
+    Ok(Bulk { rate: bytes as f64 / seconds, bytes: bytes as u64, spent: cpu() - before })
 }
 
 /// What bulk data is made of, in each direction.
@@ -212,7 +218,7 @@ pub fn accept(running: &Running, ends: &Ends, negotiates: bool) -> Result<Server
 }
 
 /// RDP from its first PDU until both sides have sent a fast-path PDU.
-fn beginning() -> Vec<(Side, Vec<u8>)> {
+pub fn beginning() -> Vec<(Side, Vec<u8>)> {
     let mut messages = rdp::session(0, 0);
     let is_fast_path = |(side, bytes): &(Side, Vec<u8>)| *side == Side::Client && bytes.first() == Some(&4);
     if let Some(last) = messages.iter().position(is_fast_path) {
@@ -234,9 +240,14 @@ pub struct Bulk {
 
 /// Sends fast-path PDUs through a new session.
 pub fn bulk(running: &Running, ends: &Ends, direction: Direction) -> Result<Bulk> {
-    let length = (PDU as u16 | 0x8000).to_be_bytes();
-    let pdu = [&[0], &length[..], &vec![0x5a; PDU - 3]].concat();
+    let pdu = fast_path();
     Pair::open(running, ends)?.bulk(running, &Pdus { up: pdu.clone(), down: pdu }, direction)
+}
+
+/// A fast-path PDU of bulk data.
+pub fn fast_path() -> Vec<u8> {
+    let length = (PDU as u16 | 0x8000).to_be_bytes();
+    [&[0], &length[..], &vec![0x5a; PDU - 3]].concat()
 }
 
 /// The bulk data as TLS records of one side: at least [`BULK`] bytes of plaintext.

@@ -3,6 +3,7 @@
 mod connections;
 mod fleet;
 mod gateway;
+mod inner;
 mod interception;
 mod latency;
 mod memory;

@@ -28,6 +28,8 @@ pub enum Purpose {
     Interception(LeafKey),
     /// The server is an RD Gateway, and TLS ends in the relay, which shows an RSA 2048 certificate.
     Gateway,
+    /// The same, and TLS inside its tunnel ends in the relay, too.
+    InsideGateway,
 }
 
 impl Purpose {
@@ -199,7 +201,9 @@ fn rdpscope_with(setup: &Setup<'_>, trace: &[String]) -> Result<Vec<String>> {
         bail!("there is no program at {}", setup.rdpscope.display());
     }
     let target = match setup.purpose {
-        Purpose::Gateway => vec!["a".into(), "--gateway".into(), setup.target.to_string()],
+        Purpose::Gateway | Purpose::InsideGateway => {
+            vec!["a".into(), "--gateway".into(), setup.target.to_string()]
+        }
         _ => vec![setup.target.to_string()],
     };
     let command = [&[path(setup.rdpscope), "proxy".into()], &target[..]].concat();
@@ -209,6 +213,7 @@ fn rdpscope_with(setup: &Setup<'_>, trace: &[String]) -> Result<Vec<String>> {
             let key = path(&tls::write_key(setup.folder)?);
             vec!["--cert".into(), "fresh".into(), "--renew-with".into(), key]
         }
+        Purpose::InsideGateway => vec!["--inner-cert".into(), "fresh".into()],
         Purpose::Bulk | Purpose::Sessions | Purpose::Gateway => Vec::new(),
     };
     Ok([&command[..], &["--listen".into(), "127.0.0.1:0".into()], trace, &interception].concat())
@@ -222,6 +227,7 @@ fn haproxy(setup: &Setup<'_>) -> Result<Vec<String>> {
         Purpose::Sessions => haproxy_auto(setup),
         Purpose::Interception(key) => haproxy_tls(setup, key),
         Purpose::Gateway => haproxy_tls(setup, LeafKey::Rsa),
+        Purpose::InsideGateway => bail!("haproxy knows no tunnel of a gateway"),
     }
 }
 
@@ -274,7 +280,7 @@ fn nginx(setup: &Setup<'_>) -> Result<Vec<String>> {
         .unwrap_or_default();
     let buffer = match setup.purpose {
         Purpose::Bulk => "proxy_buffer_size 256k;",
-        Purpose::Sessions | Purpose::Interception(_) | Purpose::Gateway => "",
+        _ => "",
     };
     let config = format!(
         "{module}daemon off;

@@ -10,7 +10,7 @@ use crate::session::{Session, Shape};
 use crate::table::{Measure, Results};
 use crate::throughput::{Direction, bulk};
 use crate::tls::{Ends, LeafKey};
-use crate::{connections, gateway, interception, latency, memory, throughput};
+use crate::{connections, gateway, inner, interception, latency, memory, throughput};
 
 /// How often and how long to measure.
 #[derive(Debug, Clone, Copy)]
@@ -120,6 +120,18 @@ const GATEWAY_FLOWS: &[(Direction, Measure, Measure)] = &[
         Direction::Both,
         measure("gateway's WebSocket both at once, MB/s", true, 0),
         measure("relay's processor time, WebSocket both, ms/GB", false, 0),
+    ),
+];
+const INNER_FLOWS: &[(Direction, Measure, Measure)] = &[
+    (
+        Direction::Up,
+        measure("gateway's WebSocket, TLS inside ended too, up, MB/s", true, 0),
+        measure("relay's processor time, TLS inside ended too, up, ms/GB", false, 0),
+    ),
+    (
+        Direction::Down,
+        measure("gateway's WebSocket, TLS inside ended too, down, MB/s", true, 0),
+        measure("relay's processor time, TLS inside ended too, down, ms/GB", false, 0),
     ),
 ];
 const INTERCEPTED_RSS: Measure = measure("idle intercepted session, RSS, KiB", false, 1);
@@ -284,12 +296,20 @@ impl Rounds {
         });
     }
 
-    /// Bulk data through the WebSocket of an RD Gateway, whose TLS ends in the relay.
+    /// Bulk data through the WebSocket of an RD Gateway, whose TLS ends in the relay; then the same with TLS inside the tunnel
+    /// that ends there, too.
     pub fn gateway(&mut self) -> Result<()> {
         let ends = Ends::new()?;
         let running = self.start_intercepting(Purpose::Gateway);
         self.bulk_flows("gateway", &running, GATEWAY_FLOWS, |relay, direction| {
             gateway::bulk(relay, &ends, direction)
+        });
+        drop(running);
+        let knows_tunnels = |relay: &Relay| relay.role == Role::Baseline || Purpose::negotiates(relay);
+        let relays = self.relays.clone().into_iter().filter(|it| it.intercepts && knows_tunnels(it));
+        let running: Vec<_> = relays.filter_map(|it| self.start(it, Purpose::InsideGateway)).collect();
+        self.bulk_flows("gateway, inside", &running, INNER_FLOWS, |relay, direction| {
+            inner::bulk(relay, &ends, direction)
         });
         Ok(())
     }

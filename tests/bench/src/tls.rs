@@ -72,6 +72,16 @@ impl Ends {
         Ok(Self { client: Arc::new(client), server: Arc::new(server) })
     }
 
+    /// A client that has said nothing yet.
+    pub fn client(&self) -> Result<ClientConnection> {
+        Ok(ClientConnection::new(Arc::clone(&self.client), ServerName::try_from(NAME)?)?)
+    }
+
+    /// A server that has heard nothing yet.
+    pub fn server(&self) -> Result<ServerConnection> {
+        Ok(ServerConnection::new(Arc::clone(&self.server))?)
+    }
+
     /// The client's handshake on a new connection, after X.224 where it `negotiates`.
     pub fn connect(&self, mut stream: TcpStream, negotiates: bool) -> Result<ClientEnd> {
         if negotiates {
@@ -79,8 +89,7 @@ impl Ends {
             let mut confirm = wire::connection_confirm(Some(wire::PROTOCOL_SSL));
             stream.read_exact(&mut confirm).context("no connection confirm")?;
         }
-        let name = ServerName::try_from(NAME)?;
-        let mut connection = ClientConnection::new(Arc::clone(&self.client), name)?;
+        let mut connection = self.client()?;
         while connection.is_handshaking() {
             connection.complete_io(&mut stream).context("the client's handshake")?;
         }
@@ -99,7 +108,7 @@ impl Ends {
 
     /// The server's handshake where nothing comes before it.
     pub fn answer(&self, mut stream: TcpStream) -> Result<ServerEnd> {
-        let mut connection = ServerConnection::new(Arc::clone(&self.server))?;
+        let mut connection = self.server()?;
         while connection.is_handshaking() {
             connection.complete_io(&mut stream).context("the server's handshake")?;
         }

@@ -76,13 +76,13 @@ fn an_interruption_before_any_session_is_one_too() {
 const CLIENT: &str = r#"
 set -e
 exec 3<>"/dev/tcp/$1/$2"
-printf '\003\000\000\023\016\340\000\000\000\000\000\001\000\010\000\003\000\000\000' >&3
+printf '\003\000\000\023\016\340\000\000\000\000\000\001\000\010\000\001\000\000\000' >&3
 cat <&3 >/dev/null
 { echo "$3"; echo "$4"; cat "$3"; } >>"$0.seen"
 echo "said by the client"
 "#;
 
-/// Its connection request: TPKT, X.224, RDP_NEG_REQ for TLS and NLA.
+/// Its connection request: TPKT, X.224, RDP_NEG_REQ for TLS without NLA.
 const CLIENT_REQUEST: usize = 19;
 
 /// Answers `count` clients that NLA is required.

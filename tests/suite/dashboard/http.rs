@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long an answer may take.
 const WITHIN: Duration = Duration::from_secs(60);
@@ -118,8 +118,11 @@ impl Changes {
     pub(super) fn next(&mut self) -> (String, serde_json::Value) {
         let mut name = String::new();
         let mut line = String::new();
+        // A stream that has nothing to tell still has lines, so that no read runs out of time.
+        let began = Instant::now();
         loop {
             line.clear();
+            assert!(began.elapsed() < WITHIN, "no event came");
             assert!(self.reader.read_line(&mut line).expect("the stream goes on") > 0, "the stream ended");
             // Sizes of chunks stand between the lines.
             if let Some(found) = line.strip_prefix("event: ") {

@@ -142,7 +142,7 @@ fn what_rdpscope_changed_is_counted() {
     let watched = Watched::start(&["--nla", "strip", "--cert", "fresh"]);
     let mut changes = watched.site.follow();
     let mut client = TcpStream::connect(watched.rdpscope.address).expect("the relay accepts");
-    client.write_all(&connection_request("alice", SSL | HYBRID)).expect("it takes a request");
+    client.write_all(&connection_request("alice", SSL)).expect("it takes a request");
     let (mut server, _) = watched.server.accept().expect("the relay connects");
     let mut request = vec![0; connection_request("alice", SSL).len()];
     server.read_exact(&mut request).expect("a request");

@@ -22,7 +22,8 @@ fn traces() -> Vec<(String, String)> {
 #[test]
 fn each_trace_is_named_after_its_verdict_and_judged_so_today() {
     let traces = traces();
-    assert!(traces.len() > 40, "{} traces", traces.len());
+    let is_there = |id: &VerdictId| traces.iter().any(|(path, _)| path.ends_with(&format!("/{id}.jsonl")));
+    assert_eq!(VerdictId::ALL.iter().find(|id| !is_there(id)), None, "it has no trace");
     for (path, text) in traces {
         let lines: Vec<serde_json::Value> =
             text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
@@ -70,6 +71,31 @@ fn the_experiment_script_runs_and_keeps_a_report() {
     let kept = std::fs::read_dir(folder.path()).expect("it reads").filter_map(Result::ok).next();
     let report = kept.expect("a folder is kept").path().join("report.html");
     assert!(std::fs::read_to_string(report).expect("a report").contains("tcp-refused"));
+}
+
+/// No PowerShell is here to run it: each command in it is at least one that the program takes.
+#[test]
+fn the_script_for_powershell_calls_what_there_is() {
+    let text = read("examples/experiments/Find-Cause.ps1");
+    let call = "& $Rdpscope ";
+    let mut calls = 0;
+    for line in text.lines().filter_map(|line| line.split_once(call).map(|(_, call)| call)) {
+        let line = line.replace("(Join-Path $folder ", "").replace(')', "").replace("$factor", "cert");
+        let line = line.replace("$Client", "'mstsc /v:{host}:{port}'").replace('$', "");
+        let words = shlex::split(&line).unwrap_or_else(|| panic!("{line}"));
+        let words: Vec<&str> = words.iter().map(String::as_str).chain(["--help"]).collect();
+        assert_eq!(crate::cli::run(&words).exit_code, Some(0), "{line}");
+        calls += 1;
+    }
+    assert_eq!(calls, 6);
+    let factors = text.lines().filter_map(|line| line.trim().strip_prefix("'^")?.split('\'').nth(2));
+    for factor in factors {
+        assert_eq!(
+            crate::cli::run(&["ab", "srv10", "--vary", factor, "--help"]).exit_code,
+            Some(0),
+            "{factor}"
+        );
+    }
 }
 
 #[test]

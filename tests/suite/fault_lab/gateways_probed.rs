@@ -2,12 +2,12 @@
 //! boxes before it.
 
 use super::Judged;
-use crate::support::certificates::certificates;
+use crate::support::certificates::{certificates, issued_by};
 use crate::support::gateway::{Gateway, Http, Logon, Setup, Upgrade};
 use crate::support::left_out::left_out_without;
 use crate::support::peers::{Haproxy, Nginx, free_port};
-use rdpscope::probe::Settings;
 use rdpscope::probe::gateway::probe;
+use rdpscope::probe::{OtherPath, Settings};
 use rdpscope::relay::target::Target;
 use rdpscope::trace::Record;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -106,6 +106,19 @@ pub(super) fn only_http_2() -> Option<Judged> {
     let gateway = open_gateway(Http::default());
     let haproxy = Haproxy { bind: Haproxy::ONLY_HTTP_2, ..Haproxy::default() }.start(gateway.address);
     Some(judged(haproxy.address))
+}
+
+/// The way that is asked leads to the gateway, and another one to a box that takes TLS apart.
+pub(super) fn inspected_on_one_of_two_ways() -> Option<Judged> {
+    if left_out_without(&["haproxy"]) {
+        return None;
+    }
+    let gateway = Gateway::start(Setup::default());
+    let certificate = issued_by("Proxy of the house", &["localhost", "127.0.0.1"]);
+    let inspecting = Haproxy { certificate: &certificate, ..Haproxy::default() }.start(gateway.address);
+    let (ip, port) = (inspecting.address.ip(), Some(inspecting.address.port()));
+    let other = OtherPath::Address { ip, port };
+    Some(Judged::of_record(&record(gateway.address, |settings| settings.other_paths = vec![other])))
 }
 
 pub(super) fn nobody_behind() -> Option<Judged> {

@@ -1,7 +1,7 @@
 //! The faults as a probe finds them: against the same real servers, and against scripted ones that take any number of
 //! connections.
 
-use super::Judged;
+use super::{Judged, keep};
 use crate::network::PORT;
 use crate::peers::left_out;
 use crate::support::certificates::{
@@ -40,6 +40,9 @@ pub(super) fn run(target: &Target, settings: &Settings) -> Judged {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime is made");
     let record: Record = runtime.block_on(probe(target, settings));
+    let lines = rdpscope::report::probe::lines(&record, true);
+    let lines: Vec<_> = lines.iter().map(|line| serde_json::to_value(line).expect("JSON")).collect();
+    keep(&lines);
     Judged::of_record(&record)
 }
 

@@ -479,7 +479,7 @@ rows! {
     only_http_2: watched_only(
         "a box that speaks HTTP/2 alone", "xfreerdp, haproxy", "gateway-transport-blocked, possible", gateways::only_http_2,
     ).probed(
-        "gateway-transport-blocked, likely", gateways_probed::only_http_2,
+        "gateway-transport-blocked, confirmed", gateways_probed::only_http_2,
     ),
     an_out_channel_that_nginx_buffers: watched_only(
         "responses buffered", "scripted client, nginx",
@@ -567,6 +567,8 @@ rows! {
     tls_taken_apart_on_one_of_two_ways: watched_only(
         "TLS with the gateway taken apart on one of two ways", "xfreerdp, haproxy",
         "healthy, likely; finding tls-inspected", gateways::inspected_on_one_of_two_ways,
+    ).probed(
+        "tls-inspected, likely", gateways_probed::inspected_on_one_of_two_ways,
     ),
     a_side_channel_that_is_swallowed: watched_only(
         "the gateway's UDP swallowed on the way", "scripted client, the tests' gateway", "udp-blocked, possible",

@@ -1,6 +1,6 @@
 //! The faults as `rdpscope proxy` meets them.
 
-use super::Judged;
+use super::{Judged, keep};
 use crate::network::{PATIENCE_WITH_TLS, TARGET, attempt, until_the_client_hello};
 use crate::peers::{RIGHT, checked_certificate, directly_and_through, left_out};
 use crate::support::certificates::{Certificate, certificates, for_clients, issued_by, signed_rsa};
@@ -137,6 +137,7 @@ pub(super) fn asks_and_comes_back() -> Option<Judged> {
     again.send_all(flights).finish(Client).play(Ends::connect(rdpscope.address, &listener));
     let finished = rdpscope.finish();
     let [first, _] = &finished.sessions[..] else { panic!("two sessions: {}", finished.stderr) };
+    keep(first.lines());
     Some(Judged::of_line(first.verdict()))
 }
 

@@ -18,6 +18,8 @@ const OUT: &[u8] =
     b"RDG_OUT_DATA /remoteDesktopGateway/ HTTP/1.1\r\nHost: gw\r\nRDG-Connection-Id: {A}\r\n\r\n";
 const IN: &[u8] = b"RDG_IN_DATA /remoteDesktopGateway/ HTTP/1.1\r\nHost: gw\r\nRDG-Connection-Id: {A}\r\n\
 Transfer-Encoding: chunked\r\n\r\n";
+const RPC_IN: &[u8] =
+    b"RPC_IN_DATA /rpc/rpcproxy.dll?localhost:3388 HTTP/1.1\r\nHost: gw\r\nContent-Length: 1073741824\r\n\r\n";
 const GRANTED: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
 /// HANDSHAKE_REQUEST and HANDSHAKE_RESPONSE (MS-TSGU 2.2.10.10 and 2.2.10.11).
 const ASKS: &[u8] = &[1, 0, 0, 0, 14, 0, 0, 0, 1, 0, 0, 0, 0, 0];
@@ -234,6 +236,10 @@ fn what_is_no_tunnel_passes_by_tls_that_was_to_end_inside_it() {
         let not_altered = finished.session().event("not_altered");
         assert_eq!(not_altered["setting"], "--inner-cert", "{not_altered}");
     }
+    let steps = [(0, client, RPC_IN.to_vec()), (0, client, vec![9; 40]), (0, client, vec![7; 40])];
+    let finished = passes(&["--inner-cert", "fresh"], usize::MAX, &steps);
+    let not_altered = finished.session().event("not_altered");
+    assert!(not_altered["reason"].to_string().contains("no RPC"), "{not_altered}");
 }
 
 #[test]

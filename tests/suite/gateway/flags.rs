@@ -16,6 +16,7 @@ fn what_needs_a_gateway_or_the_end_of_its_tls_says_so() {
         &["--gateway-transport", "http"],
         &["--inner-cert", "fresh"],
         &["--inner-nla", "strip"],
+        &["--gateway-credentials", "file"],
     ] {
         let said = refused(flags);
         assert!(said.contains("add --gateway HOST"), "{said}");
@@ -34,6 +35,8 @@ fn what_needs_a_gateway_or_the_end_of_its_tls_says_so() {
     let stripped = ["--gateway", "gw", "--inner-nla", "strip"];
     assert!(refused(&stripped).contains("add --inner-cert with another mode than passthrough"));
     assert!(refused(&["--gateway", "gw", "--credentials", "file"]).contains("--inner-nla terminate"));
+    let account = ["--gateway", "gw", "--gateway-credentials", "file"];
+    assert!(refused(&account).contains("--inner-cert over RPC"));
     assert!(refused(&["--gateway", "gw:port"]).contains("has a port that is not a number"));
     assert!(
         refused(&["--gateway-transport", "smtp", "--gateway", "gw"]).contains("auto, websocket, http, rpc")

@@ -2,7 +2,7 @@
 
 use super::{TWO_CONNECTIONS, WEBSOCKET, left_out, relay};
 use crate::support::certificates::certificates;
-use crate::support::gateway::{Gateway, PASSWORD, Setup, way};
+use crate::support::gateway::{Gateway, PASSWORD, Setup, USER, way};
 use crate::support::left_out::left_out_without;
 use crate::support::peers::{ClientRun, FreeRdp, Shadow, ShadowSecurity, Xfreerdp, Xrdp, XrdpSetup};
 use crate::support::rdpscope::{Finished, Session};
@@ -144,11 +144,7 @@ fn nla(security: ShadowSecurity, flags: &[&str], transport: &str) -> Option<(Cli
 #[test]
 fn rdpscope_logs_on_by_itself_inside_the_tunnel() {
     let folder = TempDir::new().expect("a temporary folder is made");
-    let file = folder.path().join("credentials");
-    std::fs::write(&file, format!("username = test\npassword = {SERVER_PASSWORD}\n"))
-        .expect("they are written");
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("only we may read them");
-    let account = file.to_string_lossy().into_owned();
+    let account = account(&folder, "test", SERVER_PASSWORD);
     let flags = ["--inner-nla", "terminate", "--credentials", &account];
     for transport in [WEBSOCKET, TWO_CONNECTIONS] {
         let Some((run, finished)) = nla(ShadowSecurity::Nla, &flags, transport) else { return };
@@ -172,8 +168,16 @@ fn a_server_that_demands_nla_is_not_blamed_for_what_was_stripped_inside_the_tunn
     assert_no_secret(&finished);
 }
 
+/// A file with an account that only we may read.
+pub(super) fn account(folder: &TempDir, user: &str, password: &str) -> String {
+    let file = folder.path().join(user);
+    std::fs::write(&file, format!("username = {user}\npassword = {password}\n")).expect("they are written");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("only we may read them");
+    file.to_string_lossy().into_owned()
+}
+
 #[test]
-fn over_rpc_tls_inside_the_tunnel_stays_as_it_is_and_that_is_said() {
+fn over_rpc_calls_that_are_signed_stay_as_they_are_and_that_is_said() {
     if left_out(FreeRdp::Two) {
         return;
     }
@@ -184,7 +188,39 @@ fn over_rpc_tls_inside_the_tunnel_stays_as_it_is_and_that_is_said() {
     assert_eq!(session.summary()["transport"], "gateway-rpc", "{session}");
     let not_altered = session.event("not_altered");
     assert_eq!(not_altered["setting"], "--inner-cert", "{not_altered}");
+    let reason = not_altered["reason"].to_string();
+    for told in ["RPC_C_AUTHN_LEVEL_PKT_INTEGRITY", "--gateway-credentials", "--gateway-transport"] {
+        assert!(reason.contains(told), "{reason}");
+    }
+    let screen = finished.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(screen.contains("the client signs its calls to the gateway"), "{}", finished.stderr);
     assert!(session.events_named("certificate_presented").len() <= 2, "only the gateway's:\n{session}");
+}
+
+#[test]
+fn over_rpc_with_the_account_of_the_gateway() {
+    if left_out(FreeRdp::Two) {
+        return;
+    }
+    let folder = TempDir::new().expect("a temporary folder is made");
+    let account = account(&folder, USER, PASSWORD);
+    let xrdp = Xrdp::start(&Xrdp::setup());
+    let flags = ["--inner-cert", "fresh", "--gateway-credentials", &account];
+    let (run, finished) = strict(xrdp.address, &flags, "rpc", &["/sec:tls"]);
+    assert!(run.active, "{}\n{}\n{}", run.tail(), finished.stderr, finished.session());
+    let session = finished.session();
+    assert_eq!(session.summary()["transport"], "gateway-rpc", "{session}");
+    assert_inside(session);
+    session.assert_verdict(&["healthy", "client-closed"]);
+    assert!(session.events_named("not_altered").is_empty(), "{session}");
+    for leg in ["client", "server"] {
+        let is_rewritten = |line: &&serde_json::Value| {
+            line["type"] == "altered" && line["structure"] == "RPC PDU" && line["leg"] == leg
+        };
+        let field = session.lines().iter().find(is_rewritten).map(|line| line["field"].to_string());
+        assert!(field.is_some_and(|it| it.contains("were written in their place")), "{leg}:\n{session}");
+    }
+    assert_no_secret(&finished);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::support::rdpscope::Rdpscope;
 use crate::support::scripted::Side::Server;
-use crate::support::scripted::bytes::{HYBRID, SSL, connection_request, negotiation_failure};
+use crate::support::scripted::bytes::{SSL, connection_request, negotiation_failure};
 use crate::support::scripted::{Conversation, Ends, listener};
 
 const DIRECT: &[u8] =
@@ -98,7 +98,7 @@ fn the_command_that_is_printed_relays_to_the_profiles_target() {
     let target = target.and_then(|target| target.parse().ok()).expect("a target");
     let relay = Rdpscope::start(target, 1, &["--udp", "off"]);
     let conversation = Conversation::new()
-        .client(connection_request("walther", SSL | HYBRID))
+        .client(connection_request("walther", SSL))
         .server(negotiation_failure(5))
         .finish(Server);
     conversation.play(Ends::connect(relay.address, &server));

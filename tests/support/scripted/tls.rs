@@ -41,7 +41,21 @@ impl Handshake {
         certificate: &Certificate,
         trust: Trust,
     ) -> Self {
-        let (client, server) = (client_config(version, trust), server_config(version, certificate));
+        Handshake::of(client_config(version, trust), server_config(version, certificate))
+    }
+
+    /// The same with a client that tells its secrets to `key_log`.
+    pub(crate) fn logged(
+        version: &'static SupportedProtocolVersion,
+        certificate: &Certificate,
+        key_log: Arc<dyn rustls::KeyLog>,
+    ) -> Self {
+        let mut client = client(version, Trust::Anything).with_no_client_auth();
+        client.key_log = key_log;
+        Handshake::of(Arc::new(client), server_config(version, certificate))
+    }
+
+    fn of(client: Arc<ClientConfig>, server: Arc<ServerConfig>) -> Self {
         let name = ServerName::try_from("localhost").expect("a valid name");
         let client = ClientConnection::new(client, name);
         let server = ServerConnection::new(server);

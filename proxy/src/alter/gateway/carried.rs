@@ -26,6 +26,8 @@ const WRITTEN: usize = 1;
 pub(super) struct Carried {
     from: Side,
     carrier: Carrier,
+    /// Of the first chunk's size, which may yet turn out to be the client's next request.
+    first_size: Vec<u8>,
     /// Of a packet or its header that is not whole.
     packet: Vec<u8>,
     /// What the frame was masked with in which it began.
@@ -114,7 +116,15 @@ impl Carried {
 
     fn new(from: Side, carrier: Carrier, part: Part) -> Carried {
         let rewritten = Rewritten::default();
-        Carried { from, carrier, packet: Vec::new(), packet_mask: None, part, rewritten }
+        let (first_size, packet) = (Vec::new(), Vec::new());
+        Carried { from, carrier, first_size, packet, packet_mask: None, part, rewritten }
+    }
+
+    /// What came of a first chunk's size before the bytes that show that it is none.
+    pub(super) fn take_first_size(&mut self) -> Vec<u8> {
+        let size = std::mem::take(&mut self.first_size);
+        self.met_content(size.len());
+        size
     }
 
     /// What was written anew so far.
@@ -200,21 +210,30 @@ impl Carried {
         loop {
             let before = bytes;
             let Carrier::Body(body) = &mut self.carrier else { return Ok(Went::On) };
-            let was_untouched = matches!(body, Body::Chunked(chunks) if chunks.is_untouched());
-            match body.next(&mut bytes) {
+            let is_untouched = |body: &Body| matches!(body, Body::Chunked(chunks) if chunks.is_untouched());
+            let was_untouched = is_untouched(body);
+            let part = body.next(&mut bytes);
+            if !is_untouched(body) {
+                self.first_size.clear();
+            } else if part.is_none() {
+                self.first_size.extend_from_slice(before);
+            }
+            match part {
                 None => return Ok(Went::On),
                 Some(Ok(BodyPart::Data(data))) => {
                     self.content(data, None, out).map_err(|malformed| (malformed, before.len()))?;
                 }
                 Some(Ok(BodyPart::End)) => {
-                    let is_chunked = matches!(body, Body::Chunked(_));
+                    let is_chunked = matches!(self.carrier, Carrier::Body(Body::Chunked(_)));
                     let end = if is_chunked { LAST_CHUNK.to_vec() } else { Vec::new() };
                     self.wrote_framing(end.len() as u64);
                     out.push(Split::End(end));
                     return Ok(Went::Over(bytes.len()));
                 }
                 Some(Err(_))
-                    if was_untouched && self.from == Side::Client && http::may_be_request(&before[..1]) =>
+                    if was_untouched
+                        && self.from == Side::Client
+                        && http::may_be_request(self.first_size.get(..1).unwrap_or(&before[..1])) =>
                 {
                     return Ok(Went::Anew(before.len()));
                 }

@@ -16,6 +16,7 @@ mod carried;
 mod change;
 mod head;
 mod packet;
+pub mod rpc;
 mod split;
 #[cfg(test)]
 mod split_tests;

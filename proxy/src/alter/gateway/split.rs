@@ -23,6 +23,8 @@ pub enum Split {
     Data(Vec<u8>),
     /// The end of the tunnel, which goes on behind the last RDP that this side is to send.
     End(Vec<u8>),
+    /// A piece of a channel of RPC over HTTP, for an [`super::rpc::RpcTunnel`] to take apart.
+    Rpc(Vec<u8>),
 }
 
 /// See the module.
@@ -33,6 +35,8 @@ pub struct TunnelSplitter {
     pending: VecDeque<Role>,
     /// The last request opens an IN channel and announces no body.
     is_unframed: bool,
+    /// Whose calls or results over RPC this connection carries.
+    rpc: Option<Side>,
     directions: [Direction; 2],
 }
 
@@ -70,6 +74,8 @@ enum State {
     Head,
     Body(Body),
     Tunnel(Box<Carried>),
+    /// A channel of RPC over HTTP.
+    Rpc(Body),
     /// The tunnel is over and this is what it was; what comes behind it goes on behind its end.
     Over(Box<Carried>),
     /// Everything goes on as it comes.
@@ -89,6 +95,7 @@ impl TunnelSplitter {
             connection,
             pending: VecDeque::new(),
             is_unframed: false,
+            rpc: None,
             directions: [direction(), direction()],
         }
     }
@@ -111,6 +118,21 @@ impl TunnelSplitter {
     /// Nothing of `from` is RDP that could be taken out: the caller may copy past the splitter.
     pub fn is_open(&self, from: Side) -> bool {
         matches!(self.direction(from).state, State::Open)
+    }
+
+    /// The side whose calls or results over RPC this connection carries.
+    pub fn rpc(&self) -> Option<Side> {
+        self.rpc
+    }
+
+    /// From here on both directions go on as they come: `reason` says why.
+    pub fn stop(&mut self, t_us: Micros, from: Side, reason: String, notes: &mut Vec<Note>) {
+        self.give_up(t_us, from, Phase::GatewayTunnel, reason, notes);
+    }
+
+    /// The same where that was told already.
+    pub fn stop_silently(&mut self) {
+        self.open_both();
     }
 
     /// Whether RDP may be put into what goes on of `from` now.
@@ -196,6 +218,22 @@ impl TunnelSplitter {
                 return Some(bytes);
             }
             State::Head => return self.head(t_us, from, bytes, out, notes),
+            State::Rpc(body) => {
+                let mut rest = bytes;
+                while let Some(part) = body.next(&mut rest) {
+                    match part {
+                        Ok(Part::Data(data)) => out.push(Split::Rpc(data.to_vec())),
+                        Ok(Part::End) => {
+                            direction.state = State::Head;
+                            return Some(rest);
+                        }
+                        Err(_) => {
+                            direction.state = State::Open;
+                            return Some(rest);
+                        }
+                    }
+                }
+            }
             State::Body(body) => {
                 let mut rest = bytes;
                 let end = loop {
@@ -222,10 +260,18 @@ impl TunnelSplitter {
                     return Some(&bytes[bytes.len() - left..]);
                 }
                 Ok(Went::Anew(left)) => {
+                    let begun = carried.take_first_size();
                     direction.go_on_with(State::Head);
+                    if !begun.is_empty() {
+                        self.head(t_us, from, &begun, out, notes);
+                    }
                     return Some(&bytes[bytes.len() - left..]);
                 }
                 Err((malformed, left)) => {
+                    let begun = carried.take_first_size();
+                    if !begun.is_empty() {
+                        out.push(Split::Other(begun));
+                    }
                     let reason = format!("what the {from} sent is no tunnel: {malformed}");
                     self.give_up(t_us, from, Phase::GatewayTunnel, reason, notes);
                     return Some(&bytes[bytes.len() - left..]);
@@ -292,24 +338,24 @@ impl TunnelSplitter {
     fn requested(&mut self, t_us: Micros, request: Request, notes: &mut Vec<Note>) {
         let Request { role, framing } = request;
         self.pending.push_back(role);
-        if framing != Framing::None && role == Role::RpcOut {
-            // Its other half tells.
-            return self.open_both();
-        }
-        if framing != Framing::None && role == Role::RpcIn {
-            let reason = "over RPC the client and the gateway may sign what they say, so that it is relayed as it is; \
-                          --gateway-transport websocket or http makes the client take another way"
-                .to_owned();
-            return self.give_up(t_us, Side::Client, Phase::GatewayTunnel, reason, notes);
-        }
         if self.pending.len() > MOST_PENDING {
             let reason = "there are requests without an answer".to_owned();
             return self.give_up(t_us, Side::Client, Phase::GatewayHttp, reason, notes);
         }
         self.is_unframed = role == Role::InChannel && framing == Framing::None;
+        self.rpc = match role {
+            Role::RpcIn => Some(Side::Client),
+            Role::RpcOut => Some(Side::Server),
+            _ => None,
+        };
+        if self.rpc.is_some() && framing == Framing::Chunked {
+            let reason = "a box on the way has put the calls over RPC into chunks".to_owned();
+            return self.give_up(t_us, Side::Client, Phase::GatewayTunnel, reason, notes);
+        }
         self.directions[Side::Client.index()].state = match (role, framing) {
             (_, Framing::None) => State::Head,
             (Role::InChannel, framing) => State::Tunnel(Box::new(Carried::body(Side::Client, framing))),
+            (Role::RpcIn | Role::RpcOut, framing) => State::Rpc(Body::new(framing)),
             (_, framing) => State::Body(Body::new(framing)),
         };
     }
@@ -332,6 +378,11 @@ impl TunnelSplitter {
             (200..300, Role::OutChannel | Role::Websocket, framing) => {
                 State::Tunnel(Box::new(Carried::body(Side::Server, framing)))
             }
+            (200..300, Role::RpcOut, Framing::Length(_) | Framing::UntilClose) => {
+                State::Rpc(Body::new(response.framing))
+            }
+            // Nothing of ours fits into what a box has put into chunks.
+            (200..300, Role::RpcOut, Framing::Chunked) => return self.open_both(),
             (_, _, Framing::None) => State::Head,
             (_, _, framing) => State::Body(Body::new(framing)),
         };

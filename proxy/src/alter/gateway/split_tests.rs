@@ -34,7 +34,7 @@ impl Run {
                 splitter.pass(7, *side, bytes, &mut splits, &mut run.notes);
                 for split in splits {
                     let (place, bytes) = match split {
-                        Split::Other(bytes) => (&mut run.other, bytes),
+                        Split::Other(bytes) | Split::Rpc(bytes) => (&mut run.other, bytes),
                         Split::Data(bytes) => (&mut run.data, bytes),
                         Split::End(bytes) => (&mut run.end, bytes),
                     };
@@ -55,6 +55,19 @@ impl Run {
         }
         whole
     }
+}
+
+/// Its first letters are digits of a chunk's size.
+#[test]
+fn a_request_in_the_place_of_the_first_chunk_goes_on_whole() {
+    const ANEW: &[u8] = b"ADDED /remoteDesktopGateway/ HTTP/1.1\r\nHost: gateway.example\r\n\r\n";
+    let sent = [
+        (Side::Client, request("RDG_IN_DATA", false, "Transfer-Encoding: chunked\r\n")),
+        (Side::Server, b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n".to_vec()),
+        (Side::Client, ANEW.to_vec()),
+    ];
+    let run = Run::always(&sent);
+    assert!(run.other[0].ends_with(ANEW) && run.notes.is_empty(), "{run:?}");
 }
 
 fn upgraded() -> Vec<Sent> {
@@ -150,12 +163,37 @@ fn a_client_that_was_refused_asks_again_in_the_place_of_the_body() {
 }
 
 #[test]
+fn channels_of_rpc_are_for_others_to_take_apart() {
+    for method in ["RPC_IN_DATA", "RPC_OUT_DATA"] {
+        let asked = [request(method, false, "Content-Length: 80\r\n"), vec![5; 80]].concat();
+        let answer = [&b"HTTP/1.1 200 Success\r\nContent-Length: 1073741824\r\n\r\n"[..], &[6; 90]].concat();
+        let sent = [(Side::Client, asked.clone()), (Side::Server, answer.clone())];
+        let mut splitter = TunnelSplitter::new(1);
+        let (mut splits, mut notes) = (Vec::new(), Vec::new());
+        for (from, bytes) in &sent {
+            splitter.pass(0, *from, bytes, &mut splits, &mut notes);
+        }
+        let pieces: Vec<&[u8]> = splits
+            .iter()
+            .filter_map(|split| match split {
+                Split::Rpc(piece) => Some(&piece[..]),
+                _ => None,
+            })
+            .collect();
+        let expected: &[&[u8]] = if method == "RPC_OUT_DATA" { &[&[5; 80], &[6; 90]] } else { &[&[5; 80]] };
+        assert_eq!((pieces, notes), (expected.to_vec(), Vec::new()), "{method}");
+        let carries = if method == "RPC_OUT_DATA" { Side::Server } else { Side::Client };
+        assert_eq!(splitter.rpc(), Some(carries));
+    }
+}
+
+#[test]
 fn what_cannot_be_split_goes_on_whole_and_that_is_said() {
     let reason = |run: &Run| match &run.notes[..] {
         [Note::NotAltered(not)] if not.setting == INNER_CERT => not.reason.clone(),
         notes => panic!("{notes:?}"),
     };
-    let rpc = [request("RPC_IN_DATA", false, "Content-Length: 1073741824\r\n"), vec![5; 80]].concat();
+    let rpc = [request("RPC_IN_DATA", false, "Transfer-Encoding: chunked\r\n"), chunk(&[5; 80], "")].concat();
     let run = Run::of(&[(Side::Client, rpc.clone())], usize::MAX);
     assert!(reason(&run).contains("over RPC"), "{run:?}");
     assert_eq!((&run.other[0], run.open), (&rpc, [true; 2]));

@@ -120,6 +120,18 @@ mod tests {
         assert_eq!((window.want(1).unwrap(), window.offset()), (0, 256));
     }
 
+    /// As gzip unpacks a small file to a huge one.
+    #[test]
+    fn what_never_ends_passes_through_a_buffer_of_one_size() {
+        const BOMB: u64 = 32 << 20;
+        let mut window = Window::new(std::io::repeat(0).take(BOMB));
+        while window.want(FIRST_READ).unwrap() > 0 {
+            window.pass(FIRST_READ);
+            assert!(window.buffer.len() <= READ_SIZE, "{} bytes are held", window.buffer.len());
+        }
+        assert_eq!(window.offset(), BOMB);
+    }
+
     #[test]
     fn a_block_longer_than_the_buffer_is_read_whole() {
         let bytes: Vec<u8> = (0..3 * READ_SIZE).map(|place| place as u8).collect();

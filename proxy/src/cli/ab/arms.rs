@@ -94,6 +94,7 @@ impl Arms {
         let interception = self.interception(&attempt.arm).await?;
         let inside = self.inside(&attempt.arm).await?;
         let arguments = self.arguments(&attempt.arm.settings)?;
+        let call_keys = arguments.call_keys()?;
         let impairments = Impairments::new(arguments.impair.clone()).map_err(Failure::usage)?;
         let mut settings = Settings {
             impairments,
@@ -103,7 +104,7 @@ impl Arms {
             ..proxy::settings(arguments)
         };
         if let Some(gateway) = &mut settings.gateway {
-            gateway.inner = inside;
+            (gateway.inner, gateway.call_keys) = (inside, call_keys);
         }
         settings.shown.insert("arm".to_owned(), json!(attempt.arm.name));
         settings.shown.insert("attempt".to_owned(), json!(attempt.number));

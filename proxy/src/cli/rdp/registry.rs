@@ -24,10 +24,16 @@ fn look(switch: &Switch) -> Option<Result<Option<u32>, String>> {
     };
     Some(match root.open(switch.path).and_then(|key| key.get_value(switch.name)) {
         Ok(value) if value.ty() != Type::U32 => Err("it is not of the type REG_DWORD".to_owned()),
-        Ok(value) => u32::try_from(value).map(Some).map_err(|error| error.message()),
+        Ok(value) => u32::try_from(value).map(Some).map_err(|error| plain(&error.message())),
         Err(error) if error.code().0 == NOT_FOUND => Ok(None),
-        Err(error) => Err(error.message()),
+        Err(error) => Err(plain(&error.message())),
     })
+}
+
+/// Windows' sentence as a part of ours.
+#[cfg(windows)]
+fn plain(message: &str) -> String {
+    message.trim_end_matches(['.', ' ']).to_owned()
 }
 
 /// ERROR_FILE_NOT_FOUND, for keys and for values.

@@ -145,7 +145,8 @@ pub(super) const SWITCHES: &[Switch] = &[
         root: Root::LocalMachine,
         path: CLIENT_POLICY,
         whose: Whose::Client,
-        meaning: "which warning a profile that shares something brings: 1 the one from before 2026",
+        meaning: "which warning mstsc shows when it opens a profile, since the update of April 2026: 1 the one from before \
+                  that; Microsoft calls it temporary",
         trial: 1,
         purpose: "does a warning that nobody sees hold up a run without a user?",
     },

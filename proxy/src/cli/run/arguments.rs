@@ -27,7 +27,8 @@ pub(in crate::cli) struct RunArguments {
     #[arg(long, value_name = "ADDR:PORT", value_parser = listen)]
     pub(super) listen: Option<SocketAddr>,
     /// Run this client for each connection, which then needs nobody; {host}, {port} and {rdp} are filled in, no shell is
-    /// used [default: mstsc on Windows, elsewhere xfreerdp where there is one, else you connect by hand]
+    /// used [default: mstsc on Windows, elsewhere xfreerdp where there is one, else you connect by hand; with --gateway only
+    /// where --trust-ca lets it trust rdpscope in the gateway's place]
     #[arg(long, value_name = "COMMAND", value_parser = client_command)]
     pub(super) client: Option<ClientCommand>,
     /// Attempts for each arm of an experiment
@@ -39,7 +40,8 @@ pub(in crate::cli) struct RunArguments {
     /// Keep one CA across runs in this folder, so that it has to be trusted only once
     #[arg(long, value_name = "DIR")]
     pub(super) ca: Option<PathBuf>,
-    /// Trust the session CA on this machine for as long as an experiment with certificates lasts
+    /// Trust the session CA on this machine for as long as an experiment with certificates lasts, and with --gateway for as
+    /// long as your client is awaited
     #[arg(long)]
     pub(super) trust_ca: bool,
     /// Ask nothing before each step
@@ -53,7 +55,8 @@ pub(in crate::cli) struct RunArguments {
 const EXAMPLES: &str = "\
 Examples:
   rdpscope run srv10                           it does not connect, and nobody knows why
-  rdpscope run srv10 --gateway gw.corp.example the same through an RD Gateway
+  rdpscope run srv10 --gateway gw.corp.example --trust-ca
+                                               the same through an RD Gateway
   rdpscope run srv10 --yes --client './log-on.sh {host} {port}'
                                                by itself, for example overnight
 
@@ -78,6 +81,12 @@ Exit codes:
   130  interrupted; the report is written all the same";
 
 impl RunArguments {
+    /// Whether the client of this machine is started, where there is one. In the place of a gateway rdpscope shows a
+    /// certificate of its own: unless this machine trusts its CA, the user starts the client when that is done.
+    pub(super) fn opens_client(&self) -> bool {
+        self.client.is_none() && (self.gateway.is_none() || self.trust_ca)
+    }
+
     /// The same as the flags of `proxy`, with traces in `folder`.
     pub(super) fn proxy(&self, folder: PathBuf) -> Result<ProxyArguments, Failure> {
         let target = self.target.to_string();
@@ -105,5 +114,23 @@ impl RunArguments {
         proxy.interception.trust_ca = self.trust_ca && signs;
         proxy.interception.ca = self.ca.clone().filter(|_| signs);
         Ok(AbArguments { proxy, vary, runs: self.runs })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_at_a_gateway_is_opened_where_it_trusts_rdpscope() {
+        let opens = |flags: &[&str]| {
+            let words = [&["rdpscope", "run", "srv10"], flags].concat();
+            let Command::Run(run) = Arguments::try_parse_from(words).unwrap().command else {
+                panic!("{flags:?}")
+            };
+            run.opens_client()
+        };
+        assert!(opens(&[]) && opens(&["--gateway", "gw", "--trust-ca"]));
+        assert!(!opens(&["--gateway", "gw"]) && !opens(&["--client", "./log-on.sh"]));
     }
 }

@@ -96,10 +96,9 @@ pub(super) fn run(arguments: RunArguments, output: &Output) -> Result<Exit, Fail
     forget_left_behind(output);
     runtime()?.block_on(async {
         let company = Company::here(arguments.yes)?;
-        // A client at a gateway has to trust the session CA first: its user starts it when that is done.
-        let is_direct = arguments.gateway.is_none() && arguments.client.is_none();
+        let is_opened = arguments.opens_client();
         let is_of_use =
-            |client: &ClientProgram| is_direct && (company.is_there() || !client.asks_at_terminal);
+            |client: &ClientProgram| is_opened && (company.is_there() || !client.asks_at_terminal);
         let found_client = client_program::find().filter(is_of_use);
         let answer = Answer::default();
         let mut run = Run { arguments, output, company, folder, found_client, answer, in_trouble: false };

@@ -88,7 +88,10 @@ impl Records {
     }
 
     fn lock_file(&self) -> io::Result<File> {
-        OpenOptions::new().create(true).append(true).open(self.folder.join(LOCK_FILE))
+        let mut options = OpenOptions::new();
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.create(true).append(true).open(self.folder.join(LOCK_FILE))
     }
 
     /// Writes a record and holds it.

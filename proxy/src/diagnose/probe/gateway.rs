@@ -9,6 +9,7 @@ use crate::trace::{
     GatewayTunnelCheck, GatewayTunnelFailure, HelloAnswer, How, HttpResponse, Micros, Phase, Probe,
     Reframing, Transport, VerdictId,
 };
+use crate::wire::http::http2::is_server_preface;
 use crate::wire::tsgu::Packet;
 
 pub(in super::super) const FAMILIES: &[&[Rule]] = &[RULES, tls::RULES, certificate::RULES, HEALTHY];
@@ -234,7 +235,9 @@ fn not_a_gateway(facts: &Facts<'_>) -> Option<Conclusion> {
     let Some(websocket) = check.request(GatewayRequest::Websocket) else {
         return speaks_no_tls(facts, probe);
     };
-    if let GatewayAnswer::OtherProtocol { first_bytes } = &websocket.answer {
+    if let GatewayAnswer::OtherProtocol { first_bytes } = &websocket.answer
+        && !is_http_2(first_bytes)
+    {
         let summary = format!("What answers as the gateway {} speaks no HTTP inside TLS.", name(facts));
         let conclusion = Conclusion::confirmed(Phase::GatewayHttp, summary);
         return Some(conclusion.seen(0, format!("its first bytes are {first_bytes}")));
@@ -301,24 +304,50 @@ fn proxy_wants_a_logon(check: &GatewayCheck) -> Option<Conclusion> {
     Some(Conclusion::confirmed(Phase::GatewayHttp, summary))
 }
 
-fn is_closed(check: &GatewayCheck, request: GatewayRequest) -> bool {
-    check.request(request).is_some_and(|it| matches!(it.answer, GatewayAnswer::Closed { .. }))
+/// Whether these first bytes of an answer are those of HTTP/2.
+fn is_http_2(first_bytes: &str) -> bool {
+    hex::decode(first_bytes).is_ok_and(|bytes| is_server_preface(&bytes))
 }
 
-/// HTTP/2 is agreed on where it is offered, and HTTP/1.1 is answered with nothing.
+/// Whether what came back in HTTP/1.1 is the end of the connection, or HTTP/2.
+fn knows_no_http_1(answer: &GatewayAnswer) -> bool {
+    match answer {
+        GatewayAnswer::Closed { .. } => true,
+        GatewayAnswer::OtherProtocol { first_bytes } => is_http_2(first_bytes),
+        _ => false,
+    }
+}
+
+/// HTTP/2 is agreed on where it is offered, and HTTP/1.1 is answered with nothing or in HTTP/2.
 fn only_http_2(facts: &Facts<'_>, check: &GatewayCheck) -> Option<Conclusion> {
-    let prefers = check.alpn.as_ref()?.selected.as_deref() == Some("h2");
-    let is_deaf = FOR_A_TUNNEL.into_iter().all(|request| is_closed(check, request));
-    if !prefers || !is_deaf {
+    let alpn = check.alpn.as_ref()?;
+    let answers: Vec<&GatewayAnswer> =
+        FOR_A_TUNNEL.into_iter().filter_map(|request| Some(&check.request(request)?.answer)).collect();
+    let is_deaf = answers.len() == FOR_A_TUNNEL.len() && answers.iter().all(|answer| knows_no_http_1(answer));
+    let answers_in_it = answers.iter().any(
+        |answer| matches!(answer, GatewayAnswer::OtherProtocol { first_bytes } if is_http_2(first_bytes)),
+    );
+    let is_spoken = alpn.selected.as_deref() == Some("h2") || answers_in_it;
+    let speaks_both = alpn.alone.as_ref().is_some_and(|alone| !knows_no_http_1(&alone.http1));
+    if !is_spoken || !is_deaf || speaks_both {
         return None;
     }
-    let summary = format!(
+    let what = format!(
         "What answers as {} speaks HTTP/2 alone, in which a gateway's methods do not exist: it is a box before the \
-         gateway, and every request in HTTP/1.1 ends with its connection.",
+         gateway, and every request in HTTP/1.1 ends with its connection",
         name(facts)
     );
-    let conclusion = Conclusion::likely(Phase::GatewayHttp, summary);
-    Some(conclusion.or_possibly(&[VerdictId::GatewayNotAGateway]).seen(0, "of h2 and http/1.1 it selects h2"))
+    let prefers = "of h2 and http/1.1 it selects h2";
+    // The same request in both versions: what is behind the box answers it in the one that no client of a gateway speaks.
+    let behind = alpn.alone.as_ref().filter(|alone| alone.http2).and_then(|alone| alone.http2_status);
+    if let Some(status @ (200 | 401)) = behind {
+        let summary = format!("{what}; behind it RDG_OUT_DATA is served, {status} in HTTP/2.");
+        let conclusion = Conclusion::confirmed(Phase::GatewayHttp, summary).seen(0, prefers);
+        let both = format!("RDG_OUT_DATA is answered {status} in HTTP/2, and in HTTP/1.1 with no HTTP/1.1");
+        return Some(conclusion.seen(0, both));
+    }
+    let conclusion = Conclusion::likely(Phase::GatewayHttp, format!("{what}."));
+    Some(conclusion.or_possibly(&[VerdictId::GatewayNotAGateway]).seen(0, prefers))
 }
 
 /// Neither WebSocket nor two connections are let through.

@@ -13,8 +13,11 @@ fn each_failure_code_is_its_own_cause_and_rules_the_others_out() {
         VerdictId::ClientCertificateRequired,
     ];
     for (code, cause) in (1..).zip(causes) {
-        let script =
-            Script::connected().client(&request(SSL)).server(&failure(code)).end(Side::Client, How::Reset);
+        let offered = if code == 1 { 0 } else { SSL };
+        let script = Script::connected()
+            .client(&request(offered))
+            .server(&failure(code))
+            .end(Side::Client, How::Reset);
         let diagnosis = script.diagnose();
         assert_verdict(&diagnosis, cause, Confidence::Confirmed);
         assert_eq!(diagnosis.verdict.phase, Phase::X224);
@@ -30,6 +33,19 @@ fn a_failure_is_no_prompt_even_when_the_client_comes_back_with_less() {
         || Script::connected().client(&request(SSL)).server(&failure(5)).end(Side::Client, How::Reset);
     assert!(!refused().may_be_a_prompt());
     assert_verdict(&refused().and_came_back().diagnose(), VerdictId::NlaRequired, Confidence::Confirmed);
+}
+
+#[test]
+fn a_server_that_demands_what_was_offered_is_not_blamed_on_the_client() {
+    for (offered, code, demanded) in [(SSL, 1, "TLS"), (HYBRID, 1, "TLS"), (SSL | HYBRID, 5, "NLA")] {
+        let script = Script::connected()
+            .client(&request(offered))
+            .server(&failure(code))
+            .end(Side::Client, How::Reset);
+        let diagnosis = script.diagnose();
+        assert_verdict(&diagnosis, VerdictId::ProtocolError, Confidence::Likely);
+        assert!(diagnosis.verdict.summary.contains(&format!("lacks {demanded}")));
+    }
 }
 
 #[test]

@@ -23,6 +23,7 @@ mod ap_rep;
 mod ap_req;
 mod as_rep;
 mod binding;
+mod call_keys;
 mod connect;
 mod conversation;
 mod credentials;

@@ -58,6 +58,16 @@ impl Session {
         (self.receiving.signature(&message) == signature).then_some(message)
     }
 
+    /// The signature of a message that we send as it is.
+    pub(super) fn sign(&mut self, message: &[u8]) -> [u8; SIGNATURE_LENGTH] {
+        self.sending.signature(message)
+    }
+
+    /// The signature of a message that the other end sends as it is.
+    pub(super) fn sign_for_the_other(&mut self, message: &[u8]) -> [u8; SIGNATURE_LENGTH] {
+        self.receiving.signature(message)
+    }
+
     /// The signature over SPNEGO's list of mechanisms; it comes before anything is sealed.
     pub(super) fn sign_mechanism_list(&mut self, list: &[u8]) -> [u8; SIGNATURE_LENGTH] {
         self.sending.signature_apart(list)

@@ -317,10 +317,15 @@ impl Attempt {
         }
     }
 
+    /// Somebody else tells what RDP is in channels of RPC.
+    pub(super) fn leave_rpc_apart(&mut self) {
+        self.rpc.leave_rdp_apart();
+    }
+
     /// Bytes of RPC over HTTP went by unseen.
     pub(super) fn rpc_lost(&mut self, connection: u32, from: Side) {
         self.rpc.lost(connection, from);
-        if self.rpc.traffic(from).0 > 0 {
+        if self.rpc.traffic(from).0 > 0 && !self.rpc.is_rdp_apart() {
             self.inner.lost(from);
         }
     }
@@ -339,7 +344,9 @@ impl Attempt {
                 longest_keepalive_gap_us: None,
             };
             at.tell(Phase::GatewayChannel, traffic, out);
-            self.inner.ended(at.t_us, at.from, how, out);
+            if !self.rpc.is_rdp_apart() {
+                self.inner.ended(at.t_us, at.from, how, out);
+            }
         }
     }
 }

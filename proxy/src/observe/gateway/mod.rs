@@ -96,6 +96,11 @@ impl GatewayObserver {
         self.attempt.transport()
     }
 
+    /// TLS inside a tunnel over RPC is terminated: whoever does that tells what is in it.
+    pub fn leave_rpc_apart(&mut self) {
+        self.attempt.leave_rpc_apart();
+    }
+
     /// The session of RDP inside the tunnel, as it was read.
     pub fn inner_read(&self) -> &SessionObserver {
         self.attempt.inner_read()

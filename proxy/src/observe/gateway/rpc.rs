@@ -33,6 +33,8 @@ enum Followed {
     Channel(ChannelHandle),
     /// None: the session is in a tunnel over another transport.
     Elsewhere,
+    /// None: somebody else tells what is in it.
+    Apart,
 }
 
 /// Follows what RPC_IN_DATA and RPC_OUT_DATA carry.
@@ -108,7 +110,7 @@ impl RpcObserver {
 
     /// RDP of `from` is missing, where any came before; where none did, none will.
     fn rdp_lost(&self, from: Side, inner: &mut SessionObserver) {
-        if self.traffic[from.index()].packets > 0 {
+        if self.followed != Followed::Apart && self.traffic[from.index()].packets > 0 {
             inner.lost(from);
         }
     }
@@ -147,6 +149,16 @@ impl RpcObserver {
     /// The session is in a tunnel over another transport, and what is in channels of RPC is not followed.
     pub fn follow_none(&mut self) {
         self.followed = Followed::Elsewhere;
+    }
+
+    /// Somebody else tells what is in channels of RPC, from their first RDP on.
+    pub fn leave_rdp_apart(&mut self) {
+        self.followed = Followed::Apart;
+    }
+
+    /// Whether somebody else does.
+    pub fn is_rdp_apart(&self) -> bool {
+        self.followed == Followed::Apart
     }
 
     /// PDUs with RDP of the session that is followed that `from` has sent so far, and the bytes of RDP in them.
@@ -319,6 +331,9 @@ impl RpcObserver {
         if self.count(at.from, length) {
             at.packet(Phase::GatewayChannel, Packet::Data { length }, out);
         }
+        if self.followed == Followed::Apart {
+            return;
+        }
         for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
             inner.data(at.t_us, at.from, piece, out);
         }
@@ -332,7 +347,7 @@ impl RpcObserver {
                 true
             }
             (Followed::Channel(followed), Some(channel)) => followed == channel,
-            (Followed::First | Followed::Channel(_), None) => true,
+            (Followed::First | Followed::Channel(_), None) | (Followed::Apart, _) => true,
             (Followed::Elsewhere, _) => false,
         }
     }

@@ -22,7 +22,8 @@ use super::{
 use crate::recorder::{SessionId, TraceStart};
 use crate::relay::target::Target;
 use crate::trace::{
-    GatewayCheck, GatewayRequest, GatewayRequestCheck, GatewayTunnelCheck, LeftOut, Leg, Phase, Probe, Record,
+    AlpnCheck, GatewayAnswer, GatewayCheck, GatewayRequest, GatewayRequestCheck, GatewayTunnelCheck, LeftOut,
+    Leg, Phase, Probe, Record,
 };
 use conversation::Conversed;
 use lane::Lane;
@@ -50,8 +51,8 @@ const REQUESTS: [GatewayRequest; 7] = [
 const TUNNEL_CONNECTIONS: u32 = 8;
 /// With each TLS stack.
 const CONVERSATION_CONNECTIONS: u32 = 2;
-/// ALPN, and the request in HTTP/1.0.
-const FURTHER_CONNECTIONS: u32 = 2;
+/// ALPN, the request in HTTP/1.0, and the same in HTTP/2 and in HTTP/1.1 alone.
+const FURTHER_CONNECTIONS: u32 = 4;
 /// Names of targets that are told one by one where nothing was asked of them.
 const MOST_NAMED: usize = 3;
 
@@ -171,6 +172,7 @@ impl Asking<'_> {
             },
             self.scan(&way, is_reached),
         );
+        let alpn = versions(lane, alpn, &requests, &patience).await;
         let dialled = self.settings.address.as_ref().unwrap_or(self.gateway);
         found.other_paths = other_paths::ask(&way, dialled, self.settings, &patience).await;
         if let Some(dns) = &mut found.dns {
@@ -244,6 +246,23 @@ async fn requests(
         checks.extend(patience.until(name(what), lane.ask(what)).await);
     }
     checks
+}
+
+/// Where no request for a tunnel got an answer that can be read: whether the version of HTTP is why.
+async fn versions(
+    lane: Option<&Lane>,
+    alpn: Option<AlpnCheck>,
+    requests: &[GatewayRequestCheck],
+    patience: &Patience,
+) -> Option<AlpnCheck> {
+    let (mut alpn, lane) = (alpn?, lane?);
+    let is_deaf = requests.iter().all(|check| {
+        matches!(check.answer, GatewayAnswer::Closed { .. } | GatewayAnswer::OtherProtocol { .. })
+    });
+    if is_deaf && !requests.is_empty() {
+        alpn.alone = patience.until("HTTP/2 and HTTP/1.1 alone", lane.each_version()).await.flatten();
+    }
+    Some(alpn)
 }
 
 fn name(what: GatewayRequest) -> &'static str {

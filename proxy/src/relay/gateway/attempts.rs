@@ -9,12 +9,17 @@ use crate::trace::Micros;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// RDG-Connection-Ids that an attempt is known by. A client takes a new one for each transport and each time it dials
 /// again; more than a few belong to a program that never stops.
 const MOST_IDS: usize = 32;
+
+/// How long a client has to dial again by itself once the transport that comes last has failed, too: what its program does
+/// next it does at once, such as the other of two connections.
+const LAST_WAY_WINDOW: Duration = Duration::from_secs(1);
 
 /// Silences that are remembered: what repeats itself does so within a few sessions.
 const MOST_SILENCES: usize = 32;
@@ -54,6 +59,8 @@ struct Attempt {
     has_channel: bool,
     /// The gateway has refused for good what was asked of it.
     is_refused: bool,
+    /// The transport behind which clients have no other was asked for last, and asked for no logon.
+    is_on_last_way: bool,
     has_desktop: bool,
     /// How many connections are open.
     count: watch::Sender<usize>,
@@ -202,6 +209,13 @@ impl GatewayAttempts {
         }
     }
 
+    /// Whether what the client has asked for last is the transport behind which it has no other.
+    pub(super) fn is_on_last_way(&self, attempt: AttemptNumber, is_last: bool) {
+        if let Some(attempt) = self.lock().attempts.get_mut(&attempt) {
+            attempt.is_on_last_way = is_last;
+        }
+    }
+
     /// The desktop is there; true for the first who says so.
     pub(super) fn has_desktop(&self, attempt: AttemptNumber) -> bool {
         let mut state = self.lock();
@@ -209,9 +223,11 @@ impl GatewayAttempts {
         attempt.is_some_and(|attempt| !std::mem::replace(&mut attempt.has_desktop, true))
     }
 
-    /// Whether an attempt without connections need not wait for another one.
-    pub(super) fn is_complete(&self, attempt: AttemptNumber) -> bool {
-        self.lock().attempts.get(&attempt).is_none_or(Attempt::is_complete)
+    /// How long an attempt without connections waits for another one; not at all where it is complete.
+    pub(super) fn waits(&self, attempt: AttemptNumber) -> Option<Duration> {
+        let state = self.lock();
+        let attempt = state.attempts.get(&attempt).filter(|attempt| !attempt.is_complete())?;
+        Some(if attempt.is_on_last_way { LAST_WAY_WINDOW } else { RETURN_WINDOW })
     }
 
     /// The attempt is over unless a connection of it is open: its session, for good.
@@ -252,6 +268,7 @@ impl State {
             last_change: Instant::now(),
             has_channel: false,
             is_refused: false,
+            is_on_last_way: false,
             has_desktop: false,
             count,
         };
@@ -326,7 +343,7 @@ mod tests {
         let first = enter(&attempts);
         sort(&attempts, first, "a");
         attempts.leave(1, 1);
-        assert!(!attempts.is_complete(1));
+        assert_eq!(attempts.waits(1), Some(RETURN_WINDOW));
         let again = enter(&attempts);
         assert_eq!(sort(&attempts, again, "b"), (1, 2));
         assert!(attempts.retire(1).is_none(), "a connection is open");
@@ -344,8 +361,22 @@ mod tests {
         assert_eq!(enter(&attempts), (1, 2), "its other connection may yet come");
         attempts.leave(1, 1);
         attempts.leave(1, 2);
-        assert!(attempts.is_complete(1));
+        assert_eq!(attempts.waits(1), None);
         assert_eq!(enter(&attempts), (2, 1));
+    }
+
+    #[tokio::test]
+    async fn behind_the_last_transport_a_client_has_little_time_and_no_logon_is_cut_short() {
+        let attempts = GatewayAttempts::default();
+        let first = enter(&attempts);
+        attempts.is_on_last_way(1, true);
+        attempts.leave(1, first.1);
+        assert_eq!(attempts.waits(1), Some(LAST_WAY_WINDOW));
+        assert_eq!(enter(&attempts), (1, 2), "its other connection is one of the attempt");
+        attempts.is_on_last_way(1, false);
+        assert_eq!(attempts.waits(1), Some(RETURN_WINDOW), "its user may be asked for a password");
+        attempts.has_channel(1);
+        assert_eq!(attempts.waits(1), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use crate::recorder::pcapng::ConnectionCapture;
 use crate::relay::pump::{Ending, Tap};
 use crate::relay::session::SharedSession;
 use crate::relay::teller::Teller;
-use crate::trace::{Detail, Event, GatewayMessage, How, Leg, Line, Phase, Side, UDP_OFF};
+use crate::trace::{Detail, Event, GatewayMessage, How, Leg, Line, Phase, Role, Side, UDP_OFF};
 use crate::wire::tls::Alert;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -309,6 +309,7 @@ impl Place {
             }
         }
         let is_refused = events.iter().any(is_refused_for_good);
+        let last_way = events.iter().rev().find_map(is_on_last_way);
         let not_altered = events.iter().find(|event| is_open_channel(event)).map(inner_udp_not_altered);
         session.trace.events(events);
         if self.host.leaves_inner_udp() {
@@ -317,6 +318,9 @@ impl Place {
         drop(session);
         if is_refused {
             self.host.is_refused(self.attempt);
+        }
+        if let Some(is_last) = last_way {
+            self.host.is_on_last_way(self.attempt, is_last);
         }
         self.note_progress();
     }
@@ -446,6 +450,22 @@ fn is_refused_for_good(event: &Event) -> bool {
         | TunnelAuthResponse { status, .. }
         | ChannelResponse { status, .. } => FINAL.contains(&(status.value & 0xFFFF)),
         _ => false,
+    }
+}
+
+/// Whether a client that fails now has no other transport to fall back to: RPC over HTTP is the last that any of them tries.
+/// A question for a logon may lead to one for a password, which takes its time.
+fn is_on_last_way(event: &Event) -> Option<bool> {
+    match &event.detail {
+        Detail::Gateway(GatewayMessage::HttpRequest(request)) => match request.role {
+            Role::RpcIn | Role::RpcOut => Some(true),
+            Role::Websocket | Role::OutChannel | Role::InChannel => Some(false),
+            Role::KdcProxy | Role::Other => None,
+        },
+        Detail::Gateway(GatewayMessage::HttpResponse(response)) => {
+            matches!(response.status, 401 | 407).then_some(false)
+        }
+        _ => None,
     }
 }
 

@@ -24,7 +24,10 @@ pub(super) struct Gate {
 impl Gate {
     pub(super) fn new(gateway: &Gateway, connection: GatewayConnection) -> Gate {
         let number = connection.number();
-        let inner = gateway.inner.clone().map(|interception| InnerGate::new(interception, number));
+        let inner = gateway
+            .inner
+            .clone()
+            .map(|interception| InnerGate::new(interception, gateway.call_keys.clone(), number));
         Gate { gate: GatewayGate::new(gateway.alterations, number), inner, connection }
     }
 }
@@ -85,7 +88,7 @@ impl Gatekeeper for Gate {
             // Nothing is to be said at the end that was not said before.
             inner.pass(0, from, &bytes, (&place.0, place.1), out, &mut Vec::new());
         }
-        inner.end(from, (&place.0, place.1));
+        inner.flush(from, (&place.0, place.1), out);
     }
 
     fn poll_turn(

@@ -3,7 +3,6 @@
 use super::attempts::{AttemptNumber, Begun, Joined};
 use super::connection::GatewayConnection;
 use super::side_channel::NamedPort;
-use crate::relay::attempts::RETURN_WINDOW;
 use crate::relay::conclude::conclude;
 use crate::relay::listener::{Present, Shared};
 use crate::relay::session::SharedSession;
@@ -63,6 +62,10 @@ impl Host {
 
     pub(super) fn is_refused(&self, attempt: AttemptNumber) {
         self.shared.gateway_attempts.is_refused(attempt);
+    }
+
+    pub(super) fn is_on_last_way(&self, attempt: AttemptNumber, is_last: bool) {
+        self.shared.gateway_attempts.is_on_last_way(attempt, is_last);
     }
 
     pub(super) fn has_desktop(&self, attempt: AttemptNumber) {
@@ -136,10 +139,10 @@ async fn until_over(shared: Arc<Shared>, begun: Begun, present: Present, client:
         if open.wait_for(|open| *open == 0).await.is_err() {
             return;
         }
-        if !shared.gateway_attempts.is_complete(attempt) {
+        if let Some(window) = shared.gateway_attempts.waits(attempt) {
             tokio::select! {
                 _ = open.wait_for(|open| *open > 0) => continue,
-                () = tokio::time::sleep(RETURN_WINDOW) => {}
+                () = tokio::time::sleep(window) => {}
                 _ = closed.wait_for(|closed| *closed) => {}
                 _ = stop.wait_for(|stop| *stop) => {}
             }

@@ -5,6 +5,8 @@
 //! The system's buffers of the two connections bound what is under way; a gate takes nothing more of a side while what
 //! it took is still to be written to them, and nothing more of the session while the other side takes nothing.
 
+use super::inner_rpc::{RpcLane, SharedRpc};
+use crate::alter::gateway::rpc::CallKeys;
 use crate::alter::gateway::{Split, TunnelSplitter};
 use crate::alter::{NotAltered, Note};
 use crate::intercept::settings::Interception;
@@ -23,6 +25,8 @@ use tokio::sync::watch;
 /// Bytes of RDP in one packet at most: those of a TLS record, which is what clients and gateways put into one. Some
 /// have no room for the 65535 that the format allows.
 const MOST_IN_PACKET: usize = 16 * 1024;
+/// Bytes of RDP over RPC that wait for the session inside: a sender that keeps to its window has fewer on the way.
+const MOST_UNSENT: usize = 1024 * 1024;
 
 /// The session inside a tunnel, as the connections to the gateway know it.
 pub(in crate::relay) struct Inner {
@@ -203,12 +207,12 @@ impl Half {
         Poll::Ready(())
     }
 
-    /// What the session says in this direction; nothing where it says no more.
-    fn poll_hear(&mut self, cx: &mut Context<'_>) -> Poll<Vec<u8>> {
+    /// What the session says in this direction, at most so many bytes; nothing where it says no more.
+    fn poll_hear(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<Vec<u8>> {
         let source = &self.inner.sides[self.from.opposite().index()];
         while !self.is_silent {
             let ready = ready!(source.poll_read_ready(cx));
-            let mut heard = vec![0; MOST_IN_PACKET];
+            let mut heard = vec![0; most.min(MOST_IN_PACKET)];
             let read = ready.and_then(|()| source.try_read(&mut heard));
             match read {
                 Ok(count) if count > 0 => {
@@ -235,16 +239,28 @@ impl Half {
 /// Leads what is RDP on one connection to a gateway through the session inside the tunnel.
 pub(super) struct InnerGate {
     interception: Arc<Interception>,
+    call_keys: Option<Arc<dyn CallKeys>>,
     splitter: TunnelSplitter,
+    rpc: RpcLane,
     halves: [Option<Half>; 2],
     /// RDP of this side goes on as it is.
     is_left: [bool; 2],
 }
 
 impl InnerGate {
-    pub(super) fn new(interception: Arc<Interception>, number: u32) -> InnerGate {
-        let splitter = TunnelSplitter::new(number);
-        InnerGate { interception, splitter, halves: [None, None], is_left: [false; 2] }
+    pub(super) fn new(
+        interception: Arc<Interception>,
+        call_keys: Option<Arc<dyn CallKeys>>,
+        number: u32,
+    ) -> InnerGate {
+        InnerGate {
+            interception,
+            call_keys,
+            splitter: TunnelSplitter::new(number),
+            rpc: RpcLane::default(),
+            halves: [None, None],
+            is_left: [false; 2],
+        }
     }
 
     pub(super) fn is_open(&self, from: Side) -> bool {
@@ -253,9 +269,12 @@ impl InnerGate {
 
     /// What was written anew in either direction, for the trace.
     pub(super) fn rewritten(&self, t_us: Micros) -> Vec<Altered> {
+        let over_rpc =
+            self.splitter.rpc().and_then(|from| calls_rewritten(t_us, from, self.rpc.rewritten(from)));
         [Side::Client, Side::Server]
             .into_iter()
             .flat_map(|from| self.splitter.rewritten(t_us, from))
+            .chain(over_rpc)
             .collect()
     }
 
@@ -272,20 +291,66 @@ impl InnerGate {
         let mut splits = Vec::new();
         self.splitter.pass(t_us, from, bytes, &mut splits, notes);
         for split in splits {
-            match &split {
-                Split::Data(_) => self.join(t_us, from, (session, number), notes),
-                Split::End(_) => self.end(from, (session, number)),
-                Split::Other(_) => {}
-            }
-            match (split, self.halves[from.index()].as_mut()) {
-                (Split::Data(data), Some(half)) => half.unsent.extend_from_slice(&data),
-                (Split::Data(data), None) => out.push(self.splitter.wrap(from, &data, key())),
-                (Split::Other(bytes) | Split::End(bytes), Some(half)) if half.is_last => {
-                    half.behind.extend_from_slice(&bytes);
-                }
-                (Split::Other(bytes) | Split::End(bytes), _) => out.push(bytes),
+            let Split::Rpc(piece) = split else {
+                self.take(t_us, from, split, (session, number), out, notes);
+                continue;
+            };
+            let keys = self.call_keys.as_deref();
+            let cut = self.rpc.pass(t_us, from, &piece, session, keys, &mut self.splitter, notes);
+            for split in cut {
+                self.take(t_us, from, split, (session, number), out, notes);
             }
         }
+        if self.splitter.rpc().is_some() && self.splitter.is_open(from) {
+            self.rpc.left_open();
+        }
+    }
+
+    fn take(
+        &mut self,
+        t_us: Micros,
+        from: Side,
+        split: Split,
+        (session, number): (&SharedSession, u32),
+        out: &mut Vec<Vec<u8>>,
+        notes: &mut Vec<Note>,
+    ) {
+        match &split {
+            Split::Data(_) => self.join(t_us, from, (session, number), notes),
+            Split::End(_) => self.end(from, (session, number)),
+            Split::Other(_) | Split::Rpc(_) => {}
+        }
+        if let (Some(shared), Some(side)) = (self.rpc.ending(), self.splitter.rpc())
+            && side == from
+        {
+            match (split, self.halves[from.index()].as_mut()) {
+                (Split::Data(data), Some(half)) => half.unsent.extend_from_slice(&data),
+                (Split::Data(data), None) => out.push(shared.lock().wrap(from, &data)),
+                (Split::End(_), None) => out.push(shared.lock().take_behind(from)),
+                (Split::End(_), Some(_)) => {}
+                (Split::Other(bytes) | Split::Rpc(bytes), _) => out.push(bytes),
+            }
+            return;
+        }
+        match (split, self.halves[from.index()].as_mut()) {
+            (Split::Data(data), Some(half)) => half.unsent.extend_from_slice(&data),
+            (Split::Data(data), None) => out.push(self.splitter.wrap(from, &data, key())),
+            (Split::Other(bytes) | Split::End(bytes) | Split::Rpc(bytes), Some(half)) if half.is_last => {
+                half.behind.extend_from_slice(&bytes);
+            }
+            (Split::Other(bytes) | Split::End(bytes) | Split::Rpc(bytes), _) => out.push(bytes),
+        }
+    }
+
+    /// The stream of `from` has ended.
+    pub(super) fn flush(
+        &mut self,
+        from: Side,
+        (session, number): (&SharedSession, u32),
+        out: &mut Vec<Vec<u8>>,
+    ) {
+        out.extend(Some(self.rpc.rest(from)).filter(|rest| !rest.is_empty()));
+        self.end(from, (session, number));
     }
 
     /// The first RDP of `from` finds the session, or begins it.
@@ -309,9 +374,11 @@ impl InnerGate {
     }
 
     /// `from` sends no more RDP, and perhaps never has.
-    pub(super) fn end(&mut self, from: Side, (session, number): (&SharedSession, u32)) {
+    fn end(&mut self, from: Side, (session, number): (&SharedSession, u32)) {
         let half = &mut self.halves[from.index()];
-        if half.is_none() && self.splitter.takes_data(from) && !self.is_left[from.index()] {
+        let takes_calls = self.splitter.rpc() == Some(from) && self.rpc.ending().is_some();
+        let takes_data = takes_calls || self.splitter.takes_data(from);
+        if half.is_none() && takes_data && !self.is_left[from.index()] {
             *half = Inner::begun(session, number).map(|inner| Half::new(inner, from));
         }
         if let Some(half) = half {
@@ -327,6 +394,11 @@ impl InnerGate {
         ending: Option<Ending>,
         out: &mut impl Extend<Vec<u8>>,
     ) -> Poll<()> {
+        if self.splitter.rpc() == Some(from)
+            && let Some(shared) = self.rpc.ending().cloned()
+        {
+            return self.poll_calls(cx, from, ending, &shared, out);
+        }
         let Some(half) = &mut self.halves[from.index()] else { return Poll::Ready(()) };
         if ending == Some(Ending::Reset) {
             return Poll::Ready(());
@@ -337,7 +409,7 @@ impl InnerGate {
             out.extend(Some(behind).filter(|behind| !behind.is_empty()));
             return sent;
         }
-        match half.poll_hear(cx) {
+        match half.poll_hear(cx, MOST_IN_PACKET) {
             Poll::Ready(heard) if !heard.is_empty() => {
                 out.extend([self.splitter.wrap(from, &heard, key())]);
                 return Poll::Pending;
@@ -357,6 +429,77 @@ impl InnerGate {
         }
         sent
     }
+
+    /// The same for the direction of `from` over RPC, in which calls and results end here. What its other side says of its
+    /// window comes on the same connection, so that that is read even while the session takes nothing.
+    fn poll_calls(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: Side,
+        ending: Option<Ending>,
+        shared: &SharedRpc,
+        out: &mut impl Extend<Vec<u8>>,
+    ) -> Poll<()> {
+        if ending == Some(Ending::Reset) {
+            return Poll::Ready(());
+        }
+        shared.wakes(from, cx.waker());
+        let half = &mut self.halves[from.index()];
+        let taken = half.as_mut().map_or(Poll::Ready(()), |half| half.poll_send(cx));
+        if taken.is_ready() {
+            shared.lock().taken(from);
+            shared.wake(from.opposite());
+        }
+        let drafts = shared.lock().take_drafts(from);
+        if !drafts.is_empty() {
+            out.extend([drafts]);
+            return Poll::Pending;
+        }
+        let Some(half) = half else { return Poll::Ready(()) };
+        let room = shared.lock().room(from);
+        let heard = if room == 0 { Poll::Pending } else { half.poll_hear(cx, room) };
+        match heard {
+            Poll::Ready(heard) if !heard.is_empty() => {
+                out.extend([shared.lock().wrap(from, &heard)]);
+                return Poll::Pending;
+            }
+            Poll::Ready(_) => {
+                let behind = shared.lock().take_behind(from);
+                if !behind.is_empty() {
+                    out.extend([behind]);
+                    return Poll::Pending;
+                }
+                if half.is_last {
+                    return Poll::Ready(());
+                }
+            }
+            Poll::Pending if half.is_last => return Poll::Pending,
+            Poll::Pending => {}
+        }
+        if half.is_silent && !half.has_closed && half.poll_over(cx).is_ready() {
+            half.has_closed = true;
+            out.extend([shared.lock().wrap_close(from)]);
+            return Poll::Pending;
+        }
+        if half.unsent.len() < MOST_UNSENT { Poll::Ready(()) } else { taken }
+    }
+}
+
+/// PDUs of RPC that were written in the place of others.
+fn calls_rewritten(t_us: Micros, from: Side, [came, written]: [u64; 2]) -> Option<Altered> {
+    (came + written > 0).then(|| Altered {
+        t_us,
+        leg: from.opposite().into(),
+        connection: None,
+        phase: Phase::GatewayChannel,
+        message: "tunnel".to_owned(),
+        structure: "RPC PDU".to_owned(),
+        field: format!("all PDUs with RDP: {came} came, {written} were written in their place"),
+        offset: 0,
+        before: String::new(),
+        after: String::new(),
+        why: INNER_CERT.to_owned(),
+    })
 }
 
 fn not_altered(t_us: Micros, from: Side, number: u32, reason: String) -> Note {

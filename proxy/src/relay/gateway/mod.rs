@@ -6,6 +6,7 @@ mod connection;
 mod gate;
 pub(super) mod host;
 pub(super) mod inner;
+mod inner_rpc;
 pub(super) mod seen;
 pub(super) mod serve;
 pub(super) mod side_channel;
@@ -13,6 +14,7 @@ pub(super) mod side_channel;
 use super::session::Route;
 use super::udp::UdpMode;
 use crate::alter::gateway::GatewayAlterations;
+use crate::alter::gateway::rpc::CallKeys;
 use crate::intercept::settings::Interception;
 use std::sync::Arc;
 
@@ -30,6 +32,8 @@ pub struct Gateway {
     pub alterations: GatewayAlterations,
     /// How TLS inside the tunnel is terminated, where it is.
     pub inner: Option<Arc<Interception>>,
+    /// Who knows the account with which the client logs on at the gateway, for calls over RPC that it signs.
+    pub call_keys: Option<Arc<dyn CallKeys>>,
     /// Inside the tunnel neither side is to offer UDP.
     pub inner_udp_off: bool,
 }

@@ -1,6 +1,7 @@
 //! What is known of an attempt to reach a desktop through a gateway, beside its trace.
 
 use super::inner::InnerPlace;
+use super::inner_rpc::VirtualConnections;
 use crate::observe::gateway::{GatewayEnding, GatewayUdpObserver};
 use crate::observe::{GatewayObserver, SessionObserver};
 use crate::relay::pump::Ending;
@@ -12,6 +13,8 @@ pub(in crate::relay) struct GatewaySeen {
     pub(in crate::relay) observer: GatewayObserver,
     /// The session inside the tunnel, where TLS is terminated there.
     pub(super) inner: InnerPlace,
+    /// Those over RPC, likewise.
+    pub(super) virtual_connections: VirtualConnections,
     udp: Option<GatewayUdpObserver>,
     ending: GatewayEnding,
 }

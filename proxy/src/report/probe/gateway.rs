@@ -67,10 +67,20 @@ fn closed(how: How) -> &'static str {
 }
 
 fn alpn(check: &AlpnCheck) -> String {
-    match &check.selected {
-        Some(selected) => format!("of h2 and http/1.1 it selects {}", safe::name(selected)),
-        None => "of h2 and http/1.1 it selects nothing".to_owned(),
-    }
+    let selects = check.selected.as_deref().map_or_else(|| "nothing".to_owned(), safe::name);
+    let alone = check.alone.as_ref().map(|alone| {
+        let http2 = match (alone.http2, alone.http2_status) {
+            (_, Some(status)) => status.to_string(),
+            (true, None) => "settings".to_owned(),
+            (false, None) => "nothing".to_owned(),
+        };
+        let http1 = match &alone.http1 {
+            GatewayAnswer::Response(response) => response.status.to_string(),
+            _ => "no HTTP/1.1".to_owned(),
+        };
+        format!("; RDG_OUT_DATA gets {http2} in HTTP/2 and {http1} in HTTP/1.1")
+    });
+    format!("of h2 and http/1.1 it selects {selects}{}", alone.unwrap_or_default())
 }
 
 /// `offers Negotiate, NTLM; FS01, Windows Server 2022; its clock agrees`.

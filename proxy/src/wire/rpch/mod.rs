@@ -11,6 +11,7 @@ mod ndr;
 pub mod rpc;
 pub mod rts;
 pub mod tsproxy;
+pub mod write;
 
 #[cfg(test)]
 pub(crate) mod encode;

@@ -41,6 +41,8 @@ pub const RESPONSE: u8 = 2;
 pub const FAULT: u8 = 3;
 /// PTYPE of a bind.
 pub const BIND: u8 = 11;
+/// PTYPE of the answer to a bind.
+pub const BIND_ACK: u8 = 12;
 /// PTYPE of the refusal of a bind.
 pub const BIND_NAK: u8 = 13;
 /// PTYPE of the last message of an authentication.

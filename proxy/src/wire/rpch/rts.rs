@@ -110,6 +110,15 @@ pub struct Rts {
 pub enum Command {
     /// A cookie: the first of a PDU is that of the virtual connection, those after it name its channels.
     Cookie([u8; 16]),
+    /// One with a number: which, and that.
+    Number(u32, u32),
+    /// Word of what has arrived of a channel.
+    FlowControlAck {
+        /// Bytes of all PDUs but those of RTS.
+        bytes_received: u32,
+        /// Bytes that may come behind them.
+        available_window: u32,
+    },
     /// Any other, by its number.
     Other(u32),
 }
@@ -118,7 +127,8 @@ impl Command {
     fn number(self) -> u32 {
         match self {
             Command::Cookie(_) => COOKIE,
-            Command::Other(number) => number,
+            Command::FlowControlAck { .. } => FLOW_CONTROL_ACK,
+            Command::Number(number, _) | Command::Other(number) => number,
         }
     }
 
@@ -176,9 +186,36 @@ impl Rts {
     /// The cookie of the virtual connection, in a PDU that begins a channel.
     pub fn virtual_connection(&self) -> Option<[u8; 16]> {
         match self.commands[..] {
-            [Command::Other(VERSION), Command::Cookie(cookie), Command::Cookie(_), ..] => Some(cookie),
+            [Command::Number(VERSION, _), Command::Cookie(cookie), Command::Cookie(_), ..] => Some(cookie),
             _ => None,
         }
+    }
+
+    /// The cookie of the channel that a PDU begins.
+    pub fn channel(&self) -> Option<[u8; 16]> {
+        self.virtual_connection()?;
+        self.commands.iter().rev().find_map(|command| match command {
+            Command::Cookie(cookie) => Some(*cookie),
+            _ => None,
+        })
+    }
+
+    /// How many bytes its sender takes before it says that some have arrived.
+    pub fn receive_window(&self) -> Option<u32> {
+        self.commands.iter().find_map(|command| match command {
+            Command::Number(RECEIVE_WINDOW_SIZE, window) => Some(*window),
+            _ => None,
+        })
+    }
+
+    /// The number up to which its receiver may send: what has arrived, and what may come behind it.
+    pub fn sends_up_to(&self) -> Option<u32> {
+        self.commands.iter().find_map(|command| match command {
+            Command::FlowControlAck { bytes_received, available_window } => {
+                Some(bytes_received.wrapping_add(*available_window))
+            }
+            _ => None,
+        })
     }
 
     /// Whether a connection that lives has any number of such PDUs: those that keep it alive, and those without a name.
@@ -206,7 +243,11 @@ fn command(reader: &mut Reader<'_>) -> Result<Command, Malformed> {
     let length = match number {
         COOKIE => return Ok(Command::Cookie(reader.array()?)),
         EMPTY | NEGATIVE_ANCE | ANCE => 0,
-        FLOW_CONTROL_ACK => 24,
+        FLOW_CONTROL_ACK => {
+            let (bytes_received, available_window) = (reader.u32_le()?, reader.u32_le()?);
+            let _channel: [u8; 16] = reader.array()?;
+            return Ok(Command::FlowControlAck { bytes_received, available_window });
+        }
         ASSOCIATION_GROUP_ID => 16,
         PADDING => reader.u32_le()? as usize,
         CLIENT_ADDRESS => match reader.u32_le()? {
@@ -214,7 +255,9 @@ fn command(reader: &mut Reader<'_>) -> Result<Command, Malformed> {
             1 => 16 + CLIENT_ADDRESS_PADDING,
             _ => return Err(reader.malformed("an address of a type that is not listed")),
         },
-        RECEIVE_WINDOW_SIZE..=PING_TRAFFIC_SENT_NOTIFY => 4,
+        RECEIVE_WINDOW_SIZE..=PING_TRAFFIC_SENT_NOTIFY => {
+            return Ok(Command::Number(number, reader.u32_le()?));
+        }
         _ => 0,
     };
     reader.take(length)?;
