@@ -187,6 +187,7 @@ mod tests {
         assert!(speaker.lost() > 10 && speaker.queue.lock().bytes <= MOST_LAST_WORDS);
         let lost = speaker.lost();
         drop(go_on);
+        speaker.flush();
         while speaker.queue.lock().bytes > 0 {
             std::thread::yield_now();
         }
