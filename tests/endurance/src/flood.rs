@@ -78,7 +78,8 @@ async fn flood(rdpscope: &Path, arguments: &Arguments) -> Result<()> {
     let over = Arc::new(AtomicBool::new(false));
     let mut sessions = JoinSet::new();
     for number in 0..arguments.sessions {
-        let stream = begin(program.address).await.with_context(|| format!("session {number} cannot begin"))?;
+        let stream =
+            begin(program.address).await.with_context(|| format!("session {number} cannot begin"))?;
         sessions.spawn(talk(stream, number, Arc::clone(&is_flood), Arc::clone(&over)));
     }
     let room = fill(&program, &mut sessions, arguments.sessions, &is_flood, &over).await?;
@@ -185,8 +186,7 @@ async fn connect_on_and_on(address: SocketAddr, rate: u64, counts: Arc<Flood>) {
             round.spawn(async move {
                 let Ok(mut stream) = TcpStream::connect(address).await else { return };
                 let read = timeout(PATIENCE, stream.read(&mut [0; 1])).await;
-                let is_refused =
-                    matches!(read, Ok(Err(error)) if error.kind() == ErrorKind::ConnectionReset);
+                let is_refused = matches!(read, Ok(Err(error)) if error.kind() == ErrorKind::ConnectionReset);
                 let count = if is_refused { &counts.refused } else { &counts.let_in };
                 count.fetch_add(1, Ordering::Relaxed);
             });
@@ -216,7 +216,9 @@ fn conclude(
 ) -> Result<()> {
     let (refused, let_in) = (counts.refused.load(Ordering::Relaxed), counts.let_in.load(Ordering::Relaxed));
     let told = program.told("there is no room for another session");
-    println!("| sessions | connections refused | let in | round trip in calm: p50, p99 | in the flood: p50, p99 | KiB before → most | descriptors before → most |");
+    println!(
+        "| sessions | connections refused | let in | round trip in calm: p50, p99 | in the flood: p50, p99 | KiB before → most | descriptors before → most |"
+    );
     println!("|---|---|---|---|---|---|---|");
     println!(
         "| {room} | {refused} | {let_in} | {:?}, {:?} | {:?}, {:?} | {} → {} | {} → {} |",

@@ -15,15 +15,15 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::{Instant as Moment, interval, sleep, sleep_until, timeout};
 
 /// Between two looks at memory and descriptors.
 const LOOK: Duration = Duration::from_secs(5);
 /// How long nothing may arrive before a session counts as hanging: longer than its longest pause.
-const PATIENCE: Duration = Duration::from_secs(90);
-/// How long a session lives.
-const LIFE: std::ops::Range<u64> = 2_000..40_000;
+const PATIENCE: Duration = Duration::from_secs(240);
+/// How long a session lives, ms: so long that most are under way at any moment, and so short that thousands come and go.
+const LIFE: std::ops::Range<u64> = 2_000..160_000;
 /// New connections that are on their way at once: fewer than a listener's queue.
 const MOST_CONNECTING: usize = 64;
 /// The parts of the time between which memory and descriptors are compared: the second fifth, when they have found their
@@ -35,6 +35,9 @@ const MOST_GROWTH: f64 = 1.1;
 /// What a slow reader reads at once, and how often: less than its server sends.
 const SLOW_READ: usize = 2048;
 const SLOW_PAUSE: Duration = Duration::from_millis(100);
+/// What the server of a slow reader sends in a second: a quarter more than is read, so that all is read in time even where
+/// the machine is busy.
+const SLOW_RATE: u64 = (SLOW_READ as u64) * 1250 / (SLOW_PAUSE.as_millis() as u64);
 /// The buffer of a slow reader's socket, so that what it does not read is soon felt at the other end.
 const SLOW_BUFFER: u32 = 16 * 1024;
 
@@ -291,8 +294,21 @@ async fn both(
     number: u64,
     counts: &Counts,
 ) -> Result<()> {
-    let sending = send(write, sent, pace, end, (number, counts.rate));
-    let receiving = receive(read, expected, slow, counts);
+    let rate = if behaviour == Behaviour::ReadsSlowly { SLOW_RATE } else { counts.rate };
+    let has_read = Notify::new();
+    let sending = async {
+        let mut write = send(write, sent, pace, end, (number, rate)).await?;
+        if slow.is_some() {
+            // A server whose client is gone gives up what that has not taken, as without anything between.
+            has_read.notified().await;
+        }
+        write.shutdown().await.map(|()| write)
+    };
+    let receiving = async {
+        let received = receive(read, expected, slow, counts).await;
+        has_read.notify_one();
+        received
+    };
     if !behaviour.resets() {
         let (sending, receiving) = tokio::join!(sending, receiving);
         // Dropping the sending half only now keeps it open for as long as the other side may send.
@@ -317,7 +333,7 @@ async fn send(
     pace: Pace,
     end: Moment,
     (number, rate): (u64, u64),
-) -> io::Result<()> {
+) -> io::Result<OwnedWriteHalf> {
     const BEGINNING: usize = 2048;
     const PIECE: usize = 32 * 1024;
     let mut random = Rng::with_seed(number ^ u64::MAX);
@@ -345,7 +361,7 @@ async fn send(
             }
         }
     }
-    write.shutdown().await
+    Ok(write)
 }
 
 /// Reads to the end and compares with what was to come.

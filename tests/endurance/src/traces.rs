@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// After so long without a new line a session is over: none of a soak lives as long.
-const OVER_AFTER: Duration = Duration::from_secs(120);
+const OVER_AFTER: Duration = Duration::from_secs(400);
 
 /// What was found in the traces that were taken away.
 #[derive(Debug, Default)]
