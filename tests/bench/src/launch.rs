@@ -36,6 +36,10 @@ pub fn rdpscope_no_trace(setup: &Setup<'_>) -> Result<Vec<String>> {
     rdpscope_with(setup, &["--no-trace".into()])
 }
 
+pub fn rdpscope_capture(setup: &Setup<'_>) -> Result<Vec<String>> {
+    rdpscope_with(setup, &["--trace".into(), path(&setup.folder.join("trace")), "--capture".into()])
+}
+
 fn rdpscope_with(setup: &Setup<'_>, trace: &[String]) -> Result<Vec<String>> {
     if !setup.rdpscope.exists() {
         bail!("there is no program at {}", setup.rdpscope.display());

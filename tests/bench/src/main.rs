@@ -42,10 +42,8 @@ struct Arguments {
     /// Only these measurements
     #[arg(long, value_delimiter = ',')]
     only: Vec<Measurement>,
-    /// Only these relays: direct, rdpscope, haproxy, nginx, socat; when named also rdpscope-no-trace,
-    /// rdpscope-capture and haproxy-auto
     /// Only these relays: direct, rdpscope, haproxy, nginx, socat, stunnel, mitmproxy, PyRDP; when named also
-    /// rdpscope-no-trace and haproxy-auto
+    /// rdpscope-no-trace, rdpscope-capture and haproxy-auto
     #[arg(long, value_delimiter = ',')]
     relays: Vec<String>,
     /// The relay whose ratios to the others are shown

@@ -67,16 +67,8 @@ static FLOWS: &[(Shape, Direction, Measure)] = &[
     (Shape::Opaque, Direction::Down, measure("throughput unframed down, MB/s", true, 0)),
     (Shape::Opaque, Direction::Both, measure("throughput unframed both at once, MB/s", true, 0)),
 ];
-const CPU_BULK: Measure = measure("relay's processor time, TLS both at once, ms/GB", false, 0);
-const CAPTURED: Measure = measure("in the capture of what both legs carried, TLS both at once, %", true, 0);
-const P50: Measure = measure("ping-pong 64 B p50, µs", false, 1);
-const P99: Measure = measure("ping-pong 64 B p99, µs", false, 1);
-const ADDED_P50: Measure = measure("added to direct p50, µs", false, 1);
-const ADDED_P99: Measure = measure("added to direct p99, µs", false, 1);
-const CONNECTIONS: Measure = measure("connections through the TLS hello, 1/s", true, 0);
-const CPU_CONNECTION: Measure = measure("relay's processor time a connection, µs", false, 0);
-const RSS: Measure = measure("idle session, RSS, KiB", false, 1);
-const PSS: Measure = measure("idle session, PSS, KiB", false, 1);
+static CPU_BULK: Measure = measure("relay's processor time, TLS both at once, ms/GB", false, 0);
+static CAPTURED: Measure = measure("in the capture of what both legs carried, TLS both at once, %", true, 0);
 static P50: Measure = measure("ping-pong 64 B p50, µs", false, 1);
 static P99: Measure = measure("ping-pong 64 B p99, µs", false, 1);
 static ADDED_P50: Measure = measure("added to direct p50, µs", false, 1);
