@@ -1,6 +1,7 @@
 //! `/metrics`, read back by the rules of the text format.
 
 use super::*;
+use crate::support::scripted::bytes::HYBRID;
 
 /// A line of the text format.
 #[derive(Debug, Clone, PartialEq)]
@@ -142,7 +143,7 @@ fn what_rdpscope_changed_is_counted() {
     let watched = Watched::start(&["--nla", "strip", "--cert", "fresh"]);
     let mut changes = watched.site.follow();
     let mut client = TcpStream::connect(watched.rdpscope.address).expect("the relay accepts");
-    client.write_all(&connection_request("alice", SSL)).expect("it takes a request");
+    client.write_all(&connection_request("alice", SSL | HYBRID)).expect("it takes a request");
     let (mut server, _) = watched.server.accept().expect("the relay connects");
     let mut request = vec![0; connection_request("alice", SSL).len()];
     server.read_exact(&mut request).expect("a request");
