@@ -65,6 +65,17 @@ fn confidence(session: &Session) -> &str {
 }
 
 #[test]
+fn without_a_word_it_listens_on_loopback_where_the_manual_says() {
+    let Some(network) = Network::new() else { return };
+    for (arguments, address) in
+        [(&[][..], "127.0.0.1:13389"), (&["--gateway", SERVER_NAME][..], "127.0.0.1:13443")]
+    {
+        let rdpscope = Rdpscope::start_as(network.rdpscope(), SERVER_NAME, arguments);
+        assert_eq!(rdpscope.address.to_string(), address);
+    }
+}
+
+#[test]
 fn a_syn_that_vanishes_is_filtered() {
     let Some(network) = Network::new() else { return };
     network.fault("tcp dport 3389 tcp flags syn / syn,ack drop");
