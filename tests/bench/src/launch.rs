@@ -5,13 +5,22 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use rustix::process::{Resource, getrlimit};
 
 use crate::memory;
 use crate::relay::{Purpose, free_port};
 use crate::tls::{self, LeafKey};
 
-/// Sessions that haproxy and nginx are set up to hold: above what is measured.
+/// Sessions that haproxy and nginx are set up to hold, where open files suffice: above what is measured.
 const MAX_SESSIONS: usize = memory::MANY_SESSIONS + 1000;
+/// Open files that haproxy wants for each: two sockets and, for half of them, the two ends of a pipe.
+const FILES_OF_SESSION: u64 = 3;
+
+/// Sessions that they can be set up to hold with the open files that there may be here.
+fn most_sessions() -> usize {
+    let files = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    usize::try_from(files / FILES_OF_SESSION).map_or(MAX_SESSIONS, |sessions| sessions.min(MAX_SESSIONS))
+}
 
 /// What a command line or configuration is made of.
 #[derive(Debug)]
@@ -87,9 +96,10 @@ pub fn haproxy_auto(setup: &Setup<'_>) -> Result<Vec<String>> {
 /// buffers are left at their defaults, which are one thread a processor and 16 KiB.
 /// `bind` and `server` end their lines; TLS 1.3 has neither tickets nor sessions, as rdpscope has none.
 fn haproxy_with(setup: &Setup<'_>, splice: &str, bind: &str, server: &str) -> Result<Vec<String>> {
+    let sessions = most_sessions();
     let config = format!(
         "global
-    maxconn {MAX_SESSIONS}
+    maxconn {sessions}
     log stdout format raw local0 info
     tune.ssl.cachesize 0
     ssl-default-bind-options ssl-min-ver TLSv1.3 no-tls-tickets
@@ -102,7 +112,7 @@ defaults
     timeout client 1h
     timeout server 1h
 listen bench
-    bind {} backlog {MAX_SESSIONS} {bind}
+    bind {} backlog {sessions} {bind}
     server target {} {server}
 ",
         setup.listen, setup.target
@@ -121,6 +131,7 @@ pub fn nginx(setup: &Setup<'_>) -> Result<Vec<String>> {
         .find(|file| file.exists())
         .map(|file| format!("load_module {};\n", file.display()))
         .unwrap_or_default();
+    let sessions = most_sessions();
     let buffer = match setup.purpose {
         Purpose::Bulk => "proxy_buffer_size 256k;",
         _ => "",
@@ -136,7 +147,7 @@ stream {{
     log_format sessions '$remote_addr [$time_local] $status $bytes_sent $bytes_received $session_time';
     access_log {folder}/sessions.log sessions;
     server {{
-        listen {} backlog={MAX_SESSIONS};
+        listen {} backlog={sessions};
         proxy_pass {};
         proxy_timeout 1h;
         tcp_nodelay on;
@@ -144,8 +155,8 @@ stream {{
     }}
 }}
 ",
-        MAX_SESSIONS * 3,
-        MAX_SESSIONS * 2,
+        sessions * 3,
+        sessions * 2,
         setup.listen,
         setup.target
     );
