@@ -52,6 +52,12 @@ const KEEP_OFFER: &[Remedy] = &[Remedy::by_hand(
      rdpscope logs on by itself.",
 )];
 
+/// For a client that offers NLA alone to a server without it.
+const OFFER_LESS: &[Remedy] = &[
+    Remedy::by_hand(Where::Server, "Let the server do NLA where it can."),
+    Remedy::by_hand(Where::Client, "Let the client offer TLS without NLA as well (xfreerdp: `/sec:tls`)."),
+];
+
 /// For a server that is set to the old RDP security.
 const DEMAND_TLS: &[Remedy] = &[
     SEE_SECURITY,
@@ -213,17 +219,26 @@ fn failure(facts: &Facts<'_>, code: u32, summary: &'static str) -> Option<Conclu
         let conclusion = Conclusion::confirmed(Phase::X224, summary).advise(KEEP_OFFER);
         return Some(with_failure(conclusion, facts, failure.t_us));
     }
+    if code == SSL_REQUIRED_BY_SERVER && offers_nla(facts) {
+        let summary = "The server demands TLS without network level authentication (NLA), and the client offers NLA and \
+                       nothing less.";
+        let conclusion = Conclusion::confirmed(Phase::X224, summary).advise(OFFER_LESS);
+        return Some(with_failure(conclusion, facts, failure.t_us));
+    }
     Some(with_failure(Conclusion::confirmed(Phase::X224, summary), facts, failure.t_us))
 }
 
 /// Whether the server got a request for the very thing that this failure says is missing.
 fn offers_what_is_demanded(facts: &Facts<'_>, code: u32) -> bool {
-    let offers_nla = facts.offered("HYBRID") || facts.offered("HYBRID_EX");
     match code {
-        SSL_REQUIRED_BY_SERVER => facts.offered("SSL") || offers_nla,
-        HYBRID_REQUIRED_BY_SERVER => offers_nla && facts.stripped_nla.is_none(),
+        SSL_REQUIRED_BY_SERVER => facts.offered("SSL"),
+        HYBRID_REQUIRED_BY_SERVER => offers_nla(facts) && facts.stripped_nla.is_none(),
         _ => false,
     }
+}
+
+fn offers_nla(facts: &Facts<'_>) -> bool {
+    facts.offered("HYBRID") || facts.offered("HYBRID_EX")
 }
 
 fn demanded_though_offered(facts: &Facts<'_>) -> Option<Conclusion> {

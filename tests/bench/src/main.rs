@@ -85,7 +85,7 @@ fn compare(arguments: Arguments) -> Result<()> {
     introduce();
     let plan = if arguments.quick { Plan::QUICK } else { Plan::FULL };
     let program = arguments.rdpscope.clone();
-    let mut rounds = Rounds::new(plan, relays.clone(), arguments.rdpscope);
+    let mut rounds = Rounds::new(plan, relays.clone(), arguments.rdpscope)?;
     let wanted = |measurement| arguments.only.is_empty() || arguments.only.contains(&measurement);
     if wanted(Measurement::Throughput) {
         rounds.throughput();

@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use tempfile::TempDir;
 
 use crate::launch::{self, Setup};
 use crate::memory;
@@ -130,7 +129,7 @@ const fn relay(name: &'static str, launch: Launch) -> Relay {
     }
 }
 
-/// A relay that is ready, with the server behind it. Dropping it stops the relay and removes its files.
+/// A relay that is ready, with the server behind it. Dropping it stops the relay; its files stay.
 #[derive(Debug)]
 pub struct Running {
     /// Which one.
@@ -141,26 +140,26 @@ pub struct Running {
     pub backend: Backend,
     /// `None` for the direct connection.
     pub process: Option<Process>,
-    folder: TempDir,
+    folder: PathBuf,
 }
 
 impl Relay {
-    /// Starts it and waits until it takes connections.
-    pub fn start(&self, rdpscope: &Path, purpose: Purpose) -> Result<Running> {
+    /// Starts it, with a folder of its own below `files`, and waits until it takes connections.
+    pub fn start(&self, rdpscope: &Path, files: &Path, purpose: Purpose) -> Result<Running> {
         let backend = Backend::bind()?;
-        let folder = tempfile::Builder::new().prefix("rdpscope-bench-").tempdir()?;
+        let folder = tempfile::Builder::new().prefix(self.name).tempdir_in(files)?.keep();
         let listen = free_port()?;
-        let setup = Setup { rdpscope, target: backend.address(), listen, folder: folder.path(), purpose };
+        let setup = Setup { rdpscope, target: backend.address(), listen, folder: &folder, purpose };
         let (address, process) = match self.launch {
             Launch::None => (backend.address(), None),
             Launch::OnPort(command) => {
-                let mut process = Process::start(&command(&setup)?, folder.path(), self.name)?;
-                self.ready(&mut process, folder.path(), |_| TcpStream::connect(listen).ok().map(|_| listen))?;
+                let mut process = Process::start(&command(&setup)?, &folder, self.name)?;
+                self.ready(&mut process, &folder, |_| TcpStream::connect(listen).ok().map(|_| listen))?;
                 (listen, Some(process))
             }
             Launch::Announces(command) => {
-                let mut process = Process::start(&command(&setup)?, folder.path(), self.name)?;
-                (self.ready(&mut process, folder.path(), announced)?, Some(process))
+                let mut process = Process::start(&command(&setup)?, &folder, self.name)?;
+                (self.ready(&mut process, &folder, announced)?, Some(process))
             }
         };
         Ok(Running { relay: *self, address, backend, process, folder })
@@ -195,7 +194,7 @@ impl Relay {
 impl Running {
     /// How many sessions the relay has on record: trace folders of rdpscope, log lines of the others.
     pub fn recorded(&self) -> Option<u64> {
-        let folder = self.folder.path();
+        let folder = &self.folder;
         match self.relay.name {
             "rdpscope" => Some(traces(&folder.join("trace"))),
             "haproxy" | "haproxy-auto" => Some(lines(&folder.join(format!("{}.stdout", self.relay.name)))),
@@ -207,7 +206,7 @@ impl Running {
     /// Deletes the captures that the relay has written so far and answers how long they were; `None` of one that writes
     /// none.
     pub fn take_captures(&self) -> Option<u64> {
-        let sessions = fs::read_dir(self.folder.path().join("trace")).ok()?;
+        let sessions = fs::read_dir(self.folder.join("trace")).ok()?;
         let captures = sessions.flatten().map(|session| session.path().join("session.pcapng"));
         let taken = captures.filter_map(|file| {
             let length = fs::metadata(&file).ok()?.len();
@@ -253,7 +252,8 @@ mod tests {
 
     #[test]
     fn a_program_that_only_ends_is_named() {
-        let error = RELAYS[1].start(Path::new("/bin/true"), Purpose::Bulk).unwrap_err().to_string();
+        let files = tempfile::tempdir().unwrap();
+        let error = RELAYS[1].start(Path::new("/bin/true"), files.path(), Purpose::Bulk).unwrap_err().to_string();
         assert!(error.starts_with("rdpscope ended (exit status: 0) before it listened"), "{error}");
     }
 }

@@ -178,6 +178,9 @@ pub struct Rounds {
     plan: Plan,
     relays: Vec<Relay>,
     rdpscope: PathBuf,
+    /// What the relays write, kept to the end: a file system that has just lost thousands of files makes new ones at many
+    /// times the cost (ext4 gives no inode away again within seconds, and looks at each that it passes over).
+    files: TempDir,
     /// What was measured.
     pub results: Results,
     /// What a reader of the table must know besides.
@@ -186,8 +189,9 @@ pub struct Rounds {
 
 impl Rounds {
     /// Nothing measured yet.
-    pub fn new(plan: Plan, relays: Vec<Relay>, rdpscope: PathBuf) -> Self {
-        Self { plan, relays, rdpscope, results: Results::default(), notes: Vec::new() }
+    pub fn new(plan: Plan, relays: Vec<Relay>, rdpscope: PathBuf) -> Result<Self> {
+        let files = tempfile::Builder::new().prefix("rdpscope-bench-").tempdir()?;
+        Ok(Self { plan, relays, rdpscope, files, results: Results::default(), notes: Vec::new() })
     }
 
     /// Adds a note, once.
@@ -421,7 +425,7 @@ impl Rounds {
     }
 
     fn start(&mut self, relay: Relay, purpose: Purpose) -> Option<Running> {
-        match relay.start(&self.rdpscope, purpose) {
+        match relay.start(&self.rdpscope, self.files.path(), purpose) {
             Ok(running) => Some(running),
             Err(error) => {
                 self.note(format!("{}: SKIPPED: {error:#}", relay.name));

@@ -37,7 +37,7 @@ fn a_failure_is_no_prompt_even_when_the_client_comes_back_with_less() {
 
 #[test]
 fn a_server_that_demands_what_was_offered_is_not_blamed_on_the_client() {
-    for (offered, code, demanded) in [(SSL, 1, "TLS"), (HYBRID, 1, "TLS"), (SSL | HYBRID, 5, "NLA")] {
+    for (offered, code, demanded) in [(SSL, 1, "TLS"), (SSL | HYBRID, 1, "TLS"), (SSL | HYBRID, 5, "NLA")] {
         let script = Script::connected()
             .client(&request(offered))
             .server(&failure(code))
@@ -46,6 +46,14 @@ fn a_server_that_demands_what_was_offered_is_not_blamed_on_the_client() {
         assert_verdict(&diagnosis, VerdictId::ProtocolError, Confidence::Likely);
         assert!(diagnosis.verdict.summary.contains(&format!("lacks {demanded}")));
     }
+}
+
+#[test]
+fn a_client_that_offers_nla_alone_does_not_offer_the_tls_that_is_demanded() {
+    let script = Script::connected().client(&request(HYBRID)).server(&failure(1)).end(Side::Client, How::Reset);
+    let diagnosis = script.diagnose();
+    assert_verdict(&diagnosis, VerdictId::TlsRequired, Confidence::Confirmed);
+    assert!(diagnosis.verdict.summary.contains("offers NLA and nothing less"), "{}", diagnosis.verdict.summary);
 }
 
 #[test]
