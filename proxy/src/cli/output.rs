@@ -4,7 +4,7 @@ use super::arguments::{ColorArgument, OutputArguments};
 use crate::report::{Style, safe};
 use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
-use std::io::{IsTerminal, Write};
+use std::io::{BufWriter, IsTerminal, Write};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -108,6 +108,18 @@ impl Output {
         }
     }
 
+    /// Several results at once, which nobody waits for one by one: one by one, each is a call of the system.
+    pub(super) fn json_lines<T: Serialize>(&self, values: impl IntoIterator<Item = T>) {
+        if !self.json {
+            return;
+        }
+        let mut stdout = BufWriter::with_capacity(JSON_BUFFER, std::io::stdout().lock());
+        for line in values.into_iter().filter_map(|value| serde_json::to_string(&value).ok()) {
+            let _ = writeln!(stdout, "{}", safe::json(&line));
+        }
+        let _ = stdout.flush();
+    }
+
     /// The same, already written out; several lines have their line ends between them.
     pub(super) fn json_text(&self, lines: &str) {
         if self.json {
@@ -140,6 +152,9 @@ fn lacks_unicode() -> bool {
         None => false,
     }
 }
+
+/// Bytes of JSON that are written at once: the lines of a session or two.
+const JSON_BUFFER: usize = 64 << 10;
 
 /// What people expect of a terminal, and of a file.
 const DEFAULT_WIDTH: usize = 80;

@@ -64,6 +64,10 @@ fn color_length(text: &str) -> usize {
 /// JSON that says the same without a character that a terminal obeys or a reader does not see: those stand in strings
 /// alone, where they may be escaped (RFC 8259 7).
 pub fn json(text: &str) -> Cow<'_, str> {
+    // Nearly every line is of these, and as bytes it takes a sixth of the time.
+    if text.bytes().all(|byte| matches!(byte, b'\n' | b' '..=b'~')) {
+        return Cow::Borrowed(text);
+    }
     let stays = |character: char| character == '\n' || !is_dangerous(character);
     if text.chars().all(stays) {
         return Cow::Borrowed(text);

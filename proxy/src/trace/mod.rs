@@ -45,7 +45,7 @@ pub use probe::{
     NegotiationAnswer, NegotiationCheck, PathCheck, Probe, TcpCheck, TcpFailure, TlsCheck, UdpAnswer,
     UdpCheck,
 };
-pub use read::{NotATrace, Problem, Reading, is_capture, read};
+pub use read::{NotATrace, Problem, Reader, Reading, is_capture, read};
 pub use record::Record;
 
 pub use summary::{CertificateSummary, CredsspSummary, GatewaySummary, Summary, Transport};

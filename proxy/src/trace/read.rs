@@ -1,7 +1,9 @@
 //! Reading back what rdpscope has written, as records: a trace, the output of a probe, an experiment's file, standard
 //! output of a whole run. What cannot be read is said, and the rest is read all the same.
 
-use super::{Comparison, Event, Line, Record, SCHEMA_VERSION};
+mod event;
+
+use super::{Comparison, Line, Record, SCHEMA_VERSION};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -14,6 +16,10 @@ const LONGEST_KIND: usize = 40;
 const OF_NO_SESSION: [&str; 3] = ["listening", "step", "run"];
 /// The event whose field `session` names another session than its own.
 const CONNECTION_MOVED: &str = "connection_moved";
+/// What some editors and shells begin a text with: U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// By so many bytes a capture is known.
+const LONGEST_MAGIC: usize = 4;
 
 /// What a file held.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -81,21 +87,8 @@ pub enum NotATrace {
 /// Everything in `bytes`, which may hold several traces after one another, or the lines of several sessions in turn.
 pub fn read(bytes: &[u8]) -> Result<Reading, NotATrace> {
     let mut reader = Reader::default();
-    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    for (line, number) in text.split_inclusive(|byte| *byte == b'\n').zip(1..) {
-        reader.line(line, number);
-    }
-    reader.finish().ok_or_else(|| what_else(bytes))
-}
-
-fn what_else(bytes: &[u8]) -> NotATrace {
-    if bytes.iter().all(u8::is_ascii_whitespace) {
-        NotATrace::Empty
-    } else if is_capture(bytes) {
-        NotATrace::Capture
-    } else {
-        NotATrace::Other
-    }
+    bytes.split_inclusive(|byte| *byte == b'\n').for_each(|line| reader.line(line));
+    reader.finish()
 }
 
 /// Whether a file that begins with `bytes` is a capture, or something compressed, as captures often are.
@@ -130,9 +123,16 @@ struct AnyHeader {
     rdpscope: String,
 }
 
+/// Reads line by line what need not be in memory as a whole; [`read`] does the same with bytes.
 #[derive(Default)]
-struct Reader {
+pub struct Reader {
     reading: Reading,
+    /// Lines that were taken.
+    lines: usize,
+    /// The first bytes, by which a capture is known.
+    beginning: Vec<u8>,
+    /// There was more than white space.
+    is_of_text: bool,
     /// The places of the sessions' records.
     sessions: HashMap<String, usize>,
     /// The record to which lines belong that name no session.
@@ -146,12 +146,21 @@ struct Reader {
 }
 
 impl Reader {
-    fn line(&mut self, bytes: &[u8], number: usize) {
-        if bytes.iter().all(u8::is_ascii_whitespace) {
-            return;
+    /// Takes the next line with its line end, which only the last may lack.
+    pub fn line(&mut self, line: &[u8]) {
+        self.lines += 1;
+        self.beginning.extend(line.iter().take(LONGEST_MAGIC.saturating_sub(self.beginning.len())));
+        self.is_of_text |= !is_blank(line);
+        let mark = if self.lines == 1 { BYTE_ORDER_MARK } else { b"" };
+        let text = line.strip_prefix(mark).unwrap_or(line);
+        if !is_blank(text) {
+            self.text(text);
         }
+    }
+
+    fn text(&mut self, bytes: &[u8]) {
         let Ok(tag) = serde_json::from_slice::<Tag<'_>>(bytes) else {
-            return self.not_ours(bytes, number);
+            return self.not_ours(bytes);
         };
         if OF_NO_SESSION.contains(&&*tag.kind) {
             return;
@@ -166,14 +175,14 @@ impl Reader {
     }
 
     /// No line of a trace: broken, cut, or JSON of something else.
-    fn not_ours(&mut self, bytes: &[u8], number: usize) {
+    fn not_ours(&mut self, bytes: &[u8]) {
         let is_whole =
             bytes.ends_with(b"\n") || serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
         if is_whole {
-            let (_, count) = self.broken.get_or_insert((number, 0));
+            let (_, count) = self.broken.get_or_insert((self.lines, 0));
             *count += 1;
         } else {
-            self.cut = Some(number);
+            self.cut = Some(self.lines);
         }
     }
 
@@ -246,9 +255,10 @@ impl Reader {
         })
     }
 
-    fn finish(mut self) -> Option<Reading> {
+    /// Everything that the lines held.
+    pub fn finish(mut self) -> Result<Reading, NotATrace> {
         if self.ours == 0 {
-            return None;
+            return Err(self.what_else());
         }
         if let Some((first, count)) = self.broken {
             self.reading.problems.push(Problem::Broken { first, count });
@@ -262,14 +272,28 @@ impl Reader {
             self.reading.problems.push(Problem::Unknown { kinds, count: self.unknown });
         }
         self.reading.problems.extend(self.cut.map(|line| Problem::CutShort { line }));
-        Some(self.reading)
+        Ok(self.reading)
+    }
+
+    fn what_else(&self) -> NotATrace {
+        if !self.is_of_text {
+            NotATrace::Empty
+        } else if is_capture(&self.beginning) {
+            NotATrace::Capture
+        } else {
+            NotATrace::Other
+        }
     }
 }
 
-/// Events are most of a long trace, and reading them by their own type costs half as much.
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(u8::is_ascii_whitespace)
+}
+
 fn parse(bytes: &[u8], tag: &Tag<'_>) -> serde_json::Result<Line> {
     match &*tag.kind {
-        "event" => serde_json::from_slice::<Event>(bytes).map(Line::Event),
+        // They are most of a long trace.
+        "event" => event::parse(bytes, tag.event.as_deref().unwrap_or_default()).map(Line::Event),
         _ => serde_json::from_slice(bytes),
     }
 }

@@ -136,10 +136,11 @@ fn print(record: &Record, output: &Output) {
         return;
     }
     let session = record.header.as_ref().map(|header| header.session.clone());
-    for line in &record.clone().into_lines() {
+    let lines = record.clone().into_lines();
+    output.json_lines(lines.iter().map(|line| {
         let is_first = matches!(line, crate::trace::Line::Trace(_));
-        output.json_line(&SessionLine { line, session: session.as_deref().filter(|_| !is_first) });
-    }
+        SessionLine { line, session: session.as_deref().filter(|_| !is_first) }
+    }));
 }
 
 fn write(folder: &TraceFolder, record: &Record) -> Result<(), String> {

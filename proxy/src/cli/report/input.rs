@@ -2,13 +2,15 @@
 
 use crate::cli::{Failure, analyze};
 use crate::report::{Document, Fleet, Subject};
-use crate::trace::{NotATrace, Reading, is_capture, read};
+use crate::trace::{NotATrace, Reader, Reading, is_capture};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 /// Bytes of one file. A session of a working day has some MiB; a device that never ends is no trace.
 const MOST_BYTES: u64 = 1 << 30;
+/// Bytes that are read at once: many lines.
+const BUFFER: usize = 64 << 10;
 /// The trace in a session's folder.
 const TRACE_FILE: &str = "trace.jsonl";
 /// What a probe found, beside the sessions of a run.
@@ -95,14 +97,17 @@ fn add_file(document: &mut Document, path: &Path) -> Result<(), String> {
 
 /// Reads one file; a sentence where there is nothing of ours in it.
 fn add(document: &mut Document, name: &str, file: impl Read) -> Result<(), String> {
-    let mut bytes = Vec::new();
-    let read_bytes = file.take(MOST_BYTES + 1).read_to_end(&mut bytes);
-    read_bytes.map_err(|error| format!("cannot read {name}: {error}"))?;
-    if bytes.len() as u64 > MOST_BYTES {
+    let mut file = BufReader::with_capacity(BUFFER, file.take(MOST_BYTES + 1));
+    let (mut reader, mut line) = (Reader::default(), Vec::new());
+    while file.read_until(b'\n', &mut line).map_err(|error| format!("cannot read {name}: {error}"))? > 0 {
+        reader.line(&line);
+        line.clear();
+    }
+    if file.get_ref().limit() == 0 {
         return Err(format!("cannot report {name}: it has more than {} MiB", MOST_BYTES >> 20));
     }
     let Reading { records, comparison, problems } =
-        read(&bytes).map_err(|reason: NotATrace| format!("cannot report {name}: {reason}"))?;
+        reader.finish().map_err(|reason: NotATrace| format!("cannot report {name}: {reason}"))?;
     document.notes.extend(problems.iter().map(|problem| format!("{name}: {problem}")));
     if let Some(comparison) = comparison {
         document.fleet = Some(Fleet { comparison, ..Fleet::default() });

@@ -207,6 +207,16 @@ fn what_is_no_trace_is_refused_by_what_it_is() {
 }
 
 #[test]
+fn a_byte_order_mark_is_no_text() {
+    let lines = text(&[header("one"), connecting(5)]);
+    for beginning in ["\u{feff}", "\u{feff}\r\n"] {
+        let reading = read((beginning.to_owned() + &lines).as_bytes()).unwrap();
+        assert_eq!((reading.records[0].events.len(), reading.problems), (1, vec![]));
+    }
+    assert_eq!(read("\u{feff}".as_bytes()), Err(NotATrace::Other));
+}
+
+#[test]
 fn a_probe_that_asked_for_udp_is_read_back() {
     let answers = [(1, UdpAnswer::Unreachable), (2, UdpAnswer::Silent { sent: 3 })];
     let udp = UdpCheck {
