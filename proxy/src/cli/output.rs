@@ -102,10 +102,17 @@ impl Output {
 
     /// A result, for programs; nothing without `--json`.
     pub(super) fn json_line(&self, value: &impl Serialize) {
-        // Serialising our own types into memory cannot fail.
-        if let Ok(line) = serde_json::to_string(value) {
-            self.json_text(&line);
+        self.json_lines([value]);
+    }
+
+    /// Several of them in one piece: a call of the system for each line costs more than making it.
+    pub(super) fn json_lines(&self, values: impl IntoIterator<Item = impl Serialize>) {
+        if !self.json {
+            return;
         }
+        // Serialising our own types into memory cannot fail.
+        let lines = values.into_iter().filter_map(|value| serde_json::to_string(&value).ok());
+        self.json_text(&lines.collect::<Vec<_>>().join("\n"));
     }
 
     /// The same, already written out; several lines have their line ends between them.
