@@ -2,7 +2,7 @@
 
 use super::{BundleError, LeftOut, Request, counted};
 use crate::capture;
-use crate::capture::file::Comments;
+use crate::capture::file::{Beside, Comments};
 use crate::capture::session::{Options, Sessions};
 use crate::capture::tls::Secrets;
 use crate::client_system::event_log::{self, EVENT_LOGS};
@@ -111,13 +111,16 @@ impl Material {
         self.left_out.push(LeftOut { what: what.into(), why: why.into() });
     }
 
-    /// A capture that no session of ours wrote: what it shows, and its packets.
+    /// A capture that no session of ours wrote: what it shows, and its packets. The file is read three times, because no more of
+    /// it is held than goes into the bundle: secrets may stand behind the packets that they open, and which packets belong to an
+    /// attempt is known only when all of them have been looked at.
     fn take_from_elsewhere(&mut self, file: &Path, request: &Request) -> Result<(), BundleError> {
         self.from_elsewhere += 1;
         let number = self.from_elsewhere;
-        let clients = self.analyse(file, number, request.knows_command)?;
+        let beside = capture::file::beside(file)?;
+        let clients = self.analyse(file, &beside, number, request.knows_command)?;
         let path = format!("captures/{number}.pcapng");
-        self.capture(&path, file, Some(clients), &Own::default(), request.with_secrets)
+        self.capture(&path, file, beside, Some(clients), &Own::default(), request.with_secrets)
     }
 
     fn trace(&mut self, file: &Path, request: &Request) -> Result<(), BundleError> {
@@ -185,9 +188,17 @@ impl Material {
         for file in files_in(beside) {
             match file.extension().and_then(|extension| extension.to_str()) {
                 Some("pcapng") => {
-                    let told = attempts(&file, 0, |_| false)?;
+                    let beside = capture::file::beside(&file)?;
+                    let told = attempts(&file, &beside, 0, |_| false)?;
                     self.told_by_captures.extend(told.iter().flat_map(lines));
-                    self.capture(&format!("{folder}/capture.pcapng"), &file, None, own, with_secrets)?;
+                    self.capture(
+                        &format!("{folder}/capture.pcapng"),
+                        &file,
+                        beside,
+                        None,
+                        own,
+                        with_secrets,
+                    )?;
                 }
                 Some("rdp") => self.rdp_file(&format!("{folder}/client.rdp"), &file)?,
                 _ => {}
@@ -201,11 +212,12 @@ impl Material {
     fn analyse(
         &mut self,
         file: &Path,
+        beside: &Beside,
         number: usize,
         knows_command: fn(&str) -> bool,
     ) -> Result<BTreeSet<SocketAddr>, BundleError> {
         let mut clients = BTreeSet::new();
-        for record in attempts(file, number, knows_command)? {
+        for record in attempts(file, beside, number, knows_command)? {
             let folder = self.session_folder(record.header.as_ref().map(|header| header.session.as_str()));
             let lines = lines(&record);
             lines.iter().for_each(|line| client_sockets(line, &mut clients));
@@ -226,17 +238,17 @@ impl Material {
         &mut self,
         path: &str,
         file: &Path,
+        Beside { secrets, comments }: Beside,
         only: Option<BTreeSet<SocketAddr>>,
         own: &Own,
         with_secrets: bool,
     ) -> Result<(), BundleError> {
-        let comments = self.comments(path, file, own)?;
+        let comments = self.comments(path, comments, own);
         let mut packets = CaptureRedaction::new(only).commented(comments);
         let damage = capture::file::frames(file, &mut |frame| packets.frame(frame))?;
         for damage in damage {
             self.leave_out(format!("{path}: a part of the capture"), damage.to_string());
         }
-        let secrets = capture::file::secrets(file)?;
         let has_secrets = !secrets.tls_key_logs.is_empty();
         if has_secrets && !with_secrets {
             self.leave_out(format!("{path}: the TLS secrets of the capture"), "they open everything in it");
@@ -247,13 +259,8 @@ impl Material {
     }
 
     /// Our own comments of a capture, by the numbers of their frames; those of others are left out.
-    fn comments(
-        &mut self,
-        path: &str,
-        file: &Path,
-        own: &Own,
-    ) -> Result<BTreeMap<u64, Vec<String>>, BundleError> {
-        let Comments { mut of_frames, of_file, dropped } = capture::file::comments(file)?;
+    fn comments(&mut self, path: &str, comments: Comments, own: &Own) -> BTreeMap<u64, Vec<String>> {
+        let Comments { mut of_frames, of_file, dropped, .. } = comments;
         let count = |of_frames: &BTreeMap<u64, Vec<String>>| of_frames.values().map(Vec::len).sum::<usize>();
         let before = count(&of_frames);
         of_frames.values_mut().for_each(|texts| texts.retain(|text| own.has(text)));
@@ -265,7 +272,7 @@ impl Material {
                 "rdpscope cannot tell what somebody else says there",
             );
         }
-        Ok(of_frames)
+        of_frames
     }
 
     fn rdp_file(&mut self, path: &str, file: &Path) -> Result<(), BundleError> {
@@ -302,10 +309,15 @@ impl Material {
 }
 
 /// The attempts in a capture.
-fn attempts(file: &Path, number: usize, knows_command: fn(&str) -> bool) -> Result<Vec<Record>, BundleError> {
+fn attempts(
+    file: &Path,
+    beside: &Beside,
+    number: usize,
+    knows_command: fn(&str) -> bool,
+) -> Result<Vec<Record>, BundleError> {
     let secrets = Secrets::new();
-    for key_log in capture::file::secrets(file)?.tls_key_logs {
-        secrets.add_key_log(&key_log);
+    for key_log in &beside.secrets.tls_key_logs {
+        secrets.add_key_log(key_log);
     }
     let options = Options {
         capture: format!("captures/{number}.pcapng"),

@@ -9,7 +9,8 @@ use super::{
 use crate::redact::Redactor;
 use crate::report::{self, Document, Subject};
 use crate::trace::Record;
-use rdpscope_certs::load::certificate_pem;
+use rdpscope_certs::load::{certificate_pem, certificates};
+use std::collections::BTreeSet;
 
 /// The report's place.
 const REPORT: &str = "report.html";
@@ -27,7 +28,8 @@ pub(super) struct Redacted {
 impl Redacted {
     /// Replaces every name in everything.
     pub(super) fn from(material: Material, redactor: Redactor) -> Redacted {
-        let Material { traces, certificates, captures, rdp_files, event_logs, left_out, .. } = material;
+        let Material { traces, certificates: chains, captures, rdp_files, event_logs, left_out, .. } =
+            material;
         let mut redacted = Redacted {
             files: Vec::new(),
             sessions: Vec::new(),
@@ -40,7 +42,7 @@ impl Redacted {
         for trace in traces {
             records.extend(redacted.trace(trace));
         }
-        for mut file in certificates {
+        for mut file in chains {
             let mut pem = String::new();
             for der in &mut file.chain {
                 redacted.redactor.certificate(der);
@@ -163,6 +165,14 @@ impl Redacted {
         }
     }
 
+    /// Pseudonyms whose names are still found in a file; PEM hides what is in it.
+    fn remaining(&self, file: &File) -> BTreeSet<String> {
+        let is_pem = file.path.ends_with(".pem");
+        let chain = is_pem.then(|| certificates(&file.bytes, None)).and_then(Result::ok).unwrap_or_default();
+        let in_text = self.redactor.remaining(&file.bytes).into_iter().map(str::to_owned);
+        in_text.chain(chain.iter().flat_map(|der| self.redactor.remaining_in_certificate(der))).collect()
+    }
+
     fn redaction(&self, request: &Request) -> Redaction {
         let pseudonyms = self.redactor.replaced().iter().map(|((kind, pseudonym), times)| Pseudonym {
             kind: manifest::singular(*kind).to_owned(),
@@ -170,8 +180,8 @@ impl Redacted {
             times: *times,
         });
         let still_found = self.files.iter().flat_map(|file| {
-            let found = self.redactor.remaining(&file.bytes).into_iter();
-            found.map(|pseudonym| StillFound { path: file.path.clone(), pseudonym: pseudonym.to_owned() })
+            let found = self.remaining(file).into_iter();
+            found.map(|pseudonym| StillFound { path: file.path.clone(), pseudonym })
         });
         Redaction {
             kept: request.keep.iter().map(|kind| kind.plural().to_owned()).collect(),

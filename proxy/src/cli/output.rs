@@ -102,10 +102,7 @@ impl Output {
 
     /// A result, for programs; nothing without `--json`.
     pub(super) fn json_line(&self, value: &impl Serialize) {
-        // Serialising our own types into memory cannot fail.
-        if let Ok(line) = serde_json::to_string(value) {
-            self.json_text(&line);
-        }
+        self.json_lines([value]);
     }
 
     /// Several results at once, which nobody waits for one by one: one by one, each is a call of the system.
@@ -114,6 +111,7 @@ impl Output {
             return;
         }
         let mut stdout = BufWriter::with_capacity(JSON_BUFFER, std::io::stdout().lock());
+        // Serialising our own types into memory cannot fail.
         for line in values.into_iter().filter_map(|value| serde_json::to_string(&value).ok()) {
             let _ = writeln!(stdout, "{}", safe::json(&line));
         }

@@ -6,6 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 /// The authority that rdpscope makes for a session.
 const OWN_AUTHORITY: &str = "rdpscope session CA";
 
+/// Where Active Directory keeps what its certificate authorities publish: containers that everybody has, as an address has
+/// them.
+const CONTAINERS: [&str; 5] = ["AIA", "CDP", "Configuration", "Public%20Key%20Services", "Services"];
+
 /// Folders whose children bear the names of users.
 const HOME_FOLDERS: [&str; 2] = ["home", "Users"];
 
@@ -58,26 +62,56 @@ pub fn common_name(names: &mut Names, text: &str) {
         return;
     }
     match text.contains(char::is_whitespace) {
-        true => names.learn_word(Kind::Organisation, text),
+        true => {
+            names.learn_word(Kind::Organisation, text);
+            // As the addresses have it where an authority publishes.
+            names.learn_word(Kind::Organisation, &text.replace(' ', "%20"));
+        }
         false => names.learn_dotted(Kind::Host, text),
     }
 }
 
 /// A distinguished name: `CN=name, O=company`.
 pub fn distinguished_name(names: &mut Names, text: &str) {
-    for part in text.split(',') {
-        match part.trim().split_once('=') {
-            Some(("CN", value)) => common_name(names, value),
-            Some(("DC", value)) => names.learn_word(Kind::Domain, value),
-            Some(("UID" | "emailAddress" | "E", value)) => user(names, value),
-            Some(("C" | "ST" | "serialNumber", _)) | None => {}
-            Some((_, value)) => names.learn_word(Kind::Organisation, value),
+    for part in parts(text) {
+        let Some((key, value)) = part.trim().split_once('=') else { continue };
+        attribute(names, key, value);
+        // A certificate has it without what protects a comma in text.
+        let plain = value.trim_matches('"').replace('\\', "");
+        if plain != value {
+            attribute(names, key, &plain);
         }
     }
 }
 
-/// A URL (`http://host:port/path`) or a service principal (`TERMSRV/host`).
+/// What stands between commas that neither a backslash nor quotation marks protect (RFC 4514 section 2.4).
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    let (mut is_escaped, mut is_quoted) = (false, false);
+    text.split(move |character| {
+        let separates = character == ',' && !is_escaped && !is_quoted;
+        is_quoted ^= character == '"' && !is_escaped;
+        is_escaped = character == '\\' && !is_escaped;
+        separates
+    })
+}
+
+fn attribute(names: &mut Names, key: &str, value: &str) {
+    match key {
+        "CN" if CONTAINERS.contains(&value) => {}
+        "CN" => common_name(names, value),
+        "DC" => names.learn_word(Kind::Domain, value),
+        "UID" | "emailAddress" | "E" => user(names, value),
+        "C" | "ST" | "serialNumber" => {}
+        _ => names.learn_word(Kind::Organisation, value),
+    }
+}
+
+/// A URL (`http://host:port/path`; `ldap:///CN=authority,CN=host,DC=company?attribute`) or a service principal
+/// (`TERMSRV/host`).
 pub fn locator(names: &mut Names, text: &str) {
+    if let Some((_, path)) = text.split_once(":///") {
+        return distinguished_name(names, path.split('?').next().unwrap_or_default());
+    }
     let after_scheme = text.split_once("://").map(|(_, rest)| rest);
     let authority = match after_scheme {
         Some(rest) => rest.split(['/', '?', '#']).next(),
@@ -86,6 +120,13 @@ pub fn locator(names: &mut Names, text: &str) {
     let Some(authority) = authority else { return distinguished_name(names, text) };
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     target(names, host);
+    // An authority of Windows publishes its certificate as `…/host_authority.crt`.
+    let file = after_scheme.and_then(|rest| rest.rsplit_once('/'));
+    if let Some((host, _)) =
+        file.and_then(|(_, file)| file.split_once('_')).filter(|(host, _)| host.contains('.'))
+    {
+        target(names, host);
+    }
 }
 
 /// Names of machines among other words, such as in `1.1 proxy.corp.example (squid)`.

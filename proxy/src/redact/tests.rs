@@ -210,3 +210,81 @@ proptest! {
         prop_assert_eq!(redactor.text(&once), once.clone());
     }
 }
+
+/// What the certificate of a company's authority has names in, and the authority that rdpscope makes for a session.
+#[test]
+fn no_extension_of_a_certificate_keeps_a_name_or_an_address() {
+    use rcgen::{
+        BasicConstraints, CertificateParams, CidrSubnet, CrlDistributionPoint, DnType, GeneralSubtree, IsCa,
+        KeyPair, NameConstraints, SanType,
+    };
+    let mut parameters =
+        CertificateParams::new(vec!["pc7.fabrikam.com".to_owned(), "10.20.30.40".to_owned()]).unwrap();
+    parameters.distinguished_name.push(DnType::OrganizationName, "Wingtip, Inc.");
+    parameters.distinguished_name.push(DnType::CommonName, "Adatum Issuing 3");
+    let logon_name =
+        SanType::OtherName((vec![1, 3, 6, 1, 4, 1, 311, 20, 2, 3], "kim.abercrombie@litware.com".into()));
+    let mailbox = SanType::Rfc822Name("pat.coleman@proseware.com".try_into().unwrap());
+    parameters.subject_alt_names.extend([logon_name, mailbox]);
+    let uris = [
+        "ldap:///CN=Adatum%20Issuing%203,CN=PKI-NORTH,CN=CDP,CN=Services,DC=treyresearch,DC=net?crl?base",
+        "http://crl.alpineski.com/CertEnroll/ca-host.tailspin.com_Adatum%20Issuing%203.crt",
+    ];
+    parameters.crl_distribution_points =
+        uris.map(|uri| CrlDistributionPoint { uris: vec![uri.to_owned()] }).into();
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    parameters.name_constraints = Some(NameConstraints {
+        permitted_subtrees: vec![
+            GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix([10, 20, 30, 41].into(), 32)),
+            GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix("2001:db8::7".parse().unwrap(), 128)),
+            GeneralSubtree::DnsName(".fourthcoffee.com".to_owned()),
+        ],
+        excluded_subtrees: Vec::new(),
+    });
+    let certificate = parameters.self_signed(&KeyPair::generate().unwrap()).unwrap();
+    let mut der = certificate.der().to_vec();
+
+    let mut names = names(&[]);
+    names.learn_certificate(&der);
+    let mut redactor = Redactor::new(names);
+    assert!(redactor.remaining_in_certificate(&der).len() > 10, "the last look finds what is still there");
+    redactor.certificate(&mut der);
+    let text = String::from_utf8_lossy(&der).to_lowercase();
+    for name in [
+        "fabrikam",
+        "wingtip",
+        "adatum",
+        "abercrombie",
+        "litware",
+        "coleman",
+        "proseware",
+        "pki-north",
+        "treyresearch",
+        "alpineski",
+        "ca-host",
+        "tailspin",
+        "fourthcoffee",
+    ] {
+        assert!(!text.contains(name), "{name}: {text}");
+    }
+    let address = "2001:db8::7".parse::<std::net::Ipv6Addr>().unwrap().octets();
+    for octets in [&[10, 20, 30, 40][..], &[10, 20, 30, 41], &address] {
+        assert!(!der.windows(octets.len()).any(|window| window == octets), "{octets:?}");
+    }
+    assert!(
+        text.contains("cn=cdp,cn=services") && text.contains("/certenroll/"),
+        "what everybody has stays: {text}"
+    );
+    assert_eq!(redactor.remaining_in_certificate(&der), Vec::<String>::new());
+    let inspected = rdpscope_certs::inspect::inspect(&der).unwrap();
+    assert_eq!(inspected.sans.len(), 2, "it is still read as a certificate: {inspected:?}");
+}
+
+#[test]
+fn a_company_with_a_comma_in_its_name_is_one_name() {
+    let lines =
+        [json!({"issuer": "CN=pc1,O=Wingtip\\, Inc."}), json!({"issuer": "CN=pc2, O=\"Litware, Ltd.\""})];
+    let mut redactor = redactor(&[], &lines);
+    let said = redactor.text("Wingtip, Inc. and Wingtip\\, Inc. and Litware, Ltd. met");
+    assert!(!said.contains("Wingtip") && !said.contains("Litware") && said.ends_with(" met"), "{said}");
+}

@@ -1,11 +1,8 @@
 //! Comments in pcapng: options of the blocks that they stand beside (draft-ietf-opsawg-pcapng section 3.5).
 
-use super::blocks::{Blocks, ENHANCED_PACKET, INTERFACE_DESCRIPTION, PACKET, SECTION_HEADER, SIMPLE_PACKET};
-use super::damage::Damages;
+use super::blocks::{ENHANCED_PACKET, INTERFACE_DESCRIPTION, PACKET, SECTION_HEADER, SIMPLE_PACKET};
 use super::endian::Endian;
-use super::window::Window;
 use std::collections::BTreeMap;
-use std::io::{Read, Result};
 
 /// opt_comment, and the end of the options.
 const OPTION_COMMENT: u16 = 1;
@@ -22,28 +19,24 @@ pub struct Comments {
     pub of_file: Vec<String>,
     /// How many more there are than are kept.
     pub dropped: u64,
+    /// Frames so far.
+    frames: u64,
+    /// Bytes of the comments so far.
+    length: usize,
 }
 
 impl Comments {
-    /// The comments of a pcapng file that `window` is at the beginning of. Fails where reading fails.
-    pub(super) fn collect<R: Read>(window: &mut Window<R>) -> Result<Self> {
-        let (mut blocks, mut comments) = (Blocks::new(), Self::default());
-        let mut damages = Damages::default();
-        let (mut number, mut kept) = (0, 0);
-        while let Some(block) = blocks.next(window, &mut damages)? {
-            let body = block.body(window.bytes());
-            number += u64::from(matches!(block.kind, ENHANCED_PACKET | SIMPLE_PACKET | PACKET));
-            let texts = texts(blocks.endian, options(blocks.endian, block.kind, body));
-            for text in texts {
-                kept += text.len();
-                match block.kind {
-                    _ if kept > MOST_COMMENT_BYTES => comments.dropped += 1,
-                    ENHANCED_PACKET => comments.of_frames.entry(number).or_default().push(text),
-                    _ => comments.of_file.push(text),
-                }
+    /// Takes the next block of the file.
+    pub(super) fn block(&mut self, endian: Endian, kind: u32, body: &[u8]) {
+        self.frames += u64::from(matches!(kind, ENHANCED_PACKET | SIMPLE_PACKET | PACKET));
+        for text in texts(endian, options(endian, kind, body)) {
+            self.length += text.len();
+            match kind {
+                _ if self.length > MOST_COMMENT_BYTES => self.dropped += 1,
+                ENHANCED_PACKET => self.of_frames.entry(self.frames).or_default().push(text),
+                _ => self.of_file.push(text),
             }
         }
-        Ok(comments)
     }
 }
 
@@ -79,6 +72,8 @@ fn texts(endian: Endian, mut options: &[u8]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::file::each_block;
+    use crate::capture::file::window::Window;
     use pcap_file::DataLink;
     use pcap_file::pcapng::PcapNgWriter;
     use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
@@ -89,7 +84,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn collected(bytes: &[u8]) -> Comments {
-        Comments::collect(&mut Window::new(bytes)).unwrap()
+        let mut comments = Comments::default();
+        each_block(&mut Window::new(bytes), &mut |endian, kind, body| comments.block(endian, kind, body))
+            .unwrap();
+        comments
     }
 
     fn file(endianness: Endianness) -> Vec<u8> {

@@ -18,7 +18,9 @@ pub use secrets::Secrets;
 
 use super::reassembly::{Contents, Reassembly};
 use super::{FlowSink, Frame};
+use blocks::Blocks;
 use damage::Damages;
+use endian::Endian;
 use flate2::read::MultiGzDecoder;
 use pcap::Pcap;
 use pcapng::PcapNg;
@@ -113,28 +115,54 @@ pub fn frames(path: &Path, each: &mut dyn FnMut(&Frame<'_>)) -> Result<Vec<Damag
     Ok(read.damages.into_parts().0)
 }
 
-/// The secrets that the capture at `path` has inside it; a pass of its own over the file, because they may stand behind
-/// the packets that they belong to. A pcap file has none. Fails where the file cannot be read or is no capture.
+/// What a capture has beside its packets.
+#[derive(Debug, Default)]
+pub struct Beside {
+    /// What opens its TLS.
+    pub secrets: Secrets,
+    /// What is said in it.
+    pub comments: Comments,
+}
+
+/// What the capture at `path` has beside its packets; a pass of its own over the file, because secrets may stand behind the
+/// packets that they belong to. A pcap file has nothing of the kind. Fails where the file cannot be read or is no capture.
+pub fn beside(path: &Path) -> Result<Beside, CaptureError> {
+    let mut beside = Beside::default();
+    blocks_of(path, &mut |endian, kind, body| beside.block(endian, kind, body))?;
+    Ok(beside)
+}
+
+/// Of what [`beside`] finds only the secrets.
 pub fn secrets(path: &Path) -> Result<Secrets, CaptureError> {
-    let (source, _) = open(path)?;
-    let failed = |source| CaptureError::Read { path: path.to_owned(), source };
-    let mut window = Window::new(source);
-    match format(path, &mut window)? {
-        Format::Pcap(_) => Ok(Secrets::default()),
-        Format::PcapNg(_) => Secrets::collect(&mut window).map_err(failed),
+    let mut secrets = Secrets::default();
+    blocks_of(path, &mut |endian, kind, body| secrets.block(endian, kind, body))?;
+    Ok(secrets)
+}
+
+impl Beside {
+    fn block(&mut self, endian: Endian, kind: u32, body: &[u8]) {
+        self.secrets.block(endian, kind, body);
+        self.comments.block(endian, kind, body);
     }
 }
 
-/// What is said in the capture at `path` beside its packets; a pass of its own over the file. A pcap file has nothing of the
-/// kind. Fails where the file cannot be read or is no capture.
-pub fn comments(path: &Path) -> Result<Comments, CaptureError> {
+/// Shows byte order, type and body of every block of a pcapng file to `each`; a pcap file has none.
+fn blocks_of(path: &Path, each: &mut dyn FnMut(Endian, u32, &[u8])) -> Result<(), CaptureError> {
     let (source, _) = open(path)?;
-    let failed = |source| CaptureError::Read { path: path.to_owned(), source };
     let mut window = Window::new(source);
     match format(path, &mut window)? {
-        Format::Pcap(_) => Ok(Comments::default()),
-        Format::PcapNg(_) => Comments::collect(&mut window).map_err(failed),
+        Format::Pcap(_) => Ok(()),
+        Format::PcapNg(_) => each_block(&mut window, each)
+            .map_err(|source| CaptureError::Read { path: path.to_owned(), source }),
     }
+}
+
+fn each_block<R: Read>(window: &mut Window<R>, each: &mut dyn FnMut(Endian, u32, &[u8])) -> io::Result<()> {
+    let (mut blocks, mut damages) = (Blocks::new(), Damages::default());
+    while let Some(block) = blocks.next(window, &mut damages)? {
+        each(blocks.endian, block.kind, block.body(window.bytes()));
+    }
+    Ok(())
 }
 
 /// Whether `path` stands for standard input.

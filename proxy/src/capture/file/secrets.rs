@@ -1,10 +1,7 @@
 //! Decryption Secrets Blocks (draft-ietf-opsawg-pcapng section 4.7), wherever in the file they are.
 
-use super::blocks::{Blocks, DECRYPTION_SECRETS};
-use super::damage::Damages;
+use super::blocks::DECRYPTION_SECRETS;
 use super::endian::Endian;
-use super::window::Window;
-use std::io::{Read, Result};
 use std::ops::Range;
 use zeroize::Zeroizing;
 
@@ -21,33 +18,29 @@ pub struct Secrets {
     pub tls_key_logs: Vec<Zeroizing<Vec<u8>>>,
     /// Secrets types of the blocks that are not read: SSH, WireGuard, ZigBee and others.
     pub other_types: Vec<u32>,
+    /// Bytes of the key logs.
+    kept: usize,
 }
 
 impl Secrets {
-    /// The secrets of a pcapng file that `window` is at the beginning of. Fails where reading fails.
-    pub(super) fn collect<R: Read>(window: &mut Window<R>) -> Result<Self> {
-        let (mut blocks, mut secrets, mut kept) = (Blocks::new(), Self::default(), 0);
-        let mut damages = Damages::default();
-        while let Some(block) = blocks.next(window, &mut damages)? {
-            if block.kind != DECRYPTION_SECRETS {
-                continue;
-            }
-            match key_log(blocks.endian, block.body(window.bytes())) {
-                Some(Ok(place)) if kept + place.len() <= MOST_SECRET_BYTES => {
-                    kept += place.len();
-                    let text = &block.body(window.bytes())[place];
-                    secrets.tls_key_logs.push(Zeroizing::new(text.to_vec()));
-                }
-                Some(Err(kind)) if !secrets.other_types.contains(&kind) => secrets.other_types.push(kind),
-                _ => {}
-            }
+    /// Takes the next block of the file.
+    pub(super) fn block(&mut self, endian: Endian, kind: u32, body: &[u8]) {
+        if kind != DECRYPTION_SECRETS {
+            return;
         }
-        Ok(secrets)
+        match key_log(endian, body) {
+            Some(Ok(place)) if self.kept + place.len() <= MOST_SECRET_BYTES => {
+                self.kept += place.len();
+                self.tls_key_logs.push(Zeroizing::new(body[place].to_vec()));
+            }
+            Some(Err(other)) if !self.other_types.contains(&other) => self.other_types.push(other),
+            _ => {}
+        }
     }
 }
 
 /// Where in the body the text is, or the type of other secrets; `None` where the block is too short.
-pub(super) fn key_log(endian: Endian, body: &[u8]) -> Option<std::result::Result<Range<usize>, u32>> {
+pub(super) fn key_log(endian: Endian, body: &[u8]) -> Option<Result<Range<usize>, u32>> {
     const HEAD: usize = 8;
     let (kind, length) = (endian.u32(body, 0)?, endian.u32(body, 4)? as usize);
     if kind != TLS_KEY_LOG {

@@ -196,7 +196,7 @@ impl Direct {
         let names = self.names(stream, capture);
         let told = self.recording.told();
         let was_active = told.iter().any(|event| event.phase == Phase::Active);
-        let ended = self.observer.ending(self.first_end, left_first(&told, |_| false));
+        let ended = self.observer.ending(self.first_end, left_first(told, |_| false));
         let was_announced = self.observer.announced_end().is_some();
         let silent = evidence.unanswered.filter(|_| was_active && !was_announced);
         let ended = silent.map(|silent| self.fell_silent(t_us, silent)).or(ended);

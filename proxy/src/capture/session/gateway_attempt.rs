@@ -245,7 +245,7 @@ impl GatewayAttempt {
             if gateway.contains(':') { gateway } else { format!("{gateway}:{}", key.server.port()) };
         names.target = self.target.unwrap_or_else(|| with_port.clone());
         names.settings.insert("gateway".to_owned(), with_port.into());
-        let ended = self.ending.ending(&[self.observer.inner_read()], &self.recording.told());
+        let ended = self.ending.ending(&[self.observer.inner_read()], self.recording.told());
         self.recording.finish(self.last, names, ended, id)
     }
 }

@@ -20,13 +20,12 @@ pub(super) struct Names {
     pub(super) settings: serde_json::Map<String, serde_json::Value>,
 }
 
-/// Lines so far, and what they come to.
+/// What was seen so far, and what it comes to.
 #[derive(Debug)]
 pub(super) struct Recording {
     began: Nanoseconds,
     timeline: Timeline,
-    lines: Vec<Line>,
-    events: usize,
+    record: Record,
     dropped: u64,
     pub(super) bytes: [u64; 2],
     last_end: Option<Micros>,
@@ -68,8 +67,7 @@ impl Recording {
         Recording {
             began,
             timeline: Timeline::default(),
-            lines: Vec::new(),
-            events: 0,
+            record: Record::default(),
             dropped: 0,
             bytes: [0; 2],
             last_end: None,
@@ -89,13 +87,9 @@ impl Recording {
         self.timeline.summary_mut()
     }
 
-    /// The events so far, as what looks for the one who left first takes them.
-    pub(super) fn told(&self) -> Vec<Event> {
-        let events = self.lines.iter().filter_map(|line| match line {
-            Line::Event(event) => Some(event.clone()),
-            _ => None,
-        });
-        events.collect()
+    /// The events so far.
+    pub(super) fn told(&self) -> &[Event] {
+        &self.record.events
     }
 
     pub(super) fn push(&mut self, events: impl IntoIterator<Item = Event>) {
@@ -113,7 +107,9 @@ impl Recording {
     pub(super) fn push_first(&mut self, events: impl IntoIterator<Item = Event>) {
         let mut lines = Vec::new();
         events.into_iter().for_each(|event| self.timeline.push(event, &mut lines));
-        self.lines.splice(..0, lines);
+        let first: Record = lines.into_iter().collect();
+        self.record.events.splice(..0, first.events);
+        self.record.phases.splice(..0, first.phases);
     }
 
     /// The same for what is known only now and is of no phase.
@@ -123,12 +119,10 @@ impl Recording {
 
     fn keep(&mut self, lines: Vec<Line>) {
         for line in lines {
-            let is_event = matches!(line, Line::Event(_));
-            self.events += usize::from(is_event);
-            if is_event && self.events > MOST_EVENTS {
+            if matches!(line, Line::Event(_)) && self.record.events.len() >= MOST_EVENTS {
                 self.dropped += 1;
             } else {
-                self.lines.push(line);
+                self.record.push(line);
             }
         }
     }
@@ -145,9 +139,11 @@ impl Recording {
         if self.dropped > 0 {
             let dropped = Detail::TraceIncomplete { dropped: self.dropped };
             let phase = self.timeline.current().unwrap_or(Phase::Tcp);
-            self.lines.push(Line::Event(event(t_us, Leg::Proxy, phase, dropped)));
+            self.record.push(Line::Event(event(t_us, Leg::Proxy, phase, dropped)));
         }
-        self.timeline.finish(t_us, &mut self.lines);
+        let mut phases = Vec::new();
+        self.timeline.finish(t_us, &mut phases);
+        phases.into_iter().for_each(|line| self.record.push(line));
         let [bytes_up, bytes_down] = self.bytes;
         let summary = self.timeline.summary_mut();
         (summary.closed_by, summary.how) = ended.unzip();
@@ -160,9 +156,9 @@ impl Recording {
             settings: names.settings,
             started: timestamp(self.began).to_string(),
         };
-        let mut record: Record = std::iter::once(Line::Trace(header)).chain(self.lines).collect();
-        record.push(Line::Summary(Box::new(self.timeline.summary().clone())));
-        Finished { began: self.began, record, t_us }
+        self.record.header = Some(header);
+        self.record.summary = Some(std::mem::take(self.timeline.summary_mut()));
+        Finished { began: self.began, record: self.record, t_us }
     }
 }
 

@@ -46,7 +46,8 @@ struct Waiting {
     pair: Pair,
     ended: Nanoseconds,
     reached: Option<Phase>,
-    finished: Finished,
+    /// Elsewhere, because those that wait are often looked through, and move up when one of them goes.
+    finished: Box<Finished>,
 }
 
 impl Returns {
@@ -79,7 +80,7 @@ impl Returns {
         if self.came.get(&pair).is_some_and(|came| came.iter().any(is_return)) {
             return Some(finished.conclude(true, options));
         }
-        self.waiting.push(Waiting { place, pair, ended, reached, finished });
+        self.waiting.push(Waiting { place, pair, ended, reached, finished: Box::new(finished) });
         None
     }
 

@@ -26,6 +26,11 @@ impl Traffic {
         *self.by_port.entry(("udp", port)).or_default() += 1;
     }
 
+    /// Whether there was none.
+    pub fn is_empty(&self) -> bool {
+        self.tcp == 0 && self.udp == 0
+    }
+
     /// `12 TCP connections and 3 UDP flows, most to ports tcp/443, udp/53 and tcp/22`.
     pub fn words(&self) -> String {
         let plural = |count: u64, one: &str| match count {

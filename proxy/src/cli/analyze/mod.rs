@@ -71,8 +71,8 @@ fn analyse(
         if let Some(folder) = folder.filter(|_| not_written.is_none()) {
             not_written = write(folder, &analysed.record).err();
         }
-        print(&analysed.record, output);
-        shown.attempt(analysed.record);
+        shown.attempt(&analysed.record);
+        print(analysed.record, output);
     });
     if !is_read_twice {
         sessions = sessions.taking_secrets();
@@ -126,17 +126,18 @@ fn options(path: &Path, number: usize, gateways: Vec<String>) -> Options {
 }
 
 fn without_attempts(path: &Path, totals: &Totals) -> String {
-    let (name, what) = (safe::name(&path.display().to_string()), totals.other.words());
-    format!("{name} has no Remote Desktop in it that can be recognised, but {what}")
+    let (name, other) = (safe::name(&path.display().to_string()), &totals.other);
+    let but = if other.is_empty() { "and" } else { "but" };
+    format!("{name} has no Remote Desktop in it that can be recognised, {but} {}", other.words())
 }
 
 /// The lines of a record for programs.
-fn print(record: &Record, output: &Output) {
+fn print(record: Record, output: &Output) {
     if !output.json {
         return;
     }
     let session = record.header.as_ref().map(|header| header.session.clone());
-    let lines = record.clone().into_lines();
+    let lines = record.into_lines();
     output.json_lines(lines.iter().map(|line| {
         let is_first = matches!(line, crate::trace::Line::Trace(_));
         SessionLine { line, session: session.as_deref().filter(|_| !is_first) }

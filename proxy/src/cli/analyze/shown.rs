@@ -41,12 +41,12 @@ impl<'o> Shown<'o> {
     }
 
     /// One more attempt.
-    pub(super) fn attempt(&mut self, record: Record) {
-        let Some(row) = AttemptRow::of(&record) else { return };
+    pub(super) fn attempt(&mut self, record: &Record) {
+        let Some(row) = AttemptRow::of(record) else { return };
         let is_first = self.attempts.is_empty();
         let is_in_full = (self.all || is_first || row.is_fault) && self.in_full < MOST_IN_FULL;
         self.in_full += usize::from(is_in_full);
-        self.attempts.push((row, (is_in_full && !self.output.json).then(|| Box::new(record))));
+        self.attempts.push((row, (is_in_full && !self.output.json).then(|| Box::new(record.clone()))));
     }
 
     /// One more file.

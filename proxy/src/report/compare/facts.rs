@@ -257,8 +257,12 @@ impl Facts {
             Detail::CertificatePresented { mode, .. } => Some(mode),
             _ => None,
         });
-        let shown = presented.map_or("the server's own", |(_, mode)| mode);
-        self.add(tls, Weight::Cause, "certificate that the client is shown", client.map(|_| shown));
+        // Where another is to be shown, the trace may end before it was.
+        let is_passed_on =
+            || !record.header.as_ref().is_some_and(|header| shows_another_certificate(&header.settings));
+        let shown =
+            presented.map(|(_, mode)| mode.as_str()).or_else(|| is_passed_on().then_some("the server's own"));
+        self.add(tls, Weight::Cause, "certificate that the client is shown", client.and(shown));
     }
 
     /// What follows from what is left out: two certificates with other dates have other thumbprints too.
@@ -403,6 +407,11 @@ impl Facts {
 }
 
 /// The certificates of the gateway and of the server, as they were shown last.
+/// Whether these settings of a session end its client's TLS in rdpscope.
+fn shows_another_certificate(settings: &serde_json::Map<String, Value>) -> bool {
+    settings.get("cert").is_some_and(|mode| mode != "passthrough")
+}
+
 fn certificates(record: &Record) -> Vec<(&'static str, &Certificate)> {
     let mut found: Vec<(&'static str, &Certificate)> = Vec::new();
     for event in &record.events {

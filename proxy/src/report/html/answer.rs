@@ -20,20 +20,24 @@ pub(super) fn headline(document: &Document, subject: &Subject) -> String {
     }
 }
 
-pub(super) fn section(document: &Document, subject: &Subject, place: &Place) -> Markup {
-    let finished = document.finished(&subject.record);
-    let of_experiment = finished.as_ref().and_then(|it| it.proven.as_ref().or(it.observed.as_ref()));
-    let verdict = if finished.is_some() { of_experiment } else { subject.record.verdict.as_ref() };
-    let look = match &finished {
+/// The colour of its answer.
+pub(super) fn tone(document: &Document, subject: &Subject) -> &'static str {
+    match &document.finished(&subject.record) {
         Some(finished) => match answer_parts(finished).0 {
             Look::Good => "good",
             Look::Bad => "bad",
             _ => "doubt",
         },
         None => subject.record.verdict.as_ref().map_or("doubt", |verdict| tone_of(verdict).0),
-    };
+    }
+}
+
+pub(super) fn section(document: &Document, subject: &Subject, place: &Place) -> Markup {
+    let finished = document.finished(&subject.record);
+    let of_experiment = finished.as_ref().and_then(|it| it.proven.as_ref().or(it.observed.as_ref()));
+    let verdict = if finished.is_some() { of_experiment } else { subject.record.verdict.as_ref() };
     html! {
-        div.verdict.(look) {
+        div.verdict.(tone(document, subject)) {
             p.eyebrow {
                 @if let Some(verdict) = verdict { (badge(verdict)) }
                 span { (subject.title()) }

@@ -1,7 +1,7 @@
 //! The certificates: what they say, whether they fit the names asked for, and where the session's moment lies in their
 //! validity.
 
-use super::parts::{Place, scroll};
+use super::parts::{Place, capital, scroll};
 use crate::report::document::Subject;
 use crate::report::{safe, words};
 use crate::trace::{Detail, Event, Leg, Phase, Record};
@@ -34,7 +34,7 @@ pub(super) fn section(subject: &Subject, place: &Place) -> Markup {
             @if let Some(now) = now { (time_line(&shown, now, place)) }
             (scroll("Certificates", table(&shown, now)))
             (names(record, subject.target(), &shown))
-            @for text in judgements(record, subject) { p { (text) "." } }
+            @for text in judgements(record, subject) { p { (capital(&text)) "." } }
             @for it in &shown { (chain(it)) }
         }
     });
@@ -244,14 +244,16 @@ fn time_line(shown: &[Shown<'_>], now: i64, place: &Place) -> Markup {
     };
     let bottom = TOP + ROW * shown.len() as f64;
     let (title, description) = (place.id("validity-title"), place.id("validity-text"));
+    let y = |row: usize| TOP + ROW * row as f64;
     html! {
         figure {
             (scroll("Validity on a time line", html! {
                 svg viewBox={ "0 0 " (WIDTH) " " (bottom + 6.0) } role="img" aria-labelledby={ (title) " " (description) } {
                     title id=(title) { "Validity on a time line" }
                     desc id=(description) { (described(shown, now)) }
-                    @for (row, it) in shown.iter().enumerate() { (period(it, TOP + ROW * row as f64, now, at)) }
+                    @for (row, it) in shown.iter().enumerate() { (period(it, y(row), now, at)) }
                     line.now x1=(at(now)) y1="18" x2=(at(now)) y2=(bottom) {}
+                    @for (row, it) in shown.iter().enumerate() { (dates(it, y(row), at)) }
                     text x=(at(now)) y="13" text-anchor=(anchor(at(now))) { "session: " (date(now)) }
                 }
             }))
@@ -267,6 +269,14 @@ fn period(shown: &Shown<'_>, y: f64, now: i64, at: impl Fn(i64) -> f64) -> Marku
     html! {
         text x="0" y=(y + 15.0) { (sign) " " (shown.title) }
         rect.(class) x=(from) y=(y + 3.0) width=(((to - from).max(2.0) * 10.0).round() / 10.0) height="14" rx="2" {}
+    }
+}
+
+/// Its ends in words, which no line may cross.
+fn dates(shown: &Shown<'_>, y: f64, at: impl Fn(i64) -> f64) -> Markup {
+    let certificate = shown.certificate;
+    let (from, to) = (at(certificate.not_before_unix), at(certificate.not_after_unix));
+    html! {
         text.faint x=(from) y=(y + 31.0) text-anchor=(if to - from < 150.0 { anchor(from) } else { "start" }) {
             (date(certificate.not_before_unix))
             @if to - from < 150.0 { " to " (date(certificate.not_after_unix)) }

@@ -88,7 +88,7 @@ fn row(document: &Document, host: &Host, columns: &[&Column]) -> Markup {
     html! {
         tr {
             th scope="row" {
-                span.(class) { (sign) " " }
+                span.(class) { (sign) "\u{a0}" }
                 a href={ "#" (Place::among(host.subject).id("top")) } { (subject.target()) }
                 @if let Some(verdict) = &subject.record.verdict { div.soft.small { (verdict.id) } }
             }

@@ -1,6 +1,6 @@
 //! Several subjects on one page: the answer over all, and a line for each.
 
-use super::answer::headline as of_subject;
+use super::answer::{headline as of_subject, tone as tone_of};
 use super::parts::{Place, badge, capital, scroll, shortened};
 use crate::report::document::{Document, Subject};
 use maud::{Markup, html};
@@ -26,14 +26,21 @@ pub(super) fn headline(document: &Document) -> String {
 }
 
 pub(super) fn head(document: &Document) -> Markup {
+    let experiment = document.subjects.iter().find(|subject| subject.record.experiment.is_some());
     let fails = document.subjects.iter().any(Subject::fails);
+    let tone = experiment.map_or(if fails { "bad" } else { "good" }, |subject| tone_of(document, subject));
     let difference = document.fleet.iter().flat_map(|fleet| &fleet.comparison.sentences);
     html! {
-        div.verdict.(if fails { "bad" } else { "good" }) {
+        div.verdict.(tone) {
             h1 id="answer" { (headline(document)) }
-            @for sentence in difference { p { (capital(sentence)) "." } }
+            @for sentence in difference { p { (begun(sentence)) "." } }
         }
     }
+}
+
+/// A sentence as it begins: a name at its front stays as its owner writes it.
+fn begun(sentence: &str) -> String {
+    if sentence.starts_with("the ") { capital(sentence) } else { sentence.to_owned() }
 }
 
 /// Each subject with its verdict; the first `told` are further down.

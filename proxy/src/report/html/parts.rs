@@ -156,10 +156,16 @@ pub(super) fn capital(text: &str) -> String {
     characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }
 
-/// `text` in at most `most` characters.
+/// Characters that are given up so that no word is cut.
+const LONGEST_CUT_WORD: usize = 24;
+
+/// `text` in at most `most` characters, at the end of a word where one is near.
 pub(super) fn shortened(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
     }
-    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+    let cut: String = text.chars().take(most.saturating_sub(1)).collect();
+    let words = cut.rsplit_once(' ').filter(|(_, part)| part.chars().count() <= LONGEST_CUT_WORD);
+    let kept = words.map_or(cut.as_str(), |(words, _)| words.trim_end_matches([',', ';', ':', '.']));
+    format!("{kept}…")
 }

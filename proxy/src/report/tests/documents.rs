@@ -135,6 +135,39 @@ fn what_rdpscope_did_otherwise_is_said() {
 }
 
 #[test]
+fn a_trace_that_ends_before_another_certificate_was_shown_does_not_say_which_one_was() {
+    let shown = |cut: bool| {
+        let mut lines = expired("one");
+        if let Some(Line::Trace(header)) = lines.first_mut() {
+            header.settings.insert("cert".to_owned(), "fresh".into());
+        }
+        let began = lines.iter().position(
+            |line| matches!(line, Line::Event(event) if matches!(event.detail, Detail::ClientHello(_))),
+        );
+        lines.truncate(if cut { began.unwrap() + 1 } else { lines.len() });
+        subject(lines)
+    };
+    let passed_on = subject(expired("two"));
+    let tells = |one: &Subject, other: &Subject| {
+        let told = contrast(one, other);
+        let all = told.first.into_iter().chain(told.others);
+        all.map(|difference| difference.what).any(|what| what == "certificate that the client is shown")
+    };
+    assert!(!tells(&shown(true), &passed_on) && !tells(&shown(false), &passed_on));
+    let mut presented = expired("three");
+    if let Some(Line::Event(event)) = presented.iter_mut().rfind(|line| matches!(line, Line::Event(_))) {
+        event.detail = Detail::CertificatePresented {
+            mode: "fresh".to_owned(),
+            chain: vec![],
+            same_key: false,
+            differences: vec![],
+            der: vec![],
+        };
+    }
+    assert!(tells(&subject(presented), &passed_on));
+}
+
+#[test]
 fn a_trace_without_a_verdict_is_judged_by_what_is_there() {
     let mut lines = nla_required();
     lines.retain(|line| !matches!(line, Line::Verdict(_) | Line::End(_) | Line::Summary(_)));
