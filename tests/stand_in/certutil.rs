@@ -81,7 +81,6 @@ mod store {
             what: *const c_void,
             previous: *const c_void,
         ) -> *const c_void;
-        fn CertDeleteCertificateFromStore(certificate: *const c_void) -> i32;
         fn CertCloseStore(store: *mut c_void, flags: u32) -> i32;
         fn CryptStringToBinaryA(
             text: *const u8,
@@ -104,10 +103,7 @@ mod store {
         let done = match verb {
             "-addstore" => add(store, object),
             "-store" => find(store, object).map(|_| ()),
-            "-delstore" => find(store, object).and_then(|certificate| {
-                // SAFETY: the certificate was found in the open store, and is not used afterwards.
-                told(unsafe { CertDeleteCertificateFromStore(certificate) })
-            }),
+            "-delstore" => find(store, object).and_then(|_| delete(object)),
             _ => Err(format!("{verb} is not known")),
         };
         // SAFETY: the store is open; nothing found in it is used afterwards.
@@ -155,6 +151,15 @@ mod store {
             CertFindCertificateInStore(store, X509_AND_PKCS7, 0, BY_SHA1, (&raw const blob).cast(), null())
         };
         if found.is_null() { Err("0x80092004 (-2146885628 CRYPT_E_NOT_FOUND)".to_owned()) } else { Ok(found) }
+    }
+
+    /// Wine forgets a deletion when the store is closed: what the store is made of is deleted.
+    fn delete(thumbprint: &str) -> Result<(), String> {
+        let key = r"HKCU\Software\Microsoft\SystemCertificates\Root\Certificates\".to_owned();
+        let key = key + &thumbprint.to_uppercase();
+        let ran = std::process::Command::new("reg").args(["delete", &key, "/f"]).output();
+        let ran = ran.map_err(|error| format!("reg: {error}"))?;
+        if ran.status.success() { Ok(()) } else { Err(format!("reg failed with {}", ran.status)) }
     }
 
     fn told(answer: i32) -> Result<(), String> {
