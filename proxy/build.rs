@@ -14,7 +14,8 @@ fn main() {
         println!("cargo::rerun-if-env-changed={name}");
     }
     fact("TARGET", variable("TARGET"));
-    fact("PROFILE", variable("PROFILE"));
+    fact("PROFILE", profile());
+    fact("LINKED", is_static().then(|| "static; names by the hosts file and DNS alone".to_owned()));
     fact("RUSTC", said_by(&variable("RUSTC").unwrap_or_default(), &["--version"], &manifest));
     fact("FEATURES", Some(features()));
     fact("RUSTLS", version_in_lock(&manifest, "rustls"));
@@ -30,6 +31,23 @@ fn fact(name: &str, value: Option<String>) {
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The profile by its own name, after which cargo calls the folder of the build: what cargo says itself is only whether
+/// it came from `release`.
+fn profile() -> Option<String> {
+    let out = PathBuf::from(variable("OUT_DIR")?);
+    let build = out.ancestors().find(|folder| folder.ends_with("build"))?;
+    Some(build.parent()?.file_name()?.to_str()?.to_owned())
+}
+
+/// Whether glibc is part of the program; see `proxy/src/relay/static_names.rs`.
+fn is_static() -> bool {
+    let is_told =
+        |name: &str, word: &str| variable(name).is_some_and(|told| told.split(',').any(|part| part == word));
+    is_told("CARGO_CFG_TARGET_OS", "linux")
+        && is_told("CARGO_CFG_TARGET_ENV", "gnu")
+        && is_told("CARGO_CFG_TARGET_FEATURE", "crt-static")
 }
 
 /// Those that were asked for, in alphabetical order.

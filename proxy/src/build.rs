@@ -18,6 +18,7 @@ pub fn facts() -> Vec<(&'static str, String)> {
         known("target", env!("RDPSCOPE_BUILD_TARGET")),
         known("compiler", env!("RDPSCOPE_BUILD_RUSTC")),
         known("profile", env!("RDPSCOPE_BUILD_PROFILE")),
+        known("linked", env!("RDPSCOPE_BUILD_LINKED")),
         known("features", env!("RDPSCOPE_BUILD_FEATURES")),
         Some(("tls", tls())),
     ];

@@ -150,6 +150,38 @@ fn what_is_no_profile_is_told_in_a_sentence() {
     rdp(&["retarget", text(&program)]).assert_refused(3, "it names no machine");
 }
 
+/// What users bring, what is said to it, what may be done about it, and what the same profile led through rdpscope says.
+#[test]
+fn a_broken_profile_has_a_sentence_and_a_way_on() {
+    let wide: Vec<u8> = "full address:s:srv10\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let zeros = [&b"full address:s:srv10\r\nusername:s:me"[..], &[0; 64], b"\r\n"].concat();
+    let signed = b"full address:s:srv10\r\nsignscope:s:Full Address\r\nsignature:s:AQABAAEAAAAA\r\n";
+    for (bytes, said, way_on, led_through) in [
+        (&wide[..], "without a byte order mark", "save it as UTF-16 LE", "wrote "),
+        (&zeros[..], "line 2: this line has zero bytes in it", "write these lines again", "wrote "),
+        (
+            &signed[..],
+            "the signature",
+            "sign",
+            "the signature is taken out, as it does not hold for another address",
+        ),
+    ] {
+        let folder = Folder::with("brought.rdp", bytes);
+        let path = folder.path("brought.rdp");
+        let ran = rdp(&["lint", text(&path)]);
+        assert_eq!((ran.exit_code, &ran.stderr[..]), (Some(1), ""));
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (problem, remedy) = ran.stdout.split_once("->").expect("a finding with its fix");
+        assert!(words(problem).contains(said) && words(remedy).contains(way_on), "{}", ran.stdout);
+        let ran = rdp(&["retarget", text(&path)]);
+        assert_eq!(ran.exit_code, Some(0), "{}", ran.stderr);
+        assert!(words(&ran.stdout).contains(led_through), "{}", ran.stdout);
+        assert_eq!(folder.read("brought.rdp"), bytes, "what was brought stays");
+    }
+    let folder = Folder::with("large.rdp", &[&wide[..], &vec![0; 5 << 20]].concat());
+    rdp(&["lint", text(&folder.path("large.rdp"))]).assert_refused(3, "make one with `rdpscope rdp new`");
+}
+
 #[test]
 fn the_registrys_switches_are_told_on_every_system() {
     let ran = rdp(&["settings", "RDGClient"]);

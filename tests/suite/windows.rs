@@ -1,6 +1,8 @@
 //! The program for Windows, run by Wine between clients and servers of Linux. `tests/other-systems test` builds it and says
 //! here where it is; without that these tests are left out.
 
+mod machine;
+
 use super::cli::{NO_NAME, Ran, run_command};
 use crate::support::left_out::{left_out_without, say_left_out};
 use crate::support::peers::{FreeRdp, Xfreerdp, Xrdp};

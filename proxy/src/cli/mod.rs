@@ -102,6 +102,7 @@ fn refuse(error: &clap::Error) -> ExitCode {
 /// Runs the program.
 pub fn main() -> ExitCode {
     memory::keep_private();
+    crate::relay::static_names::stay_in_this_program();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error),

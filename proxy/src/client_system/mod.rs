@@ -7,6 +7,8 @@ pub mod mstsc;
 mod question;
 
 pub use logged::logged;
+#[cfg(windows)]
+pub(crate) use question::program as program_of_windows;
 
 /// Ends the process with this number and those that it has started, which Windows would let go on.
 #[cfg(windows)]

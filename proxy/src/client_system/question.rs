@@ -15,7 +15,7 @@ const LONGEST_COMPLAINT: u64 = 512;
 /// A program of Windows, by its place in the system's folder: what lies beside rdpscope or on the path does not stand in
 /// for it.
 #[cfg(windows)]
-pub(super) fn program(below_system: &str) -> PathBuf {
+pub(crate) fn program(below_system: &str) -> PathBuf {
     let root = std::env::var_os("SystemRoot").unwrap_or_else(|| r"C:\Windows".into());
     let folders = [root, "System32".into(), below_system.into()];
     folders.into_iter().collect()

@@ -21,6 +21,7 @@ pub mod series;
 pub mod session;
 pub mod socket;
 mod splice;
+pub(crate) mod static_names;
 pub mod target;
 pub(crate) mod tcp_info;
 mod teller;

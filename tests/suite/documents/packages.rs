@@ -1,7 +1,7 @@
 //! What packages are made of: manual pages, the parts list, the licences of third parties.
 
 use super::root;
-use crate::support::left_out::left_out_without;
+use crate::support::left_out::{left_out_without, say_left_out};
 use crate::support::rdpscope::program;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -121,4 +121,124 @@ fn a_zip_for_windows_and_its_manifest_agree() {
     }
     let refused = build().arg("winget").output().expect("it runs");
     assert_eq!(refused.status.code(), Some(3));
+}
+
+/// What `packaging/build KIND` makes of the program under test, in a folder of its own.
+fn packed(kind: &[&str]) -> tempfile::TempDir {
+    let out = tempfile::tempdir().expect("a temporary folder is made");
+    let mut command = Command::new(root().join("packaging/build"));
+    command.args(kind).arg("--binary").arg(program().get_program()).arg("--out").arg(out.path());
+    command.env("SOURCE_DATE_EPOCH", "1767225600").env("DEBEMAIL", "packager@example.org");
+    // A debug program has a hundred megabytes.
+    run(command.env("DPKG_DEB_COMPRESSOR_TYPE", "gzip").env("DPKG_DEB_COMPRESSOR_LEVEL", "1"));
+    out
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Installed, run, read and removed in a root of its own; lintian has nothing to say against it.
+#[test]
+fn a_package_for_debian_installs_runs_and_leaves_nothing() {
+    if left_out_without(&["python3", "dpkg-deb", "dpkg-shlibdeps", "mandoc"]) {
+        return;
+    }
+    if !is_root() {
+        return say_left_out("only root installs packages");
+    }
+    let out = packed(&["deb"]);
+    let package = files(out.path()).into_iter().find(|file| file.extension().is_some_and(|end| end == "deb"));
+    let package = package.expect("a package is made");
+    let told = run(Command::new("dpkg-deb").arg("--field").arg(&package));
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("Package: rdpscope\n") && told.contains("Depends: libc6 (>= "), "{told}");
+
+    let place = tempfile::tempdir().expect("a temporary folder is made");
+    let root_folder = place.path();
+    let database = root_folder.join("var/lib/dpkg");
+    std::fs::create_dir_all(database.join("updates")).expect("folders are made");
+    std::fs::create_dir_all(database.join("info")).expect("folders are made");
+    std::fs::write(database.join("status"), b"").expect("a file is written");
+    let dpkg = |words: &[&str], last: &std::ffi::OsStr| {
+        let mut command = Command::new("dpkg");
+        command.arg("--root").arg(root_folder).arg("--log=/dev/null").args(words).arg(last);
+        run(&mut command)
+    };
+    dpkg(&["--force-depends", "--install"], package.as_os_str());
+    let installed = files(root_folder);
+    assert!(installed.len() > 20, "{installed:?}");
+    let version = run(Command::new(root_folder.join("usr/bin/rdpscope")).arg("--version"));
+    assert!(String::from_utf8_lossy(&version.stdout).starts_with("rdpscope "), "{version:?}");
+    let page = root_folder.join("usr/share/man/man1/rdpscope-proxy.1.gz");
+    let page = run(Command::new("mandoc").args(["-T", "ascii"]).arg(page));
+    assert!(String::from_utf8_lossy(&page.stdout).contains("--listen"), "{page:?}");
+    dpkg(&["--purge"], "rdpscope".as_ref());
+    let left: Vec<_> = files(root_folder).into_iter().filter(|file| !file.starts_with(&database)).collect();
+    assert!(left.is_empty(), "{left:?}");
+
+    if !left_out_without(&["lintian"]) {
+        let arguments = ["--allow-root", "--fail-on", "error,warning", "--suppress-tags", NOT_DEBIANS_OWN];
+        run(Command::new("lintian").args(arguments).arg(&package));
+    }
+}
+
+/// What lintian asks of packages that Debian itself distributes.
+const NOT_DEBIANS_OWN: &str = "initial-upload-closes-no-bugs";
+
+/// Every file below a folder.
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("it reads").filter_map(Result::ok);
+    let below = |path: std::path::PathBuf| {
+        if path.is_dir() && !path.is_symlink() { files(&path) } else { vec![path] }
+    };
+    entries.flat_map(|entry| below(entry.path())).collect()
+}
+
+/// The lines of the container file, done to a folder as an engine does them to an image.
+#[test]
+fn a_container_runs_as_its_file_says() {
+    if left_out_without(&["python3", "chroot"]) {
+        return;
+    }
+    if !is_root() {
+        return say_left_out("only root changes the root of a process");
+    }
+    let out = packed(&["container", "--engine", "none"]);
+    let folder = out.path().join("container");
+    let text = read(&folder.join("Containerfile"));
+    let mut lines = text.lines().filter(|line| !line.starts_with('#') && !line.starts_with("    "));
+    let mut value = |name: &str| {
+        let line = lines.next().unwrap_or_default();
+        line.strip_prefix(name).unwrap_or_else(|| panic!("{name} is not next: {line}")).trim().to_owned()
+    };
+    assert_eq!(value("FROM"), "scratch");
+    assert_eq!(value("COPY"), "root/ /");
+    let user = value("USER");
+    let work_folder = value("WORKDIR");
+    let environment = value("ENV");
+    let list = |text: String| serde_json::from_str::<Vec<String>>(&text).expect("a list of words");
+    let (entry, usual) = (list(value("ENTRYPOINT")), list(value("CMD")));
+    assert_eq!(lines.next(), None, "a line that this test does not know");
+
+    let image = folder.join("root");
+    // As engines do for every container.
+    std::fs::write(image.join("etc/hosts"), "127.0.0.1 localhost\n").expect("a file is written");
+    let inside = |arguments: &[String]| {
+        let mut command = Command::new("chroot");
+        command.arg(format!("--userspec={user}")).arg(&image).args(&entry).args(arguments);
+        let (name, value) = environment.split_once('=').expect("a name and its value");
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env(name, value);
+        command.output().expect("chroot runs")
+    };
+    let help = inside(&usual);
+    assert!(String::from_utf8_lossy(&help.stdout).contains("Usage: rdpscope"), "{help:?}");
+    let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let probed = inside(&words(&format!("probe 127.0.0.1:1 --output {work_folder}/probe.jsonl")));
+    assert_eq!(probed.status.code(), Some(1), "{probed:?}");
+    assert!(String::from_utf8_lossy(&probed.stdout).contains("tcp-refused (confirmed)"), "{probed:?}");
+    let kept = read(&image.join(work_folder.trim_start_matches('/')).join("probe.jsonl"));
+    assert!(kept.contains("tcp-refused"), "{kept}");
+    let named = inside(&words("probe localhost:1"));
+    assert!(String::from_utf8_lossy(&named.stdout).contains("tcp-refused"), "names are looked up: {named:?}");
 }

@@ -122,3 +122,37 @@ fn pictures_are_small() {
         assert!(size < LARGEST, "{picture} has {size} bytes");
     }
 }
+
+/// The picture of a verdict is drawn from what the program printed: it prints that today.
+#[test]
+fn the_picture_of_a_verdict_is_what_the_program_prints() {
+    const COLUMNS: usize = 100;
+    let mut command = crate::support::rdpscope::program();
+    command.current_dir(root()).args(["report", "examples/traces/certificate-expired.jsonl"]);
+    let ran = crate::cli::run_command(command);
+    assert_eq!(ran.exit_code, Some(0), "{}", ran.stderr);
+    let letters: Vec<Vec<char>> = ran.stdout.lines().map(|line| line.chars().collect()).collect();
+    let printed: Vec<String> = letters
+        .iter()
+        .flat_map(|line| match line.is_empty() {
+            true => vec![String::new()],
+            false => line.chunks(COLUMNS).map(|part| part.iter().collect()).collect(),
+        })
+        .collect();
+    let picture = read("docs/pictures/verdict.svg");
+    let rows = picture.lines().filter_map(|line| line.strip_prefix("<text ")?.split_once('>'));
+    let drawn: Vec<String> = rows.map(|(_, row)| words_of(row)).collect();
+    let [prompt, empty, drawn @ ..] = &drawn[..] else { panic!("{drawn:?}") };
+    assert_eq!((&prompt[..], &empty[..]), ("$ rdpscope report session.jsonl", ""));
+    assert_eq!(drawn, printed, "docs/pictures/make draws it anew");
+}
+
+/// A row of the picture without its tags.
+fn words_of(row: &str) -> String {
+    let mut pieces = row.split('<');
+    let first = pieces.next().unwrap_or_default().to_owned();
+    let text = pieces.filter_map(|piece| piece.split_once('>')).fold(first, |text, (_, piece)| text + piece);
+    [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#x27;", "'"), ("&amp;", "&")]
+        .into_iter()
+        .fold(text, |text, (escape, letter)| text.replace(escape, letter))
+}

@@ -97,6 +97,8 @@ fn prepared(command: &Command) -> process::Command {
     if program == SUDO && needs_no_sudo() {
         program = words.next().unwrap_or_default();
     }
+    #[cfg(windows)]
+    let program = crate::client_system::program_of_windows(&format!("{program}.exe"));
     let mut prepared = process::Command::new(program);
     prepared.args(words);
     prepared
