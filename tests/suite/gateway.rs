@@ -22,7 +22,9 @@ mod flags;
 mod grouping;
 mod inner;
 mod iron;
+mod recycling;
 mod relaying;
+mod round_trips;
 pub(crate) mod side_channel;
 mod smart_card;
 

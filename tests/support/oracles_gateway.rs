@@ -196,7 +196,7 @@ fn observed<'a>(steps: &Steps<'a>, cut: impl Fn(&'a [u8]) -> Vec<&'a [u8]>) -> O
         lines,
         transport: observer.transport(),
         ids: connections.clone().map(|number| observer.connection_id(number).map(str::to_owned)).collect(),
-        spoken: connections.map(|number| observer.has_spoken(number)).collect(),
+        spoken: connections.map(|number| observer.belonging(number).is_some()).collect(),
         opaque,
     }
 }

@@ -63,6 +63,13 @@ pub enum GatewayMessage {
         /// Its commands by name.
         commands: Vec<String>,
     },
+    /// A channel of RPC over HTTP on this connection takes the place of another's (MS-RPCH 3.2.1.5.3): the session goes on.
+    ChannelReplaced {
+        /// Which of the two channels.
+        role: Role,
+        /// The connection whose channel it was.
+        predecessor: u32,
+    },
     /// A PDU of DCE/RPC (MS-RPCE 2.2.2), with the TsProxy call where it is one (MS-TSGU 3.1.4); of calls that carry data
     /// the first of each side.
     Rpc {
@@ -153,6 +160,7 @@ impl GatewayMessage {
             | GatewayMessage::TunnelTraffic { .. }
             | GatewayMessage::SideChannelNotRelayed { .. }
             | GatewayMessage::CutAgain { .. }
+            | GatewayMessage::ChannelReplaced { .. }
             | GatewayMessage::ConnectionMoved { .. } => true,
             _ => false,
         }

@@ -18,7 +18,7 @@ const OUT: &[u8] =
     b"RDG_OUT_DATA /remoteDesktopGateway/ HTTP/1.1\r\nHost: gw\r\nRDG-Connection-Id: {A}\r\n\r\n";
 const IN: &[u8] = b"RDG_IN_DATA /remoteDesktopGateway/ HTTP/1.1\r\nHost: gw\r\nRDG-Connection-Id: {A}\r\n\
 Transfer-Encoding: chunked\r\n\r\n";
-const RPC_IN: &[u8] =
+pub(super) const RPC_IN: &[u8] =
     b"RPC_IN_DATA /rpc/rpcproxy.dll?localhost:3388 HTTP/1.1\r\nHost: gw\r\nContent-Length: 1073741824\r\n\r\n";
 const GRANTED: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
 /// HANDSHAKE_REQUEST and HANDSHAKE_RESPONSE (MS-TSGU 2.2.10.10 and 2.2.10.11).
@@ -27,7 +27,7 @@ const ANSWERS: &[u8] = &[2, 0, 0, 0, 18, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0];
 
 /// Who sends.
 #[derive(Debug, Clone, Copy)]
-enum From {
+pub(super) enum From {
     Client,
     Gateway,
 }
@@ -66,7 +66,7 @@ fn chunk(payload: &[u8], extension: &str) -> Vec<u8> {
 }
 
 /// Sends everything in turn, each piece on its connection, in pieces of `size`, and sees it arrive as it was sent.
-fn passes(flags: &[&str], size: usize, steps: &[(usize, From, Vec<u8>)]) -> Finished {
+pub(super) fn passes(flags: &[&str], size: usize, steps: &[(usize, From, Vec<u8>)]) -> Finished {
     let (relay, listener) = scripted(1, flags);
     let mut ends: Vec<(TlsEnd, TlsEnd)> = Vec::new();
     for (number, from, bytes) in steps {
@@ -236,6 +236,15 @@ fn what_is_no_tunnel_passes_by_tls_that_was_to_end_inside_it() {
         let not_altered = finished.session().event("not_altered");
         assert_eq!(not_altered["setting"], "--inner-cert", "{not_altered}");
     }
+    let chunked = b"HTTP/1.1 200 Success\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let asks =
+        b"RPC_OUT_DATA /rpc/rpcproxy.dll?localhost:3388 HTTP/1.1\r\nHost: gw\r\nContent-Length: 76\r\n\r\n";
+    let steps =
+        [(0, client, asks.to_vec()), (0, gateway, chunked.to_vec()), (0, gateway, chunk(&[5, 0], ""))];
+    let finished = passes(&["--inner-cert", "fresh"], usize::MAX, &steps);
+    let reason = finished.session().event("not_altered")["reason"].to_string();
+    assert!(reason.contains("results of calls over RPC come in chunks"), "{reason}");
+    assert!(reason.contains("--gateway-transport"), "{reason}");
     let steps = [(0, client, RPC_IN.to_vec()), (0, client, vec![9; 40]), (0, client, vec![7; 40])];
     let finished = passes(&["--inner-cert", "fresh"], usize::MAX, &steps);
     let not_altered = finished.session().event("not_altered");

@@ -59,26 +59,38 @@ fn two_users_behind_one_address_do_not_mix() {
     }
 }
 
-/// E_PROXY_RAP_ACCESSDENIED.
+/// E_PROXY_RAP_ACCESSDENIED, E_PROXY_COOKIE_AUTHENTICATION_ACCESS_DENIED and E_PROXY_INTERNALERROR.
 const RAP_DENIED: u32 = 0x8007_59DA;
+const COOKIE_DENIED: u32 = 0x8007_59F8;
+const INTERNAL_ERROR: u32 = 0x8007_59D8;
 /// How long rdpscope waits for a client of which nothing tells whether it comes back.
 const RETURN_WINDOW: Duration = Duration::from_secs(5);
 
-#[test]
-fn a_refusal_for_good_ends_the_attempt_without_a_wait() {
+/// An attempt that the gateway refuses in its tunnel; the verdict comes before a client that has more to try could be back.
+fn refused(tunnel: Tunnel, verdict: &str) {
     let target = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
-    let logon = Logon::open();
-    let tunnel = Tunnel { channel_error: RAP_DENIED, ..Tunnel::default() };
-    let gateway = Gateway::start(Setup { logon, tunnel, ..Setup::default() });
+    let gateway = Gateway::start(Setup { logon: Logon::open(), tunnel, ..Setup::default() });
     let relay = relay(target.local_addr().expect("it is bound"), gateway.address, 1, &[]);
     let mut client = Client::connect(relay.address);
     upgrade(&mut client, "{00000000-0000-0000-0000-00000000000A}");
-    assert_eq!(client.open("srv", 3389).map(|channel| channel.error), Ok(RAP_DENIED));
+    let answer = client.open("srv", 3389).map_or_else(|error| error, |channel| channel.error);
+    assert_ne!(answer, 0);
     drop(client);
     let began = Instant::now();
     let finished = relay.finish();
     assert!(began.elapsed() < RETURN_WINDOW, "{:?}", began.elapsed());
-    finished.session().assert_verdict(&["gateway-policy-denied"]);
+    finished.session().assert_verdict(&[verdict]);
+}
+
+#[test]
+fn a_refusal_for_good_ends_the_attempt_without_a_wait() {
+    refused(Tunnel { channel_error: RAP_DENIED, ..Tunnel::default() }, "gateway-policy-denied");
+    refused(Tunnel { tunnel_error: COOKIE_DENIED, ..Tunnel::default() }, "gateway-auth-failed");
+}
+
+#[test]
+fn a_client_that_was_let_in_has_nothing_else_to_try() {
+    refused(Tunnel { channel_error: INTERNAL_ERROR, ..Tunnel::default() }, "protocol-error");
 }
 
 #[test]

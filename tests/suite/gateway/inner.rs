@@ -145,9 +145,11 @@ fn nla(security: ShadowSecurity, flags: &[&str], transport: &str) -> Option<(Cli
 fn rdpscope_logs_on_by_itself_inside_the_tunnel() {
     let folder = TempDir::new().expect("a temporary folder is made");
     let account = account(&folder, "test", SERVER_PASSWORD);
+    let at_gateway = self::account(&folder, USER, PASSWORD);
     let flags = ["--inner-nla", "terminate", "--credentials", &account];
-    for transport in [WEBSOCKET, TWO_CONNECTIONS] {
-        let Some((run, finished)) = nla(ShadowSecurity::Nla, &flags, transport) else { return };
+    let over_rpc = [&flags[..], &["--gateway-credentials", &at_gateway]].concat();
+    for (transport, flags) in [(WEBSOCKET, &flags[..]), (TWO_CONNECTIONS, &flags), ("rpc", &over_rpc)] {
+        let Some((run, finished)) = nla(ShadowSecurity::Nla, flags, transport) else { return };
         assert!(run.active, "{}\n{}\n{}", run.tail(), finished.stderr, finished.session());
         let session = finished.session();
         assert_inside(session);

@@ -1,7 +1,7 @@
 //! A gateway's client, led step by step: what no real client does, or not without hanging.
 
 use super::packet::{self, Packet, Packets, counted, utf16};
-use super::websocket;
+use super::{http, websocket};
 use crate::support::certificates::Certificate;
 use crate::support::scripted::read_once;
 use crate::support::scripted::tls::{Trust, client_config, client_config_with};
@@ -22,12 +22,18 @@ const MASK: [u8; 4] = [0x5A, 0xC3, 0x11, 0x7E];
 /// HTTP_CAPABILITY_*, all of them.
 const CAPABILITIES: u32 = 0x3F;
 
-/// One connection to a gateway.
+const CONNECTION_ID: &str = "{EBB921D3-86CD-401F-8154-47360E45BF2F}";
+/// Bytes before the first packet of an OUT channel, as the usual set-up has them.
+const PREAMBLE: usize = 10;
+
+/// A connection to a gateway, or the two of one tunnel.
 #[derive(Debug)]
 pub(crate) struct Client {
     stream: StreamOwned<ClientConnection, TcpStream>,
     received: Vec<u8>,
     packets: Packets,
+    /// What it sends goes there, where it has no WebSocket.
+    in_channel: Option<Box<Client>>,
 }
 
 /// What CHANNEL_RESPONSE said.
@@ -59,7 +65,7 @@ impl Client {
         let name = ServerName::try_from("localhost").expect("a valid name");
         let connection = ClientConnection::new(config, name).expect("a client is made");
         let stream = StreamOwned::new(connection, stream);
-        Client { stream, received: Vec::new(), packets: Packets::default() }
+        Client { stream, received: Vec::new(), packets: Packets::default(), in_channel: None }
     }
 
     /// How long it waits for an answer from now on.
@@ -75,6 +81,17 @@ impl Client {
         target: &str,
         fields: &[(&str, &str)],
     ) -> io::Result<String> {
+        self.ask(method, target, fields)?;
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") {
+            self.stream.read_exact(&mut byte)?;
+            head.push(byte[0]);
+        }
+        Ok(String::from_utf8_lossy(&head).into_owned())
+    }
+
+    fn ask(&mut self, method: &str, target: &str, fields: &[(&str, &str)]) -> io::Result<()> {
         let mut request = format!(
             "{method} {target} HTTP/1.1\r\nCache-Control: no-cache\r\nPragma: no-cache\r\nAccept: */*\r\n\
              User-Agent: MS-RDGateway/1.0\r\nHost: localhost\r\n"
@@ -83,14 +100,18 @@ impl Client {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
         request.push_str("\r\n");
-        self.stream.write_all(request.as_bytes())?;
-        let mut head = Vec::new();
-        let mut byte = [0];
-        while !head.ends_with(b"\r\n\r\n") {
-            self.stream.read_exact(&mut byte)?;
-            head.push(byte[0]);
-        }
-        Ok(String::from_utf8_lossy(&head).into_owned())
+        self.stream.write_all(request.as_bytes())
+    }
+
+    /// Makes this an OUT channel and another connection its IN channel.
+    pub(crate) fn two_connections(&mut self, another: impl FnOnce() -> Client) -> io::Result<()> {
+        let id = ("RDG-Connection-Id", CONNECTION_ID);
+        self.request("RDG_OUT_DATA", "/remoteDesktopGateway/", &[id])?;
+        self.bytes(PREAMBLE)?;
+        let mut in_channel = another();
+        in_channel.ask("RDG_IN_DATA", "/remoteDesktopGateway/", &[id, ("Transfer-Encoding", "chunked")])?;
+        self.in_channel = Some(Box::new(in_channel));
+        Ok(())
     }
 
     /// So many bytes behind a head.
@@ -107,7 +128,7 @@ impl Client {
             ("Upgrade", "websocket"),
             ("Sec-WebSocket-Version", "13"),
             ("Sec-WebSocket-Key", "Bo/pJSYjHyDxu69C1p98dw=="),
-            ("RDG-Connection-Id", "{EBB921D3-86CD-401F-8154-47360E45BF2F}"),
+            ("RDG-Connection-Id", CONNECTION_ID),
             ("RDG-Client-Generation", "Win32#10.0=7"),
         ];
         fields.extend(authorization.map(|value| ("Authorization", value)));
@@ -155,8 +176,12 @@ impl Client {
         }
     }
 
-    /// Sends a packet in a frame.
+    /// Sends a packet in a frame, or in a chunk.
     pub(crate) fn send(&mut self, packet: &Packet) {
+        if let Some(in_channel) = &mut self.in_channel {
+            let chunk = http::chunk(&packet.bytes);
+            return in_channel.stream.write_all(&chunk).expect("the gateway takes a packet");
+        }
         let frame = websocket::masked(websocket::BINARY, &packet.bytes, MASK);
         self.stream.write_all(&frame).expect("the gateway takes a packet");
     }
@@ -173,6 +198,9 @@ impl Client {
 
     /// A packet that is here already.
     fn waiting_packet(&mut self) -> io::Result<Option<Packet>> {
+        if self.in_channel.is_some() {
+            self.packets.push(&std::mem::take(&mut self.received));
+        }
         while let Some(payload) = websocket::cut_frame(&mut self.received) {
             self.packets.push(&payload);
         }

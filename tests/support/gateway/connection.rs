@@ -3,8 +3,9 @@
 use super::authentication::{Authentication, Decision};
 use super::http::{self, Head, Reader, Response, Writer};
 use super::log::{Log, What};
+use super::rpc::{self, Successor};
 use super::setup::{GATEWAY_PATH, Http, InChannel, Logon, RPC_PATH, Tunnel, Upgrade};
-use super::{rpc, two_connections, websocket};
+use super::{two_connections, websocket};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
@@ -12,8 +13,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
+use tokio::sync::{Notify, oneshot};
 use tokio_rustls::TlsAcceptor;
 
 /// The methods of each path.
@@ -32,6 +33,8 @@ pub(super) struct Shared {
     pub(super) log: Arc<Log>,
     /// By RDG-Connection-Id or by virtual connection: what an OUT channel waits to hear from its IN channel.
     pub(super) waiting: RefCell<HashMap<String, Sender<Vec<u8>>>>,
+    /// By virtual connection over RPC: who waits for another OUT channel.
+    pub(super) successors: RefCell<HashMap<String, oneshot::Sender<Successor>>>,
     /// Another OUT channel waits.
     pub(super) waits: Notify,
 }

@@ -96,6 +96,7 @@ impl Gateway {
                 certificate: der,
                 log: for_connections,
                 waiting: RefCell::default(),
+                successors: RefCell::default(),
                 waits: Notify::new(),
             });
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -13,8 +13,10 @@ pub(super) const LAST: u8 = 2;
 /// A bind's: signatures are over headers, too.
 const SUPPORT_HEADER_SIGN: u8 = 4;
 
-/// RTS flags: the PDU is neither a part of a handshake nor a ping.
+/// RTS flags: none; the PDU is neither a part of a handshake nor a ping; a channel takes another's place.
+pub(super) const NONE: u16 = 0;
 pub(super) const OTHER_COMMAND: u16 = 2;
+pub(super) const RECYCLE_CHANNEL: u16 = 4;
 
 /// Version, type, flags, data representation, lengths and call.
 const HEADER: usize = 16;

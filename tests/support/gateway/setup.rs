@@ -217,6 +217,8 @@ pub(crate) struct Tunnel {
     pub(crate) close: Option<(Duration, u32)>,
     /// The UDP port and the cookie that it announces to a client that can use them.
     pub(crate) udp: Option<(u16, Vec<u8>)>,
+    /// Over RPC, how many bytes an OUT channel carries before the client is asked for another in its place.
+    pub(crate) channel_lifetime: Option<u32>,
 }
 
 impl Default for Tunnel {
@@ -236,6 +238,7 @@ impl Default for Tunnel {
             keepalive: None,
             close: None,
             udp: None,
+            channel_lifetime: None,
         }
     }
 }

@@ -4,7 +4,7 @@ use super::authentication::{Answer, Exchange, SIGNATURE_LENGTH};
 use super::connection::Shared;
 use super::log::What;
 use super::packet::from_utf16;
-use super::rpc::{self, WINDOW};
+use super::rpc::{self, DESTINATION, Successor, TO_CLIENT, WINDOW};
 use super::rpc_pdu::{
     self, AUTH_3, BIND, FIRST, LAST, OTHER_COMMAND, Pdu, REQUEST, RTS, TRAILER, command, rts,
 };
@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc::{Receiver, Sender};
+use tokio::sync::oneshot;
 
 /// Operations (MS-TSGU 3.2.6).
 const OPERATIONS: [(u16, &str); 8] = [
@@ -56,8 +57,6 @@ const RPC_S_CALL_CANCELLED: u32 = 0x8007_071A;
 
 /// Commands of flow control (MS-RPCH 2.2.3.5).
 const FLOW_CONTROL_ACK: u32 = 1;
-const DESTINATION: u32 = 13;
-const TO_CLIENT: u32 = 0;
 /// Where a client's acknowledgement says what it received, and what it can take beyond that.
 const RECEIVED_AT: usize = 32;
 const AVAILABLE_AT: usize = 36;
@@ -73,6 +72,8 @@ pub(super) struct Wire {
     pub(super) outbound: Sender<Vec<u8>>,
     /// How many bytes the client takes before it says that they arrived.
     pub(super) window: u32,
+    /// Its cookie, in hex.
+    pub(super) virtual_connection: String,
 }
 
 /// `Err` says why a virtual connection is over.
@@ -97,6 +98,7 @@ pub(super) async fn serve(shared: Rc<Shared>, connection: usize, wire: Wire) {
         message_call: None,
         to_target: None,
         from_target: None,
+        recycling: Recycling::No,
     };
     let reason = server.run().await.err().unwrap_or_else(|| "the tunnel is closed".to_owned());
     server.shared.log.add(connection, What::Ended(reason));
@@ -125,6 +127,16 @@ struct Server {
     message_call: Option<u32>,
     to_target: Option<OwnedWriteHalf>,
     from_target: Option<OwnedReadHalf>,
+    recycling: Recycling,
+}
+
+/// How far another OUT channel is in taking the place of the present one.
+enum Recycling {
+    No,
+    /// The client was asked for one.
+    Asked(oneshot::Receiver<Successor>),
+    /// It is there, and the client is to agree.
+    Found(Successor),
 }
 
 impl Server {
@@ -138,6 +150,7 @@ impl Server {
                     return Ok(());
                 }
             }
+            self.ask_for_another_channel().await?;
             let may_send = self.pipe.is_some() && self.available.wrapping_sub(self.sent) >= LARGEST_FRAGMENT;
             let from_target = self.from_target.as_mut().filter(|_| may_send);
             tokio::select! {
@@ -145,8 +158,36 @@ impl Server {
                     received.extend(piece.ok_or("the client has closed its IN channel")?);
                 }
                 count = read(from_target, &mut data) => self.pass_on(&data[..count]).await?,
+                successor = found(&mut self.recycling) => {
+                    self.recycling = Recycling::Found(successor.map_err(|_| "no other OUT channel came")?);
+                    self.send(rpc::out_r2_a6()).await?;
+                }
             }
         }
+    }
+
+    /// Once the OUT channel has carried its share.
+    async fn ask_for_another_channel(&mut self) -> Ended {
+        let is_used_up = self.shared.tunnel.channel_lifetime.is_some_and(|most| self.sent >= most);
+        if is_used_up && matches!(self.recycling, Recycling::No) {
+            let (tell, told) = oneshot::channel();
+            self.shared.successors.borrow_mut().insert(self.wire.virtual_connection.clone(), tell);
+            self.recycling = Recycling::Asked(told);
+            self.send(rpc::out_r2_a2()).await?;
+        }
+        Ok(())
+    }
+
+    /// The client has agreed to go on with another OUT channel.
+    async fn change_channels(&mut self) -> Ended {
+        let Recycling::Found(successor) = std::mem::replace(&mut self.recycling, Recycling::No) else {
+            return Err("OUT_R2/A7 without an OUT channel that is new".to_owned());
+        };
+        self.send(rpc::out_r2_b3()).await?;
+        self.wire.outbound = successor.outbound;
+        (self.sent, self.available) = (0, successor.window);
+        self.log(What::Call("OUT_R2/B3"));
+        successor.opens.send(()).map_err(|()| "the new OUT channel is gone".to_owned())
     }
 
     /// Sends what came from the server behind the gateway; nothing is its end.
@@ -167,6 +208,7 @@ impl Server {
                 self.channel_cookie = rpc::channel_cookie(pdu);
                 self.send(rpc::conn_c2()).await?;
             }
+            RTS if rpc::is_out_r2_a7(pdu) => self.change_channels().await?,
             RTS => self.take_flow_control(pdu),
             BIND => {
                 self.log(What::Call("bind"));
@@ -348,6 +390,14 @@ async fn read(stream: Option<&mut OwnedReadHalf>, data: &mut [u8]) -> usize {
     match stream {
         Some(stream) => stream.read(data).await.unwrap_or(0),
         None => std::future::pending().await,
+    }
+}
+
+/// The channel that was asked for; never ends where none was.
+async fn found(recycling: &mut Recycling) -> Result<Successor, oneshot::error::RecvError> {
+    match recycling {
+        Recycling::Asked(told) => told.await,
+        Recycling::No | Recycling::Found(_) => std::future::pending().await,
     }
 }
 

@@ -14,6 +14,10 @@ use std::collections::VecDeque;
 /// Requests whose answers have not come; no client of a gateway sends a second before the first is answered.
 const MOST_PENDING: usize = 8;
 
+/// What is said of calls and results in chunks, where MS-RPCH 2.1.2 has a Content-Length.
+const IN_CHUNKS: &str = "come in chunks (Transfer-Encoding: chunked), between which rdpscope can put nothing of its own; \
+--gateway-transport websocket or http makes the client take another way";
+
 /// Something of a direction, in the order in which it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Split {
@@ -123,6 +127,11 @@ impl TunnelSplitter {
     /// The side whose calls or results over RPC this connection carries.
     pub fn rpc(&self) -> Option<Side> {
         self.rpc
+    }
+
+    /// Whether what goes on of `from` now stands in a channel of RPC.
+    pub fn is_in_rpc(&self, from: Side) -> bool {
+        matches!(self.direction(from).state, State::Rpc(_))
     }
 
     /// From here on both directions go on as they come: `reason` says why.
@@ -305,7 +314,7 @@ impl TunnelSplitter {
             },
             Side::Server => match head::response(&direction.raw, direction.searched) {
                 Front::Head(response, length) => {
-                    self.answered(response);
+                    self.answered(t_us, response, notes);
                     Ok(Some(length))
                 }
                 Front::NeedMore => Ok(None),
@@ -349,7 +358,7 @@ impl TunnelSplitter {
             _ => None,
         };
         if self.rpc.is_some() && framing == Framing::Chunked {
-            let reason = "a box on the way has put the calls over RPC into chunks".to_owned();
+            let reason = format!("the calls over RPC {IN_CHUNKS}");
             return self.give_up(t_us, Side::Client, Phase::GatewayTunnel, reason, notes);
         }
         self.directions[Side::Client.index()].state = match (role, framing) {
@@ -360,7 +369,7 @@ impl TunnelSplitter {
         };
     }
 
-    fn answered(&mut self, response: Response) {
+    fn answered(&mut self, t_us: Micros, response: Response, notes: &mut Vec<Note>) {
         let role = self.pending.front().copied().unwrap_or_default();
         if response.is_interim() {
             return;
@@ -381,8 +390,10 @@ impl TunnelSplitter {
             (200..300, Role::RpcOut, Framing::Length(_) | Framing::UntilClose) => {
                 State::Rpc(Body::new(response.framing))
             }
-            // Nothing of ours fits into what a box has put into chunks.
-            (200..300, Role::RpcOut, Framing::Chunked) => return self.open_both(),
+            (200..300, Role::RpcOut, Framing::Chunked) => {
+                let reason = format!("the results of calls over RPC {IN_CHUNKS}");
+                return self.give_up(t_us, Side::Server, Phase::GatewayTunnel, reason, notes);
+            }
             (_, _, Framing::None) => State::Head,
             (_, _, framing) => State::Body(Body::new(framing)),
         };

@@ -311,10 +311,26 @@ impl Attempt {
         if matches!(self.inner_of, Some(InnerOf::Tunnel(_))) {
             self.rpc.follow_none();
         }
+        let before = out.len();
         self.rpc.data(at.t_us, at.connection, at.from, bytes, out, &mut self.inner);
+        // The gateway may say nothing in a new OUT channel for long, while the old one ends.
+        let opens = |event: &Event| {
+            matches!(
+                event.detail,
+                Detail::Gateway(GatewayMessage::ChannelReplaced { role: Role::RpcOut, .. })
+            )
+        };
+        if out[before..].iter().any(opens) {
+            self.rpc_channels.insert((Side::Server, at.connection));
+        }
         if self.rpc.traffic(at.from).0 > 0 {
             self.inner_of.get_or_insert(InnerOf::Rpc);
         }
+    }
+
+    /// The cookie of the virtual connection over RPC that a connection is a channel of.
+    pub(super) fn virtual_connection(&self, connection: u32) -> Option<[u8; 16]> {
+        self.rpc.virtual_connection(connection)
     }
 
     /// Somebody else tells what RDP is in channels of RPC.

@@ -27,6 +27,8 @@ pub(super) struct Connection {
     exchanges: VecDeque<Exchange>,
     id: Option<String>,
     has_spoken: bool,
+    /// Its last request was for a channel of RPC over HTTP.
+    is_rpc: bool,
     /// The gateway has asked for authentication on it.
     is_challenged: bool,
     /// When either side last sent anything; absent again once a side has ended.
@@ -82,6 +84,10 @@ impl Connection {
         self.has_spoken
     }
 
+    pub(super) fn is_rpc(&self) -> bool {
+        self.is_rpc
+    }
+
     pub(super) fn is_over(&self, from: Side) -> bool {
         matches!(self.directions[from.index()].stage, Stage::Over)
     }
@@ -124,7 +130,8 @@ impl Connection {
         }
         let pending = std::mem::take(&mut self.direction(at.from).pending);
         match std::mem::replace(&mut self.direction(at.from).stage, Stage::Over) {
-            Stage::Head if pending.is_empty() => {}
+            // A new OUT channel of RPC that has not been granted yet.
+            Stage::Head if pending.is_empty() => attempt.rpc_over(at, how, out),
             Stage::Head if !may_be_message(at.from, &pending) => self.other_protocol(at, &pending, out),
             Stage::Head => malformed(at, &Malformed::new(structure(at.from), 0, "ends too early"), out),
             Stage::Body(body, carries) => ended_body(at, how, body, carries, attempt, out),
@@ -257,6 +264,7 @@ impl Connection {
 
     fn note_request(&mut self, at: At, request: &HttpRequest, attempt: &mut Attempt) {
         self.has_spoken = true;
+        self.is_rpc = matches!(request.role, Role::RpcIn | Role::RpcOut);
         if self.id.is_none() {
             self.id.clone_from(&request.connection_id);
         }

@@ -10,6 +10,8 @@ use std::collections::BTreeSet;
 pub struct GatewayEnding {
     /// Connections that carry the newest tunnel, or have carried it.
     carriers: BTreeSet<u32>,
+    /// Connections in whose place others carry it: that they end says nothing.
+    replaced: BTreeSet<u32>,
     /// TLS passes through, so that nobody knows which connections carry it.
     is_sealed: bool,
     newest_connection: u32,
@@ -47,6 +49,13 @@ impl GatewayEnding {
             }
             self.carriers.insert(connection);
         }
+        for event in events {
+            if let Detail::Gateway(GatewayMessage::ChannelReplaced { predecessor, .. }) = &event.detail {
+                self.carriers.remove(predecessor);
+                self.carriers.insert(connection);
+                self.replaced.insert(*predecessor);
+            }
+        }
     }
 
     /// `side` has ended its direction of a connection, `by` its own doing or rdpscope's, as the first of both; `alerted`: it
@@ -60,6 +69,9 @@ impl GatewayEnding {
         how: How,
         alerted: bool,
     ) {
+        if self.replaced.contains(&connection) {
+            return;
+        }
         let is_carriers = self.carriers.contains(&connection);
         let is_told = |end: &ConnectionEnd| {
             end.is_carriers || (self.is_sealed && end.newest_connection == self.newest_connection)

@@ -28,6 +28,17 @@ use std::collections::BTreeMap;
 /// So long a silence before the gateway's side ends a connection is told: idle time-outs are set in whole seconds.
 const QUIET_US: Micros = 1_000_000;
 
+/// What the beginning of a connection says of where it belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Belonging {
+    /// Its requests have this RDG-Connection-Id.
+    ConnectionId(String),
+    /// It is a channel of the virtual connection over RPC with this cookie, in hex (MS-RPCH 2.2.3.5.4).
+    VirtualConnection(String),
+    /// Nothing.
+    Unsaid,
+}
+
 /// Follows the connections of one attempt.
 #[derive(Debug, Default)]
 pub struct GatewayObserver {
@@ -86,9 +97,17 @@ impl GatewayObserver {
         self.connections.get(&connection)?.id()
     }
 
-    /// Whether the head of the first request has come, or what came is no HTTP.
-    pub fn has_spoken(&self, connection: u32) -> bool {
-        self.connections.get(&connection).is_some_and(Connection::has_spoken)
+    /// What this connection says of where it belongs; absent while that may yet come.
+    pub fn belonging(&self, connection: u32) -> Option<Belonging> {
+        let spoken = self.connections.get(&connection).filter(|it| it.has_spoken())?;
+        if let Some(id) = spoken.id() {
+            return Some(Belonging::ConnectionId(id.to_owned()));
+        }
+        if let Some(cookie) = self.attempt.virtual_connection(connection) {
+            return Some(Belonging::VirtualConnection(hex::encode(cookie)));
+        }
+        let may_come = spoken.is_rpc() && !spoken.is_over(Side::Client);
+        (!may_come).then_some(Belonging::Unsaid)
     }
 
     /// What carries the tunnel, once that is known: of several that were tried the last that began.

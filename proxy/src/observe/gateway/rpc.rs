@@ -9,7 +9,7 @@ mod channel;
 use super::super::rdp::follow::event;
 use super::super::tls::malformed_detail;
 use crate::observe::SessionObserver;
-use crate::trace::{Detail, Event, GatewayMessage, Micros, Phase, Reframing, Side};
+use crate::trace::{Detail, Event, GatewayMessage, Micros, Phase, Reframing, Role, Side};
 use crate::wire::rpch::rpc::{self, Body, Header, Pdu};
 use crate::wire::rpch::rts::{self, Rts};
 use crate::wire::rpch::tsproxy::{self, CONTEXT_HANDLE, SEND_TO_SERVER, SETUP_RECEIVE_PIPE};
@@ -43,6 +43,8 @@ pub struct RpcObserver {
     connections: BTreeMap<u32, [Channel; 2]>,
     /// Which virtual connection a connection is a channel of, by its cookie; those without one share the cookie of zeros.
     joined: BTreeMap<u32, [u8; 16]>,
+    /// The cookies of their channels.
+    channels: BTreeMap<u32, [u8; 16]>,
     calls: BTreeMap<[u8; 16], Calls>,
     /// PDUs of the kinds that come again and again: of each the first is told.
     told: BTreeSet<(Side, &'static str, Option<u16>)>,
@@ -130,6 +132,7 @@ impl RpcObserver {
     /// A connection is over; with the last of a virtual connection its calls are.
     fn forget(&mut self, connection: u32) {
         self.connections.remove(&connection);
+        self.channels.remove(&connection);
         let Some(cookie) = self.joined.remove(&connection) else { return };
         if !self.joined.values().any(|other| *other == cookie) {
             self.calls.remove(&cookie);
@@ -159,6 +162,11 @@ impl RpcObserver {
     /// Whether somebody else does.
     pub fn is_rdp_apart(&self) -> bool {
         self.followed == Followed::Apart
+    }
+
+    /// The cookie of the virtual connection that a connection is a channel of, once it has said so.
+    pub fn virtual_connection(&self, connection: u32) -> Option<[u8; 16]> {
+        self.joined.get(&connection).copied()
     }
 
     /// PDUs with RDP of the session that is followed that `from` has sent so far, and the bytes of RDP in them.
@@ -191,8 +199,8 @@ impl RpcObserver {
             Ok(rts) => rts,
             Err(malformed) => return at.tell(Phase::GatewayHttp, malformed_detail(&malformed, &[]), out),
         };
-        if let (Side::Client, Some(cookie)) = (at.from, rts.virtual_connection()) {
-            self.joined.entry(at.connection).or_insert(cookie);
+        if at.from == Side::Client {
+            self.begins_channel(at, &rts, out);
         }
         let name = match at.from {
             Side::Client => rts.name_from_client(),
@@ -204,6 +212,24 @@ impl RpcObserver {
         let commands = rts.commands.iter().map(|command| command.name().to_owned()).collect();
         let message = GatewayMessage::Rts { name: name.map(str::to_owned), commands };
         at.tell(Phase::GatewayHttp, Detail::Gateway(message), out);
+    }
+
+    /// The client names the channel that it begins, and perhaps the one that it is to replace.
+    fn begins_channel(&mut self, at: At, rts: &Rts, out: &mut Vec<Event>) {
+        let (Some(cookie), Some(channel)) = (rts.virtual_connection(), rts.channel()) else { return };
+        self.joined.entry(at.connection).or_insert(cookie);
+        self.channels.entry(at.connection).or_insert(channel);
+        let replaced = rts.predecessor().and_then(|predecessor| {
+            let is_it = |(number, known): &(&u32, &[u8; 16])| {
+                **known == predecessor && self.joined.get(number) == Some(&cookie)
+            };
+            self.channels.iter().find(is_it).map(|(number, _)| *number)
+        });
+        if let Some(predecessor) = replaced {
+            let role = if rts.receive_window().is_some() { Role::RpcOut } else { Role::RpcIn };
+            let replaces = GatewayMessage::ChannelReplaced { role, predecessor };
+            at.tell(Phase::GatewayHttp, Detail::Gateway(replaces), out);
+        }
     }
 
     fn rpc(&mut self, at: At, pdu: &Pdu<'_>, out: &mut Vec<Event>, inner: &mut SessionObserver) {

@@ -165,7 +165,7 @@ fn a_session_over_websocket_is_told_from_its_first_head_to_the_rdp_inside() {
     assert_eq!(faults(&events), Vec::<String>::new());
     assert_eq!(observer.connection_id(1), Some(CONNECTION_ID));
     assert_eq!(observer.transport(), Some(Transport::GatewayWebsocket));
-    assert!(observer.has_spoken(1));
+    assert!(observer.belonging(1).is_some());
     let (phases, summary) = timeline(events);
     let expected = [
         (Phase::GatewayHttp, Outcome::Ok),

@@ -3,6 +3,7 @@
 //! A client makes several: one for each direction, again after a refusal or a question to its user, and to the KDC proxy
 //! on the same host. When a connection comes there is only its address to go by; the head of its first request says more.
 
+use crate::observe::gateway::Belonging;
 use crate::relay::attempts::RETURN_WINDOW;
 use crate::relay::session::SharedSession;
 use crate::trace::Micros;
@@ -13,12 +14,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// RDG-Connection-Ids that an attempt is known by. A client takes a new one for each transport and each time it dials
-/// again; more than a few belong to a program that never stops.
+/// RDG-Connection-Ids, and cookies of virtual connections over RPC, that an attempt is known by. A client takes a new one
+/// for each transport and each time it dials again; more than a few belong to a program that never stops.
 const MOST_IDS: usize = 32;
 
-/// How long a client has to dial again by itself once the transport that comes last has failed, too: what its program does
-/// next it does at once, such as the other of two connections.
+/// How long a client has to dial again by itself where there is nothing else that it could try and nothing to ask its user:
+/// what its program does next it does at once, such as the other of two connections. A fallback to another transport takes
+/// longer, as the client may look for a proxy anew, and so does a user who is asked.
 const LAST_WAY_WINDOW: Duration = Duration::from_secs(1);
 
 /// Silences that are remembered: what repeats itself does so within a few sessions.
@@ -54,14 +56,17 @@ struct Attempt {
     open: BTreeMap<u32, Option<String>>,
     /// Ids of all its connections, the newest last.
     ids: VecDeque<String>,
+    /// It runs over RPC, whose channels are replaced from time to time.
+    is_over_rpc: bool,
     /// When a connection last began or ended.
     last_change: Instant,
     has_channel: bool,
     /// The gateway has refused for good what was asked of it.
     is_refused: bool,
-    /// The transport behind which clients have no other was asked for last, and asked for no logon.
+    /// There is nothing else that its client could try, and nothing to ask its user.
     is_on_last_way: bool,
-    has_desktop: bool,
+    /// The desktop is there; the newest connection when it came.
+    desktop_behind: Option<u32>,
     /// How many connections are open.
     count: watch::Sender<usize>,
 }
@@ -73,7 +78,12 @@ impl Attempt {
             return self.last_change.elapsed() < RETURN_WINDOW;
         }
         let is_over = self.is_complete() && self.open.is_empty();
-        !self.has_desktop && !is_over
+        !is_over && (self.desktop_behind.is_none() || self.is_over_rpc)
+    }
+
+    /// Whether a connection came when the desktop was there, and is its own only if it says so.
+    fn has_before(&self, connection: u32) -> bool {
+        self.desktop_behind.is_some_and(|newest| connection > newest)
     }
 
     /// Whether its client has what it wanted, or knows that it will not have it.
@@ -81,8 +91,11 @@ impl Attempt {
         self.has_channel || self.is_refused
     }
 
-    fn has_id(&self, id: &str) -> bool {
-        self.ids.iter().any(|known| known == id)
+    fn knows(&self, belonging: &Belonging) -> bool {
+        match belonging {
+            Belonging::ConnectionId(id) | Belonging::VirtualConnection(id) => self.ids.contains(id),
+            Belonging::Unsaid => false,
+        }
     }
 
     /// Whether another of its connections is open under another id than `id`.
@@ -92,15 +105,26 @@ impl Attempt {
             .any(|(other, known)| *other != connection && known.as_deref().is_some_and(|known| known != id))
     }
 
-    fn learn(&mut self, connection: u32, id: &str) {
-        if let Some(known) = self.open.get_mut(&connection) {
-            *known = Some(id.to_owned());
-        }
-        if !self.has_id(id) {
+    fn learn(&mut self, connection: u32, belonging: &Belonging) {
+        let id = match belonging {
+            Belonging::ConnectionId(id) => {
+                if let Some(known) = self.open.get_mut(&connection) {
+                    *known = Some(id.clone());
+                }
+                id
+            }
+            // A client may have several under way at once.
+            Belonging::VirtualConnection(id) => {
+                self.is_over_rpc = true;
+                id
+            }
+            Belonging::Unsaid => return,
+        };
+        if !self.knows(belonging) {
             if self.ids.len() == MOST_IDS {
                 self.ids.pop_front();
             }
-            self.ids.push_back(id.to_owned());
+            self.ids.push_back(id.clone());
         }
     }
 
@@ -134,7 +158,8 @@ pub(super) struct Begun {
 
 impl GatewayAttempts {
     /// A connection of `client` comes. `begin` gives the session of a new attempt, where there may be one; what
-    /// began with it is the second half of the answer.
+    /// began with it is the second half of the answer. Where there may be none, and nobody sees what a connection is for, it is
+    /// better off in an attempt that is under way than refused.
     pub(super) fn enter(
         &self,
         client: IpAddr,
@@ -142,47 +167,53 @@ impl GatewayAttempts {
         begin: impl FnOnce() -> Option<SharedSession>,
     ) -> Option<(Joined, Option<Begun>)> {
         let mut state = self.lock();
-        let of_client = |attempt: &&mut Attempt| attempt.client == client && attempt.is_sealed == is_sealed;
-        let newest = state.attempts.iter_mut().rev().find(|(_, attempt)| of_client(attempt));
-        if let Some((number, attempt)) = newest.filter(|(_, attempt)| attempt.may_take()) {
-            return Some((attempt.add(*number), None));
-        }
-        let (joined, begun) = state.begin(client, is_sealed, begin()?);
+        let newest = state.attempts.iter_mut().rev().map(|(number, attempt)| (*number, attempt));
+        let mut newest =
+            newest.filter(|(_, attempt)| attempt.client == client && attempt.is_sealed == is_sealed);
+        let session = match newest.next() {
+            Some((number, attempt)) if attempt.may_take() => return Some((attempt.add(number), None)),
+            Some((number, attempt)) if is_sealed && !attempt.open.is_empty() => match begin() {
+                Some(session) => session,
+                None => return Some((attempt.add(number), None)),
+            },
+            _ => begin()?,
+        };
+        let (joined, begun) = state.begin(client, is_sealed, session);
         Some((joined, Some(begun)))
     }
 
-    /// The first request of a connection has come, with this RDG-Connection-Id: where the connection belongs, unless that is
-    /// where it is. `begin` as for [`GatewayAttempts::enter`].
+    /// A connection has said where it belongs: there it goes, unless that is where it is. `begin` as for
+    /// [`GatewayAttempts::enter`].
     pub(super) fn sort(
         &self,
         joined: (AttemptNumber, u32),
-        id: Option<&str>,
+        belonging: &Belonging,
         begin: impl FnOnce() -> Option<SharedSession>,
     ) -> Option<(Joined, Option<Begun>)> {
-        let id = id?;
         let (number, connection) = joined;
         let mut state = self.lock();
         let present = state.attempts.get_mut(&number)?;
-        if present.has_id(id) {
-            present.learn(connection, id);
+        if present.knows(belonging) {
+            present.learn(connection, belonging);
             return None;
         }
         let (client, is_sealed) = (present.client, present.is_sealed);
-        let is_under_way_otherwise = present.is_under_way_otherwise(connection, id);
-        let other = state.attempts.iter_mut().rev().find(|(_, attempt)| attempt.has_id(id));
+        let is_another = present.has_before(connection)
+            || matches!(belonging, Belonging::ConnectionId(id) if present.is_under_way_otherwise(connection, id));
+        let other = state.attempts.iter_mut().rev().find(|(_, attempt)| attempt.knows(belonging));
         if let Some((number, attempt)) = other {
             let moved = attempt.add(*number);
-            attempt.learn(moved.connection, id);
+            attempt.learn(moved.connection, belonging);
             return Some((moved, None));
         }
-        let session = if is_under_way_otherwise { begin() } else { None };
+        let session = if is_another { begin() } else { None };
         let Some(session) = session else {
-            state.attempts.get_mut(&number)?.learn(connection, id);
+            state.attempts.get_mut(&number)?.learn(connection, belonging);
             return None;
         };
         let (moved, begun) = state.begin(client, is_sealed, session);
         if let Some(attempt) = state.attempts.get_mut(&moved.attempt) {
-            attempt.learn(moved.connection, id);
+            attempt.learn(moved.connection, belonging);
         }
         Some((moved, Some(begun)))
     }
@@ -209,7 +240,7 @@ impl GatewayAttempts {
         }
     }
 
-    /// Whether what the client has asked for last is the transport behind which it has no other.
+    /// Whether there is nothing else that the client could try, and nothing to ask its user.
     pub(super) fn is_on_last_way(&self, attempt: AttemptNumber, is_last: bool) {
         if let Some(attempt) = self.lock().attempts.get_mut(&attempt) {
             attempt.is_on_last_way = is_last;
@@ -220,7 +251,11 @@ impl GatewayAttempts {
     pub(super) fn has_desktop(&self, attempt: AttemptNumber) -> bool {
         let mut state = self.lock();
         let attempt = state.attempts.get_mut(&attempt);
-        attempt.is_some_and(|attempt| !std::mem::replace(&mut attempt.has_desktop, true))
+        attempt.is_some_and(|attempt| {
+            let is_first = attempt.desktop_behind.is_none();
+            attempt.desktop_behind.get_or_insert(attempt.newest_connection);
+            is_first
+        })
     }
 
     /// How long an attempt without connections waits for another one; not at all where it is complete.
@@ -265,11 +300,12 @@ impl State {
             newest_connection: 0,
             open: BTreeMap::new(),
             ids: VecDeque::new(),
+            is_over_rpc: false,
             last_change: Instant::now(),
             has_channel: false,
             is_refused: false,
             is_on_last_way: false,
-            has_desktop: false,
+            desktop_behind: None,
             count,
         };
         let joined = attempt.add(self.newest);
@@ -303,7 +339,15 @@ mod tests {
     }
 
     fn sort(attempts: &GatewayAttempts, joined: (AttemptNumber, u32), id: &str) -> (AttemptNumber, u32) {
-        match attempts.sort(joined, Some(id), session) {
+        sort_as(attempts, joined, &Belonging::ConnectionId(id.to_owned()))
+    }
+
+    fn sort_as(
+        attempts: &GatewayAttempts,
+        joined: (AttemptNumber, u32),
+        belonging: &Belonging,
+    ) -> (AttemptNumber, u32) {
+        match attempts.sort(joined, belonging, session) {
             Some((moved, _)) => {
                 attempts.leave(joined.0, joined.1);
                 (moved.attempt, moved.connection)
@@ -398,12 +442,46 @@ mod tests {
         assert_eq!(attempts.cut_after(3_000_000), [0; 0]);
     }
 
+    /// A channel of RPC is replaced when the desktop has been there for long.
     #[tokio::test]
+    async fn a_new_channel_belongs_to_its_virtual_connection_and_whatever_else_comes_is_another_attempt() {
+        let attempts = GatewayAttempts::default();
+        let [a, b, c] = ["a", "b", "c"].map(|cookie| Belonging::VirtualConnection(cookie.to_owned()));
+        let first = enter(&attempts);
+        assert_eq!(sort_as(&attempts, first, &a), (1, 1));
+        let other = enter(&attempts);
+        assert_eq!(sort_as(&attempts, other, &b), (1, 2), "a client may have two at once");
+        let silent = enter(&attempts);
+        attempts.has_channel(1);
+        attempts.has_desktop(1);
+        assert_eq!(sort_as(&attempts, silent, &Belonging::Unsaid), (1, 3), "it came before the desktop");
+        let channel = enter(&attempts);
+        assert_eq!(sort_as(&attempts, channel, &a), (1, 4));
+        let another = enter(&attempts);
+        assert_eq!(sort_as(&attempts, another, &c), (2, 1));
+        attempts.has_desktop(2);
+        let channel = enter(&attempts);
+        assert_eq!(
+            sort_as(&attempts, channel, &b),
+            (1, 6),
+            "of the first session, though there is a newer one"
+        );
+        let unsaid = enter(&attempts);
+        assert_eq!(sort_as(&attempts, unsaid, &Belonging::Unsaid), (3, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_may_not_begin_stays_or_is_left_out() {
         let attempts = GatewayAttempts::default();
         assert!(attempts.enter(CLIENT, false, || None).is_none());
         let (a, b) = (enter(&attempts), enter(&attempts));
         sort(&attempts, a, "a");
-        assert!(attempts.sort(b, Some("b"), || None).is_none(), "better in the wrong attempt than in none");
+        let b_says = Belonging::ConnectionId("b".to_owned());
+        assert!(attempts.sort(b, &b_says, || None).is_none(), "better in the wrong attempt than in none");
+        assert!(attempts.enter(CLIENT, true, || None).is_none());
+        assert!(attempts.enter(CLIENT, true, session).is_some());
+        tokio::time::advance(2 * RETURN_WINDOW).await;
+        let late = attempts.enter(CLIENT, true, || None).expect("it may be a channel of the one under way");
+        assert_eq!((late.0.attempt, late.0.connection), (2, 2));
     }
 }

@@ -3,7 +3,7 @@
 
 use super::attempts::{AttemptNumber, Joined};
 use super::host::Host;
-use crate::observe::gateway::OuterTls;
+use crate::observe::gateway::{Belonging, OuterTls};
 use crate::recorder::pcapng::ConnectionCapture;
 use crate::relay::pump::{Ending, Tap};
 use crate::relay::session::SharedSession;
@@ -17,9 +17,11 @@ use std::time::Instant;
 /// Bytes of a first request, and of what may come beside it, kept to be told again: more than any head has.
 const MOST_KEPT_BYTES: usize = 64 * 1024;
 /// What a gateway refuses for good, as the lower halves of its statuses (MS-TSGU 2.2.6): E_PROXY_RAP_ACCESSDENIED,
-/// E_PROXY_NAP_ACCESSDENIED, E_PROXY_TS_CONNECTFAILED, E_PROXY_MAXCONNECTIONSREACHED, E_PROXY_QUARANTINE_ACCESSDENIED. After
-/// any of them another transport or another logon would be refused as well.
-const FINAL: [u32; 5] = [0x59DA, 0x59DB, 0x59DD, 0x59E6, 0x59ED];
+/// E_PROXY_NAP_ACCESSDENIED, E_PROXY_TS_CONNECTFAILED, E_PROXY_MAXCONNECTIONSREACHED, E_PROXY_CAPABILITYMISMATCH,
+/// E_PROXY_QUARANTINE_ACCESSDENIED, E_PROXY_NOCERTAVAILABLE, E_PROXY_COOKIE_BADPACKET,
+/// E_PROXY_COOKIE_AUTHENTICATION_ACCESS_DENIED. After any of them another transport or another logon would be refused as
+/// well.
+const FINAL: [u32; 9] = [0x59DA, 0x59DB, 0x59DD, 0x59E6, 0x59E9, 0x59ED, 0x59EE, 0x59F7, 0x59F8];
 /// Events of a connection before its first request: some dozens.
 const MOST_KEPT_EVENTS: usize = 256;
 
@@ -111,7 +113,7 @@ impl GatewayConnection {
         let mut place = self.lock();
         place.keep_said(at, from, bytes);
         place.inside(at, from, bytes);
-        place.settle();
+        place.settle(false);
     }
 
     /// Lines that are no events.
@@ -210,6 +212,7 @@ impl Teller for GatewayConnection {
             Ending::Reset => How::Reset,
         };
         let mut place = self.lock();
+        place.settle(true);
         place.inside_ended(at, from, how);
         place.note_end(from, ending, false);
     }
@@ -364,21 +367,19 @@ impl Place {
         }
     }
 
-    /// Once the first request has come, the connection belongs where its id says.
-    fn settle(&mut self) {
+    /// Once the connection has said where it belongs, it goes there; at its end, too, where it has said nothing.
+    fn settle(&mut self, is_over: bool) {
         if self.kept.is_none() {
             return;
         }
         let mut session = self.session.lock();
         let Some(gateway) = session.gateway() else { return };
-        if !gateway.observer.has_spoken(self.number) {
-            return;
-        }
-        let id = gateway.observer.connection_id(self.number).map(str::to_owned);
+        let said = gateway.observer.belonging(self.number);
+        let Some(belonging) = said.or(is_over.then_some(Belonging::Unsaid)) else { return };
         drop(session);
         let kept = self.kept.take().unwrap_or_default();
         let began = kept.events.first().map_or_else(Instant::now, |(at, _)| *at);
-        if let Some(moved) = self.host.sort((self.attempt, self.number), id.as_deref(), self.client, began) {
+        if let Some(moved) = self.host.sort((self.attempt, self.number), &belonging, self.client, began) {
             self.move_to(moved, kept);
         }
         self.settle_capture();
@@ -453,10 +454,15 @@ fn is_refused_for_good(event: &Event) -> bool {
     }
 }
 
-/// Whether a client that fails now has no other transport to fall back to: RPC over HTTP is the last that any of them tries.
-/// A question for a logon may lead to one for a password, which takes its time.
+/// Whether a client that fails now has nothing else to try and nothing to ask its user. RPC over HTTP is the last transport
+/// that any of them falls back to. A client that the gateway has let into a tunnel, over whatever transport, has found one
+/// and is logged on. A question for a logon may lead to one for a password, which takes its time.
 fn is_on_last_way(event: &Event) -> Option<bool> {
+    use crate::wire::tsgu::Packet::TunnelResponse;
     match &event.detail {
+        Detail::Gateway(GatewayMessage::TunnelPacket(TunnelResponse { status, .. })) => {
+            (status.value == 0).then_some(true)
+        }
         Detail::Gateway(GatewayMessage::HttpRequest(request)) => match request.role {
             Role::RpcIn | Role::RpcOut => Some(true),
             Role::Websocket | Role::OutChannel | Role::InChannel => Some(false),

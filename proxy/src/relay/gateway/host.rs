@@ -3,6 +3,7 @@
 use super::attempts::{AttemptNumber, Begun, Joined};
 use super::connection::GatewayConnection;
 use super::side_channel::NamedPort;
+use crate::observe::gateway::Belonging;
 use crate::relay::conclude::conclude;
 use crate::relay::listener::{Present, Shared};
 use crate::relay::session::SharedSession;
@@ -36,18 +37,17 @@ impl Host {
         Some(GatewayConnection::new(self.clone(), joined, peer.ip(), sees_inside))
     }
 
-    /// Where a connection of `client`, which came at `began`, belongs by the id in its first request; nothing where that is
-    /// where it is.
+    /// Where a connection of `client`, which came at `began`, belongs by what it says; nothing where that is where it is.
     pub(super) fn sort(
         &self,
         joined: (AttemptNumber, u32),
-        id: Option<&str>,
+        belonging: &Belonging,
         client: IpAddr,
         began: Instant,
     ) -> Option<Joined> {
         let present = self.shared.present();
         let begin = || self.begin(client, &present, began);
-        let (moved, begun) = self.shared.gateway_attempts.sort(joined, id, begin)?;
+        let (moved, begun) = self.shared.gateway_attempts.sort(joined, belonging, begin)?;
         self.follow(begun, &present, client);
         Some(moved)
     }

@@ -131,8 +131,8 @@ fn pair() -> io::Result<(TcpStream, TcpStream)> {
     Ok((ready(ours)?, ready(theirs)?))
 }
 
-/// What one side's direction of a connection to the gateway has to do with the session inside.
-struct Half {
+/// What one side's direction of a tunnel has to do with the session inside.
+pub(super) struct Half {
     inner: Arc<Inner>,
     from: Side,
     /// RDP of this side that the session has not taken.
@@ -270,7 +270,7 @@ impl InnerGate {
     /// What was written anew in either direction, for the trace.
     pub(super) fn rewritten(&self, t_us: Micros) -> Vec<Altered> {
         let over_rpc =
-            self.splitter.rpc().and_then(|from| calls_rewritten(t_us, from, self.rpc.rewritten(from)));
+            self.splitter.rpc().and_then(|from| calls_rewritten(t_us, from, self.rpc.take_rewritten(from)));
         [Side::Client, Side::Server]
             .into_iter()
             .flat_map(|from| self.splitter.rewritten(t_us, from))
@@ -323,7 +323,7 @@ impl InnerGate {
         if let (Some(shared), Some(side)) = (self.rpc.ending(), self.splitter.rpc())
             && side == from
         {
-            match (split, self.halves[from.index()].as_mut()) {
+            match (split, shared.half(from).as_mut()) {
                 (Split::Data(data), Some(half)) => half.unsent.extend_from_slice(&data),
                 (Split::Data(data), None) => out.push(shared.lock().wrap(from, &data)),
                 (Split::End(_), None) => out.push(shared.lock().take_behind(from)),
@@ -361,11 +361,11 @@ impl InnerGate {
         (session, number): (&SharedSession, u32),
         notes: &mut Vec<Note>,
     ) {
-        if self.halves[from.index()].is_some() || self.is_left[from.index()] {
+        if self.with_half(from, |half| half.is_some()) || self.is_left[from.index()] {
             return;
         }
         match Inner::of_tunnel(session, number, &self.interception) {
-            Ok(inner) => self.halves[from.index()] = Some(Half::new(inner, from)),
+            Ok(inner) => self.with_half(from, |half| *half = Some(Half::new(inner, from))),
             Err(reason) => {
                 self.is_left[from.index()] = true;
                 notes.push(not_altered(t_us, from, number, reason));
@@ -375,14 +375,25 @@ impl InnerGate {
 
     /// `from` sends no more RDP, and perhaps never has.
     fn end(&mut self, from: Side, (session, number): (&SharedSession, u32)) {
-        let half = &mut self.halves[from.index()];
         let takes_calls = self.splitter.rpc() == Some(from) && self.rpc.ending().is_some();
-        let takes_data = takes_calls || self.splitter.takes_data(from);
-        if half.is_none() && takes_data && !self.is_left[from.index()] {
-            *half = Inner::begun(session, number).map(|inner| Half::new(inner, from));
+        if takes_calls && !self.rpc.carries(from) {
+            // Another connection has taken its place, or is yet to do so.
+            return;
         }
-        if let Some(half) = half {
-            half.is_last = true;
+        let may_begin = (takes_calls || self.splitter.takes_data(from)) && !self.is_left[from.index()];
+        self.with_half(from, |half| {
+            if half.is_none() && may_begin {
+                *half = Inner::begun(session, number).map(|inner| Half::new(inner, from));
+            }
+            half.iter_mut().for_each(|half| half.is_last = true);
+        });
+    }
+
+    /// What the direction of `from` has to do with the session inside. Over RPC it stays with the virtual connection.
+    fn with_half<T>(&mut self, from: Side, act: impl FnOnce(&mut Option<Half>) -> T) -> T {
+        match self.rpc.ending().filter(|_| self.splitter.rpc() == Some(from)) {
+            Some(shared) => act(&mut shared.half(from)),
+            None => act(&mut self.halves[from.index()]),
         }
     }
 
@@ -443,8 +454,11 @@ impl InnerGate {
         if ending == Some(Ending::Reset) {
             return Poll::Ready(());
         }
-        shared.wakes(from, cx.waker());
-        let half = &mut self.halves[from.index()];
+        shared.wakes(from, self.rpc.number(), cx.waker());
+        if !self.rpc.carries(from) || !self.splitter.is_in_rpc(from) {
+            return Poll::Ready(());
+        }
+        let mut half = shared.half(from);
         let taken = half.as_mut().map_or(Poll::Ready(()), |half| half.poll_send(cx));
         if taken.is_ready() {
             shared.lock().taken(from);
@@ -455,7 +469,7 @@ impl InnerGate {
             out.extend([drafts]);
             return Poll::Pending;
         }
-        let Some(half) = half else { return Poll::Ready(()) };
+        let Some(half) = half.as_mut() else { return Poll::Ready(()) };
         let room = shared.lock().room(from);
         let heard = if room == 0 { Poll::Pending } else { half.poll_hear(cx, room) };
         match heard {

@@ -1,15 +1,16 @@
 //! TLS inside a tunnel over RPC: what the connections of one virtual connection have in common, and what one of them cuts
 //! out of its channel.
 
+use super::inner::Half;
 use crate::alter::Note;
-use crate::alter::gateway::rpc::{CallKeys, Cutter, RpcTunnel};
+use crate::alter::gateway::rpc::{CallKeys, Cutter, Lane, RpcTunnel};
 use crate::alter::gateway::{Split, TunnelSplitter};
 use crate::relay::session::SharedSession;
 use crate::trace::{Micros, Side};
 use crate::wire::rpch::rpc::Header;
 use crate::wire::rpch::rts::{self, Rts};
-use futures_util::task::AtomicWaker;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -19,12 +20,16 @@ const MOST_VIRTUAL_CONNECTIONS: usize = 32;
 /// The virtual connections of an attempt by their cookies.
 pub(in crate::relay) type VirtualConnections = BTreeMap<[u8; 16], Arc<SharedRpc>>;
 
-/// One virtual connection. What comes on one of its connections may have to go on on the other.
+/// One virtual connection. What comes on one of its connections may have to go on on the other, and from time to time
+/// another connection takes the place of one.
 #[derive(Default)]
 pub(in crate::relay) struct SharedRpc {
     tunnel: Mutex<RpcTunnel>,
+    /// What each direction has to do with the session inside, whichever connection carries it.
+    halves: [Mutex<Option<Half>>; 2],
     /// Who waits for what is to go on in the direction of each side.
-    wakers: [AtomicWaker; 2],
+    wakers: Mutex<[BTreeMap<Lane, Waker>; 2]>,
+    newest: AtomicU32,
 }
 
 impl SharedRpc {
@@ -32,12 +37,20 @@ impl SharedRpc {
         self.tunnel.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn wakes(&self, from: Side, waker: &Waker) {
-        self.wakers[from.index()].register(waker);
+    pub(super) fn half(&self, from: Side) -> MutexGuard<'_, Option<Half>> {
+        self.halves[from.index()].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn wakes(&self, from: Side, lane: Lane, waker: &Waker) {
+        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        wakers[from.index()].insert(lane, waker.clone());
     }
 
     pub(super) fn wake(&self, from: Side) {
-        self.wakers[from.index()].wake();
+        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = std::mem::take(&mut wakers[from.index()]);
+        drop(wakers);
+        waiting.into_values().for_each(Waker::wake);
     }
 }
 
@@ -46,12 +59,35 @@ impl SharedRpc {
 pub(super) struct RpcLane {
     cutters: [Cutter; 2],
     shared: Option<Arc<SharedRpc>>,
+    number: Lane,
+}
+
+impl Drop for RpcLane {
+    /// What the connection carries ends with it.
+    fn drop(&mut self) {
+        let Some(shared) = &self.shared else { return };
+        for side in [Side::Client, Side::Server] {
+            if shared.lock().is_carried_by(side, self.number) {
+                drop(shared.half(side).take());
+            }
+        }
+    }
 }
 
 impl RpcLane {
     /// The virtual connection, once it has begun to end calls with RDP.
     pub(super) fn ending(&self) -> Option<&Arc<SharedRpc>> {
         self.shared.as_ref().filter(|shared| shared.lock().ends_calls())
+    }
+
+    /// Its number in the virtual connection.
+    pub(super) fn number(&self) -> Lane {
+        self.number
+    }
+
+    /// Whether what is written in the direction of `from` goes here.
+    pub(super) fn carries(&self, from: Side) -> bool {
+        self.shared.as_ref().is_some_and(|shared| shared.lock().is_carried_by(from, self.number))
     }
 
     /// Takes a piece of the channel that `from` sent. Where nothing can be rewritten, `splitter` is told to let all pass.
@@ -67,13 +103,14 @@ impl RpcLane {
         let mut out = Vec::new();
         let mut refused = None;
         let had_calls = self.ending().is_some();
-        let shared = &mut self.shared;
+        let (shared, number) = (&mut self.shared, &mut self.number);
         let cut = self.cutters[from.index()].cut(bytes, |header, pdu| {
             if shared.is_none() {
                 *shared = join(session, header, pdu);
+                *number = shared.as_ref().map_or(0, |it| it.newest.fetch_add(1, Ordering::Relaxed));
             }
             let Some(shared) = shared else { return out.push(Split::Other(pdu.to_vec())) };
-            let taken = shared.lock().take(from, (header, pdu), keys, &mut out);
+            let taken = shared.lock().take((*number, from), (header, pdu), keys, &mut out);
             refused = taken.err().or(refused.take());
         });
         if let Err((rest, malformed)) = cut {
@@ -106,9 +143,9 @@ impl RpcLane {
         self.cutters[from.index()].rest()
     }
 
-    /// PDUs with RDP that `from` sent, and those that were written in their place.
-    pub(super) fn rewritten(&self, from: Side) -> [u64; 2] {
-        self.shared.as_ref().map_or([0; 2], |shared| shared.lock().rewritten(from))
+    /// PDUs with RDP that `from` sent here, and those that were written in their place; told once.
+    pub(super) fn take_rewritten(&self, from: Side) -> [u64; 2] {
+        self.shared.as_ref().map_or([0; 2], |shared| shared.lock().take_rewritten(from, self.number))
     }
 }
 

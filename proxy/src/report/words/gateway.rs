@@ -6,7 +6,7 @@ mod tunnel;
 use super::{counted, meaning};
 use crate::explain::Family;
 use crate::report::{safe, time};
-use crate::trace::{Detail, Event, GatewayMessage, GatewayUdp, Reframing, Side, Transport};
+use crate::trace::{Detail, Event, GatewayMessage, GatewayUdp, Reframing, Role, Side, Transport};
 use crate::wire::named::Code;
 use std::collections::BTreeSet;
 
@@ -58,6 +58,10 @@ fn clause(event: &Event, message: &GatewayMessage) -> Option<String> {
         }
         GatewayMessage::ConnectionMoved { session } => {
             format!("this connection belongs to session {}", safe::name(session))
+        }
+        GatewayMessage::ChannelReplaced { role, predecessor } => {
+            let channel = if *role == Role::RpcOut { "OUT" } else { "IN" };
+            format!("takes the place of connection {predecessor} as the {channel} channel")
         }
         GatewayMessage::CutAgain { for_us, earlier_us } => {
             let times = earlier_us.len() + 1;

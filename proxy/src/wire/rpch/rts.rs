@@ -118,6 +118,8 @@ pub enum Command {
         bytes_received: u32,
         /// Bytes that may come behind them.
         available_window: u32,
+        /// The channel's cookie.
+        channel: [u8; 16],
     },
     /// Any other, by its number.
     Other(u32),
@@ -200,6 +202,30 @@ impl Rts {
         })
     }
 
+    /// The cookie of the channel in whose place a PDU begins another (MS-RPCH 2.2.4.10, 2.2.4.25).
+    pub fn predecessor(&self) -> Option<[u8; 16]> {
+        match self.commands[..] {
+            [
+                Command::Number(VERSION, _),
+                Command::Cookie(_),
+                Command::Cookie(predecessor),
+                Command::Cookie(_),
+                ..,
+            ] => Some(predecessor),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing more comes behind it in a client's channel that is being replaced: IN_R1/A5, IN_R2/A5.
+    pub fn ends_in_channel(&self) -> bool {
+        matches!((self.flags, &self.commands[..]), (NONE, [Command::Cookie(_)]))
+    }
+
+    /// The same in a gateway's: OUT_R1/A10, OUT_R2/B3.
+    pub fn ends_out_channel(&self) -> bool {
+        matches!((self.flags, &self.commands[..]), (NONE | EOF, [Command::Other(ANCE)]))
+    }
+
     /// How many bytes its sender takes before it says that some have arrived.
     pub fn receive_window(&self) -> Option<u32> {
         self.commands.iter().find_map(|command| match command {
@@ -208,11 +234,12 @@ impl Rts {
         })
     }
 
-    /// The number up to which its receiver may send: what has arrived, and what may come behind it.
-    pub fn sends_up_to(&self) -> Option<u32> {
+    /// The cookie of a channel, and the number up to which its sender may send: what has arrived, and what may come behind
+    /// it.
+    pub fn sends_up_to(&self) -> Option<([u8; 16], u32)> {
         self.commands.iter().find_map(|command| match command {
-            Command::FlowControlAck { bytes_received, available_window } => {
-                Some(bytes_received.wrapping_add(*available_window))
+            Command::FlowControlAck { bytes_received, available_window, channel } => {
+                Some((*channel, bytes_received.wrapping_add(*available_window)))
             }
             _ => None,
         })
@@ -245,8 +272,8 @@ fn command(reader: &mut Reader<'_>) -> Result<Command, Malformed> {
         EMPTY | NEGATIVE_ANCE | ANCE => 0,
         FLOW_CONTROL_ACK => {
             let (bytes_received, available_window) = (reader.u32_le()?, reader.u32_le()?);
-            let _channel: [u8; 16] = reader.array()?;
-            return Ok(Command::FlowControlAck { bytes_received, available_window });
+            let channel = reader.array()?;
+            return Ok(Command::FlowControlAck { bytes_received, available_window, channel });
         }
         ASSOCIATION_GROUP_ID => 16,
         PADDING => reader.u32_le()? as usize,

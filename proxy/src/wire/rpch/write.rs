@@ -149,6 +149,6 @@ mod tests {
         let ack = flow_control_ack(Destination::OutProxy, 40_000, 0x1_0000, &[3; 16]);
         let rts = Rts::decode(&ack).unwrap();
         assert_eq!(rts.name_from_client(), Some("FlowControlAckWithDestination"));
-        assert_eq!(rts.sends_up_to(), Some(40_000 + 0x1_0000));
+        assert_eq!(rts.sends_up_to(), Some(([3; 16], 40_000 + 0x1_0000)));
     }
 }

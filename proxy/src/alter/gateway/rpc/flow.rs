@@ -41,9 +41,12 @@ impl Default for Flow {
 }
 
 impl Flow {
-    /// A channel begins, the first or another in its place.
-    pub(super) fn begins(&mut self, channel: [u8; 16]) {
-        *self = Flow { channel, most_fragment: self.most_fragment, ..Flow::default() };
+    /// That of a channel in the place of this one; its window is as large where nobody names another.
+    pub(super) fn successor(&self, channel: [u8; 16], window: Option<u32>) -> Flow {
+        let mut flow = Flow { channel, most_fragment: self.most_fragment, ..Flow::default() };
+        let window = window.or(Some(self.window).filter(|window| *window > 0));
+        window.into_iter().for_each(|window| flow.has_window(window));
+        flow
     }
 
     /// The receiver names its window.
@@ -100,8 +103,7 @@ mod tests {
     fn a_window_is_kept_to_both_sides_over_the_end_of_the_count() {
         let mut flow = Flow::default();
         assert_eq!(flow.fragments(), usize::MAX, "nobody named a window");
-        flow.begins([1; 16]);
-        flow.has_window(0x1_0000);
+        flow = flow.successor([1; 16], Some(0x1_0000));
         assert_eq!(flow.fragments(), (0x1_0000 - 8192) / 4088);
         flow.wrote(0xf000);
         assert_eq!(flow.fragments(), 0);

@@ -7,10 +7,12 @@
 //! arrived here of its bytes, and gets no more of ours than it takes.
 
 mod flow;
+mod lanes;
 mod security;
 #[cfg(test)]
 mod tests;
 
+pub use lanes::Lane;
 pub use security::{CallKeys, Signatures, Token};
 
 use super::split::Split;
@@ -23,6 +25,7 @@ use crate::wire::rpch::tsproxy::{
 };
 use crate::wire::rpch::write::{self, Destination};
 use flow::Flow;
+use lanes::Lanes;
 use security::{Security, is_signed};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -74,8 +77,7 @@ pub struct RpcTunnel {
     /// PDUs that go on behind the last RDP of their direction.
     behind: [VecDeque<Vec<u8>>; 2],
     is_ending: [bool; 2],
-    /// PDUs with RDP of each side that came, and that were written.
-    rewritten: [[u64; 2]; 2],
+    lanes: [Lanes; 2],
 }
 
 impl Default for RpcTunnel {
@@ -92,20 +94,20 @@ impl Default for RpcTunnel {
             drafts: Default::default(),
             behind: Default::default(),
             is_ending: [false; 2],
-            rewritten: [[0; 2]; 2],
+            lanes: Default::default(),
         }
     }
 }
 
 impl RpcTunnel {
-    /// Takes a whole PDU that `from` sent. What goes on, and RDP out of it, is appended to `out`. `keys` are those of the
-    /// account that the client logs on with.
+    /// Takes a whole PDU that `from` sent on the connection `lane`. What goes on, and RDP out of it, is appended to `out`.
+    /// `keys` are those of the account that the client logs on with.
     ///
     /// # Errors
     /// Calls cannot be rewritten, and all that comes goes on as it is; a sentence says why. Told once.
     pub fn take(
         &mut self,
-        from: Side,
+        (lane, from): (Lane, Side),
         (header, pdu): (Header, &[u8]),
         keys: Option<&dyn CallKeys>,
         out: &mut Vec<Split>,
@@ -115,7 +117,7 @@ impl RpcTunnel {
             return Ok(());
         }
         if rts::is_rts(&header) {
-            self.rts(from, pdu, out);
+            self.rts((lane, from), pdu, out);
             return Ok(());
         }
         self.flows[from.index()].came(pdu.len());
@@ -170,14 +172,14 @@ impl RpcTunnel {
                 for data in data.chunks(write::room_in_request(most, trailer).max(1)) {
                     let stub = write::send_to_server(&channel, data);
                     wrapped.extend(self.own_call(context, SEND_TO_SERVER, &stub));
-                    self.rewritten[from.index()][1] += 1;
+                    self.lanes[from.index()].wrote();
                 }
             }
             (Side::Client, None) => {}
             (Side::Server, _) => {
                 for data in data.chunks(write::room_in_response(most, trailer).max(1)) {
                     wrapped.extend(self.pipe_fragment(0, data));
-                    self.rewritten[from.index()][1] += 1;
+                    self.lanes[from.index()].wrote();
                 }
             }
         }
@@ -236,33 +238,59 @@ impl RpcTunnel {
         bytes
     }
 
-    /// PDUs with RDP that `from` sent, and those that were written in their place.
-    pub fn rewritten(&self, from: Side) -> [u64; 2] {
-        self.rewritten[from.index()]
+    /// Whether the channel in which `from` sends is on the connection `lane`: what is written in its direction goes there.
+    pub fn is_carried_by(&self, from: Side, lane: Lane) -> bool {
+        self.lanes[from.index()].is_current(lane)
     }
 
-    fn rts(&mut self, from: Side, pdu: &[u8], out: &mut Vec<Split>) {
+    /// PDUs with RDP that `from` sent on the connection `lane`, and those that were written there in their place; told once.
+    pub fn take_rewritten(&mut self, from: Side, lane: Lane) -> [u64; 2] {
+        self.lanes[from.index()].take_rewritten(lane)
+    }
+
+    fn rts(&mut self, (lane, from): (Lane, Side), pdu: &[u8], out: &mut Vec<Split>) {
         let Ok(rts) = Rts::decode(pdu) else {
             out.push(Split::Other(pdu.to_vec()));
             return;
         };
         match (from, rts.channel(), rts.receive_window()) {
-            (Side::Client, Some(channel), Some(window)) => {
-                let down = &mut self.flows[Side::Server.index()];
-                down.begins(channel);
-                down.has_window(window);
+            (Side::Client, Some(channel), window) => self.channel_begins(lane, &rts, channel, window),
+            (Side::Server, _, Some(window)) => {
+                let up = Side::Client.index();
+                self.lanes[up].prepared().unwrap_or(&mut self.flows[up]).has_window(window);
             }
-            (Side::Client, Some(channel), None) => self.flows[Side::Client.index()].begins(channel),
-            (Side::Server, _, Some(window)) => self.flows[Side::Client.index()].has_window(window),
             _ => {}
         }
-        if let Some(up_to) = rts.sends_up_to() {
-            self.flows[from.opposite().index()].may_send_up_to(up_to);
+        if let Some((channel, up_to)) = rts.sends_up_to() {
+            let other = from.opposite().index();
+            // About one that is left, it comes too late.
+            if !self.lanes[other].has_left(channel) {
+                self.flows[other].may_send_up_to(up_to);
+            }
             if self.state == State::Ending {
                 return;
             }
         }
         out.push(Split::Other(pdu.to_vec()));
+        let is_last = match from {
+            Side::Client => rts.ends_in_channel(),
+            Side::Server => rts.ends_out_channel(),
+        };
+        if is_last {
+            self.lanes[from.index()].ends(lane, &mut self.flows[from.index()]);
+        }
+    }
+
+    /// A channel begins, of which a client that is to receive in it names its window.
+    fn channel_begins(&mut self, lane: Lane, rts: &Rts, channel: [u8; 16], window: Option<u32>) {
+        let side = if window.is_some() { Side::Server } else { Side::Client }.index();
+        let flow = self.flows[side].successor(channel, window);
+        if rts.predecessor().is_some() {
+            self.lanes[side].prepares(lane, flow);
+        } else {
+            self.flows[side] = flow;
+            self.lanes[side].begins(lane);
+        }
     }
 
     /// A PDU before the first call, or that call.
@@ -353,7 +381,7 @@ impl RpcTunnel {
             return;
         };
         self.channel = Some((context, *channel));
-        self.rewritten[Side::Client.index()][0] += 1;
+        self.lanes[Side::Client.index()].came();
         self.drafts[Side::Server.index()].push_back(Draft::Answer(header.call_id));
         out.push(Split::Data(buffers.concat()));
     }
@@ -371,7 +399,7 @@ impl RpcTunnel {
         let is_pipe = self.pipe.is_some_and(|(pipe, _)| pipe == call);
         match body {
             Body::Response { stub } if is_pipe && !(is_last && stub.len() == RETURN_VALUE) => {
-                self.rewritten[Side::Server.index()][0] += 1;
+                self.lanes[Side::Server.index()].came();
                 out.push(Split::Data(stub.to_vec()));
             }
             _ => {

@@ -1,10 +1,14 @@
 use super::*;
 use crate::wire::rpch::encode::{
-    SIGNED, Trailer, conn_a1, conn_b1, context, longs, pdu, request, response, rts, send_to_server, shorts,
-    version,
+    SIGNED, Trailer, conn_a1, conn_b1, context, cookie, longs, pdu, request, response, rts, send_to_server,
+    shorts, version,
 };
 use crate::wire::rpch::tsproxy::{CREATE_TUNNEL, MAKE_TUNNEL_CALL};
 use proptest::prelude::{any, prop, proptest};
+
+/// The connections of the two channels.
+const OUT: Lane = 0;
+const IN: Lane = 1;
 
 const CREATE: &[u8] = &[1; 40];
 const WINDOW: u32 = 0x1_0000;
@@ -46,7 +50,17 @@ fn take(
     let mut out = Vec::new();
     let (header, _) = Header::decode(bytes).unwrap().expect("a header");
     assert_eq!(header.length(), bytes.len());
-    tunnel.take(from, (header, bytes), keys, &mut out).map(|()| out)
+    let begins_out =
+        Rts::decode(bytes).is_ok_and(|rts| rts::is_rts(&header) && rts.receive_window().is_some());
+    let lane = if from == Side::Server || begins_out { OUT } else { IN };
+    tunnel.take((lane, from), (header, bytes), keys, &mut out).map(|()| out)
+}
+
+/// The same of an RTS PDU on this connection, which goes on as it is.
+fn passes(tunnel: &mut RpcTunnel, lane: Lane, from: Side, bytes: &[u8]) {
+    let (mut out, (header, _)) = (Vec::new(), Header::decode(bytes).unwrap().expect("a header"));
+    tunnel.take((lane, from), (header, bytes), None, &mut out).unwrap();
+    assert_eq!(out, [Split::Other(bytes.to_vec())]);
 }
 
 /// What goes on of what `from` sends; the RDP in it.
@@ -135,7 +149,7 @@ fn calls_with_rdp_end_here_and_others_go_on_under_other_numbers() {
     assert_eq!(numbers(&asked), [(6, 3)]);
     let told = bytes_of(pass(&mut tunnel, Side::Server, &response(3, 6, &[0; 8], None)));
     assert_eq!(numbers(&told), [(5, 3)]);
-    assert_eq!(tunnel.rewritten(Side::Client), [1, 2]);
+    assert_eq!(tunnel.take_rewritten(Side::Client, IN), [1, 2]);
 }
 
 #[test]
@@ -206,7 +220,7 @@ fn why_calls_cannot_be_rewritten_is_a_sentence_and_all_goes_on_as_it_is() {
     let mut out = Vec::new();
     let create = request(3, 2, CREATE_TUNNEL, CREATE, SIGNED);
     let (header, _) = Header::decode(&create).unwrap().expect("a header");
-    assert!(tunnel.take(Side::Client, (header, &create), None, &mut out).is_err());
+    assert!(tunnel.take((IN, Side::Client), (header, &create), None, &mut out).is_err());
     assert_eq!(out, [Split::Other(create)]);
     let call = request(3, 3, SEND_TO_SERVER, &send_to_server(&[b"a"]), SIGNED);
     assert_eq!(pass(&mut tunnel, Side::Client, &call), [Split::Other(call)]);
@@ -237,9 +251,69 @@ fn either_window_is_kept_and_no_side_hears_of_the_others() {
     tunnel.taken(Side::Server);
     let told = tunnel.take_drafts(Side::Client);
     let told = Rts::decode(&told).unwrap();
-    assert!(told.sends_up_to() > Some(40_000 + WINDOW), "{told:?}");
+    assert!(told.sends_up_to().is_some_and(|(_, up_to)| up_to > 40_000 + WINDOW), "{told:?}");
     tunnel.taken(Side::Server);
     assert!(tunnel.take_drafts(Side::Client).is_empty(), "not twice");
+}
+
+const NEW: Lane = 2;
+
+fn ack_of(channel: u8, received: u32) -> Vec<u8> {
+    rts(2, &[longs(&[13, 0]), [longs(&[1, received, WINDOW]), vec![channel; 16]].concat()])
+}
+
+#[test]
+fn an_out_channel_is_left_behind_its_last_pdu_and_its_window_with_it() {
+    for last in [rts(0, &[longs(&[10])]), rts(0x20, &[longs(&[10])])] {
+        let mut tunnel = begun(None, None).unwrap();
+        pass(&mut tunnel, Side::Client, &request(3, 3, SETUP_RECEIVE_PIPE, &context(), None));
+        pass(&mut tunnel, Side::Server, &response(1, 3, b"from the target", None));
+        let room = tunnel.room(Side::Server);
+        tunnel.wrap(Side::Server, &vec![0; room]);
+        let a3 = rts(4, &[version(), cookie(1), cookie(0xaa), cookie(0xdd), longs(&[0, WINDOW])]);
+        passes(&mut tunnel, NEW, Side::Client, &a3);
+        passes(&mut tunnel, IN, Side::Client, &rts(0x10, &[longs(&[13, 1]), cookie(0xdd), version()]));
+        assert!(
+            tunnel.is_carried_by(Side::Server, OUT) && tunnel.room(Side::Server) == 0,
+            "it is yet to end"
+        );
+        passes(&mut tunnel, OUT, Side::Server, &last);
+        assert!(tunnel.is_carried_by(Side::Server, NEW) && !tunnel.is_carried_by(Side::Server, OUT));
+        assert_eq!(tunnel.room(Side::Server), room, "a new window");
+        pass(&mut tunnel, Side::Client, &ack_of(0xaa, 0));
+        assert_eq!(tunnel.room(Side::Server), room, "about the channel before");
+        tunnel.wrap(Side::Server, &vec![0; room]);
+        pass(&mut tunnel, Side::Client, &ack_of(0xdd, WINDOW));
+        assert!(tunnel.room(Side::Server) > 0);
+        assert_eq!(tunnel.take_rewritten(Side::Server, OUT)[0], 1);
+        assert_eq!(tunnel.take_rewritten(Side::Server, NEW)[0], 0);
+        assert!(tunnel.is_carried_by(Side::Client, IN));
+    }
+}
+
+#[test]
+fn an_in_channel_is_left_behind_its_last_pdu_and_its_window_with_it() {
+    let same_proxy = rts(0, &[longs(&[13, 0])]);
+    let another = rts(0, &[longs(&[13, 0]), version(), longs(&[0, 2 * WINDOW]), longs(&[2, 120_000])]);
+    for (a4, times) in [(same_proxy, 1), (another, 2)] {
+        let mut tunnel = begun(None, None).unwrap();
+        pass(&mut tunnel, Side::Client, &request(3, 4, SEND_TO_SERVER, &send_to_server(&[b"a"]), None));
+        let room = tunnel.room(Side::Client);
+        tunnel.wrap(Side::Client, &vec![0; room]);
+        passes(&mut tunnel, NEW, Side::Client, &rts(4, &[version(), cookie(1), cookie(0xbb), cookie(0xdd)]));
+        passes(&mut tunnel, OUT, Side::Server, &a4);
+        assert!(tunnel.is_carried_by(Side::Client, IN) && tunnel.room(Side::Client) == 0, "it is yet to end");
+        passes(&mut tunnel, IN, Side::Client, &rts(0, &[cookie(0xdd)]));
+        assert!(tunnel.is_carried_by(Side::Client, NEW));
+        assert!(tunnel.room(Side::Client) >= times * room, "{times}");
+        assert_eq!(pass(&mut tunnel, Side::Server, &ack_of(0xbb, 0)), [], "about the channel before");
+        assert!(tunnel.room(Side::Client) >= times * room, "{times}");
+        let stub = send_to_server(&[b"b"]);
+        let next = request(3, 5, SEND_TO_SERVER, &stub, None);
+        let (mut out, (header, _)) = (Vec::new(), Header::decode(&next).unwrap().expect("a header"));
+        tunnel.take((NEW, Side::Client), (header, &next), None, &mut out).unwrap();
+        assert_eq!(out, [Split::Data(b"b".to_vec())]);
+    }
 }
 
 proptest! {

@@ -87,6 +87,9 @@ fn told(event: &Event) -> String {
     let connection = event.connection.map(|connection| connection.to_string()).unwrap_or_default();
     let what = match &event.detail {
         Detail::Gateway(GatewayMessage::Rts { name, .. }) => name.clone().unwrap_or("RTS".to_owned()),
+        Detail::Gateway(GatewayMessage::ChannelReplaced { predecessor, .. }) => {
+            format!("replaces {predecessor}")
+        }
         Detail::Gateway(GatewayMessage::Rpc { pdu, call, status, .. }) => {
             let status = status.as_ref().map(|status| format!(" {:#x}", status.value)).unwrap_or_default();
             format!("{pdu} {}{status}", call.as_deref().unwrap_or("-"))
@@ -332,7 +335,7 @@ fn calls_of_two_virtual_connections_are_kept_apart_and_a_new_channel_belongs_to_
     watched.send(second_in, Side::Client, &conn_b1(2));
     watched.send(second_in, Side::Client, &request(ONLY, 8, CLOSE_TUNNEL, &context(), SIGNED));
     watched.send(second_out, Side::Server, &response(ONLY, 8, &[context(), longs(&[0])].concat(), SIGNED));
-    let replaced = rts(4, &[version(), cookie(1), cookie(2), cookie(3), longs(&[0, 0x10000])]);
+    let replaced = rts(4, &[version(), cookie(1), cookie(0xaa), cookie(3), longs(&[0, 0x10000])]);
     watched.send(new_out, Side::Client, &replaced);
     watched.observer.ended(9, OUT, Side::Client, &mut watched.events);
     watched.observer.ended(9, OUT, Side::Server, &mut watched.events);
@@ -343,6 +346,7 @@ fn calls_of_two_virtual_connections_are_kept_apart_and_a_new_channel_belongs_to_
         [
             "3 client closed request TsProxyCloseTunnel",
             "4 server closed response TsProxyCloseTunnel 0x0",
+            "5 client gateway-http replaces 2",
             "5 client gateway-http OUT_R1/A3 or OUT_R2/A3",
             "5 server gateway-channel response TsProxySetupReceivePipe",
             "5 server gateway-channel data",
