@@ -142,7 +142,7 @@ fn the_session_inside_and_the_connection_for_kerberos_are_seen() {
         let (events, observer) = observe(&streams[1]);
         let http2 = Detail::Gateway(GatewayMessage::Http2 { paths: vec!["/KdcProxy".to_owned()] });
         assert_eq!(events[0].detail, http2, "{name}");
-        assert!(observer.has_spoken(2) && observer.connection_id(2).is_none());
+        assert!(observer.belonging(2).is_some() && observer.connection_id(2).is_none());
         assert!(observer.is_opaque(2, Side::Client) && observer.is_opaque(2, Side::Server));
     }
 }
