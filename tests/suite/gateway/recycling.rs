@@ -4,61 +4,58 @@
 use super::bad_input::{From, RPC_IN, passes};
 use super::inner::account;
 use super::{attempt, connections, left_out};
-use crate::support::gateway::{PASSWORD, Setup, Tunnel, USER, assert_healthy_desktop};
+use crate::support::gateway::{PASSWORD, Setup, Tunnel, USER};
 use crate::support::peers::FreeRdp;
 use crate::support::rdpscope::Finished;
+use std::collections::BTreeSet;
 use tempfile::TempDir;
 
-/// Bytes of an OUT channel of a gateway that is in a hurry: the way to a desktop takes several.
+/// Bytes of an OUT channel of a gateway that is in a hurry.
 const LIFETIME: u32 = 600;
 
-/// A desktop over RPC whose OUT channel is replaced again and again on the way there.
-fn desktop(flags: &[&str]) -> Option<Finished> {
+/// A session over RPC whose OUT channel is replaced in its midst. FreeRDP changes channels and then stumbles over itself: it
+/// reads the first PDU of the new one behind the last of the old, so that no desktop is to be had from it.
+fn replaced(flags: &[&str]) -> Option<Finished> {
     if left_out(FreeRdp::Two) {
         return None;
     }
     let tunnel = Tunnel { channel_lifetime: Some(LIFETIME), ..Tunnel::default() };
-    let (run, finished) = attempt(Setup { tunnel, ..Setup::default() }, flags, "rpc");
-    assert!(run.active, "{}\n{}\n{}", run.tail(), finished.stderr, finished.session());
+    let (_, finished) = attempt(Setup { tunnel, ..Setup::default() }, flags, "rpc");
     let session = finished.session();
-    assert_healthy_desktop(session);
-    assert_eq!(session.summary()["transport"], "gateway-rpc", "{session}");
-    assert_eq!(session.end()["closed_by"], "client", "{session}");
-    let replaced = session.events_named("channel_replaced");
-    assert!(replaced.len() >= 2, "{session}");
-    for (index, replaced) in (0..).zip(&replaced) {
-        assert_eq!(replaced["role"], "rpc_out", "{replaced}");
-        assert_eq!(replaced["connection"], 3 + index, "{replaced}");
-        let number = replaced["predecessor"].as_u64().expect("it has a number");
-        assert!(number < 3 + index, "{replaced}");
+    session.assert_reached(&["gateway-tunnel", "gateway-channel", "x224"]);
+    let replaced = session.event("channel_replaced");
+    assert_eq!((&replaced["role"], &replaced["predecessor"]), (&"rpc_out".into(), &2.into()), "{replaced}");
+    assert_eq!(replaced["connection"], 3, "{replaced}");
+    let names: Vec<_> = session.events_named("rts").iter().filter_map(|it| it["name"].as_str()).collect();
+    for name in ["OUT_R1/A2 or OUT_R2/A2", "OUT_R2/A6", "OUT_R2/A7", "OUT_R2/C1", "OUT_R2/B3"] {
+        assert!(names.contains(&name), "{name}: {names:?}");
     }
-    assert_eq!(connections(session).len(), 2 + replaced.len(), "{session}");
+    assert_eq!(session.end()["closed_by"], "client", "the old channel's end is nobody's leave:\n{session}");
     assert!(session.events_named("observation_stopped").is_empty(), "{session}");
     finished.assert_nowhere(PASSWORD);
     Some(finished)
 }
 
-#[test]
-fn a_desktop_outlives_its_out_channels() {
-    let Some(finished) = desktop(&[]) else { return };
-    let session = finished.session();
-    let changed = session.lines().iter().filter(|line| line["type"] == "altered").count();
-    assert_eq!(changed, 0, "{session}");
+/// On which connections something was changed.
+fn rewritten_on(finished: &Finished) -> BTreeSet<u64> {
+    let altered = finished.session().lines().iter().filter(|line| line["type"] == "altered");
+    altered.filter_map(|line| line["connection"].as_u64()).collect()
 }
 
 #[test]
-fn a_desktop_whose_tls_inside_is_terminated_outlives_them_too() {
+fn freerdp_changes_its_out_channel() {
+    let Some(finished) = replaced(&[]) else { return };
+    assert_eq!(rewritten_on(&finished), BTreeSet::new(), "{}", finished.session());
+}
+
+#[test]
+fn tls_inside_that_is_terminated_goes_on_in_the_channel_that_replaces_another() {
     let folder = TempDir::new().expect("a temporary folder is made");
     let account = account(&folder, USER, PASSWORD);
     let flags = ["--inner-cert", "fresh", "--gateway-credentials", &account];
-    let Some(finished) = desktop(&flags) else { return };
-    let session = finished.session();
-    assert!(session.events_named("not_altered").is_empty(), "{session}");
-    let is_rewritten =
-        |line: &&serde_json::Value| line["type"] == "altered" && line["structure"] == "RPC PDU";
-    let on: Vec<u64> =
-        session.lines().iter().filter(is_rewritten).filter_map(|line| line["connection"].as_u64()).collect();
-    assert!(on.len() >= 3, "each connection tells its own: {on:?}\n{session}");
+    let Some(finished) = replaced(&flags) else { return };
+    assert!(finished.session().events_named("not_altered").is_empty(), "{}", finished.session());
+    assert_eq!(rewritten_on(&finished), BTreeSet::from([1, 2, 3]), "{}", finished.session());
 }
 
 fn longs(numbers: &[u32]) -> Vec<u8> {

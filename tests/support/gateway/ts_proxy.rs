@@ -166,10 +166,10 @@ impl Server {
         }
     }
 
-    /// Once the OUT channel has carried its share.
+    /// Once the OUT channel has carried its share. FreeRDP takes another only when all calls but the pipe are answered.
     async fn ask_for_another_channel(&mut self) -> Ended {
         let is_used_up = self.shared.tunnel.channel_lifetime.is_some_and(|most| self.sent >= most);
-        if is_used_up && matches!(self.recycling, Recycling::No) {
+        if is_used_up && self.pipe.is_some() && matches!(self.recycling, Recycling::No) {
             let (tell, told) = oneshot::channel();
             self.shared.successors.borrow_mut().insert(self.wire.virtual_connection.clone(), tell);
             self.recycling = Recycling::Asked(told);
