@@ -50,10 +50,15 @@ fn a_server_that_demands_what_was_offered_is_not_blamed_on_the_client() {
 
 #[test]
 fn a_client_that_offers_nla_alone_does_not_offer_the_tls_that_is_demanded() {
-    let script = Script::connected().client(&request(HYBRID)).server(&failure(1)).end(Side::Client, How::Reset);
+    let script =
+        Script::connected().client(&request(HYBRID)).server(&failure(1)).end(Side::Client, How::Reset);
     let diagnosis = script.diagnose();
     assert_verdict(&diagnosis, VerdictId::TlsRequired, Confidence::Confirmed);
-    assert!(diagnosis.verdict.summary.contains("offers NLA and nothing less"), "{}", diagnosis.verdict.summary);
+    assert!(
+        diagnosis.verdict.summary.contains("offers NLA and nothing less"),
+        "{}",
+        diagnosis.verdict.summary
+    );
 }
 
 #[test]
