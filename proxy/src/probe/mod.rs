@@ -91,7 +91,7 @@ pub async fn probe(target: &Target, settings: &Settings) -> Record {
     }
     found.took_us = crate::relay::connect::micros(began.elapsed());
     let finished = watched.lock().finish();
-    conclude(finished, found, target, settings)
+    conclude(finished, found, settings)
 }
 
 /// Everything that needs an address, at the same time.
@@ -278,21 +278,14 @@ fn resolved(dns: &DnsCheck) -> Option<Detail> {
 }
 
 /// The record with its findings and its verdict.
-fn conclude((mut record, end): (Record, End), found: Probe, target: &Target, settings: &Settings) -> Record {
+fn conclude((mut record, end): (Record, End), found: Probe, settings: &Settings) -> Record {
     record.push(Line::Probe(Box::new(found)));
     let mut diagnosis = diagnose::diagnose(&record, &Context::default());
-    let next = &mut diagnosis.verdict.next;
-    next.retain(|command| (settings.knows_command)(command) && !is_this_probe(command, target));
+    diagnosis.verdict.next.retain(|command| (settings.knows_command)(command));
     diagnosis.findings.into_iter().for_each(|finding| record.push(Line::Finding(finding)));
     record.push(Line::Verdict(Box::new(diagnosis.verdict)));
     record.push(Line::End(end));
     record
-}
-
-/// Whether a command is a probe of `target` with nothing else to it: what was just done.
-fn is_this_probe(command: &str, target: &Target) -> bool {
-    let probed = command.strip_prefix("rdpscope probe ").map(str::parse);
-    probed.is_some_and(|probed| probed.as_ref() == Ok(target))
 }
 
 #[cfg(test)]

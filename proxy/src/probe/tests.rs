@@ -47,21 +47,7 @@ async fn nobody_listens() {
     assert_eq!(found.connections, 4);
     assert!(found.negotiation.is_empty() && found.certificate.is_none() && found.flaky.is_empty());
     assert_eq!(outcome(&record, Phase::Tcp), Some(Outcome::Failed));
-    let verdict = record.verdict.as_ref().unwrap();
-    assert_eq!(verdict.id.as_str(), "tcp-refused");
-    let this_probe = format!("rdpscope probe {address}");
-    assert!(!verdict.next.contains(&this_probe), "who has just probed is told to do it: {:?}", verdict.next);
-}
-
-#[test]
-fn only_the_same_probe_is_this_probe() {
-    let is_it = |command: &str| is_this_probe(command, &"srv10".parse().unwrap());
-    assert!(is_it("rdpscope probe srv10") && is_it("rdpscope probe srv10:3389"));
-    for other in
-        ["rdpscope probe srv11", "rdpscope probe srv10 --no-udp", "rdpscope proxy srv10", "ping srv10"]
-    {
-        assert!(!is_it(other), "{other}");
-    }
+    assert_eq!(record.verdict.as_ref().unwrap().id.as_str(), "tcp-refused");
 }
 
 #[tokio::test]
