@@ -406,12 +406,12 @@ impl Facts {
     }
 }
 
-/// The certificates of the gateway and of the server, as they were shown last.
 /// Whether these settings of a session end its client's TLS in rdpscope.
 fn shows_another_certificate(settings: &serde_json::Map<String, Value>) -> bool {
     settings.get("cert").is_some_and(|mode| mode != "passthrough")
 }
 
+/// The certificates of the gateway and of the server, as they were shown last.
 fn certificates(record: &Record) -> Vec<(&'static str, &Certificate)> {
     let mut found: Vec<(&'static str, &Certificate)> = Vec::new();
     for event in &record.events {
