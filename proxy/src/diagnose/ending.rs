@@ -240,6 +240,11 @@ fn interrupted(facts: &Facts<'_>, phase: Phase) -> String {
         None if facts.is_recorded => "the capture ends",
         None => "the record ends",
     };
+    if facts.probe.is_some() {
+        return format!(
+            "The probe came no further than phase {phase}: {why}. No other check says why; a longer --timeout may."
+        );
+    }
     format!("No fault was seen: {why} before the connection was finished, in phase {phase}.")
 }
 

@@ -51,6 +51,9 @@ use way::{Connection, Way};
 /// No check waits for more answers than this, one after the other. A target that answers each of them at the last moment
 /// is given up after as many times the timeout of one.
 const MOST_ANSWERS_IN_A_ROW: u32 = 12;
+/// How the command begins that probes one server and asks for nothing more.
+const PLAIN_PROBE: &str = "rdpscope probe ";
+
 /// Probes `target`. The record ends with its verdict; it never fails, as a target that cannot be reached is a finding.
 pub async fn probe(target: &Target, settings: &Settings) -> Record {
     let began = Instant::now();
@@ -279,9 +282,15 @@ fn resolved(dns: &DnsCheck) -> Option<Detail> {
 
 /// The record with its findings and its verdict.
 fn conclude((mut record, end): (Record, End), found: Probe, settings: &Settings) -> Record {
+    let is_of_gateway = found.gateway.is_some();
     record.push(Line::Probe(Box::new(found)));
     let mut diagnosis = diagnose::diagnose(&record, &Context::default());
-    diagnosis.verdict.next.retain(|command| (settings.knows_command)(command));
+    // What was just done is no next step.
+    let was_done = |command: &str| {
+        let target = command.strip_prefix(PLAIN_PROBE);
+        !is_of_gateway && target.is_some_and(|target| !target.contains(' '))
+    };
+    diagnosis.verdict.next.retain(|command| (settings.knows_command)(command) && !was_done(command));
     diagnosis.findings.into_iter().for_each(|finding| record.push(Line::Finding(finding)));
     record.push(Line::Verdict(Box::new(diagnosis.verdict)));
     record.push(Line::End(end));

@@ -15,8 +15,12 @@ fn settings() -> Settings {
     Settings { answer_timeout: ANSWER_TIMEOUT, udp: false, tls: false, ..Settings::default() }
 }
 
+/// What came of it, which never proposes to do the same again.
 async fn probed(address: SocketAddr) -> Record {
-    probe(&address.to_string().parse().unwrap(), &settings()).await
+    let record = probe(&address.to_string().parse().unwrap(), &settings()).await;
+    let next = &record.verdict.as_ref().unwrap().next;
+    assert!(!next.contains(&format!("rdpscope probe {address}")), "{next:?}");
+    record
 }
 
 fn found(record: &Record) -> &Probe {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
+use tempfile::TempDir;
 
 use crate::asked::{Against, Asked};
 use crate::relay::{Purpose, Relay, Role, Running};

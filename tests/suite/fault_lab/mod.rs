@@ -57,6 +57,7 @@ impl Judged {
 
     fn of_record(record: &Record) -> Judged {
         let verdict = record.verdict.as_ref().expect("it ends with a verdict");
+        println!("{} {:?}", verdict.summary, verdict.evidence);
         Judged::of(verdict).beside(record.findings.iter().map(|finding| finding.id.as_str()))
     }
 

@@ -22,8 +22,10 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a probe waits for an answer here: nothing on this machine takes longer.
+/// How long a probe waits for an answer that may not come.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long it waits for one that comes: xrdp has room for two that wait, and what it drops comes again after 1, 3 and 7 s.
+const SURE_ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// A name for what is probed where only an address could be.
 const NAME: &str = "srv10.corp.example";
 /// FILETIME of 1970.
@@ -51,9 +53,16 @@ pub(super) fn address(address: SocketAddr) -> Judged {
     run(&Target { host: address.ip().to_string(), port: address.port() }, &settings(None))
 }
 
+/// Probes a server that answers.
+fn answering(at: SocketAddr) -> Judged {
+    let patient = Settings { answer_timeout: SURE_ANSWER_TIMEOUT, ..settings(None) };
+    run(&Target { host: at.ip().to_string(), port: at.port() }, &patient)
+}
+
 /// Probes an address in the place of a name.
 fn name(at: SocketAddr) -> Judged {
-    run(&Target { host: NAME.to_owned(), port: at.port() }, &settings(Some(at)))
+    let patient = Settings { answer_timeout: SURE_ANSWER_TIMEOUT, ..settings(Some(at)) };
+    run(&Target { host: NAME.to_owned(), port: at.port() }, &patient)
 }
 
 pub(super) fn name_unknown() -> Option<Judged> {
@@ -69,7 +78,7 @@ fn xrdp_as(setup: &XrdpSetup<'_>) -> Option<Judged> {
         return None;
     }
     let xrdp = Xrdp::start(setup);
-    Some(address(xrdp.address))
+    Some(answering(xrdp.address))
 }
 
 /// An xrdp with a security layer.
@@ -108,7 +117,7 @@ pub(super) fn shadow_with(security: ShadowSecurity) -> Option<Judged> {
         return None;
     }
     let shadow = Shadow::start(FreeRdp::Two, security);
-    Some(address(shadow.address))
+    Some(answering(shadow.address))
 }
 
 /// Something on the network before a server that is there: a rule of nftables.
@@ -252,16 +261,16 @@ fn own_certificate() -> Certificate {
 }
 
 pub(super) fn clock_is_wrong() -> Option<Judged> {
-    Some(address(nla(own_certificate(), || challenge(6, -3_600))))
+    Some(answering(nla(own_certificate(), || challenge(6, -3_600))))
 }
 
 pub(super) fn old_credssp() -> Option<Judged> {
-    Some(address(nla(own_certificate(), || challenge(3, 0))))
+    Some(answering(nla(own_certificate(), || challenge(3, 0))))
 }
 
 pub(super) fn nla_refused(status: u32) -> Option<Judged> {
     let refusal = move || credssp::ts_request(6, &[credssp::error_code(status)]);
-    Some(address(nla(own_certificate(), refusal)))
+    Some(answering(nla(own_certificate(), refusal)))
 }
 
 /// The machine that answers is not the one that was named; its certificate is the one that Windows made for it.
@@ -271,5 +280,5 @@ pub(super) fn another_machine() -> Option<Judged> {
 
 /// The same, named as it calls itself.
 pub(super) fn windows_like() -> Option<Judged> {
-    Some(address(nla(own_certificate(), || challenge(6, 0))))
+    Some(answering(nla(own_certificate(), || challenge(6, 0))))
 }

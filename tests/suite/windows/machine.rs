@@ -134,11 +134,8 @@ fn a_policy_that_forbids_it_is_told_with_a_way_on() {
         "127.0.0.1:0",
         "--no-trace",
     ]);
-    let ran = run_command({
-        command.env("STAND_IN_POLICY", "1");
-        command
-    });
-    println!("{}", ran.stderr);
+    command.env("STAND_IN_POLICY", "1");
+    let ran = run_command(command);
     assert_eq!(ran.exit_code, Some(3), "{}", ran.stderr);
     let told = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
     for part in ["certutil -user -addstore Root", "Access is denied", "nothing was done", "--cert file:PFX"] {

@@ -142,6 +142,8 @@ fn a_probe_that_was_cut_short_says_nothing() {
     target.probe.credssp = None;
     let diagnosis = target.diagnose();
     assert_verdict(&diagnosis, ClientClosed, Possible);
+    let summary = &diagnosis.verdict.summary;
+    assert!(summary.starts_with("The probe came no further than phase"), "it blames no client: {summary}");
 }
 
 #[test]
