@@ -302,7 +302,7 @@ fn a_client_that_hangs_over_multitransport_reaches_the_desktop_with_udp_off() {
 }
 
 /// The file with the account that rdpscope logs on with, readable by its owner only.
-fn credentials(folder: &Path, password: &str) -> String {
+pub(crate) fn credentials(folder: &Path, password: &str) -> String {
     use std::os::unix::fs::PermissionsExt as _;
     let file = folder.join("credentials");
     std::fs::write(&file, format!("username = test\npassword = {password}\n")).expect("they are written");

@@ -53,6 +53,8 @@ mod interception_relay;
 #[cfg(all(test, target_os = "linux", feature = "nla"))]
 mod kerberos;
 #[cfg(all(test, target_os = "linux"))]
+mod memory;
+#[cfg(all(test, target_os = "linux"))]
 mod network;
 #[cfg(all(test, target_os = "linux", feature = "nla"))]
 mod nla;

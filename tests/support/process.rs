@@ -18,6 +18,10 @@ const GRACE: Duration = Duration::from_secs(3);
 /// Output lines kept for a failure message.
 const TAIL_LINES: usize = 25;
 
+/// Bytes that the kernel tells of each page of a process's memory, the highest bit being whether it is there.
+#[cfg(target_os = "linux")]
+const PAGE_ENTRY: usize = 8;
+
 /// The lines that a stream has given so far; waiting for one is an event, not a poll.
 #[derive(Debug, Clone)]
 pub(crate) struct Lines {
@@ -196,6 +200,42 @@ impl Process {
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux counts it");
         let kilobytes = peak.trim().trim_end_matches("kB").trim().parse::<usize>();
         kilobytes.expect("it is a number") * 1024
+    }
+
+    /// Which of `wanted` stand in the memory of the program itself. The error says that nobody may look there.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn found_in_memory<'w>(&self, wanted: &[&'w [u8]]) -> std::io::Result<Vec<&'w [u8]>> {
+        use std::os::unix::fs::FileExt;
+        let of_process = |name: &str| format!("/proc/{}/{name}", self.child.id());
+        let maps = std::fs::read_to_string(of_process("maps"))?;
+        let memory = File::open(of_process("mem"))?;
+        let page = rustix::param::page_size() as u64;
+        let written = maps.lines().filter_map(|line| {
+            let (range, rest) = line.split_once(' ')?;
+            let (begin, end) = range.split_once('-')?;
+            let [begin, end] = [begin, end].map(|place| u64::from_str_radix(place, 16).ok());
+            rest.starts_with("rw").then_some((begin?, end?))
+        });
+        let searcher = aho_corasick::AhoCorasick::new(wanted).expect("they are few and short");
+        let pages = File::open(of_process("pagemap"))?;
+        let mut found = Vec::new();
+        for (begin, end) in written {
+            let mut entries = vec![[0; PAGE_ENTRY]; usize::try_from((end - begin) / page).expect("it fits")];
+            if pages.read_exact_at(entries.as_flattened_mut(), begin / page * PAGE_ENTRY as u64).is_err() {
+                continue;
+            }
+            let is_there = |entry: &[u8; PAGE_ENTRY]| u64::from_le_bytes(*entry) >> 63 == 1;
+            let mut place = begin;
+            for pages in entries.chunk_by(|one, other| is_there(one) == is_there(other)) {
+                let mut bytes = vec![0; pages.len() * page as usize];
+                // Some of what the kernel keeps there cannot be read, and is none of the program's.
+                if is_there(&pages[0]) && memory.read_exact_at(&mut bytes, place).is_ok() {
+                    found.extend(searcher.find_iter(&bytes).map(|it| wanted[it.pattern().as_usize()]));
+                }
+                place += bytes.len() as u64;
+            }
+        }
+        Ok(found)
     }
 
     /// Waits for its end, at most `within`.

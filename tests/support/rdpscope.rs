@@ -114,6 +114,12 @@ impl Rdpscope {
         self.process.peak_memory()
     }
 
+    /// Which of `wanted` stand in its memory. The error says that nobody may look there.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn found_in_memory<'w>(&self, wanted: &[&'w [u8]]) -> std::io::Result<Vec<&'w [u8]>> {
+        self.process.found_in_memory(wanted)
+    }
+
     /// Waits until a line on standard output is `wanted`.
     pub(crate) fn wait_for(&self, wanted: impl Fn(&Value) -> bool) {
         let line = self.stdout.wait_for(END_WITHIN, |line| wanted(&json(line)));

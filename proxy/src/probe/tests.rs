@@ -15,11 +15,13 @@ fn settings() -> Settings {
     Settings { answer_timeout: ANSWER_TIMEOUT, udp: false, tls: false, ..Settings::default() }
 }
 
-/// What came of it, which never proposes to do the same again.
+/// What came of it, which never proposes to do the same again and has no phase that ends before it begins.
 async fn probed(address: SocketAddr) -> Record {
     let record = probe(&address.to_string().parse().unwrap(), &settings()).await;
     let next = &record.verdict.as_ref().unwrap().next;
     assert!(!next.contains(&format!("rdpscope probe {address}")), "{next:?}");
+    let backwards: Vec<_> = record.phases.iter().filter(|phase| phase.end_us < phase.start_us).collect();
+    assert!(backwards.is_empty(), "{backwards:?}");
     record
 }
 

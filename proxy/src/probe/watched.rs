@@ -121,9 +121,10 @@ impl Watched {
         if seen.ended.is_some() || seen.closed.is_some() {
             return;
         }
-        seen.closed = Some(seen.trace.at(Instant::now()));
         let detail = Detail::ProxyClosed { reason: reason.to_owned() };
         seen.trace.say(Leg::Proxy, None, Phase::Closed, detail);
+        // Not before its phase begins.
+        seen.closed = Some(seen.trace.at(Instant::now()));
     }
 
     fn alert(&self, alert: &Alert) {

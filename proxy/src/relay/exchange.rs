@@ -292,6 +292,7 @@ impl Flow {
             self.reads += 1;
             let at = Instant::now();
             let bytes = buffer.filled();
+            let count = bytes.len();
             match read {
                 Ok(()) if bytes.is_empty() => self.source_ended(at, C::END_OF_FILE, gate, tap),
                 Ok(()) if gate.is_open(self.from) && tap.sees_first() => {
@@ -305,6 +306,10 @@ impl Flow {
                 Ok(()) => self.pass(at, bytes, gate, tap),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => self.source_ended(at, C::ending(&error), gate, tap),
+            }
+            if self.from == Side::Client {
+                // Passwords and what is typed: this memory stays with the thread.
+                scratch[..count].fill(0);
             }
             Poll::Ready(())
         })

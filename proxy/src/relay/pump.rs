@@ -295,7 +295,12 @@ impl<'a> Flow<'a> {
             if !bytes.is_empty() {
                 tap.data(at, self.from, bytes);
             }
-            Poll::Ready(Ok(bytes.len()))
+            let count = bytes.len();
+            if self.from == Side::Client && !tap.is_opaque(self.from) {
+                // Without TLS a password may be among it: this memory stays with the thread.
+                scratch[..count].fill(0);
+            }
+            Poll::Ready(Ok(count))
         })
     }
 

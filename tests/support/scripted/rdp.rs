@@ -97,9 +97,12 @@ pub(crate) fn share_data(pdu_type2: u8, body: &[u8]) -> Vec<u8> {
     share_control(7, &[&header, body].concat())
 }
 
+/// What every scripted client logs on with.
+pub(crate) const PASSWORD: &str = "a secret";
+
 /// The body of a Client Info PDU (2.2.1.11.1.1).
 pub(crate) fn client_info(domain: &str, user: &str) -> Vec<u8> {
-    let texts = [utf16(domain), utf16(user), utf16("a secret"), Vec::new(), Vec::new()];
+    let texts = [utf16(domain), utf16(user), utf16(PASSWORD), Vec::new(), Vec::new()];
     let mut body = [0x0409_u32.to_le_bytes(), 0x0001_073b_u32.to_le_bytes()].concat();
     texts.iter().for_each(|text| body.extend(short(text.len()).to_le_bytes()));
     texts.iter().for_each(|text| body.extend([&text[..], &[0, 0]].concat()));
