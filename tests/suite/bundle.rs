@@ -65,6 +65,9 @@ fn visible((path, bytes): &Entry) -> Vec<u8> {
     }
 }
 
+/// Letters of a host's name that is looked for: a shorter one stands in keys and signatures by chance.
+const SHORTEST_SEARCHED: usize = 5;
+
 fn assert_nowhere(entries: &[Entry], name: &str) {
     let wide: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
     for entry in entries {
@@ -154,7 +157,8 @@ fn a_bundle_of_a_real_session_holds_no_name_and_no_password() {
     let (entries, said) = recorded.bundle("case.zip", &["--rdp", profile.to_str().expect("UTF-8")]);
     println!("{said}");
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    for name in ["srv10", "contoso", USER, "wallace", PASSWORD, "0102ABCD", host.trim()] {
+    let host = Some(host.trim()).filter(|host| host.len() >= SHORTEST_SEARCHED);
+    for name in ["srv10", "contoso", USER, "wallace", PASSWORD, "0102ABCD"].into_iter().chain(host) {
         assert_nowhere(&entries, name);
     }
     assert!(said.contains("a last search for every name in every file found none"), "{said}");
