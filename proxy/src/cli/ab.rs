@@ -302,7 +302,6 @@ impl Conductor<'_> {
             let announced = announcement(&attempt, dials, self.is_person, address);
             turn += 1;
             let shown = attempt_view(&attempt, turn, (!dials).then_some(address));
-            self.watching.show_experiment(|| self.experiment.finish().line, Some(shown));
             let asked = self.watching.asked_to_go_on(turn);
             tokio::pin!(asked);
             let patience = self.patience_with(&settings);
@@ -312,7 +311,11 @@ impl Conductor<'_> {
                     settings,
                     &attempt.arm.name,
                     patience,
-                    || self.output.progress(&announced),
+                    // Whoever connects before would meet the attempt before, and not count.
+                    || {
+                        self.watching.show_experiment(|| self.experiment.finish().line, Some(shown));
+                        self.output.progress(&announced);
+                    },
                     Interruptions { all: stop.as_mut(), this: asked },
                 )
                 .await
