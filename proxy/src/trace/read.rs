@@ -159,13 +159,18 @@ impl Reader {
     }
 
     fn text(&mut self, bytes: &[u8]) {
+        // They are most of a long trace.
+        if let Some((tag, event)) = event::read(bytes) {
+            self.ours += 1;
+            return self.take(Line::Event(event), &tag);
+        }
         let Ok(tag) = serde_json::from_slice::<Tag<'_>>(bytes) else {
             return self.not_ours(bytes);
         };
         if OF_NO_SESSION.contains(&&*tag.kind) {
             return;
         }
-        match parse(bytes, &tag) {
+        match serde_json::from_slice(bytes) {
             Ok(line) => {
                 self.ours += 1;
                 self.take(line, &tag);
@@ -288,14 +293,6 @@ impl Reader {
 
 fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().all(u8::is_ascii_whitespace)
-}
-
-fn parse(bytes: &[u8], tag: &Tag<'_>) -> serde_json::Result<Line> {
-    match &*tag.kind {
-        // They are most of a long trace.
-        "event" => event::parse(bytes, tag.event.as_deref().unwrap_or_default()).map(Line::Event),
-        _ => serde_json::from_slice(bytes),
-    }
 }
 
 fn broken(first: &usize, count: &usize) -> String {

@@ -161,7 +161,7 @@ const LONGEST_CUT_WORD: usize = 24;
 
 /// `text` in at most `most` characters, at the end of a word where one is near.
 pub(super) fn shortened(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
+    if text.len() <= most || text.chars().count() <= most {
         return text.to_owned();
     }
     let cut: String = text.chars().take(most.saturating_sub(1)).collect();
