@@ -26,7 +26,6 @@ fn main() -> ExitCode {
 }
 
 fn read(path: &str) -> Result<Record, Box<dyn std::error::Error>> {
-    let lines: Result<Vec<Line>, _> =
-        std::fs::read_to_string(path)?.lines().map(serde_json::from_str).collect();
+    let lines: Result<Vec<Line>, _> = std::fs::read_to_string(path)?.lines().map(str::parse).collect();
     Ok(lines?.into_iter().collect())
 }

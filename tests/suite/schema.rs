@@ -105,8 +105,7 @@ fn check(name: &str, lines: &[Line], kinds: &mut BTreeMap<String, usize>) {
         let text = serde_json::to_string(line).expect("a line is JSON");
         let json: Value = serde_json::from_str(&text).expect("JSON is read");
         schema::assert_valid(&json);
-        let back: Line =
-            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}: {text}"));
+        let back: Line = text.parse().unwrap_or_else(|error| panic!("{name}: {error}: {text}"));
         // Not the lines: a certificate's own bytes stand beside the trace, not in it.
         assert_eq!(serde_json::to_string(&back).expect("a line is JSON"), text, "{name}");
         let kind = json["event"].as_str().or(json["type"].as_str()).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! What must hold for any bytes in a file: captures and traces.
 
-use super::{MOST_LINES_PER_BYTE, MOST_LINES_WITHOUT_BYTES, json_length};
+use super::{MOST_LINES_PER_BYTE, MOST_LINES_WITHOUT_BYTES, line_length};
 use rdpscope::capture::file;
 use rdpscope::capture::session::{Options, Sessions};
 use rdpscope::capture::tls::Secrets;
@@ -147,7 +147,7 @@ pub(super) fn trace(bytes: &[u8]) {
     let Ok(reading) = read(bytes) else { return };
     for record in &reading.records {
         let lines = record.clone().into_lines();
-        lines.iter().for_each(|line| assert!(json_length(line) > 0));
+        lines.iter().for_each(|line| assert!(line_length(line) > 0));
         if !lines.is_empty() {
             reads_back(&lines);
         }

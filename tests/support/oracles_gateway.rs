@@ -2,7 +2,7 @@
 
 use super::{
     MOST_JSON, MOST_JSON_PER_BYTE, MOST_LINES_PER_BYTE, MOST_LINES_WITHOUT_BYTES, decoded, json_length,
-    pieces, survives_json, value,
+    line_length, pieces, survives_json, value,
 };
 use rdpscope::observe::gateway::GatewayUdpObserver;
 use rdpscope::observe::{GatewayObserver, Timeline};
@@ -140,7 +140,7 @@ pub(super) fn gateway_observer(bytes: &[u8]) {
     let sent = steps.iter().map(|(.., sent)| sent.len()).sum::<usize>();
     let most = sent * MOST_LINES_PER_BYTE + MOST_LINES_WITHOUT_BYTES;
     assert!(whole.lines.len() <= most, "{whole:?}");
-    let json: usize = whole.lines.iter().map(json_length).sum();
+    let json: usize = whole.lines.iter().map(line_length).sum();
     assert!(
         json <= MOST_JSON + sent * MOST_JSON_PER_BYTE,
         "{json} bytes of JSON for {sent} bytes: {whole:?}"

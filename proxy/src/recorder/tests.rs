@@ -71,7 +71,7 @@ async fn what_is_not_followed_is_written_all_the_same() {
     recorder.finish();
     for (session, record) in ["first", "second"].into_iter().zip(records) {
         let text = std::fs::read_to_string(traces.trace_path(&session.into())).unwrap();
-        let written: Vec<Line> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let written: Vec<Line> = text.lines().map(|line| line.parse().unwrap()).collect();
         assert_eq!(written.len(), 4);
         assert!(matches!(&written[0], Line::Trace(header) if header.schema == SCHEMA_VERSION));
         assert_eq!(written.into_iter().collect::<crate::trace::Record>(), record);

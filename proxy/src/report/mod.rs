@@ -32,7 +32,7 @@ pub use live::LiveText;
 pub use markdown::markdown;
 pub use screen::{MOST_FOLLOWED, Screen, Shown};
 
-use crate::trace::{Line, Micros, Phase, Record};
+use crate::trace::{Altered, Event, Line, Micros, Phase, PhaseRecord, Record};
 
 /// A finished, or broken off, record as text: every phase, then the verdict.
 pub fn text(record: &Record, style: &Style) -> String {
@@ -99,15 +99,20 @@ pub fn document_text(document: &Document, style: &Style) -> String {
 /// What was seen and changed, and the phases, in the order of time; at the same time in the order of phases, a phase
 /// after its events.
 fn in_order(record: &Record) -> impl Iterator<Item = Line> {
-    let mut lines: Vec<((Micros, Phase, bool), Line)> = Vec::new();
-    let events = record.events.iter();
-    lines.extend(events.map(|event| ((event.t_us, event.phase, false), Line::Event(event.clone()))));
-    let altered = record.altered.iter();
-    lines.extend(
-        altered.map(|altered| ((altered.t_us, altered.phase, false), Line::Altered(altered.clone()))),
-    );
-    let phases = record.phases.iter();
-    lines.extend(phases.map(|phase| ((phase.end_us, phase.phase, true), Line::Phase(phase.clone()))));
-    lines.sort_by_key(|(key, _)| *key);
-    lines.into_iter().map(|(_, line)| line)
+    enum Seen<'a> {
+        Event(&'a Event),
+        Altered(&'a Altered),
+        Phase(&'a PhaseRecord),
+    }
+    let events = record.events.iter().map(|it| ((it.t_us, it.phase, false), Seen::Event(it)));
+    let altered = record.altered.iter().map(|it| ((it.t_us, it.phase, false), Seen::Altered(it)));
+    let phases = record.phases.iter().map(|it| ((it.end_us, it.phase, true), Seen::Phase(it)));
+    let mut seen: Vec<((Micros, Phase, bool), Seen<'_>)> = events.chain(altered).chain(phases).collect();
+    seen.sort_by_key(|(key, _)| *key);
+    // Each is copied when its turn comes, not all at once: a long session has a hundred thousand.
+    seen.into_iter().map(|(_, seen)| match seen {
+        Seen::Event(event) => Line::Event(event.clone()),
+        Seen::Altered(altered) => Line::Altered(altered.clone()),
+        Seen::Phase(phase) => Line::Phase(phase.clone()),
+    })
 }

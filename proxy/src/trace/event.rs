@@ -13,11 +13,12 @@ use crate::wire::x224::{ConnectionConfirm, ConnectionRequest, NegotiationFailure
 use rdpscope_certs::clients::PlatformVerdict;
 use rdpscope_certs::inspect::Certificate;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::sync::Arc;
 
 /// Something that was seen, and when, where and from whom.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Event {
     /// When, microseconds since the session began.
     pub t_us: Micros,
@@ -39,7 +40,8 @@ pub struct Event {
     pub detail: Detail,
 }
 
-/// What was seen. The name in JSON is the variant in snake case.
+/// What was seen. The name in JSON is the variant in snake case. The events of a group, which have names of their own, are
+/// read as what they are by [`Line`](super::Line), so that not one type after the other is tried.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Detail {
@@ -364,17 +366,21 @@ pub enum Detail {
     },
 
     /// Everything above TLS, or without it.
-    #[serde(untagged)]
+    #[serde(untagged, deserialize_with = "of_a_group")]
     Rdp(Box<RdpMessage>),
     /// The connections to an RD Gateway.
-    #[serde(untagged)]
+    #[serde(untagged, deserialize_with = "of_a_group")]
     Gateway(GatewayMessage),
     /// The RDP-UDP side channel.
-    #[serde(untagged)]
+    #[serde(untagged, deserialize_with = "of_a_group")]
     Udp(UdpMessage),
     /// What only a capture shows.
-    #[serde(untagged)]
+    #[serde(untagged, deserialize_with = "of_a_group")]
     Capture(CaptureMessage),
+}
+
+fn of_a_group<'de, D: Deserializer<'de>, T>(_: D) -> Result<T, D::Error> {
+    Err(D::Error::custom("no event of this name is known"))
 }
 
 /// What an impairment does.

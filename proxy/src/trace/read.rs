@@ -2,6 +2,7 @@
 //! output of a whole run. What cannot be read is said, and the rest is read all the same.
 
 mod event;
+mod line;
 
 use super::{Comparison, Line, Record, SCHEMA_VERSION};
 use serde::Deserialize;
@@ -153,29 +154,31 @@ impl Reader {
         self.is_of_text |= !is_blank(line);
         let mark = if self.lines == 1 { BYTE_ORDER_MARK } else { b"" };
         let text = line.strip_prefix(mark).unwrap_or(line);
-        if !is_blank(text) {
-            self.text(text);
+        match str::from_utf8(text) {
+            _ if is_blank(text) => {}
+            Ok(line) => self.text(line),
+            Err(_) => self.not_ours(text),
         }
     }
 
-    fn text(&mut self, bytes: &[u8]) {
+    fn text(&mut self, text: &str) {
         // They are most of a long trace.
-        if let Some((tag, event)) = event::read(bytes) {
+        if let Ok((tag, event)) = event::read(text) {
             self.ours += 1;
             return self.take(Line::Event(event), &tag);
         }
-        let Ok(tag) = serde_json::from_slice::<Tag<'_>>(bytes) else {
-            return self.not_ours(bytes);
+        let Ok(tag) = serde_json::from_str::<Tag<'_>>(text) else {
+            return self.not_ours(text.as_bytes());
         };
         if OF_NO_SESSION.contains(&&*tag.kind) {
             return;
         }
-        match serde_json::from_slice(bytes) {
+        match line::parse(text, &tag.kind) {
             Ok(line) => {
                 self.ours += 1;
                 self.take(line, &tag);
             }
-            Err(_) => self.not_known(bytes, &tag),
+            Err(_) => self.not_known(text, &tag),
         }
     }
 
@@ -192,8 +195,8 @@ impl Reader {
     }
 
     /// A line that another version wrote.
-    fn not_known(&mut self, bytes: &[u8], tag: &Tag<'_>) {
-        if let (true, Ok(header)) = (tag.kind == "trace", serde_json::from_slice::<AnyHeader>(bytes)) {
+    fn not_known(&mut self, text: &str, tag: &Tag<'_>) {
+        if let (true, Ok(header)) = (tag.kind == "trace", serde_json::from_str::<AnyHeader>(text)) {
             self.ours += 1;
             self.note_schema(header.schema, &header.rdpscope);
             return self.begin(None);

@@ -51,7 +51,7 @@ pub(crate) fn analyze(files: &[&Path], arguments: &[OsString]) -> Run {
             run.attempts.push(Attempt::default());
         }
         let attempt = run.attempts.last_mut().expect("the first line of an attempt comes first");
-        let line: Line = serde_json::from_value(value.clone()).expect("every line is one of a trace");
+        let line: Line = line.parse().expect("every line is one of a trace");
         match &line {
             Line::Summary(summary) => attempt.observed.summary = (**summary).clone(),
             Line::Verdict(verdict) => attempt.verdict = Some((**verdict).clone()),

@@ -25,11 +25,8 @@ fn each_trace_is_named_after_its_verdict_and_judged_so_today() {
     let is_there = |id: &VerdictId| traces.iter().any(|(path, _)| path.ends_with(&format!("/{id}.jsonl")));
     assert_eq!(VerdictId::ALL.iter().find(|id| !is_there(id)), None, "it has no trace");
     for (path, text) in traces {
-        let lines: Vec<serde_json::Value> =
-            text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-        lines.iter().for_each(schema::assert_valid);
-        let lines: Vec<Line> =
-            lines.into_iter().map(|line| serde_json::from_value(line).expect("a line")).collect();
+        text.lines().for_each(|line| schema::assert_valid(&serde_json::from_str(line).expect("JSON")));
+        let lines: Vec<Line> = text.lines().map(|line| line.parse().expect("a line")).collect();
         let record: Record = lines.into_iter().collect();
         let kept = record.verdict.as_ref().unwrap_or_else(|| panic!("{path} has no verdict"));
         let named = path.rsplit('/').next().and_then(|name| name.strip_suffix(".jsonl"));
