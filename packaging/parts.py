@@ -17,14 +17,16 @@ import uuid
 
 LICENCE_NAMES = ("LICENSE", "LICENCE", "COPYING", "NOTICE", "UNLICENSE", "COPYRIGHT")
 PROGRAM = "rdpscope"
+# The features besides the usual ones, as packaging/build names them.
+FEATURES = os.environ.get("features", "").split()
 # So that the same parts have the same serial number.
 NAMESPACE = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")
 
 
 def metadata(target):
     """Cargo's metadata as the released program is built."""
-    command = ["cargo", "metadata", "--format-version", "1", "--locked", "--features", "rdpscope/legacy-tls"]
-    command += ["--filter-platform", target]
+    command = ["cargo", "metadata", "--format-version", "1", "--locked", "--filter-platform", target]
+    command += ["--features", ",".join(f"rdpscope/{it}" for it in FEATURES)] if FEATURES else []
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
@@ -37,7 +39,7 @@ def host():
 def names_linked(target):
     """Name and version of every package that is linked: features that only tests ask for are none of the program's."""
     tree = lambda edges: subprocess.run(
-        ["cargo", "tree", "--locked", "--package", PROGRAM, "--features", "legacy-tls", "--target", target]
+        ["cargo", "tree", "--locked", "--package", PROGRAM, "--features", ",".join(FEATURES), "--target", target]
         + ["--edges", edges, "--prefix", "none", "--format", "{p}"],
         check=True,
         stdout=subprocess.PIPE,

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Packages for Windows: windows.py zip PROGRAM, then windows.py winget.
 
-The environment, which packaging/build sets, names version, out, url, windows_target and SOURCE_DATE_EPOCH.
+The environment, which packaging/build sets, names version, out, url, windows_target, features, suffix and SOURCE_DATE_EPOCH.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ DESCRIPTION = "See why a Remote Desktop connection fails: a byte-exact diagnosti
 
 
 def archive_name():
-    return f"rdpscope-{os.environ['version']}-{os.environ['windows_target']}.zip"
+    return f"rdpscope-{os.environ['version']}{os.environ['suffix']}-{os.environ['windows_target']}.zip"
 
 
 def folder_name():

@@ -43,14 +43,25 @@ fn the_parts_list_has_what_is_linked_and_every_licence_is_known() {
     if left_out_without(&["python3"]) {
         return;
     }
-    let folder = tempfile::tempdir().expect("a temporary folder is made");
-    run(Command::new("python3").arg("packaging/parts.py").arg("--out").arg(folder.path()));
-    let list: Value = serde_json::from_str(&read(&folder.path().join("rdpscope.cdx.json"))).expect("JSON");
+    let listed = |more: &[&str]| {
+        let folder = tempfile::tempdir().expect("a temporary folder is made");
+        let mut build = Command::new(root().join("packaging/build"));
+        run(build.arg("sbom").args(more).arg("--out").arg(folder.path()));
+        let list: Value =
+            serde_json::from_str(&read(&folder.path().join("rdpscope.cdx.json"))).expect("JSON");
+        (list, folder)
+    };
+    let has_openssl = |list: &Value| {
+        list["components"].as_array().is_some_and(|parts| parts.iter().any(|it| it["name"] == "openssl-src"))
+    };
+    assert!(!has_openssl(&listed(&[]).0), "it is in no program without the second TLS stack");
+    let (list, folder) = listed(&["--legacy-tls"]);
     assert_eq!((list["bomFormat"].as_str(), list["specVersion"].as_str()), (Some("CycloneDX"), Some("1.5")));
     assert_eq!(list["metadata"]["component"]["name"], "rdpscope");
     let parts = list["components"].as_array().expect("a list");
     let names: BTreeSet<&str> = parts.iter().filter_map(|part| part["name"].as_str()).collect();
-    for linked in ["tokio", "rustls", "ring", "openssl-src", "rdpscope-certs"] {
+    assert!(has_openssl(&list));
+    for linked in ["tokio", "rustls", "ring", "rdpscope-certs"] {
         assert!(names.contains(linked), "{linked} is linked");
     }
     for foreign in ["insta", "proptest", "jsonschema", "serde_derive"] {

@@ -95,8 +95,8 @@ impl HandshakeError {
             HandshakeFailure::Ours(reason) => format!("rdpscope failed: {reason}"),
             HandshakeFailure::NoLegacyStack { need } => {
                 return format!(
-                    "TLS with the {peer} cannot be terminated: {need}, and this build has no second TLS stack; \
-                     {PASSTHROUGH_WORKS}"
+                    "TLS with the {peer} cannot be terminated: {need}, and this build has no second TLS stack, \
+                     as the packages named legacy-tls have; {PASSTHROUGH_WORKS}"
                 );
             }
         };

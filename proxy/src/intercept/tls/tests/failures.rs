@@ -146,7 +146,7 @@ async fn without_the_second_stack_it_is_said_what_works() {
     assert_eq!(
         error.to_string(),
         "TLS with the server cannot be terminated: the server speaks nothing newer than TLS 1.0, and this build has no \
-         second TLS stack; `--cert passthrough` works all the same"
+         second TLS stack, as the packages named legacy-tls have; `--cert passthrough` works all the same"
     );
     assert_eq!(error.fault(), Fault::Us);
     let identity = ServerIdentity::new(identity()).unwrap();
