@@ -40,8 +40,7 @@ pub struct Event {
     pub detail: Detail,
 }
 
-/// What was seen. The name in JSON is the variant in snake case. The events of a group, which have names of their own, are
-/// read as what they are by [`Line`](super::Line), so that not one type after the other is tried.
+/// What was seen. The name in JSON is the variant in snake case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Detail {
@@ -379,6 +378,7 @@ pub enum Detail {
     Capture(CaptureMessage),
 }
 
+// A line of a trace is read by the name of its event, so that not one group after the other is tried.
 fn of_a_group<'de, D: Deserializer<'de>, T>(_: D) -> Result<T, D::Error> {
     Err(D::Error::custom("no event of this name is known"))
 }

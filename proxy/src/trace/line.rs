@@ -19,7 +19,7 @@ pub const GATEWAY_UDP_OFF: &str = "--gateway-udp off";
 /// The setting that terminates TLS inside the tunnel to a gateway.
 pub const INNER_CERT: &str = "--inner-cert";
 
-/// One line of a trace; [`str::parse`] reads it.
+/// One line of a trace.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Line {
