@@ -79,6 +79,12 @@ impl TerminatedObserver {
         });
     }
 
+    /// The server is spoken to on a further connection: TLS begins anew there, and what it said on the first is over.
+    pub fn server_again(&mut self) {
+        self.legs[Side::Server.index()] = TlsObserver::default();
+        self.alerted[Side::Server.index()] = false;
+    }
+
     /// The certificates that the server showed (DER, its own first), unless they were readable on the wire.
     pub fn server_certificate(&mut self, t_us: Micros, chain: &[Vec<u8>], out: &mut Vec<Event>) {
         if std::mem::replace(&mut self.certificate_told, true) {
@@ -163,4 +169,33 @@ fn credssp_message(bytes: &[u8]) -> Result<Option<Detail>, Malformed> {
 
 fn event(t_us: Micros, from: Side, phase: Phase, detail: Detail) -> Event {
     Event { t_us, leg: from.into(), from: Some(from), connection: None, phase, inferred: false, detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROTOCOL_VERSION: &[u8] = &[21, 3, 1, 0, 2, 2, 70];
+
+    fn server_hello() -> Vec<u8> {
+        let body = [&[3, 2][..], &[7; 32], &[0, 0xc0, 0x13, 0]].concat();
+        let message = [&[2, 0, 0, body.len() as u8][..], &body].concat();
+        [&[22, 3, 2, 0, message.len() as u8][..], &message].concat()
+    }
+
+    #[test]
+    fn on_a_further_connection_the_server_is_followed_from_its_beginning() {
+        // What a server says in clear behind its alert, or half a record, ends what can be followed of the first.
+        for rest in [&b"not TLS"[..], &[22, 3, 1, 1, 0, 1]] {
+            let (mut observer, mut events) = (TerminatedObserver::new(None), Vec::new());
+            let mut says = |observer: &mut TerminatedObserver, bytes: &[u8]| {
+                observer.wire(0, Side::Server, false, bytes, &mut events);
+                events.iter().any(|event| matches!(event.detail, Detail::ServerHello(_)))
+            };
+            says(&mut observer, &[PROTOCOL_VERSION, rest].concat());
+            assert!(!says(&mut observer, &server_hello()) && observer.alerted(Side::Server));
+            observer.server_again();
+            assert!(says(&mut observer, &server_hello()) && !observer.alerted(Side::Server));
+        }
+    }
 }

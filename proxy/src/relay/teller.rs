@@ -14,6 +14,8 @@ pub(super) trait Teller: Clone + Send + Sync + 'static {
     fn say(&self, leg: Leg, from: Option<Side>, phase: Phase, detail: Detail);
     /// Bytes of TLS on the leg of `side`, to be counted where they came from it.
     fn wire(&self, at: Instant, side: Side, sent_by_us: bool, bytes: &[u8]);
+    /// The server is spoken to on a further connection, where its TLS begins anew.
+    fn server_again(&self);
     /// Bytes that came from `side` and that nobody looks at.
     fn count(&self, side: Side, received: u64);
     /// Whether `side` sent a fatal alert.
@@ -39,6 +41,12 @@ impl Teller for SharedSession {
 
     fn wire(&self, at: Instant, side: Side, sent_by_us: bool, bytes: &[u8]) {
         self.lock().wire(at, side, sent_by_us, bytes);
+    }
+
+    fn server_again(&self) {
+        if let Some(terminated) = self.lock().observer.terminated() {
+            terminated.server_again();
+        }
     }
 
     fn count(&self, side: Side, received: u64) {

@@ -40,6 +40,13 @@ impl OuterTls {
         rename(&mut out[before..]);
     }
 
+    /// The gateway is spoken to on a further connection, where TLS begins anew.
+    pub fn server_again(&mut self) {
+        if let Course::Terminated(terminated) = &mut self.0 {
+            terminated.server_again();
+        }
+    }
+
     /// The certificates that the gateway showed (DER, its own first), unless they were readable on the wire.
     pub fn certificate(&mut self, t_us: Micros, chain: &[Vec<u8>], out: &mut Vec<Event>) {
         let before = out.len();

@@ -171,6 +171,10 @@ impl Teller for GatewayConnection {
         place.observe(at, |outer, events| outer.wire(0, side, sent_by_us, bytes, events));
     }
 
+    fn server_again(&self) {
+        self.lock().observe(Instant::now(), |outer, _| outer.server_again());
+    }
+
     fn count(&self, side: Side, received: u64) {
         self.lock().count(side, received);
     }

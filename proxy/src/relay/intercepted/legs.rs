@@ -194,6 +194,7 @@ impl<T: Teller> Legs<'_, T> {
         };
         self.say(Leg::Server, None, Detail::LegacyTls { reason: need.clone() });
         let server = self.negotiate_again(caller).await?;
+        self.teller.server_again();
         let server = Tee::new(server, Vec::new(), self.wire(Side::Server));
         let leg = self.handshake(caller, server, &offer, &Stack::Legacy { need: need.clone() }).await?;
         interception.remember_legacy(need);
