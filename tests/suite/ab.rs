@@ -30,6 +30,9 @@ const WRONG_PASSWORD: [&str; 2] = ["/u:test", "/p:Wrong-5678"];
 /// An experiment with certificates has some twenty attempts, of which half hold a desktop for 3 s; on a machine that
 /// also compiles each key of RSA takes seconds, too.
 const EXPERIMENT_WITHIN: Duration = Duration::from_secs(280);
+/// When the user of a session that hangs gives up. The sessions that do not hang have this time, too, from the client's
+/// start to 3 s of a desktop, on a machine that runs eight tests at once.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(20);
 
 /// An experiment with FreeRDP as the client, which refuses every certificate that is not good.
 struct Trial<'a> {

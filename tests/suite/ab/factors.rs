@@ -1,6 +1,6 @@
 //! Each factor but the certificate, with real peers: where it is the cause, where it is not, and where nobody can tell.
 
-use super::{Trial, WRONG_PASSWORD, assert_traced, conclusion, experiment, verdicts};
+use super::{GIVEN_UP_AFTER, Trial, WRONG_PASSWORD, assert_traced, conclusion, experiment, verdicts};
 use crate::support::left_out::left_out_without;
 use crate::support::peers::{FreeRdp, Shadow, ShadowSecurity, Xfreerdp, Xrdp, XrdpSetup};
 use crate::support::rdpscope::Finished;
@@ -9,10 +9,6 @@ use rdpscope::wire::tls::ClientHello;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
-use std::time::Duration;
-
-/// Longer than a session takes to its desktop, on a machine that does much else.
-const GIVEN_UP_AFTER: Duration = Duration::from_secs(5);
 
 fn because(finished: &Finished) -> String {
     finished.line("experiment")["conclusion"]["because"].to_string()

@@ -1,7 +1,10 @@
 //! Experiments on the way through an RD Gateway that are about more than the gateway: the certificate and NLA inside the
 //! tunnel, the gateway's own certificate, and the line.
 
-use super::{EXPERIMENT_WITHIN, LOGON, WRONG_PASSWORD, assert_kept, assert_traced, conclusion, verdicts};
+use super::{
+    EXPERIMENT_WITHIN, GIVEN_UP_AFTER, LOGON, WRONG_PASSWORD, assert_kept, assert_traced, conclusion,
+    verdicts,
+};
 use crate::support::certificates::{Certificate, certificates, signed_for_many};
 use crate::support::gateway::{ChannelBindings, Gateway, Logon, PASSWORD, Setup, USER};
 use crate::support::left_out::{left_out_without, program};
@@ -14,9 +17,6 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
-
-/// Longer than the five seconds that the verdict wants to have waited.
-const GIVEN_UP_AFTER: Duration = Duration::from_secs(7);
 
 fn left_out(server: &[&'static str]) -> bool {
     left_out_without(&[&Xfreerdp::programs(FreeRdp::Two)[..], server].concat())

@@ -1,6 +1,6 @@
 //! Experiments over a network with faults: segments that are too large, and names with an address too many.
 
-use super::{Trial, conclusion, verdicts};
+use super::{GIVEN_UP_AFTER, Trial, conclusion, verdicts};
 use crate::support::certificates::{Certificate, certificates, signed_for_many};
 use crate::support::left_out::left_out_without;
 use crate::support::netns::{Network, SERVER_NAME, SERVER_V4, SERVER_V6};
@@ -8,11 +8,8 @@ use crate::support::peers::{FreeRdp, Xfreerdp, Xrdp, XrdpSetup};
 use crate::support::rdpscope::Finished;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, TcpListener};
 use std::thread;
-use std::time::Duration;
 
 const PORT: u16 = 3389;
-/// Longer than the five seconds that the verdict wants to have waited.
-const GIVEN_UP_AFTER: Duration = Duration::from_secs(7);
 
 /// The arm with this address.
 fn at(ip: &str) -> String {
