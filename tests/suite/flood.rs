@@ -15,7 +15,7 @@ const ROOM: usize = 16;
 /// Connections that come beside them.
 const FLOOD: usize = 300;
 /// How long bytes of a session may take while others are refused, on a loaded machine.
-const PASSES_WITHIN: Duration = Duration::from_secs(2);
+const PASSES_WITHIN: Duration = Duration::from_secs(5);
 
 /// The program with few open files, however many the system allows.
 fn with_few_files() -> Command {

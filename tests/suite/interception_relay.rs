@@ -355,7 +355,7 @@ mod renegotiation {
         server.args(["60", "openssl", "s_server", "-tls1_2", "-port", &port.to_string(), "-cert"]);
         server.arg(&certificate.certificate_file).arg("-key").arg(&certificate.key_file);
         let (server, mut server_input) = Process::spawn_with_input(server);
-        server.output.wait_for(Duration::from_secs(10), |line| line.contains("ACCEPT")).expect("it listens");
+        server.output.wait_for(Duration::from_secs(30), |line| line.contains("ACCEPT")).expect("it listens");
         let key = certificate.key_file.to_string_lossy().into_owned();
         let target = (Ipv4Addr::LOCALHOST, port).into();
         let rdpscope = Rdpscope::start(target, 1, &["--cert", "fresh", "--renew-with", &key]);

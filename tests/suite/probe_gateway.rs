@@ -20,7 +20,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// How long a probe waits for an answer here: nothing on this machine takes longer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// What it is called, how it is made, and what it comes out as.
 type Fault = (&'static str, fn(&mut Http), VerdictId);
 

@@ -36,7 +36,7 @@ fn datagrams(mode: &str, answers: bool) -> (Finished, Result<usize, ErrorKind>) 
     let (client, server) = connection(&relay, &listener, &TLS12);
     let near = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
     near.connect((here, PORT)).expect("a datagram has an address");
-    near.set_read_timeout(Some(Duration::from_secs(2))).expect("a socket takes its options");
+    near.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket takes its options");
     let mut buffer = [0; 64];
     let mut seen = Ok(0);
     for epoch in [0, 1] {
