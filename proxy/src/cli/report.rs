@@ -41,6 +41,8 @@ pub(super) fn run(arguments: &ReportArguments, output: &Output) -> Result<Exit, 
         None if format == Format::Text => output.result(&report::document_text(&document, &output.style())),
         None => output.raw(content(&document, format, &of_file()).as_bytes()),
     }
+    // The process ends: to give back the events of a long trace one by one would only take time.
+    std::mem::forget(document);
     Ok(Exit::Healthy)
 }
 

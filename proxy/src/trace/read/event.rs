@@ -81,6 +81,9 @@ fn whole(text: &str, name: &str) -> Option<serde_json::Result<Detail>> {
     fn rdp<T>(message: impl FnOnce(T) -> RdpMessage) -> impl FnOnce(T) -> Detail {
         |fields| Detail::Rdp(Box::new(message(fields)))
     }
+    fn gateway<T>(message: impl FnOnce(T) -> GatewayMessage) -> impl FnOnce(T) -> Detail {
+        |fields| Detail::Gateway(message(fields))
+    }
     match name {
         "client_hello" => of(text, Detail::ClientHello),
         "server_hello" => of(text, Detail::ServerHello),
@@ -90,6 +93,9 @@ fn whole(text: &str, name: &str) -> Option<serde_json::Result<Detail>> {
         "connect_response" => of(text, rdp(RdpMessage::ConnectResponse)),
         "demand_active" => of(text, rdp(RdpMessage::DemandActive)),
         "confirm_active" => of(text, rdp(RdpMessage::ConfirmActive)),
+        "http_request" => of(text, gateway(GatewayMessage::HttpRequest)),
+        "http_response" => of(text, gateway(GatewayMessage::HttpResponse)),
+        "tunnel_packet" => of(text, gateway(GatewayMessage::TunnelPacket)),
         _ => None,
     }
 }

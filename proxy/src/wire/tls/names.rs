@@ -1,6 +1,7 @@
 //! IANA's names for the numbers of TLS, and the few properties of them that a diagnosis rests on.
 
 use schemars::JsonSchema;
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use tls_parser::{TlsCipherEncMode, TlsCipherKx, TlsCipherSuite};
@@ -83,9 +84,23 @@ fn write_hexadecimal<S: Serializer>(id: &u16, serializer: S) -> Result<S::Ok, S:
 }
 
 fn read_hexadecimal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let digits = text.strip_prefix("0x").ok_or_else(|| serde::de::Error::custom("does not start with 0x"))?;
-    u16::from_str_radix(digits, 16).map_err(serde::de::Error::custom)
+    deserializer.deserialize_str(Hexadecimal)
+}
+
+/// Reads `"0xc030"` where it stands: a ClientHello has some sixty of them.
+struct Hexadecimal;
+
+impl Visitor<'_> for Hexadecimal {
+    type Value = u16;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("a number like \"0xc030\"")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<u16, E> {
+        let digits = text.strip_prefix("0x").ok_or_else(|| E::custom("does not start with 0x"))?;
+        u16::from_str_radix(digits, 16).map_err(E::custom)
+    }
 }
 
 /// `"SSL3.0"`, `"TLS1.0"` to `"TLS1.3"`; anything else as `"0x7f1c"`. The known names sort in order of age.
