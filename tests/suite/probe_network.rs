@@ -11,8 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 const PORT: u16 = 3389;
-/// What is lost below is lost for good; what is not is answered within milliseconds.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// What is lost below is lost for good; what is not is answered within milliseconds, or later on a busy machine.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
 /// handshake_failure.
 const HANDSHAKE_FAILURE: u8 = 40;
 /// Bytes of the TPKT header before its length field ends, and of a record's header.
