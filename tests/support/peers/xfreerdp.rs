@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long an active session is held, so that a picture travels too before the client is ended.
-const HELD: Duration = Duration::from_millis(300);
+const HELD: Duration = Duration::from_secs(1);
 
 /// A client, ready to connect.
 #[derive(Debug)]
