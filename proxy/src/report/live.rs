@@ -2,11 +2,12 @@
 
 use super::layout::{Look, Page};
 use super::verdict::Conclusion;
-use super::{Style, safe, time, words};
+use super::{Seen, Style, safe, time, words};
 use crate::trace::{
     Altered, ClosedBy, Detail, End, Event, Finding, GatewayMessage, Header, How, Leg, Line, Micros, Outcome,
     Phase, PhaseRecord, Side, Verdict,
 };
+use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 
 /// Events kept for the line of their phase. The channels phase of a client with 30 channels has some 70; of a phase
@@ -28,7 +29,7 @@ pub(super) struct Explained {
 
 /// One session's lines.
 #[derive(Debug)]
-pub struct LiveText {
+pub struct LiveText<'a> {
     label: String,
     style: Style,
     numbered: bool,
@@ -41,7 +42,7 @@ pub struct LiveText {
     header: Option<Header>,
     client: Option<String>,
     /// Events whose phase has not ended.
-    waiting: VecDeque<Event>,
+    waiting: VecDeque<Cow<'a, Event>>,
     /// Certificates that were told, by their row's name and SHA-1.
     certificates: BTreeSet<(&'static str, String)>,
     /// The last phase that an event belonged to.
@@ -58,9 +59,9 @@ pub struct LiveText {
     verdict: Option<Verdict>,
 }
 
-impl LiveText {
+impl<'a> LiveText<'a> {
     /// A session with nothing seen yet; `label` is its name on the screen, for example its number.
-    pub fn new(label: &str, style: Style) -> LiveText {
+    pub fn new(label: &str, style: Style) -> LiveText<'a> {
         LiveText {
             label: label.to_owned(),
             style,
@@ -90,7 +91,7 @@ impl LiveText {
     }
 
     /// Leaves out whose lines these are, where that was said before.
-    pub(super) fn without_heading(mut self) -> LiveText {
+    pub(super) fn without_heading(mut self) -> LiveText<'a> {
         self.headed = true;
         self
     }
@@ -106,18 +107,26 @@ impl LiveText {
                     header.settings.get("client").and_then(|client| client.as_str()).map(str::to_owned);
                 self.header = Some(header.clone());
             }
-            Line::Event(event) => {
-                if let Detail::Captured { file, .. } = &event.detail {
-                    self.capture = Some(safe::name(file));
-                }
-                self.event(event, &mut page);
-            }
+            Line::Event(event) => self.event(Cow::Owned(event.clone()), &mut page),
             Line::Phase(phase) => self.phase(phase, &mut page),
             Line::Altered(altered) => self.altered(altered, &mut page),
             Line::Finding(finding) => self.findings.push(finding.clone()),
             Line::Probe(_) | Line::Summary(_) | Line::Comparison(_) | Line::Experiment(_) => {}
             Line::Verdict(verdict) => self.verdict = Some((**verdict).clone()),
             Line::End(end) => self.close(Some(end), &mut page),
+        }
+        page.finish()
+    }
+
+    /// The same of what a finished record holds.
+    pub(super) fn seen(&mut self, seen: Seen<'a>) -> Option<String> {
+        let prefix = self.prefix();
+        let style = self.style;
+        let mut page = Page::new(&style, &prefix);
+        match seen {
+            Seen::Event(event) => self.event(Cow::Borrowed(event), &mut page),
+            Seen::Altered(altered) => self.altered(altered, &mut page),
+            Seen::Phase(phase) => self.phase(phase, &mut page),
         }
         page.finish()
     }
@@ -157,7 +166,7 @@ impl LiveText {
             Some(end) => self.ending(end),
             None => "the trace breaks off here".to_owned(),
         }];
-        let rest: Vec<Event> = std::mem::take(&mut self.waiting).into();
+        let rest: Vec<Event> = std::mem::take(&mut self.waiting).into_iter().map(Cow::into_owned).collect();
         clauses.extend(self.described(&rest));
         if let Some(end) = end.filter(|end| end.bytes_up > 0 || end.bytes_down > 0) {
             clauses.push(format!("{} up, {} down", size(end.bytes_up), size(end.bytes_down)));
@@ -190,8 +199,9 @@ impl LiveText {
         self.header.as_ref().map_or("an unknown target", |header| &header.target)
     }
 
-    fn event(&mut self, event: &Event, page: &mut Page<'_>) {
+    fn event(&mut self, event: Cow<'a, Event>, page: &mut Page<'_>) {
         match &event.detail {
+            Detail::Captured { file, .. } => self.capture = Some(safe::name(file)),
             Detail::Accepted { peer, .. } => {
                 self.client = Some(peer.clone());
                 self.head(page);
@@ -200,7 +210,7 @@ impl LiveText {
             _ => {}
         }
         if self.style.verbose > 0 {
-            self.single(event, page);
+            self.single(&event, page);
         }
         let side_channel = match &event.detail {
             Detail::Udp(message) => Some(words::udp(message)),
@@ -208,26 +218,26 @@ impl LiveText {
             _ => None,
         };
         if let Some(told) = side_channel {
-            return self.udp(event, told, page);
+            return self.udp(&event, told, page);
         }
         if let Detail::StreamEnded { .. } | Detail::ProxyClosed { .. } = event.detail {
             self.first_end.get_or_insert(event.t_us);
             return;
         }
-        if let Some(text) = words::capture_warning(event).or_else(|| words::warning(&event.detail)) {
+        if let Some(text) = words::capture_warning(&event).or_else(|| words::warning(&event.detail)) {
             let columns = Columns { mark: '!', name: event.phase.id(), outcome: None, us: None };
             self.row(&columns, "", &text, page);
         }
         if !matches!(event.detail, Detail::TcpInfo(_) | Detail::Capture(_) | Detail::ClientLog(_)) {
-            self.follow(event, page);
+            self.follow(&event, page);
         }
-        if repeats_the_first_connection(event) {
+        if repeats_the_first_connection(&event) {
             return;
         }
         if self.waiting.len() == MOST_WAITING {
             self.waiting.pop_front();
         }
-        self.waiting.push_back(event.clone());
+        self.waiting.push_back(event);
     }
 
     /// Tells a pause before a new phase, and when the desktop is there.
@@ -340,16 +350,17 @@ impl LiveText {
     /// the end waits for the last line.
     fn take(&mut self, phase: &PhaseRecord) -> Vec<Event> {
         let server_tls = |event: &Event| event.phase == phase.phase && event.leg == Leg::Server;
-        let belongs = |event: &Event| match (phase.phase, phase.leg) {
+        let belongs = |event: &Cow<'_, Event>| match (phase.phase, phase.leg) {
             (Phase::Tls | Phase::GatewayTls, Some(Leg::Server)) => server_tls(event),
             (Phase::Tls | Phase::GatewayTls, Some(Leg::Client)) if server_tls(event) => false,
             _ => {
                 event.phase <= phase.phase && !matches!(event.detail, Detail::TcpInfo(_) | Detail::Capture(_))
             }
         };
-        let (taken, left) = std::mem::take(&mut self.waiting).into_iter().partition(belongs);
+        let (taken, left): (VecDeque<_>, _) =
+            std::mem::take(&mut self.waiting).into_iter().partition(belongs);
         self.waiting = left;
-        Vec::from(taken)
+        taken.into_iter().map(Cow::into_owned).collect()
     }
 
     fn clauses(&self, phase: &PhaseRecord, events: &[Event]) -> Vec<String> {

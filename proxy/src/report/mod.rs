@@ -58,8 +58,9 @@ fn course_and_verdict(record: &Record, style: &Style) -> (Vec<String>, Option<St
     let header = record.header.iter().map(|header| Line::Trace(header.clone()));
     let findings = record.findings.iter().map(|finding| Line::Finding(finding.clone()));
     let verdict = record.verdict.iter().map(|verdict| Line::Verdict(Box::new(verdict.clone())));
-    let lines = header.chain(in_order(record)).chain(findings).chain(verdict);
-    let mut texts: Vec<String> = lines.filter_map(|line| live.line(&line)).collect();
+    let mut texts: Vec<String> = header.filter_map(|line| live.line(&line)).collect();
+    texts.extend(in_order(record).filter_map(|seen| live.seen(seen)));
+    texts.extend(findings.chain(verdict).filter_map(|line| live.line(&line)));
     texts.extend(match &record.end {
         Some(end) => live.line(&Line::End(end.clone())),
         None => live.cut_short(),
@@ -96,23 +97,31 @@ pub fn document_text(document: &Document, style: &Style) -> String {
     parts.join("\n\n")
 }
 
+/// What stands in a record in the order of time.
+#[derive(Clone, Copy)]
+enum Seen<'a> {
+    Event(&'a Event),
+    Altered(&'a Altered),
+    Phase(&'a PhaseRecord),
+}
+
+impl Seen<'_> {
+    fn to_line(self) -> Line {
+        match self {
+            Seen::Event(event) => Line::Event(event.clone()),
+            Seen::Altered(altered) => Line::Altered(altered.clone()),
+            Seen::Phase(phase) => Line::Phase(phase.clone()),
+        }
+    }
+}
+
 /// What was seen and changed, and the phases, in the order of time; at the same time in the order of phases, a phase
 /// after its events.
-fn in_order(record: &Record) -> impl Iterator<Item = Line> {
-    enum Seen<'a> {
-        Event(&'a Event),
-        Altered(&'a Altered),
-        Phase(&'a PhaseRecord),
-    }
+fn in_order(record: &Record) -> impl Iterator<Item = Seen<'_>> {
     let events = record.events.iter().map(|it| ((it.t_us, it.phase, false), Seen::Event(it)));
     let altered = record.altered.iter().map(|it| ((it.t_us, it.phase, false), Seen::Altered(it)));
     let phases = record.phases.iter().map(|it| ((it.end_us, it.phase, true), Seen::Phase(it)));
     let mut seen: Vec<((Micros, Phase, bool), Seen<'_>)> = events.chain(altered).chain(phases).collect();
     seen.sort_by_key(|(key, _)| *key);
-    // Each is copied when its turn comes, not all at once: a long session has a hundred thousand.
-    seen.into_iter().map(|(_, seen)| match seen {
-        Seen::Event(event) => Line::Event(event.clone()),
-        Seen::Altered(altered) => Line::Altered(altered.clone()),
-        Seen::Phase(phase) => Line::Phase(phase.clone()),
-    })
+    seen.into_iter().map(|(_, seen)| seen)
 }

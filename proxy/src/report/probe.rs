@@ -7,7 +7,7 @@ mod gateway;
 pub use fleet::{Row, natural_order, progress_line, summary_table};
 
 use super::verdict::Conclusion;
-use super::{LiveText, Style, in_order, time};
+use super::{LiveText, Seen, Style, in_order, time};
 use crate::trace::{Detail, Event, Line, Record, Verdict};
 
 /// One target: the verdict, why and what to do; then the phases of one connection, and what each check found.
@@ -38,7 +38,8 @@ pub(super) fn checks(record: &Record, style: &Style) -> Vec<(&'static str, Strin
 pub fn lines(record: &Record, events: bool) -> Vec<Line> {
     let mut lines: Vec<Line> =
         record.probe.iter().map(|probe| Line::Probe(Box::new(probe.clone()))).collect();
-    lines.extend(in_order(record).filter(|line| events || !matches!(line, Line::Event(_))));
+    let seen = in_order(record).filter(|seen| events || !matches!(seen, Seen::Event(_)));
+    lines.extend(seen.map(Seen::to_line));
     lines.extend(record.findings.iter().map(|finding| Line::Finding(finding.clone())));
     lines.extend(record.summary.iter().map(|summary| Line::Summary(Box::new(summary.clone()))));
     lines.extend(record.verdict.iter().map(|verdict| Line::Verdict(Box::new(verdict.clone()))));
@@ -50,10 +51,11 @@ fn timeline(record: &Record, style: &Style) -> Option<String> {
     let mut live = LiveText::new("", *style).without_heading();
     let header = record.header.iter().map(|header| Line::Trace(header.clone()));
     // Who trusts the certificate stands below, with the rest of what is known of it.
-    let is_told =
-        |line: &Line| !matches!(line, Line::Event(Event { detail: Detail::CertificateJudged { .. }, .. }));
-    let lines = header.chain(in_order(record)).filter(is_told);
-    let texts: Vec<String> = lines.filter_map(|line| live.line(&line)).collect();
+    let is_told = |seen: &Seen<'_>| {
+        !matches!(seen, Seen::Event(Event { detail: Detail::CertificateJudged { .. }, .. }))
+    };
+    let mut texts: Vec<String> = header.filter_map(|line| live.line(&line)).collect();
+    texts.extend(in_order(record).filter(is_told).filter_map(|seen| live.seen(seen)));
     if texts.is_empty() { None } else { Some(texts.join("\n")) }
 }
 

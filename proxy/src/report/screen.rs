@@ -27,7 +27,7 @@ pub struct Screen {
     style: Style,
     /// The folder that holds a folder for each session, where traces are kept.
     traces: Option<PathBuf>,
-    followed: HashMap<String, LiveText>,
+    followed: HashMap<String, LiveText<'static>>,
     /// Sessions of which only the verdict is shown, with their numbers.
     crowd: HashMap<String, u64>,
     crowd_explained: bool,

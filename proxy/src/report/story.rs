@@ -2,7 +2,7 @@
 //! it.
 
 use super::live::phase_name;
-use super::{LiveText, Style, in_order, safe, words};
+use super::{LiveText, Seen, Style, in_order, safe, words};
 use crate::trace::{Detail, Event, Leg, Line, Micros, Outcome, Phase, PhaseRecord, Record, Side};
 
 /// How text inside is laid out by [`LiveText`]; nothing of it is shown.
@@ -54,9 +54,9 @@ impl Story {
         record.header.iter().for_each(|header| drop(live.line(&Line::Trace(header.clone()))));
         let mut phases = Vec::new();
         let mut of_udp = Vec::new();
-        for line in in_order(record) {
-            match &line {
-                Line::Phase(phase) => {
+        for seen in in_order(record) {
+            match seen {
+                Seen::Phase(phase) => {
                     let words = match (phase.phase, phase.leg) {
                         (Phase::Tcp, Some(Leg::Client)) => accepted(record),
                         (Phase::Udp, _) => std::mem::take(&mut of_udp),
@@ -65,10 +65,10 @@ impl Story {
                     };
                     phases.push(ToldPhase { record: phase.clone(), name: phase_name(phase), words });
                 }
-                Line::Event(Event { detail: Detail::Udp(message), .. }) => {
+                Seen::Event(Event { detail: Detail::Udp(message), .. }) => {
                     of_udp.extend(words::udp(message).map(|(_, text)| text));
                 }
-                _ => drop(live.line(&line)),
+                _ => drop(live.seen(seen)),
             }
         }
         phases.sort_by_key(|told| (told.record.start_us, told.record.phase));

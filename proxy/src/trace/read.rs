@@ -1,6 +1,7 @@
 //! Reading back what rdpscope has written, as records: a trace, the output of a probe, an experiment's file, standard
 //! output of a whole run. What cannot be read is said, and the rest is read all the same.
 
+mod both;
 mod event;
 mod line;
 

@@ -1,8 +1,9 @@
 //! Compares rdpscope's relay with haproxy, nginx stream, socat, stunnel, mitmproxy, PyRDP and a direct connection, side by
-//! side.
+//! side; its probe with nmap and sslscan; its reading of captures with tshark.
 
 mod asked;
 mod connections;
+mod evidence;
 mod fleet;
 mod gateway;
 mod inner;
@@ -18,6 +19,7 @@ mod scripted;
 mod session;
 mod table;
 mod throughput;
+mod timed;
 mod tls;
 mod wire;
 
@@ -65,6 +67,7 @@ enum Measurement {
     Gateway,
     Fleet,
     Probe,
+    Evidence,
 }
 
 fn main() -> ExitCode {
@@ -115,6 +118,11 @@ fn compare(arguments: Arguments) -> Result<()> {
             Ok(compared) => compared.to_string(),
             Err(error) => format!("probe: left out, {error:#}"),
         });
+    }
+    if wanted(Measurement::Evidence) {
+        let found = evidence::run(&program, plan.capture_length);
+        let left_out = |error| vec![format!("evidence: left out, {error:#}")];
+        found.unwrap_or_else(left_out).into_iter().for_each(|note| rounds.note(note));
     }
     let names: Vec<_> = relays.iter().map(|relay| relay.name).collect();
     let baseline = RELAYS.iter().find(|relay| relay.role == Role::Baseline).map_or("", |relay| relay.name);

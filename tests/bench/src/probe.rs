@@ -3,12 +3,13 @@
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use crate::fleet;
+use crate::timed::{median, timed};
 use crate::tls::Ends;
 
 /// Times that all take turns.
@@ -55,10 +56,7 @@ pub fn run(rdpscope: &Path) -> Result<Compared> {
             .push(timed(Command::new("nmap").args(["-Pn", "-n", "-p", &port, "--script", scripts, &host]))?);
         times[2].push(timed(Command::new("sslscan").args(["--rdp", &named]))?);
     }
-    let [rdpscope, nmap, sslscan] = times.map(|mut times: Vec<Duration>| {
-        times.sort_unstable();
-        times[ROUNDS / 2]
-    });
+    let [rdpscope, nmap, sslscan] = times.map(median);
     Ok(Compared { target, rdpscope, nmap, sslscan })
 }
 
@@ -68,13 +66,4 @@ fn serve() -> Result<SocketAddr> {
     let address = listener.local_addr()?;
     fleet::answer(&listener, &Ends::new()?)?;
     Ok(address)
-}
-
-fn timed(command: &mut Command) -> Result<Duration> {
-    let start = Instant::now();
-    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let status = status.with_context(|| format!("cannot run {:?}", command.get_program()))?;
-    // 1 is a fault that was found.
-    ensure!(matches!(status.code(), Some(0 | 1)), "{:?} failed: {status}", command.get_program());
-    Ok(start.elapsed())
 }

@@ -253,7 +253,8 @@ mod tests {
     #[test]
     fn a_program_that_only_ends_is_named() {
         let files = tempfile::tempdir().unwrap();
-        let error = RELAYS[1].start(Path::new("/bin/true"), files.path(), Purpose::Bulk).unwrap_err().to_string();
+        let error =
+            RELAYS[1].start(Path::new("/bin/true"), files.path(), Purpose::Bulk).unwrap_err().to_string();
         assert!(error.starts_with("rdpscope ended (exit status: 0) before it listened"), "{error}");
     }
 }

@@ -22,6 +22,8 @@ pub struct Plan {
     connections: Turns,
     memory_rounds: usize,
     interception: Turns,
+    /// Bytes of the capture that is read.
+    pub capture_length: u64,
 }
 
 /// Rounds, and the time of one relay in one round.
@@ -45,6 +47,7 @@ impl Plan {
         connections: Turns::new(5, 1000),
         memory_rounds: 3,
         interception: Turns::new(5, 1000),
+        capture_length: 1 << 30,
     };
     /// Under a minute.
     pub const QUICK: Self = Self {
@@ -53,6 +56,7 @@ impl Plan {
         connections: Turns::new(3, 500),
         memory_rounds: 1,
         interception: Turns::new(3, 500),
+        capture_length: 1 << 27,
     };
 }
 

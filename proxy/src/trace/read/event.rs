@@ -1,12 +1,14 @@
 //! Reading one event as what its name says that it is.
 
 use super::Tag;
+use super::both::{self, Takes};
 use crate::trace::{
     CaptureMessage, Detail, Event, GatewayMessage, Leg, Micros, Phase, RdpMessage, Side, UdpMessage,
 };
+use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde::de::value::MapDeserializer;
-use serde::de::{DeserializeOwned, Error as _};
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -16,25 +18,23 @@ use std::sync::LazyLock;
 const OF_DETAIL_TOO: &str = "malformed";
 
 /// What the line of every event has, whatever was seen: the fields of [`Tag`], and those of [`Event`] without its
-/// `detail`.
-#[derive(Deserialize)]
+/// `detail`. Each is `None` until it was read.
+#[derive(Default)]
 struct Beginning<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    session: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    event: Cow<'a, str>,
-    t_us: Micros,
-    leg: Leg,
-    #[serde(default)]
-    from: Option<Side>,
-    #[serde(default)]
-    connection: Option<u32>,
-    phase: Phase,
-    #[serde(default)]
-    inferred: bool,
+    kind: Option<Text<'a>>,
+    session: Option<Option<Text<'a>>>,
+    event: Option<Text<'a>>,
+    t_us: Option<Micros>,
+    leg: Option<Leg>,
+    from: Option<Option<Side>>,
+    connection: Option<Option<u32>>,
+    phase: Option<Phase>,
+    inferred: Option<bool>,
 }
+
+/// A text, without a copy where it has no escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The enums that [`Detail`] holds as they are: an event of theirs has no other mark than its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,20 +47,83 @@ enum Group {
 
 /// The event in the JSON `text`, with what its line says besides.
 pub(super) fn read(text: &str) -> serde_json::Result<(Tag<'_>, Event)> {
-    let beginning: Beginning<'_> = serde_json::from_str(text)?;
-    if beginning.kind != "event" {
-        return Err(serde_json::Error::unknown_variant(&beginning.kind, &["event"]));
+    at_once(text).map_or_else(|| in_two_passes(text), Ok)
+}
+
+/// Any event.
+fn in_two_passes(text: &str) -> serde_json::Result<(Tag<'_>, Event)> {
+    let mut beginning = Beginning::default();
+    both::read::<IgnoredAny>(text, &mut beginning)?;
+    let Text(event) = beginning.event.as_ref().ok_or_else(|| missing("event"))?;
+    let detail = detail(text, event)?;
+    beginning.with(detail)
+}
+
+/// Most of a long trace: an event whose name stands in front, and whose fields are one struct's. `None` for any other.
+fn at_once(text: &str) -> Option<(Tag<'_>, Event)> {
+    static NAMES: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(r#""event":""#));
+    let after = NAMES.find(text.as_bytes())? + NAMES.needle().len();
+    let (name, _) = text.get(after..)?.split_once('"')?;
+    let mut beginning = Beginning::default();
+    let detail = whole(text, name, &mut beginning)?.ok()?;
+    let is_its_name = beginning.event.as_ref().is_some_and(|Text(event)| event == name);
+    beginning.with(detail).ok().filter(|_| is_its_name)
+}
+
+impl<'a> Beginning<'a> {
+    fn with(self, detail: Detail) -> serde_json::Result<(Tag<'a>, Event)> {
+        let Text(kind) = self.kind.ok_or_else(|| missing("type"))?;
+        if kind != "event" {
+            return Err(serde_json::Error::unknown_variant(&kind, &["event"]));
+        }
+        let session = self.session.flatten().map(|Text(session)| session);
+        let tag = Tag { kind, session, event: self.event.map(|Text(event)| event) };
+        let event = Event {
+            t_us: self.t_us.ok_or_else(|| missing("t_us"))?,
+            leg: self.leg.ok_or_else(|| missing("leg"))?,
+            from: self.from.flatten(),
+            connection: self.connection.flatten(),
+            phase: self.phase.ok_or_else(|| missing("phase"))?,
+            inferred: self.inferred.unwrap_or_default(),
+            detail,
+        };
+        Ok((tag, event))
     }
-    let detail = detail(text, &beginning.event)?;
-    let Beginning { kind, session, event, t_us, leg, from, connection, phase, inferred } = beginning;
-    let tag = Tag { kind, session, event: Some(event) };
-    Ok((tag, Event { t_us, leg, from, connection, phase, inferred, detail }))
+}
+
+fn missing(field: &'static str) -> serde_json::Error {
+    serde_json::Error::missing_field(field)
+}
+
+impl<'a> Takes<'a> for Beginning<'a> {
+    fn take<M: MapAccess<'a>>(&mut self, name: &str, map: &mut M) -> Result<bool, M::Error> {
+        match name {
+            "type" => once(&mut self.kind, "type", map),
+            "session" => once(&mut self.session, "session", map),
+            "event" => once(&mut self.event, "event", map),
+            "t_us" => once(&mut self.t_us, "t_us", map),
+            "leg" => once(&mut self.leg, "leg", map),
+            "from" => once(&mut self.from, "from", map),
+            "connection" => once(&mut self.connection, "connection", map),
+            "phase" => once(&mut self.phase, "phase", map),
+            "inferred" => once(&mut self.inferred, "inferred", map),
+            _ => Ok(false),
+        }
+    }
+}
+
+fn once<'a, T: Deserialize<'a>, M: MapAccess<'a>>(
+    field: &mut Option<T>,
+    name: &'static str,
+    map: &mut M,
+) -> Result<bool, M::Error> {
+    match field.replace(map.next_value()?) {
+        None => Ok(true),
+        Some(_) => Err(M::Error::duplicate_field(name)),
+    }
 }
 
 fn detail(text: &str, name: &str) -> serde_json::Result<Detail> {
-    if let Some(read) = whole(text, name) {
-        return read;
-    }
     Ok(match Group::of(name) {
         Some(Group::Rdp) => Detail::Rdp(serde_json::from_str(text)?),
         Some(Group::Gateway) => Detail::Gateway(serde_json::from_str(text)?),
@@ -71,33 +134,38 @@ fn detail(text: &str, name: &str) -> serde_json::Result<Detail> {
 }
 
 /// The longest of those whose fields are one struct's, which can be read without a copy; `None` for all others.
-fn whole(text: &str, name: &str) -> Option<serde_json::Result<Detail>> {
-    fn of<T: DeserializeOwned>(
-        text: &str,
-        detail: impl FnOnce(T) -> Detail,
-    ) -> Option<serde_json::Result<Detail>> {
-        Some(serde_json::from_str(text).map(detail))
-    }
+fn whole<'a>(text: &'a str, name: &str, beginning: &mut Beginning<'a>) -> Option<serde_json::Result<Detail>> {
     fn rdp<T>(message: impl FnOnce(T) -> RdpMessage) -> impl FnOnce(T) -> Detail {
         |fields| Detail::Rdp(Box::new(message(fields)))
     }
     fn gateway<T>(message: impl FnOnce(T) -> GatewayMessage) -> impl FnOnce(T) -> Detail {
         |fields| Detail::Gateway(message(fields))
     }
-    match name {
-        "client_hello" => of(text, Detail::ClientHello),
-        "server_hello" => of(text, Detail::ServerHello),
-        "ts_request" => of(text, Detail::TsRequest),
-        "tcp_info" => of(text, Detail::TcpInfo),
-        "connect_initial" => of(text, rdp(RdpMessage::ConnectInitial)),
-        "connect_response" => of(text, rdp(RdpMessage::ConnectResponse)),
-        "demand_active" => of(text, rdp(RdpMessage::DemandActive)),
-        "confirm_active" => of(text, rdp(RdpMessage::ConfirmActive)),
-        "http_request" => of(text, gateway(GatewayMessage::HttpRequest)),
-        "http_response" => of(text, gateway(GatewayMessage::HttpResponse)),
-        "tunnel_packet" => of(text, gateway(GatewayMessage::TunnelPacket)),
-        _ => None,
-    }
+    let line = (text, beginning);
+    Some(match name {
+        "connection_request" => of(line, Detail::ConnectionRequest),
+        "connection_confirm" => of(line, Detail::ConnectionConfirm),
+        "client_hello" => of(line, Detail::ClientHello),
+        "server_hello" => of(line, Detail::ServerHello),
+        "alert" => of(line, Detail::Alert),
+        "ts_request" => of(line, Detail::TsRequest),
+        "tcp_info" => of(line, Detail::TcpInfo),
+        "connect_initial" => of(line, rdp(RdpMessage::ConnectInitial)),
+        "connect_response" => of(line, rdp(RdpMessage::ConnectResponse)),
+        "demand_active" => of(line, rdp(RdpMessage::DemandActive)),
+        "confirm_active" => of(line, rdp(RdpMessage::ConfirmActive)),
+        "http_request" => of(line, gateway(GatewayMessage::HttpRequest)),
+        "http_response" => of(line, gateway(GatewayMessage::HttpResponse)),
+        "tunnel_packet" => of(line, gateway(GatewayMessage::TunnelPacket)),
+        _ => return None,
+    })
+}
+
+fn of<'a, T: DeserializeOwned>(
+    (text, beginning): (&'a str, &mut Beginning<'a>),
+    detail: impl FnOnce(T) -> Detail,
+) -> serde_json::Result<Detail> {
+    both::read(text, beginning).map(detail)
 }
 
 impl Group {
@@ -149,7 +217,7 @@ mod tests {
     use super::*;
     use crate::trace::Line;
     use schemars::{JsonSchema, schema_for};
-    use serde_json::Value;
+    use serde_json::{Map, Value};
 
     /// The names of events in the enum of a schema.
     fn named(schema: &Value) -> Vec<&str> {
@@ -185,37 +253,77 @@ mod tests {
         assert_eq!(twice, [OF_DETAIL_TOO]);
     }
 
+    /// The events of the examples as they are, with their fields sorted, and from the last field to the first.
+    #[test]
+    fn what_is_read_at_once_is_what_two_passes_read() {
+        let (mut at_once_read, mut all) = (0, 0);
+        for event in examples() {
+            let mut sorted = event.clone();
+            sorted.sort_keys();
+            let backwards: Map<String, Value> = event.clone().into_iter().rev().collect();
+            for text in [event, sorted, backwards].map(|object| Value::Object(object).to_string()) {
+                all += 1;
+                if let Some((tag, event)) = at_once(&text) {
+                    let (other_tag, other) = in_two_passes(&text).unwrap();
+                    assert_eq!((event, tag.session, tag.event), (other, other_tag.session, other_tag.event));
+                    at_once_read += 1;
+                }
+            }
+        }
+        assert!(at_once_read > all / 5, "{at_once_read} of {all}");
+    }
+
+    /// The name in front may be another's: of a value further in, or written twice.
+    #[test]
+    fn an_event_is_what_its_own_name_says() {
+        let line = r#""t_us":1,"leg":"client","phase":"tls""#;
+        let alert = r#""level":2,"level_name":"fatal","description":40,"description_name":null"#;
+        let inner = format!(
+            r#"{{"type":"event","in":{{"event":"alert"}},"event":"encryption_started",{line},{alert}}}"#
+        );
+        assert_eq!(read(&inner).unwrap().1.detail, Detail::EncryptionStarted);
+        let twice = format!(r#"{{"type":"event","event":"alert","event":"alert",{line},{alert}}}"#);
+        assert!(read(&twice).err().unwrap().to_string().starts_with("duplicate field `event`"));
+    }
+
+    /// The events of the examples.
+    fn examples() -> Vec<Map<String, Value>> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/traces");
+        let files = std::fs::read_dir(folder).unwrap();
+        let texts = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+        let events = texts.flat_map(|text| {
+            let lines = text.lines().filter(|line| line.starts_with(r#"{"type":"event""#));
+            lines.map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<_>>()
+        });
+        events.collect()
+    }
+
     /// Every event of the examples with fields missing and turned into others: what is read is what is written again.
     #[test]
     fn an_event_is_read_by_its_own_fields() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/traces");
         let (mut read_back, mut refused) = (0, 0);
-        for file in std::fs::read_dir(folder).unwrap() {
-            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
-            for line in text.lines().filter(|line| line.starts_with(r#"{"type":"event""#)) {
-                let whole: serde_json::Map<String, Value> = serde_json::from_str(line).unwrap();
-                for field in whole.keys() {
-                    let mut other = whole.clone();
-                    other.shift_remove(field);
-                    let without = Value::Object(other.clone());
-                    other.insert(field.clone(), Value::Null);
-                    match read(&without.to_string()) {
-                        Ok((_, event)) => {
-                            let again = serde_json::to_value(Line::Event(event)).unwrap();
-                            let said = |value: &Value| {
-                                value
-                                    .as_object()
-                                    .unwrap()
-                                    .iter()
-                                    .all(|(key, it)| without.get(key) == Some(it) || it.is_null())
-                            };
-                            assert!(said(&again), "{without} became {again}");
-                            read_back += 1;
-                        }
-                        Err(_) => refused += 1,
+        for whole in examples() {
+            for field in whole.keys() {
+                let mut other = whole.clone();
+                other.shift_remove(field);
+                let without = Value::Object(other.clone());
+                other.insert(field.clone(), Value::Null);
+                match read(&without.to_string()) {
+                    Ok((_, event)) => {
+                        let again = serde_json::to_value(Line::Event(event)).unwrap();
+                        let said = |value: &Value| {
+                            value
+                                .as_object()
+                                .unwrap()
+                                .iter()
+                                .all(|(key, it)| without.get(key) == Some(it) || it.is_null())
+                        };
+                        assert!(said(&again), "{without} became {again}");
+                        read_back += 1;
                     }
-                    let _ = read(&Value::Object(other).to_string());
+                    Err(_) => refused += 1,
                 }
+                let _ = read(&Value::Object(other).to_string());
             }
         }
         assert!(read_back > 500 && refused > 5000, "{read_back} read, {refused} refused");
