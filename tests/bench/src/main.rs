@@ -126,7 +126,9 @@ fn compare(arguments: Arguments) -> Result<()> {
     }
     let names: Vec<_> = relays.iter().map(|relay| relay.name).collect();
     let baseline = RELAYS.iter().find(|relay| relay.role == Role::Baseline).map_or("", |relay| relay.name);
-    println!("{}", rounds.results.table(&names, baseline, &arguments.subject));
+    if !rounds.results.is_empty() {
+        println!("{}", rounds.results.table(&names, baseline, &arguments.subject));
+    }
     for asked in rounds::ASKED {
         if let Some(line) = asked.line(&rounds.results, &arguments.subject) {
             println!("- {line}");

@@ -34,6 +34,11 @@ impl Results {
         }
     }
 
+    /// Whether nothing was measured.
+    pub fn is_empty(&self) -> bool {
+        self.cells.is_empty()
+    }
+
     fn cell(&self, measure: &Measure, relay: &str) -> Option<&Cell> {
         self.cells.iter().find(|cell| cell.measure == *measure && cell.relay == relay)
     }
