@@ -21,12 +21,12 @@ fn clause(event: &Event) -> Option<String> {
             format!("client is shown rdpscope's certificate (--cert {}), {key}{but}", safe::name(mode))
         }
         Detail::CertificateJudged { trusted, reason, name, name_matches, verifier, by_rules } => {
-            let trust = if *trusted { "trusts" } else { "does not trust" };
+            let trusted = if *trusted { "trusted" } else { "not trusted" };
             let why = reason.as_deref().map(|reason| format!(": {}", own(reason))).unwrap_or_default();
-            let by = verifier.as_deref().map(|verifier| format!(" ({})", own(verifier))).unwrap_or_default();
+            let by = verifier.as_deref().map_or_else(|| "this machine".to_owned(), own);
             let (is, name) = (if *name_matches { "is" } else { "is not" }, safe::name(name));
             let verdict =
-                format!("this machine{by} {trust} the {far}'s certificate{why}; it {is} for the name {name}");
+                format!("the {far}'s certificate is {trusted} by {by}{why}; it {is} for the name {name}");
             by_rules.iter().filter(|other| other.trusted == Some(false)).fold(verdict, |text, other| {
                 let reason = other.reason.as_deref().map(own).unwrap_or_default();
                 format!("{text}; {} refuses it by its rules: {reason}", own(&other.platform))
@@ -113,7 +113,7 @@ mod tests {
         };
         assert_eq!(
             clause(&event).unwrap(),
-            "this machine (Windows' verifier) does not trust the server's certificate: its issuer has revoked it; it \
+            "the server's certificate is not trusted by Windows' verifier: its issuer has revoked it; it \
              is for the name srv10; Windows App (macOS, iOS) refuses it by its rules: it has no alternative names"
         );
     }
