@@ -33,7 +33,7 @@ fn probed(server: SocketAddr) -> Probe {
     let settings = Settings { udp: false, tls: false, ..Settings::default() };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let record = runtime.expect("a runtime is made").block_on(probe(&target, &settings));
-    record.probe.expect("a probe has its line")
+    *record.probe.expect("a probe has its line")
 }
 
 /// What nmap says in XML.

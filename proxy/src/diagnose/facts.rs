@@ -299,7 +299,7 @@ impl<'a> Facts<'a> {
             never_arrived: None,
             came_back,
             summary,
-            probe: record.probe.as_ref(),
+            probe: record.probe.as_deref(),
             gateway: Gateway::named(header),
             at_gateway: false,
             network: Network::default(),

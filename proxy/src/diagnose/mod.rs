@@ -62,7 +62,7 @@ pub struct Diagnosis {
 /// Why the session of `record` ended. A summary in the record is believed in who ended it and how.
 pub fn diagnose(record: &Record, context: &Context) -> Diagnosis {
     let unknown = Summary::default();
-    let facts = Facts::new(record, record.summary.as_ref().unwrap_or(&unknown), context.came_back);
+    let facts = Facts::new(record, record.summary.as_deref().unwrap_or(&unknown), context.came_back);
     let verdict = reach_verdict(&facts);
     let findings = match facts.probe {
         Some(probe) => probe::findings(&facts, probe, verdict.id),
@@ -74,7 +74,7 @@ pub fn diagnose(record: &Record, context: &Context) -> Diagnosis {
 /// What in the session of `record` would be otherwise without rdpscope, so that a comparison with it would mislead.
 pub fn confounders(record: &Record, context: &Context) -> Vec<Confounder> {
     let unknown = Summary::default();
-    let summary = record.summary.as_ref().unwrap_or(&unknown);
+    let summary = record.summary.as_deref().unwrap_or(&unknown);
     confounders::all(&Facts::new(record, summary, context.came_back))
 }
 

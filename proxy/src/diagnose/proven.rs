@@ -19,7 +19,7 @@ pub struct Proof {
 /// those of `record`.
 pub fn proven(id: VerdictId, others: &[VerdictId], record: &Record, proof: Proof) -> Verdict {
     let unknown = Summary::default();
-    let facts = Facts::new(record, record.summary.as_ref().unwrap_or(&unknown), false);
+    let facts = Facts::new(record, record.summary.as_deref().unwrap_or(&unknown), false);
     let mut fix: Vec<Fix> = Vec::new();
     for cause in std::iter::once(&id).chain(others) {
         let advised = rules().find(|rule| rule.id == *cause).map(|rule| rule.fix).unwrap_or_default();

@@ -41,11 +41,11 @@ fn record((began, id, confidence): Outcomes, session: usize) -> Record {
             started: "2026-11-21T12:00:00Z".to_owned(),
         }),
         phases: vec![phase(Phase::Tcp, Outcome::Ok), phase(began, last)],
-        summary: Some(Summary {
+        summary: Some(Box::new(Summary {
             reached: Some(if works { Phase::Active } else { Phase::Tcp }),
             closed_by: Some(ClosedBy::Client),
             ..Summary::default()
-        }),
+        })),
         verdict: Some(Verdict {
             id,
             confidence,

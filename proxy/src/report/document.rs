@@ -196,7 +196,7 @@ impl Document {
                 target: subject.target(),
                 trace: header.as_ref(),
                 experiment: experiment.as_ref(),
-                summary: summary.as_ref(),
+                summary: summary.as_deref(),
                 verdict: verdict.as_ref(),
                 judged_here: subject.judged_here,
                 findings,

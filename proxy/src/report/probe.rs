@@ -36,12 +36,11 @@ pub(super) fn checks(record: &Record, style: &Style) -> Vec<(&'static str, Strin
 /// The lines of one target in JSON Lines: what the checks found, the phases of the conversation, findings, summary,
 /// verdict. With `events` also everything that was seen in it.
 pub fn lines(record: &Record, events: bool) -> Vec<Line> {
-    let mut lines: Vec<Line> =
-        record.probe.iter().map(|probe| Line::Probe(Box::new(probe.clone()))).collect();
+    let mut lines: Vec<Line> = record.probe.iter().map(|probe| Line::Probe(probe.clone())).collect();
     let seen = in_order(record).filter(|seen| events || !matches!(seen, Seen::Event(_)));
     lines.extend(seen.map(Seen::to_line));
     lines.extend(record.findings.iter().map(|finding| Line::Finding(finding.clone())));
-    lines.extend(record.summary.iter().map(|summary| Line::Summary(Box::new(summary.clone()))));
+    lines.extend(record.summary.iter().map(|summary| Line::Summary(summary.clone())));
     lines.extend(record.verdict.iter().map(|verdict| Line::Verdict(Box::new(verdict.clone()))));
     lines
 }

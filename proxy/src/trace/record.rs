@@ -19,9 +19,9 @@ pub struct Record {
     /// True, but not the cause.
     pub findings: Vec<Finding>,
     /// What the checks of a probe found; absent where a client was watched.
-    pub probe: Option<Probe>,
+    pub probe: Option<Box<Probe>>,
     /// The session in one line.
-    pub summary: Option<Summary>,
+    pub summary: Option<Box<Summary>>,
     /// Why it ended.
     pub verdict: Option<Verdict>,
     /// The experiment that it belongs to.
@@ -39,8 +39,8 @@ impl Record {
             Line::Phase(phase) => self.phases.push(phase),
             Line::Altered(altered) => self.altered.push(altered),
             Line::Finding(finding) => self.findings.push(finding),
-            Line::Probe(probe) => self.probe = Some(*probe),
-            Line::Summary(summary) => self.summary = Some(*summary),
+            Line::Probe(probe) => self.probe = Some(probe),
+            Line::Summary(summary) => self.summary = Some(summary),
             Line::Verdict(verdict) => self.verdict = Some(*verdict),
             Line::Experiment(experiment) => self.experiment = Some(*experiment),
             Line::End(end) => self.end = Some(end),
@@ -67,8 +67,8 @@ impl Record {
         }
         lines.extend(phases.map(Line::Phase));
         lines.extend(self.altered.into_iter().map(Line::Altered));
-        lines.extend(self.probe.map(|probe| Line::Probe(Box::new(probe))));
-        lines.extend(self.summary.map(|summary| Line::Summary(Box::new(summary))));
+        lines.extend(self.probe.map(Line::Probe));
+        lines.extend(self.summary.map(Line::Summary));
         lines.extend(self.findings.into_iter().map(Line::Finding));
         lines.extend(self.verdict.map(|verdict| Line::Verdict(Box::new(verdict))));
         lines.extend(self.experiment.map(|experiment| Line::Experiment(Box::new(experiment))));

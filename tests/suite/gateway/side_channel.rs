@@ -96,6 +96,8 @@ fn a_port_that_is_taken_here_is_said_once() {
     client.upgrade(None).expect("a head");
     let channel = client.open(&target.ip().to_string(), target.port()).expect("a tunnel");
     assert!(channel.udp.is_some_and(|(named, _)| named == port));
+    // Another task listens than the one that relays: an attempt that is over has nothing more to say.
+    relay.wait_for(|line| line["event"] == "side_channel_not_relayed");
     drop(client);
     let finished = relay.finish();
     let said = finished.session().events_named("side_channel_not_relayed");

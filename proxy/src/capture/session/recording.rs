@@ -157,7 +157,7 @@ impl Recording {
             started: timestamp(self.began).to_string(),
         };
         self.record.header = Some(header);
-        self.record.summary = Some(std::mem::take(self.timeline.summary_mut()));
+        self.record.summary = Some(Box::new(std::mem::take(self.timeline.summary_mut())));
         Finished { began: self.began, record: self.record, t_us }
     }
 }
@@ -170,7 +170,7 @@ impl Finished {
 
     fn summary(&self) -> &Summary {
         static NOTHING: std::sync::LazyLock<Summary> = std::sync::LazyLock::new(Summary::default);
-        self.record.summary.as_ref().unwrap_or(&NOTHING)
+        self.record.summary.as_deref().unwrap_or(&NOTHING)
     }
 
     /// Whether the client may only have left to ask its user something.

@@ -36,7 +36,7 @@ fn over_udp_only(script: Script) -> super::Diagnosis {
     let mut summary = record.summary.take().unwrap();
     summary.transport = Some(Transport::Udp);
     summary.udp.get_or_insert_default();
-    record.push(Line::Summary(Box::new(summary)));
+    record.push(Line::Summary(summary));
     super::super::diagnose(&record, &super::super::Context::default())
 }
 

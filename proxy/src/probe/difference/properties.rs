@@ -79,9 +79,9 @@ pub fn properties(record: &Record) -> Vec<Property> {
     let mut found = Found::default();
     let Some(probe) = &record.probe else { return found.properties };
     found.names(probe);
-    found.connections(&probe.tcp, record.summary.as_ref());
-    found.negotiation(&probe.negotiation, record.summary.as_ref());
-    found.tls(probe.tls.as_ref(), record.summary.as_ref());
+    found.connections(&probe.tcp, record.summary.as_deref());
+    found.negotiation(&probe.negotiation, record.summary.as_deref());
+    found.tls(probe.tls.as_ref(), record.summary.as_deref());
     if let Some(check) = &probe.certificate {
         found.certificate(check, unix_seconds(&probe.started));
     }

@@ -113,7 +113,7 @@ fn udp_rows(udp: &UdpSummary) -> Vec<(String, Vec<String>)> {
 
 /// The session in figures.
 pub(super) fn summary(record: &Record, place: &Place) -> Markup {
-    let rows = record.summary.as_ref().map(summary_rows).unwrap_or_default();
+    let rows = record.summary.as_deref().map(summary_rows).unwrap_or_default();
     let content = (!rows.is_empty()).then(|| pairs("What was agreed on and how far it went", &rows));
     place.section("facts", "Facts", content)
 }

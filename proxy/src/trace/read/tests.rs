@@ -227,7 +227,7 @@ fn a_probe_that_asked_for_udp_is_read_back() {
     let probe = Probe { target: "srv10:3389".to_owned(), udp: Some(udp), ..Probe::default() };
     let reading = read(text(&[Line::Probe(Box::new(probe.clone())), verdict()]).as_bytes()).unwrap();
     assert_eq!(reading.problems, []);
-    assert_eq!(reading.records[0].probe, Some(probe));
+    assert_eq!(reading.records[0].probe, Some(Box::new(probe)));
 }
 
 proptest! {

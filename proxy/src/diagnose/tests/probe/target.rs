@@ -131,7 +131,7 @@ impl Target {
             settings: serde_json::Map::new(),
             started: STARTED.to_owned(),
         };
-        let record = Record { header: Some(header), probe: Some(self.probe), ..Record::default() };
+        let record = Record { header: Some(header), probe: Some(Box::new(self.probe)), ..Record::default() };
         diagnose(&record, &Context::default())
     }
 }
