@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use etherparse::PacketBuilder;
 use pcap_file::DataLink;
 use pcap_file::pcapng::PcapNgWriter;
@@ -34,7 +34,7 @@ const TRACES: [&str; 3] = ["healthy", "gateway-policy-denied", "certificate-expi
 const SESSION: usize = 1 << 20;
 /// Payload of a full segment on Ethernet with time stamps.
 const SEGMENT: usize = 1448;
-/// Microseconds between two packets.
+/// Between two packets.
 const STEP: Duration = Duration::from_micros(20);
 
 /// Lines for below the table: of a capture of so many bytes, and of the traces.
@@ -101,6 +101,8 @@ fn reading(rdpscope: &Path, folder: &Path, length: u64) -> Result<Reading> {
     let path = folder.join("long.pcapng");
     let sessions = capture(&path, length).context("cannot write the capture")?;
     let megabytes = fs::metadata(&path)?.len() / 1_000_000;
+    let judged = verdicts(rdpscope, &path)?;
+    ensure!(judged == sessions, "analyze judged {judged} sessions of {sessions}");
     let mut times = [const { Vec::new() }; 2];
     for _ in 0..ROUNDS {
         times[0].push(timed(Command::new(rdpscope).arg("analyze").arg(&path))?);
@@ -109,6 +111,13 @@ fn reading(rdpscope: &Path, folder: &Path, length: u64) -> Result<Reading> {
     fs::remove_file(&path)?;
     let [rdpscope, tshark] = times.map(median);
     Ok(Reading { megabytes, sessions, rdpscope, tshark })
+}
+
+/// How many sessions of the capture have a verdict.
+fn verdicts(rdpscope: &Path, capture: &Path) -> Result<usize> {
+    let output = Command::new(rdpscope).args(["analyze", "--json"]).arg(capture).output()?;
+    let text = String::from_utf8(output.stdout).context("analyze --json is not text")?;
+    Ok(text.lines().filter(|line| line.starts_with(r#"{"type":"verdict""#)).count())
 }
 
 fn report(rdpscope: &Path, folder: &Path, name: &'static str) -> Result<Report> {

@@ -77,7 +77,7 @@ impl<'de, M: MapAccess<'de>, K: Takes<'de>> MapAccess<'de> for BothMap<'_, M, K>
     type Error = M::Error;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, M::Error> {
-        while let Some(Name(name)) = self.map.next_key()? {
+        while let Some(Text(name)) = self.map.next_key()? {
             if self.taken.take(&name, &mut self.map)? {
                 continue;
             }
@@ -95,6 +95,6 @@ impl<'de, M: MapAccess<'de>, K: Takes<'de>> MapAccess<'de> for BothMap<'_, M, K>
     }
 }
 
-/// A key, without a copy where it has no escapes.
+/// A text, without a copy where it has no escapes.
 #[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);

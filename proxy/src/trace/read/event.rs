@@ -1,7 +1,7 @@
 //! Reading one event as what its name says that it is.
 
 use super::Tag;
-use super::both::{self, Takes};
+use super::both::{self, Takes, Text};
 use crate::trace::{
     CaptureMessage, Detail, Event, GatewayMessage, Leg, Micros, Phase, RdpMessage, Side, UdpMessage,
 };
@@ -9,7 +9,6 @@ use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde::de::value::MapDeserializer;
 use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess};
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -31,10 +30,6 @@ struct Beginning<'a> {
     phase: Option<Phase>,
     inferred: Option<bool>,
 }
-
-/// A text, without a copy where it has no escapes.
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The enums that [`Detail`] holds as they are: an event of theirs has no other mark than its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
