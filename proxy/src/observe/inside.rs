@@ -287,7 +287,7 @@ fn rdsaad(from: Side, bytes: &[u8]) -> Decoded<Read> {
 
 fn negotiation(tpdu: Tpdu) -> Option<Detail> {
     match tpdu {
-        Tpdu::ConnectionRequest(request) => Some(Detail::ConnectionRequest(request)),
+        Tpdu::ConnectionRequest(request) => Some(Detail::ConnectionRequest(Box::new(request))),
         Tpdu::ConnectionConfirm(confirm) => Some(Detail::ConnectionConfirm(confirm)),
         Tpdu::NegotiationFailure(failure) => Some(Detail::NegotiationFailure(failure)),
         _ => None,

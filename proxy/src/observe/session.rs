@@ -331,7 +331,7 @@ impl SessionObserver {
         match (from, tpdu) {
             (Side::Client, Tpdu::ConnectionRequest(request)) => {
                 self.requested = true;
-                say(Detail::ConnectionRequest(request));
+                say(Detail::ConnectionRequest(Box::new(request)));
                 Step::Consumed(consumed)
             }
             (Side::Server, Tpdu::ConnectionConfirm(confirm)) => {

@@ -320,7 +320,7 @@ fn plain(phase: Phase, leg: Option<Leg>, start_us: Micros, end_us: Micros, outco
 mod tests {
     use super::*;
     use crate::trace::{ConnectError, How};
-    use crate::wire::x224::{ConnectionConfirm, ConnectionRequest};
+    use crate::wire::x224::ConnectionConfirm;
 
     fn event(t_us: Micros, from: Option<Side>, phase: Phase, detail: Detail) -> Event {
         Event {
@@ -348,7 +348,7 @@ mod tests {
     }
 
     fn request(t_us: Micros) -> Event {
-        event(t_us, Some(Side::Client), Phase::X224, Detail::ConnectionRequest(ConnectionRequest::default()))
+        event(t_us, Some(Side::Client), Phase::X224, Detail::ConnectionRequest(Box::default()))
     }
 
     #[test]

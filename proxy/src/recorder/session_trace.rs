@@ -11,10 +11,10 @@ use tokio::sync::watch;
 /// Events of one session kept in memory for its verdict, and alterations. A session has some dozens; a peer that makes
 /// more of them fills its trace on disk, not our memory.
 const MOST_EVENTS: usize = 4096;
-/// Events that every session has room for from the start.
-const USUAL_EVENTS: usize = 16;
+/// Events that every session has room for from the start: those of one with TLS 1.2 until it falls silent are 17.
+const USUAL_EVENTS: usize = 20;
 /// Room made for more at a time, at least: a session that has come to its desktop has few more for hours.
-const MORE_EVENTS: usize = 8;
+const MORE_EVENTS: usize = 4;
 
 /// What a session's first line says.
 #[derive(Debug, Clone)]

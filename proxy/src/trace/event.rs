@@ -40,6 +40,10 @@ pub struct Event {
     pub detail: Detail,
 }
 
+/// Each of some thousand idle sessions holds a score of events: what makes one kind larger than the others is boxed.
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Event>() <= 144);
+
 /// What was seen. The name in JSON is the variant in snake case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -129,7 +133,7 @@ pub enum Detail {
     /// RDP_PRECONNECTION_PDU.
     PreconnectionPdu(PreconnectionPdu),
     /// X.224 Connection Request.
-    ConnectionRequest(ConnectionRequest),
+    ConnectionRequest(Box<ConnectionRequest>),
     /// X.224 Connection Confirm.
     ConnectionConfirm(ConnectionConfirm),
     /// X.224 Connection Confirm with RDP_NEG_FAILURE.

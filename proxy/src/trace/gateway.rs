@@ -83,7 +83,7 @@ pub enum GatewayMessage {
         status: Option<Code>,
         /// By whom and how far it is authenticated.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        security: Option<Security>,
+        security: Option<Box<Security>>,
         /// Bytes of the PDU.
         length: usize,
     },

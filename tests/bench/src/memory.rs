@@ -15,9 +15,21 @@ pub const SESSIONS: usize = 2000;
 /// The same where it is asked whether a relay grows as its sessions do.
 pub const MANY_SESSIONS: usize = 10_000;
 
-/// Open files that so many sessions take: a relay with splice needs two sockets and two pipes (six) for each.
+/// Open files of a relay for an idle session: two sockets, and what rdpscope spares for its trace and a capture, which is
+/// more than haproxy's pipes.
+const FILES_OF_SESSION: u64 = 4;
+/// Open files besides.
+const OTHER_FILES: u64 = 1000;
+
+/// Open files that so many sessions take.
 pub const fn open_files(sessions: usize) -> u64 {
-    sessions as u64 * 6 + 1000
+    sessions as u64 * FILES_OF_SESSION + OTHER_FILES
+}
+
+/// So many of [`MANY_SESSIONS`] as the open files suffice for.
+pub fn many_sessions(open_files: u64) -> usize {
+    let possible = open_files.saturating_sub(OTHER_FILES) / FILES_OF_SESSION;
+    usize::try_from(possible).map_or(MANY_SESSIONS, |possible| possible.min(MANY_SESSIONS))
 }
 
 /// Lets this program and the relays that it starts open as many files as all measurements need, or as many as the

@@ -442,7 +442,7 @@ impl RpcObserver {
             call: opnum
                 .map(|opnum| tsproxy::call_name(opnum).map_or(format!("opnum {opnum}"), str::to_owned)),
             status,
-            security: pdu.security.clone(),
+            security: pdu.security.clone().map(Box::new),
             length: pdu.header.length(),
         };
         at.tell(phase, Detail::Gateway(message), out);

@@ -158,11 +158,11 @@ pub(super) fn fix(place: Where, text: &str, command: Option<&str>) -> Fix {
 }
 
 pub(super) fn asked(cookie: Option<&str>, protocols: &[&str]) -> Detail {
-    Detail::ConnectionRequest(ConnectionRequest {
+    Detail::ConnectionRequest(Box::new(ConnectionRequest {
         cookie: cookie.map(str::to_owned),
         requested_protocol_names: protocols.iter().map(|name| (*name).to_owned()).collect(),
         ..ConnectionRequest::default()
-    })
+    }))
 }
 
 pub(super) fn chose(protocol: &str) -> Detail {
