@@ -134,6 +134,8 @@ impl Gate {
         while used < held.len() && !self.has_nothing_to_do(from) {
             let rest = &held[used..];
             match framing::next_message(&mut self.directions[from.index()].before, from, rest) {
+                // It was watched for its TSRequests alone, and they are over.
+                Ok(Some((Kind::Tpkt, _))) if self.has_nothing_to_do(from) => break,
                 Ok(Some((kind, length))) => {
                     let Some(message) = rest.get(..length) else { break };
                     let mut message = message.to_vec();
