@@ -221,10 +221,9 @@ impl fmt::Display for Impairment {
         if let Some(direction) = self.direction {
             write!(f, "{direction}:")?;
         }
-        let milliseconds = |delay: &Duration| delay.as_secs_f64() * 1_000.0;
         match &self.action {
-            Action::Latency(delay) => write!(f, "latency={}ms", milliseconds(delay)),
-            Action::Jitter(delay) => write!(f, "jitter={}ms", milliseconds(delay)),
+            Action::Latency(delay) => write!(f, "latency={}", quantity::milliseconds(*delay)),
+            Action::Jitter(delay) => write!(f, "jitter={}", quantity::milliseconds(*delay)),
             Action::Rate(bits) => f.write_str("rate=").and_then(|()| write_rate(f, *bits)),
             Action::Chunk(bytes) => write!(f, "chunk={bytes}"),
             Action::Mss(bytes) => write!(f, "mss={bytes}"),

@@ -8,6 +8,14 @@ pub fn duration(text: &str) -> Option<Duration> {
     Duration::try_from(duration).ok().filter(|duration| !duration.is_zero())
 }
 
+/// A duration in milliseconds such as `300ms` or `0.5ms`, to the nanosecond: [`duration`] reads the same from it.
+pub(super) fn milliseconds(duration: Duration) -> String {
+    const NANOSECONDS: u128 = 1_000_000;
+    let (whole, rest) = (duration.as_nanos() / NANOSECONDS, duration.as_nanos() % NANOSECONDS);
+    let fraction = format!(".{rest:06}");
+    format!("{whole}{}ms", fraction.trim_end_matches('0').trim_end_matches('.'))
+}
+
 /// A number of bytes such as `100`, `64k` or `2m`, in powers of 1024; `None` where it is none, or none at all.
 pub fn size(text: &str) -> Option<u64> {
     scaled(text, &[("k", 1 << 10), ("m", 1 << 20), ("g", 1 << 30)])

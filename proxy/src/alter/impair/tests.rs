@@ -32,8 +32,12 @@ fn specs_read_as_people_write_them() {
     for spec in specs.into_iter().chain(["reset-after=x224", "up:close-after=4096", "close-after=credssp"]) {
         assert_eq!(spec.parse::<Impairment>().unwrap().to_string(), spec);
     }
-    let same =
-        [("latency=2s", "latency=2000ms"), ("rate=10000kbit", "rate=10mbit"), ("chunk=2k", "chunk=2048")];
+    let same = [
+        ("latency=2s", "latency=2000ms"),
+        ("jitter=1500us", "jitter=1.5ms"),
+        ("rate=10000kbit", "rate=10mbit"),
+        ("chunk=2k", "chunk=2048"),
+    ];
     for (one, other) in same {
         assert_eq!(one.parse::<Impairment>().unwrap().to_string(), other);
     }

@@ -380,8 +380,18 @@ impl Connection {
                 continue;
             }
             let before = rest;
-            let was_untouched = matches!(&body, Body::Chunked(chunks) if chunks.is_untouched());
-            match body.next(&mut rest) {
+            let is_untouched = |body: &Body| matches!(body, Body::Chunked(chunks) if chunks.is_untouched());
+            let was_untouched = is_untouched(&body);
+            let part = body.next(&mut rest);
+            // What looks like the first chunk's size may turn out to be a message of the client.
+            let pending = &mut self.direction(at.from).pending;
+            match (is_untouched(&body), &part, at.from) {
+                (false, ..) => pending.clear(),
+                (true, None, Side::Client) => pending.extend_from_slice(before),
+                _ => {}
+            }
+            let first = pending.first().copied();
+            match part {
                 None => {}
                 Some(Ok(Part::Data(data))) => {
                     carries = self.content(at, carries, data, attempt, out);
@@ -393,12 +403,15 @@ impl Connection {
                 }
                 // Refused, the client asks again and leaves the body that it had announced.
                 Some(Err(_))
-                    if was_untouched && at.from == Side::Client && may_be_message(at.from, &before[..1]) =>
+                    if was_untouched
+                        && at.from == Side::Client
+                        && may_be_message(at.from, &[first.unwrap_or(before[0])]) =>
                 {
                     self.direction(at.from).stage = Stage::Head;
                     return before;
                 }
                 Some(Err(fault)) => {
+                    self.direction(at.from).pending.clear();
                     if let Carries::Tunnel(tunnel) | Carries::Beginning(tunnel, _) = carries {
                         attempt.lose(tunnel, at.from);
                     }
