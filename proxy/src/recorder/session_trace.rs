@@ -12,9 +12,12 @@ use tokio::sync::watch;
 /// more of them fills its trace on disk, not our memory.
 const MOST_EVENTS: usize = 4096;
 /// Events that every session has room for from the start: those of one with TLS 1.2 until it falls silent are 17.
-const USUAL_EVENTS: usize = 20;
-/// Room made for more at a time, at least: a session that has come to its desktop has few more for hours.
-const MORE_EVENTS: usize = 4;
+const USUAL_EVENTS: usize = 18;
+/// Room made for more at a time, at least: a session that has come to its desktop, which takes some 36 where its TLS ends
+/// here, has few more for hours.
+const MORE_EVENTS: usize = 3;
+/// The part of what there is by which room grows, so that a session of thousands is not copied for every few.
+const GROWTH: usize = 8;
 
 /// What a session's first line says.
 #[derive(Debug, Clone)]
@@ -230,7 +233,7 @@ impl SessionTrace {
             let events = &mut self.record.events;
             let is_event = matches!(line, Line::Event(_));
             if is_event && events.len() == events.capacity() {
-                events.reserve_exact(MORE_EVENTS.max(events.len() / 4));
+                events.reserve_exact(MORE_EVENTS.max(events.len() / GROWTH));
             }
             let kept = match line {
                 Line::Event(_) => self.record.events.len(),

@@ -104,18 +104,18 @@ async fn relay_inside(
     tap.capture_inside();
     impaired::mark(context.impaired).await;
     #[cfg(feature = "nla")]
-    let protocol = authentication::log_on(
+    let protocol = Box::pin(authentication::log_on(
         &mut client_leg,
         &mut server_leg,
         &terminated.presented,
         protocol,
         tap,
         context,
-    )
+    ))
     .await?;
     client_leg.tee_mut().quiet();
     server_leg.stream.tee_mut().quiet();
-    let mut gate = negotiation.gate().inside_tls(protocol);
+    let mut gate = negotiation.into_gate().inside_tls(protocol);
     let end =
         exchange(&mut client_leg, &mut server_leg.stream, server_words, &mut gate, &mut InsideTap { tap })
             .await;

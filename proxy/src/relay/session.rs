@@ -85,7 +85,8 @@ pub struct Observed {
     /// Its trace.
     pub trace: SessionTrace,
     pub(super) observer: SessionObserver,
-    pub(super) udp: Option<UdpObserver>,
+    /// On the heap, for those of many sessions that have none.
+    pub(super) udp: Option<Box<UdpObserver>>,
     /// Of an attempt to reach a desktop through a gateway: what is known of its connections.
     gateway: Option<Box<GatewaySeen>>,
     /// Bytes that came from either side.

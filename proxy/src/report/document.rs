@@ -4,7 +4,7 @@ use super::compare::{Contrast, contrast};
 use super::safe;
 use crate::diagnose::{self, Context};
 use crate::experiment::Finished;
-use crate::trace::{Comparison, Record, Verdict};
+use crate::trace::{Comparison, Experiment, Record, Verdict};
 use serde::Serialize;
 use std::borrow::Cow;
 
@@ -150,7 +150,7 @@ impl Document {
 
     /// The experiment of `record` with what the sessions of this document add to it.
     pub fn finished(&self, record: &Record) -> Option<Finished> {
-        let line = record.experiment.clone()?;
+        let line = Experiment::clone(record.experiment.as_deref()?);
         let failing: Vec<&str> = line
             .arms
             .first()
@@ -195,7 +195,7 @@ impl Document {
                 source: &subject.source,
                 target: subject.target(),
                 trace: header.as_ref(),
-                experiment: experiment.as_ref(),
+                experiment: experiment.as_deref(),
                 summary: summary.as_deref(),
                 verdict: verdict.as_ref(),
                 judged_here: subject.judged_here,

@@ -25,7 +25,7 @@ pub struct Record {
     /// Why it ended.
     pub verdict: Option<Verdict>,
     /// The experiment that it belongs to.
-    pub experiment: Option<Experiment>,
+    pub experiment: Option<Box<Experiment>>,
     /// How it ended.
     pub end: Option<End>,
 }
@@ -42,7 +42,7 @@ impl Record {
             Line::Probe(probe) => self.probe = Some(probe),
             Line::Summary(summary) => self.summary = Some(summary),
             Line::Verdict(verdict) => self.verdict = Some(*verdict),
-            Line::Experiment(experiment) => self.experiment = Some(*experiment),
+            Line::Experiment(experiment) => self.experiment = Some(experiment),
             Line::End(end) => self.end = Some(end),
             // It is not of one target.
             Line::Comparison(_) => {}
@@ -71,7 +71,7 @@ impl Record {
         lines.extend(self.summary.map(Line::Summary));
         lines.extend(self.findings.into_iter().map(Line::Finding));
         lines.extend(self.verdict.map(|verdict| Line::Verdict(Box::new(verdict))));
-        lines.extend(self.experiment.map(|experiment| Line::Experiment(Box::new(experiment))));
+        lines.extend(self.experiment.map(Line::Experiment));
         lines.extend(self.end.map(Line::End));
         lines
     }

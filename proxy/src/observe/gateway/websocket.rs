@@ -33,19 +33,18 @@ impl Websocket {
         attempt: &mut Attempt,
         out: &mut Vec<Event>,
     ) -> bool {
-        let phase = self.tunnel.map_or(Phase::GatewayTunnel, |tunnel| attempt.phase(tunnel));
         let mut in_control = self.frames.is_in_control();
         while let Some(piece) = self.frames.next(&mut bytes) {
             match piece {
                 Ok(Piece::Header(header)) if header.reserved != 0 => {
                     let reason = "frames of WebSocket are compressed or otherwise extended".to_owned();
-                    at.tell(phase, Detail::ObservationStopped { reason }, out);
+                    at.tell(self.phase(attempt), Detail::ObservationStopped { reason }, out);
                     return self.lose(at, attempt);
                 }
                 Ok(Piece::Header(header)) => {
                     in_control = header.is_control();
                     if let Some(fault) = header.fault().filter(|_| self.may_tell()) {
-                        at.tell(phase, malformed_detail(&fault, &[]), out);
+                        at.tell(self.phase(attempt), malformed_detail(&fault, &[]), out);
                     }
                 }
                 Ok(Piece::Payload { bytes, mask }) if in_control => self.control(bytes, mask),
@@ -63,18 +62,23 @@ impl Websocket {
                             status: status.filter(|_| header.opcode == opcode::CLOSE),
                             length: usize::try_from(header.length).unwrap_or(usize::MAX),
                         };
-                        at.tell(phase, message, out);
+                        at.tell(self.phase(attempt), message, out);
                     }
                 }
                 Err(fault) => {
-                    at.tell(phase, malformed_detail(&fault, &[]), out);
+                    at.tell(self.phase(attempt), malformed_detail(&fault, &[]), out);
                     let reason = "the frames of WebSocket cannot be followed".to_owned();
-                    at.tell(phase, Detail::ObservationStopped { reason }, out);
+                    at.tell(self.phase(attempt), Detail::ObservationStopped { reason }, out);
                     return self.lose(at, attempt);
                 }
             }
         }
         true
+    }
+
+    /// How far its tunnel is, which the bytes before may have changed.
+    fn phase(&self, attempt: &Attempt) -> Phase {
+        self.tunnel.map_or(Phase::GatewayTunnel, |tunnel| attempt.phase(tunnel))
     }
 
     fn lose(&self, at: At, attempt: &mut Attempt) -> bool {

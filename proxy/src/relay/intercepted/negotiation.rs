@@ -48,11 +48,6 @@ impl Negotiation {
     }
 
     /// The gate, with what it remembers.
-    pub(super) fn gate(&self) -> &Gate {
-        &self.gate
-    }
-
-    /// The same for good.
     pub(super) fn into_gate(self) -> Gate {
         self.gate
     }
