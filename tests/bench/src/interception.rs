@@ -115,7 +115,50 @@ fn message(stream: &mut impl Read, sent: &[u8], relay: &Relay) -> Result<()> {
 }
 
 fn request() -> Vec<u8> {
-    rdp::packet(&rdp::connect_initial("bench"))
+    let network = [&[1, 0, 0, 0], &b"rdpdr\0\0\0"[..], &[0, 0, 0, 0xc0]].concat();
+    let blocks = [
+        rdp::block(0xc001, &client_core()),
+        rdp::block(0xc002, &[0x1b, 0, 0, 0, 0, 0, 0, 0]),
+        rdp::block(0xc003, &network),
+        rdp::block(0xc004, &[0x0d, 0, 0, 0, 0, 0, 0, 0]),
+    ];
+    rdp::packet(&rdp::connect_initial_of(&blocks))
+}
+
+/// The core data of a client, in which PyRDP takes no field but with a value that it knows (MS-RDPBCGR 2.2.1.3.2).
+fn client_core() -> Vec<u8> {
+    /// RDP 10.11, the newest that PyRDP 2.1 knows.
+    const VERSION: [u8; 4] = [0x10, 0, 8, 0];
+    const DESKTOP_1280_BY_800: [u8; 4] = [0, 5, 0x20, 3];
+    /// RNS_UD_COLOR_8BPP.
+    const COLOUR_DEPTH: [u8; 2] = [1, 0xca];
+    const SAS_SEQUENCE: [u8; 2] = [3, 0xaa];
+    const US_ENGLISH: [u8; 4] = [9, 4, 0, 0];
+    const BUILD_19041: [u8; 4] = [0x61, 0x4a, 0, 0];
+    /// Type 4, no subtype, twelve function keys.
+    const KEYBOARD: [u8; 12] = [4, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0, 0];
+    /// clientProductId 1, no serial number, 24 bits of colour and support for 24, 16 and 15; error info understood.
+    const PRODUCT_AND_COLOURS: [u8; 12] = [1, 0, 0, 0, 0, 0, 24, 0, 7, 0, 1, 0];
+    /// A local network, and TLS as it was selected.
+    const CONNECTION_AND_PROTOCOL: [u8; 6] = [6, 0, 1, 0, 0, 0];
+    let mut name = rdp::utf16("bench");
+    name.resize(32, 0);
+    [
+        &VERSION[..],
+        &DESKTOP_1280_BY_800,
+        &COLOUR_DEPTH,
+        &SAS_SEQUENCE,
+        &US_ENGLISH,
+        &BUILD_19041,
+        &name,
+        &KEYBOARD,
+        &[0; 64],
+        &COLOUR_DEPTH,
+        &PRODUCT_AND_COLOURS,
+        &[0; 64],
+        &CONNECTION_AND_PROTOCOL,
+    ]
+    .concat()
 }
 
 fn response() -> Vec<u8> {

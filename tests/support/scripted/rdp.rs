@@ -30,11 +30,16 @@ fn ber(tag: &[u8], content: &[u8]) -> Vec<u8> {
     [tag, &[0x82], &short(content.len()).to_be_bytes(), content].concat()
 }
 
-fn connect(tag: u8, before: &[u8], key: &[u8; 4], blocks: &[Vec<u8>]) -> Vec<u8> {
+/// A message of MCS with a conference's, which begins with `conference` and carries the blocks (T.124 section 8.7).
+fn connect(tag: u8, before: &[u8], conference: &[u8], blocks: &[Vec<u8>]) -> Vec<u8> {
     let blocks = blocks.concat();
-    let length = (short(blocks.len()) | 0x8000).to_be_bytes();
-    let gcc = [&[0, 5, 0, 0x14, 0x7c, 0, 1], &key[..], &length, &blocks].concat();
+    let connect_pdu = [conference, &per_length(blocks.len()), &blocks].concat();
+    let gcc = [&[0, 5, 0, 0x14, 0x7c, 0, 1], &per_length(connect_pdu.len())[..], &connect_pdu].concat();
     ber(&[0x7f, tag], &[before, &ber(&[4], &gcc)].concat())
+}
+
+fn per_length(length: usize) -> [u8; 2] {
+    (short(length) | 0x8000).to_be_bytes()
 }
 
 /// MCS Connect-Initial with core, security, network and multitransport data (2.2.1.3).
@@ -58,7 +63,27 @@ pub(crate) fn connect_initial(client_name: &str) -> Vec<u8> {
 
 /// MCS Connect-Initial with these blocks.
 pub(crate) fn connect_initial_of(blocks: &[Vec<u8>]) -> Vec<u8> {
-    connect(0x65, &[4, 1, 1, 4, 1, 1, 1, 1, 0xff], b"Duca", blocks)
+    let target = domain_parameters(0x22, 2, 0, 0xffff);
+    let minimum = domain_parameters(1, 1, 1, 0x420);
+    let maximum = domain_parameters(0x7fff, 0x7c17, 0x7fff, 0xffff);
+    let before = [&[4, 1, 1, 4, 1, 1, 1, 1, 0xff], &target[..], &minimum, &maximum].concat();
+    connect(0x65, &before, b"\0\x08\0\x10\0\x01\xc0\0Duca", blocks)
+}
+
+/// DomainParameters with one priority, no throughput enforced, one provider and protocol version 2 (T.125 section 7).
+fn domain_parameters(channels: u16, users: u16, tokens: u16, message_length: u32) -> Vec<u8> {
+    let numbers = [channels.into(), users.into(), tokens.into(), 1, 0, 1, message_length, 2];
+    let integers: Vec<u8> = numbers.into_iter().flat_map(integer).collect();
+    [&[0x30, u8::try_from(integers.len()).unwrap()], &integers[..]].concat()
+}
+
+/// An INTEGER, which is negative where its first bit is set.
+fn integer(number: u32) -> Vec<u8> {
+    let bytes = number.to_be_bytes();
+    let first = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len() - 1);
+    let sign = if bytes[first] >= 0x80 { &[0][..] } else { &[] };
+    let length = u8::try_from(sign.len() + bytes.len() - first).unwrap();
+    [&[2, length], sign, &bytes[first..]].concat()
 }
 
 /// MCS Connect-Response with the channels and the classic encryption `method` at `level` (2.2.1.4).
@@ -69,7 +94,8 @@ pub(crate) fn connect_response(method: u8, level: u8) -> Vec<u8> {
         block(0x0c03, &[0xeb, 3, 1, 0, 0xec, 3, 0, 0]),
         block(0x0c04, &MESSAGE.to_le_bytes()),
     ];
-    connect(0x66, &[0x0a, 1, 0, 2, 1, 0], b"McDn", &blocks)
+    let before = [&[0x0a, 1, 0, 2, 1, 0], &domain_parameters(0x22, 3, 0, 0xfff8)[..]].concat();
+    connect(0x66, &before, b"\x14\x76\x0a\x01\x01\0\x01\xc0\0McDn", &blocks)
 }
 
 /// User data of `side` on a channel.
