@@ -147,6 +147,7 @@ fn healthy(facts: &Facts<'_>) -> Option<Conclusion> {
             let confidence = if hasty { Confidence::Possible } else { sure };
             Conclusion::new(confidence, Phase::Active, summary)
         }
+        (Some(ClosedBy::Client), _) if facts.foreign_reset().is_some() => return None,
         (Some(ClosedBy::Client), _) => Conclusion::new(
             sure,
             Phase::Active,

@@ -64,11 +64,17 @@ pub(super) const RULES: &[Rule] = &[Rule {
 pub(super) fn inspector(chain: &[Arc<Certificate>]) -> Option<&str> {
     // A product's own management page has a self-signed certificate with such a name.
     let issuers = chain.iter().filter(|certificate| !certificate.self_issued).map(|it| it.issuer.as_str());
-    let mut issuers = issuers.filter(|issuer| {
-        let lower = issuer.to_ascii_lowercase();
-        INSPECTORS.iter().any(|name| lower.contains(name))
-    });
+    let mut issuers = issuers.filter(|issuer| names_an_inspector(issuer));
     issuers.next()
+}
+
+/// Whether a distinguished name (RFC 4514) is one of theirs. What says where somebody is does not count: there is a town
+/// Palo Alto.
+pub(super) fn names_an_inspector(name: &str) -> bool {
+    const WHO: [&str; 3] = ["cn=", "o=", "ou="];
+    let name = name.to_ascii_lowercase();
+    let mut parts = name.split(',').filter(|part| WHO.iter().any(|attribute| part.starts_with(attribute)));
+    parts.any(|part| INSPECTORS.iter().any(|product| part.contains(product)))
 }
 
 impl Facts<'_> {

@@ -13,6 +13,8 @@ const FIRST_RETRY_US: u64 = SECOND;
 
 /// A server that is there answers the X.224 request within a round trip; this is ten of the slowest links in use.
 pub(super) const RDP_ANSWER_US: u64 = 3 * SECOND;
+/// A server that gives a connection up sooner cannot have waited for the client's request.
+const HASTY_US: u64 = SECOND;
 
 const CHECK_LISTENER: Remedy = Remedy::command(
     Where::Server,
@@ -203,8 +205,8 @@ pub(super) fn tcp_refused(facts: &Facts<'_>) -> Option<Conclusion> {
     }
     let refused = addresses(failed_with(facts, ConnectError::Refused));
     failed_with(facts, ConnectError::Refused).next()?;
-    let silent = failed_with(facts, ConnectError::TimedOut).count();
-    let confidence = if silent == 0 { Confidence::Confirmed } else { Confidence::Likely };
+    let all = facts.network.attempts.iter().all(|attempt| attempt.error == Some(ConnectError::Refused));
+    let confidence = if all { Confidence::Confirmed } else { Confidence::Likely };
     let summary = format!(
         "{refused} refused the TCP connection: nothing listens on that port, or a firewall rejects it."
     );
@@ -266,10 +268,15 @@ fn tcp_reset(facts: &Facts<'_>) -> Option<Conclusion> {
     {
         return None;
     }
-    let since = facts.negotiation.request.map_or(0, |request| request.t_us);
+    // What a server does with a client that does not ask for RDP is no fault of the server's.
+    let connected = facts.network.connected.map_or(0, |connected| connected.t_us);
+    let (since, asked) = match facts.negotiation.request {
+        Some(request) => (request.t_us.max(connected), "after the client's request"),
+        None if facts.at_gateway => (connected, "after it was opened"),
+        None if facts.client_spoke() || facts.left_after(connected) >= HASTY_US => return None,
+        None => (connected, "after it was opened, before the client had asked"),
+    };
     let after = span(facts.left_after(since));
-    let asked =
-        if facts.client_spoke() { "after the client's request" } else { "before the client had asked" };
     let how = if facts.ending.how == Some(How::Reset) { "reset" } else { "closed" };
     let summary = format!(
         "The server accepted the TCP connection and {how} it without a byte of {}, {after} {asked}.",
@@ -302,9 +309,10 @@ fn not_rdp(facts: &Facts<'_>) -> Option<Conclusion> {
 
 fn rdp_silent(facts: &Facts<'_>) -> Option<Conclusion> {
     let request = facts.negotiation.request?;
-    let waited = facts.left_after(request.t_us);
-    if facts.network.connected.is_none()
-        || facts.server_spoke()
+    // A client speaks at once; the server hears it when it is reached.
+    let connected = facts.network.connected?;
+    let waited = facts.left_after(request.t_us.max(connected.t_us));
+    if facts.server_spoke()
         || facts.ended_by(Side::Server)
         || waited < RDP_ANSWER_US + facts.impaired.delay_us
     {

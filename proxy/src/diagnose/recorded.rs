@@ -75,7 +75,7 @@ impl<'a> Facts<'a> {
     }
 
     /// A reset that another machine sent in the name of the side that seems to have ended the session by it.
-    fn foreign_reset(&self) -> Option<&'a TimeToLiveChange> {
+    pub(super) fn foreign_reset(&self) -> Option<&'a TimeToLiveChange> {
         let changes = &self.tcp?.what.time_to_live_changes;
         changes.iter().find(|change| change.is_reset && self.ended_by(change.from))
     }

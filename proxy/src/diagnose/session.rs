@@ -2,7 +2,7 @@
 
 use super::facts::Facts;
 use super::rule::{Conclusion, Remedy, Rule};
-use crate::trace::{Confidence, Phase, Side, VerdictId, Where};
+use crate::trace::{Confidence, How, Micros, Phase, Side, VerdictId, Where};
 
 /// Set Error Info codes (MS-RDPBCGR 2.2.5.1.1) that have a verdict of their own.
 mod code {
@@ -21,6 +21,8 @@ mod code {
 
 /// Early User Authorization Result (MS-RDPBCGR 2.2.10.2) of a user who may log on.
 const AUTHZ_SUCCESS: u32 = 0;
+/// Who decides that a user may not log on ends the connection with that, and so does a client that hears it.
+const DECISION_US: Micros = 2_000_000;
 /// LB_NOREDIRECT of ServerRedirection.RedirFlags: the packet is information only.
 const LB_NOREDIRECT: u32 = 0x80;
 
@@ -209,10 +211,23 @@ fn authorization_denied(facts: &Facts<'_>) -> Option<Conclusion> {
     if went_on || facts.inside.active.is_some() || facts.ending.first.is_none() {
         return None;
     }
-    let summary = "The session ended right after the server's decision on whether the user may log on, so that \
-                   decision was probably no; the credentials themselves had been accepted.";
+    let at_once = facts.left_after(result.t_us) < DECISION_US && facts.ending.how != Some(How::Reset);
+    let conclusion = match at_once {
+        true => Conclusion::likely(
+            Phase::Credssp,
+            "The session ended right after the server's decision on whether the user may log on, so that decision \
+             was probably no; the credentials themselves had been accepted.",
+        ),
+        false => Conclusion::possible(
+            Phase::Credssp,
+            "The session ended after the server's decision on whether the user may log on, which cannot be read; it \
+             may have been no.",
+        ),
+    };
+    let other = if facts.ended_by(Side::Client) { VerdictId::ClientClosed } else { VerdictId::ServerClosed };
     Some(
-        Conclusion::likely(Phase::Credssp, summary)
+        conclusion
+            .or_possibly(&[other])
             .seen(result.t_us, "an encrypted message of the size of an Early User Authorization Result")
             .seen(facts.ending.t_us, "the connection ends before the client's settings are sent"),
     )

@@ -215,7 +215,11 @@ fn version_mismatch(facts: &Facts<'_>) -> Option<Conclusion> {
 
 fn cipher_mismatch(facts: &Facts<'_>) -> Option<Conclusion> {
     let (from, number, t_us, text) = alert(facts)?;
-    let right_after_hello = from == Side::Server && facts.tls.server_hello.is_none();
+    if from == Side::Server && facts.tls.server_hello.is_some() {
+        // It has chosen from what the client offers.
+        return None;
+    }
+    let right_after_hello = from == Side::Server;
     let offered_less = right_after_hello && facts.offers_fewer_suites();
     if offered_less && facts.tls.legacy.is_none() {
         return None;
@@ -240,6 +244,10 @@ fn cipher_mismatch(facts: &Facts<'_>) -> Option<Conclusion> {
 
 fn server_key_unusable(facts: &Facts<'_>) -> Option<Conclusion> {
     let hello = facts.tls.client_hello.filter(|_| facts.tls.server_hello.is_none())?;
+    // TLS that no server of RDP agreed to says nothing about its key.
+    if facts.negotiation.confirm.is_none() && !facts.at_gateway {
+        return None;
+    }
     if let Some((from, number, t_us, text)) = alert(facts) {
         let failed_inside = from == Side::Server && number == description::INTERNAL_ERROR;
         let summary = "The server failed by itself on the client's first TLS message, most often because it cannot \
@@ -415,7 +423,15 @@ fn other_alert(facts: &Facts<'_>) -> Option<Conclusion> {
     };
     let meaning = meaning.map_or_else(String::new, |meaning| format!(": {meaning}"));
     let summary = format!("The {from} broke the TLS handshake off with the alert {said}{meaning}.");
-    Some(Conclusion::confirmed(Phase::Tls, summary).seen(t_us, text))
+    let conclusion = Conclusion::confirmed(Phase::Tls, summary);
+    let asked = facts.tls.client_certificate_requested.filter(|_| from == Side::Server);
+    let conclusion = match asked {
+        Some(asked) => conclusion
+            .or_possibly(&[VerdictId::ClientCertificateRequired])
+            .seen(asked, "the server asks for a certificate of the client"),
+        None => conclusion,
+    };
+    Some(conclusion.seen(t_us, text))
 }
 
 /// A side that breaks TLS off in the middle of what runs inside, where nothing inside says why.

@@ -220,7 +220,12 @@ impl EncryptedObserver {
                 if complete && with_authorization && seen.is_one_of(&[EARLY_USER_AUTHORIZATION_RESULT]) =>
             {
                 self.state = State::ConnectInitial;
-                let detail = Detail::EarlyUserAuthorizationResult { length: seen.length.max, result: None };
+                let length = seen.length.max;
+                // The padding of some suites makes a record of a TSRequest that holds nothing but a status as long.
+                let detail = match seen.is_at_least(SMALLEST_TSREQUEST) {
+                    true => Detail::CredsspTurn { turn: turn + 1, length },
+                    false => Detail::EarlyUserAuthorizationResult { length, result: None },
+                };
                 return out.push(seen.event(Phase::Credssp, detail));
             }
             Side::Client if complete && seen.is_at_least(SMALLEST_CONNECT_INITIAL) => {
@@ -390,6 +395,23 @@ mod tests {
         assert_eq!(extended[4..], ["turn 5: 153", "authorized", "connect_initial"]);
         let refused = names(HYBRID_EX, false, &[57, -295, 671, -15]);
         assert_eq!(refused[3..], ["turn 4: 15"]);
+    }
+
+    #[test]
+    fn a_record_that_may_hold_a_status_is_no_authorization() {
+        let mut observer = EncryptedObserver::new(HYBRID_EX);
+        let mut out = Vec::new();
+        // What a record of 48 bytes may hold under AES-CBC with SHA-256: 0 to 15 bytes.
+        let padded = PlaintextLength { min: 0, max: SMALLEST_TSREQUEST };
+        let of = |bytes: usize| PlaintextLength { min: bytes, max: bytes };
+        let (client, server) = (Side::Client, Side::Server);
+        let records =
+            [(client, of(57)), (server, of(295)), (client, of(671)), (server, padded), (client, of(467))];
+        for (t_us, (from, length)) in (0..).zip(records) {
+            observer.record(Seen { t_us, from, length }, false, &mut out);
+        }
+        let told: Vec<String> = out.into_iter().map(|event| name(event.detail)).collect();
+        assert_eq!(told[3..], ["turn 4: 15", "connect_initial"], "either way the session is followed");
     }
 
     #[test]

@@ -16,6 +16,19 @@ const CONNECTION_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// Windows sends a SYN three times within 21 s before it gives up; mstsc waits as long.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(21);
 
+/// The connections that were begun and of which nothing is known yet, each with what `events` says of it.
+pub(super) fn under_way<'a, T>(events: impl Iterator<Item = (T, &'a Detail)>) -> Vec<(T, String)> {
+    let mut under_way = Vec::new();
+    for (at, detail) in events {
+        match detail {
+            Detail::Connecting { address } => under_way.push((at, address.clone())),
+            Detail::ConnectFailed { address, .. } => under_way.retain(|(_, other)| other != address),
+            _ => {}
+        }
+    }
+    under_way
+}
+
 /// Connects to the first of `addresses` that answers and tells `say` each step. The error is that of the last one.
 pub async fn connect(addresses: &[SocketAddr], say: impl FnMut(Detail)) -> io::Result<TcpStream> {
     connect_with(addresses, CONNECT_TIMEOUT, None, say).await

@@ -537,13 +537,11 @@ pub(super) async fn forward_first(server: &mut Socket, first: &[u8]) -> io::Resu
 /// The client went away while the server was still being connected: what the server had not done until then counts.
 fn client_gave_up(session: &SharedSession, ending: Ending) {
     let mut observed = session.lock();
-    let waited = observed.trace.record().find_last(|detail| match detail {
-        Detail::Connecting { address } => Some(address.clone()),
-        _ => None,
-    });
+    let events = observed.trace.record().events.iter();
+    let waited = connect::under_way(events.map(|event| (event.t_us, &event.detail)));
     let now = Instant::now();
-    if let Some((event, address)) = waited {
-        let took_us = observed.trace.at(now).saturating_sub(event.t_us);
+    for (began_us, address) in waited {
+        let took_us = observed.trace.at(now).saturating_sub(began_us);
         let detail = Detail::ConnectAbandoned { address, took_us };
         observed.trace.say(Leg::Server, None, Phase::Tcp, detail);
     }

@@ -88,25 +88,30 @@ fn unreachable(facts: &Facts<'_>) -> Option<Conclusion> {
 /// A box before the gateway answers all that is asked, and says that what it forwards to does not.
 fn nothing_behind(facts: &Facts<'_>) -> Option<Conclusion> {
     let gateway = facts.gateway_without_channel()?;
-    let is_it = |exchange: &Exchange<'_>| exchange.status().is_some_and(|it| NOTHING_BEHIND.contains(&it));
+    // The last answer counts: what asked for a logon before may have gone away since.
     let (_, last) = gateway.last_answered()?;
-    let says_so = gateway.tunnel_exchanges().all(is_it) && !last.what.reason.starts_with("RPC Error");
-    let author = Author::of(last.what);
-    if !says_so || matches!(author, Author::Windows(_)) {
+    let says_so = NOTHING_BEHIND.contains(&last.what.status) && !last.what.reason.starts_with("RPC Error");
+    if !says_so {
         return None;
     }
+    let author = Author::of(last.what);
+    // http.sys, which is there as long as Windows runs.
+    let is_windows = last.what.status == 503 && matches!(author, Author::Windows(_));
+    let what = if is_windows {
+        "takes no request: its service does not run, or its application pool in IIS has stopped"
+    } else {
+        "says that there is none behind it"
+    };
     let summary = format!(
-        "What answers as the gateway {} says that there is none behind it: {} {} from {}.",
+        "What answers as the gateway {} {what}: {} {} from {}.",
         gateway.name,
         last.what.status,
         last.what.reason,
         author.words()
     );
     let conclusion = Conclusion::likely(Phase::GatewayHttp, summary);
-    Some(
-        with_answers(conclusion.or_possibly(&[VerdictId::GatewayTransportBlocked]), gateway)
-            .advise(LOOK_BEHIND),
-    )
+    let conclusion = with_answers(conclusion.or_possibly(&[VerdictId::GatewayTransportBlocked]), gateway);
+    Some(if is_windows { conclusion } else { conclusion.advise(LOOK_BEHIND) })
 }
 
 /// Every answer to a request for a tunnel, as evidence; of many the last.

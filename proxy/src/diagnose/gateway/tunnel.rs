@@ -43,7 +43,6 @@ pub(super) mod code {
         REAUTH_CAP_FAILED,
         REAUTH_RAP_FAILED,
         REAUTH_NAP_FAILED,
-        ACCESS_DENIED,
     ];
 }
 
@@ -172,7 +171,8 @@ fn other_names(name: &str) -> &'static str {
 
 fn policy_denied(facts: &Facts<'_>) -> Option<Conclusion> {
     let gateway = facts.gateway.as_ref()?;
-    let failure = failure(gateway, code::POLICIES)?;
+    let stated = failure(gateway, code::POLICIES);
+    let failure = stated.or_else(|| not_authorized(gateway))?;
     let (carrier, status) = failure.what;
     let target = asked_for(facts, gateway);
     let summary = if is(status, &[code::RAP_ACCESS_DENIED]) {
@@ -204,8 +204,21 @@ fn policy_denied(facts: &Facts<'_>) -> Option<Conclusion> {
             "The gateway checked again while the session ran, and its {which} does not allow it any more."
         )
     };
-    let conclusion = Conclusion::confirmed(phase_of(facts, carrier), summary);
+    let phase = phase_of(facts, carrier);
+    let conclusion = match stated {
+        Some(_) => Conclusion::confirmed(phase, summary),
+        None => Conclusion::likely(phase, summary).or_possibly(&[VerdictId::ProtocolError]),
+    };
     Some(with_request(conclusion.seen(failure.t_us, status_words(failure.what)), gateway))
+}
+
+/// ERROR_ACCESS_DENIED where the gateway decides on the user. Elsewhere it is about the order of calls (MS-TSGU 3.2.6).
+fn not_authorized<'a>(gateway: &Gateway<'a>) -> Option<Seen<(&'a str, &'a Code)>> {
+    const DECISION: [&str; 2] = ["tunnel_auth_response", "TsProxyAuthorizeTunnel"];
+    let denied = |failure: &Seen<(&str, &Code)>| {
+        DECISION.contains(&failure.what.0) && is(failure.what.1, &[code::ACCESS_DENIED])
+    };
+    gateway.failures().into_iter().find(denied)
 }
 
 fn target_unreachable(facts: &Facts<'_>) -> Option<Conclusion> {

@@ -10,6 +10,12 @@ use crate::diagnose::rule::Conclusion;
 use crate::diagnose::words::list;
 use crate::trace::{Confidence, Phase, Side, VerdictId};
 
+/// Whether the logon went on after both had told their versions: the client has proved that it knows the password and bound
+/// it to the server's key.
+pub(super) fn is_past_versions(facts: &Facts<'_>) -> bool {
+    facts.logon.key_bound[Side::Client.index()].is_some()
+}
+
 pub(super) fn encryption_oracle(facts: &Facts<'_>) -> Option<Conclusion> {
     let versions = versions_apart(facts);
     let with_versions = |conclusion: Conclusion| match (versions, facts.logon.last) {
@@ -31,6 +37,9 @@ pub(super) fn encryption_oracle(facts: &Facts<'_>) -> Option<Conclusion> {
         return Some(with_versions(conclusion));
     }
     versions?;
+    if is_past_versions(facts) {
+        return None;
+    }
     let client_left = facts.ended_by(Side::Client)
         && facts.logon.status.is_none()
         && facts.logon.credentials_sent.is_none()

@@ -2,7 +2,9 @@
 
 use super::status::whose_logon;
 use super::{
-    ALERT_ACCESS_DENIED, LOGON_LOG, is_bound_to_another_key, mechanism::only_ntlm_rejected, versions_apart,
+    ALERT_ACCESS_DENIED, LOGON_LOG, is_bound_to_another_key,
+    mechanism::{is_past_versions, only_ntlm_rejected},
+    versions_apart,
 };
 use crate::diagnose::facts::Facts;
 use crate::diagnose::rule::Conclusion;
@@ -49,8 +51,9 @@ pub(super) fn seen_silence(conclusion: Conclusion, facts: &Facts<'_>) -> Conclus
 }
 
 pub(super) fn silent_refusal(facts: &Facts<'_>) -> Option<Conclusion> {
+    let differs = versions_apart(facts).is_some();
     let says_more =
-        is_bound_to_another_key(facts) || only_ntlm_rejected(facts) || versions_apart(facts).is_some();
+        is_bound_to_another_key(facts) || only_ntlm_rejected(facts) || (differs && !is_past_versions(facts));
     if !was_silent(facts) || says_more {
         return None;
     }
@@ -69,6 +72,8 @@ pub(super) fn silent_refusal(facts: &Facts<'_>) -> Option<Conclusion> {
         VerdictId::NlaNtlmRefused,
         VerdictId::NlaNoAuthority,
     ]);
+    let conclusion =
+        if differs { conclusion.or_possibly(&[VerdictId::NlaEncryptionOracle]) } else { conclusion };
     Some(seen_silence(conclusion, facts))
 }
 

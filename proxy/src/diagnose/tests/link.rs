@@ -88,6 +88,9 @@ fn a_handshake_that_was_rewritten_and_an_issuer_that_inspects() {
     let healthy = super::script::session_traffic(healthy).end(Side::Client, How::Reset).diagnose();
     assert_eq!(healthy.verdict.id, VerdictId::Healthy);
     assert!(has_finding(&healthy, "tls-inspected"));
+    let inspector = |issuer: &str| crate::diagnose::inspection::names_an_inspector(issuer);
+    assert!(inspector("CN=gw,O=Palo Alto Networks") && inspector("OU=Zscaler Inc.,C=US"));
+    assert!(!inspector("CN=Example CA,O=Example Motors,L=Palo Alto,ST=California"), "a town");
     let plain = server_flight_12(Script::negotiated(SSL, SSL), "srv10", &Made::default().der());
     let plain = plain.client(&super::script::alert(48)).end(Side::Client, How::Fin).diagnose();
     assert_verdict(&plain, VerdictId::CertificateUntrusted, Confidence::Confirmed);

@@ -122,6 +122,43 @@ fn cut_before_a_byte_of_rdp() {
 }
 
 #[test]
+fn a_client_that_does_not_ask_for_rdp_is_no_fault_of_the_server() {
+    let silent = || Script::connected().wait(2_000_000);
+    let hello = || Script::connected().client(&super::script::client_hello("srv10"));
+    for how in [How::Fin, How::Reset] {
+        assert_verdict(
+            &silent().end(Side::Server, how).diagnose(),
+            VerdictId::ServerClosed,
+            Confidence::Likely,
+        );
+        let diagnosis = hello().end(Side::Server, how).diagnose();
+        assert!(
+            ![VerdictId::TcpReset, VerdictId::ServerKeyUnusable].contains(&diagnosis.verdict.id),
+            "{:?}",
+            diagnosis.verdict
+        );
+    }
+    let at_once = Script::connected().end(Side::Server, How::Reset).diagnose();
+    assert_verdict(&at_once, VerdictId::TcpReset, Confidence::Confirmed);
+}
+
+#[test]
+fn a_server_that_was_reached_late_had_no_time_to_answer() {
+    let late = Script::accepted().client(&request(SSL)).wait(4_000_000);
+    let connected =
+        Detail::Connected { address: SERVER.to_owned(), local: "127.0.0.1:50000".to_owned(), took_us: 9 };
+    let late = late.server_leg(connected).wait(300_000).end(Side::Client, How::Fin).diagnose();
+    assert_verdict(&late, VerdictId::ClientClosed, Confidence::Likely);
+}
+
+#[test]
+fn of_two_addresses_one_refuses_and_of_the_other_nothing_is_known() {
+    let abandoned = Detail::ConnectAbandoned { address: "10.0.0.11:3389".to_owned(), took_us: 4_000_000 };
+    let diagnosis = attempt([failed(ConnectError::Refused, 0), abandoned]);
+    assert_verdict(&diagnosis, VerdictId::TcpRefused, Confidence::Likely);
+}
+
+#[test]
 fn what_speaks_first_or_otherwise_is_not_rdp() {
     let web = Script::connected().client(&request(SSL)).server(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     let diagnosis = web.end(Side::Server, How::Fin).diagnose();

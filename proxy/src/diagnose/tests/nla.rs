@@ -230,6 +230,11 @@ fn versions_of_credssp_that_refuse_each_other() {
     };
     assert_verdict(&left(6, 2), VerdictId::NlaEncryptionOracle, Confidence::Likely);
     assert_verdict(&left(6, 5), VerdictId::ClientClosed, Confidence::Likely);
+    // Old pairs close without a status on a wrong password, and only after the proof of it.
+    let silent = Logon { client_version: 2, ..Logon::default() }.authenticated().end(Side::Server, How::Fin);
+    let silent = silent.diagnose();
+    assert_verdict(&silent, VerdictId::NlaLogonFailed, Confidence::Likely);
+    assert!(may_also_be(&silent, VerdictId::NlaEncryptionOracle));
 }
 
 #[test]

@@ -210,6 +210,14 @@ fn an_end_right_after_the_authorization_result() {
     for side in [Side::Server, Side::Client] {
         let denied = hybrid_ex().end(side, How::Fin).diagnose();
         assert_verdict(&denied, VerdictId::AuthorizationDenied, Confidence::Likely);
+        let other = if side == Side::Client { VerdictId::ClientClosed } else { VerdictId::ServerClosed };
+        assert!(may_also_be(&denied, other));
+    }
+    // Who decides leaves at once and in good order.
+    let later = hybrid_ex().wait(6_000_000).end(Side::Client, How::Fin).diagnose();
+    let reset = hybrid_ex().wait(500_000).end(Side::Server, How::Reset).diagnose();
+    for diagnosis in [later, reset] {
+        assert_verdict(&diagnosis, VerdictId::AuthorizationDenied, Confidence::Possible);
     }
     let allowed = hybrid_ex().client(&application_data(470)).end(Side::Server, How::Fin).diagnose();
     assert_verdict(&allowed, VerdictId::ServerClosed, Confidence::Likely);

@@ -35,6 +35,15 @@ fn alerts_right_after_the_client_hello() {
 }
 
 #[test]
+fn a_server_that_has_chosen_refuses_no_suite() {
+    let chosen = |script: Script| script.server(&alert(40)).end(Side::Server, How::Fin).diagnose();
+    let script = || greeted().server(&server_hello_12());
+    assert_verdict(&chosen(script()), VerdictId::ProtocolError, Confidence::Confirmed);
+    let asked = script().server_says(Phase::Tls, Detail::ClientCertificateRequested);
+    assert!(may_also_be(&chosen(asked), VerdictId::ClientCertificateRequired));
+}
+
+#[test]
 fn the_client_may_refuse_the_version_too() {
     let script = greeted().server(&server_hello_12()).client(&alert(70)).end(Side::Client, How::Fin);
     let diagnosis = script.diagnose();

@@ -5,6 +5,7 @@ use super::attempts::{AttemptNumber, Joined};
 use super::host::Host;
 use crate::observe::gateway::{Belonging, OuterTls};
 use crate::recorder::pcapng::ConnectionCapture;
+use crate::relay::connect;
 use crate::relay::pump::{Ending, Tap};
 use crate::relay::session::SharedSession;
 use crate::relay::teller::Teller;
@@ -134,14 +135,13 @@ impl GatewayConnection {
     /// The client went away while the gateway was still being connected: what that had not done until then counts.
     pub(super) fn client_gave_up(&self, ending: Ending) {
         let now = Instant::now();
-        let waited = self.lock().kept.as_ref().and_then(|kept| {
-            kept.events.iter().rev().find_map(|(at, event)| match &event.detail {
-                Detail::Connecting { address } => Some((*at, address.clone())),
-                _ => None,
-            })
-        });
-        if let Some((since, address)) = waited {
-            let took_us = crate::relay::connect::micros(now.saturating_duration_since(since));
+        let waited = self
+            .lock()
+            .kept
+            .as_ref()
+            .map(|kept| connect::under_way(kept.events.iter().map(|(at, event)| (*at, &event.detail))));
+        for (since, address) in waited.into_iter().flatten() {
+            let took_us = connect::micros(now.saturating_duration_since(since));
             self.say(Leg::Server, None, Phase::Tcp, Detail::ConnectAbandoned { address, took_us });
         }
         self.ended(now, Side::Client, ending);

@@ -101,12 +101,24 @@ fn a_load_balancer_with_nothing_behind_it() {
     let script = answer(script, response(Role::Websocket, 503, "Service Unavailable", NGINX));
     let diagnosis = ends(script, Side::Client, How::Fin).diagnose();
     assert_verdict(&diagnosis, VerdictId::GatewayUnreachable, Confidence::Likely);
-    // One that asks for a logon before is there.
+    // One that asked for a logon before was there.
     let script = negotiated(connected(), Role::Websocket);
     let script = authenticate(script, Role::Websocket, false);
     let script = answer(script, response(Role::Websocket, 503, "Service Unavailable", NGINX));
     let diagnosis = ends(script, Side::Client, How::Fin).diagnose();
-    assert_verdict(&diagnosis, VerdictId::GatewayTransportBlocked, Confidence::Confirmed);
+    assert_verdict(&diagnosis, VerdictId::GatewayUnreachable, Confidence::Likely);
+    assert!(may_also_be(&diagnosis, VerdictId::GatewayTransportBlocked));
+}
+
+#[test]
+fn a_gateway_whose_service_does_not_run() {
+    let script = ask(connected(), Role::Websocket, None);
+    let answered = response(Role::Websocket, 503, "Service Unavailable", "Microsoft-HTTPAPI/2.0");
+    let diagnosis = ends(answer(script, answered), Side::Client, How::Fin).diagnose();
+    assert_verdict(&diagnosis, VerdictId::GatewayUnreachable, Confidence::Likely);
+    assert!(diagnosis.verdict.summary.contains("its service does not run"), "{}", diagnosis.verdict.summary);
+    let first = diagnosis.verdict.fix.first().and_then(|fix| fix.command.clone()).unwrap_or_default();
+    assert!(first.contains("Get-Service TSGateway"), "{first}");
 }
 
 #[test]

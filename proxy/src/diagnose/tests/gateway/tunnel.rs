@@ -46,6 +46,10 @@ fn a_connection_policy_refuses_in_the_tunnel() {
     assert_verdict(&diagnosis, VerdictId::GatewayPolicyDenied, Confidence::Confirmed);
     assert_eq!(diagnosis.verdict.phase, Phase::GatewayTunnel);
     assert!(diagnosis.verdict.summary.contains("CAP"), "{}", diagnosis.verdict.summary);
+    // A status of many meanings: of the user only where the gateway decides on the user.
+    let denied = ends(authorize(tunnel(), code(0x8007_0005), 0, 0), Side::Server, How::Fin).diagnose();
+    assert_verdict(&denied, VerdictId::GatewayPolicyDenied, Confidence::Likely);
+    assert_verdict(&refused_channel("srv10", 0x5), VerdictId::ProtocolError, Confidence::Confirmed);
     for (value, word) in [(0x8007_59ED, "health"), (0x8007_59E9, "consents"), (0x8007_59FD, "redirection")] {
         let diagnosis = refused_channel("srv10", value);
         assert_verdict(&diagnosis, VerdictId::GatewayPolicyDenied, Confidence::Confirmed);
