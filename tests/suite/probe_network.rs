@@ -67,6 +67,7 @@ fn what_is_larger_than_the_path_takes_vanishes_and_arrives_in_small_segments() {
     assert_eq!(path.large, HelloAnswer::Silent, "{path:?}");
     assert_eq!(path.clamped_mss, Some(1200), "{path:?}");
     assert!(matches!(path.clamped, Some(HelloAnswer::Alert { .. })), "{path:?}");
+    assert_eq!(path.large_again, Some(HelloAnswer::Silent), "{path:?}");
     assert_eq!(path.send_mss, Some(1448), "{path:?}");
 }
 

@@ -137,6 +137,17 @@ fn healthy(facts: &Facts<'_>) -> Option<Conclusion> {
         (_, Some(How::Timeout)) => return None,
         (Some(ClosedBy::Server), Some(How::Reset)) if !server_announced => return None,
         (Some(ClosedBy::Server), _) if facts.cut_in_silence().is_some() => return None,
+        (Some(ClosedBy::Server), _) if facts.ends_unannounced() => {
+            let summary = format!(
+                "The session worked for {up}; then the server's side closed the connection without a word of RDP, as some \
+                 servers do after a logoff and all do that fail."
+            );
+            let mut others = vec![VerdictId::ServerClosed];
+            if facts.ending.quiet.is_some() {
+                others.push(VerdictId::IdleTimeout);
+            }
+            Conclusion::likely(Phase::Active, summary).or_possibly(&others)
+        }
         (Some(ClosedBy::Server), _) => {
             let summary = format!(
                 "The session worked for {up}; then the server ended it in good order, as it does after a logoff; if \

@@ -124,8 +124,8 @@ fn lossy(facts: &Facts<'_>) -> Option<Conclusion> {
         span(facts.ending.t_us)
     );
     let confidence = if percent >= HOPELESS_PERCENT { Confidence::Likely } else { Confidence::Possible };
-    let conclusion =
-        Conclusion::new(confidence, facts.stopped_in(), summary).or_possibly(&[VerdictId::TlsStalled]);
+    let others = [VerdictId::TlsStalled, VerdictId::ClientClosed];
+    let conclusion = Conclusion::new(confidence, facts.stopped_in(), summary).or_possibly(&others);
     Some(
         conclusion
             .seen(facts.ending.t_us, format!("{percent} % of the {unit} to the {side} were sent again")),

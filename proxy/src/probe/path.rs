@@ -1,7 +1,8 @@
 //! Whether full-size segments come through: a ClientHello that fits one small segment against one that fills several.
 //!
 //! Both ask for a HelloRetryRequest, so that the answer is small as well: only the way to the server is tried. Where
-//! one of them is lost, the large one goes once more in small segments, which the server then sends, too.
+//! one of them is lost, the large one goes once more in small segments, which the server then sends, too; and where that
+//! comes through, once more as before, because a single loss may be an accident.
 
 use super::hello;
 use super::negotiation;
@@ -18,7 +19,7 @@ const LARGE: usize = 4200;
 const CLAMPED_MSS: u32 = 1200;
 
 /// TCP connections that [`check`] opens at most.
-pub(super) const CONNECTIONS: u32 = 3;
+pub(super) const CONNECTIONS: u32 = 4;
 
 /// Asks by `way`.
 pub(super) async fn check(way: &Way) -> PathCheck {
@@ -32,6 +33,10 @@ pub(super) async fn check(way: &Way) -> PathCheck {
     } else {
         None
     };
+    let large_again = match &clamped {
+        Some(clamped) if is_lost(&large_answer) && is_answer(clamped) => Some(ask(way, &large).await.0),
+        _ => None,
+    };
     PathCheck {
         small_bytes: small.records().len(),
         small: small_answer,
@@ -39,8 +44,14 @@ pub(super) async fn check(way: &Way) -> PathCheck {
         large: large_answer,
         clamped_mss: clamped.is_some().then_some(CLAMPED_MSS),
         clamped,
+        large_again,
         send_mss,
     }
+}
+
+/// Whether the server said anything, and be it no.
+fn is_answer(answer: &HelloAnswer) -> bool {
+    !matches!(answer, HelloAnswer::Silent | HelloAnswer::NotReached { .. })
 }
 
 /// What came of `offer`, and the largest segment that the system sends on the connection.

@@ -394,6 +394,10 @@ pub struct PathCheck {
     /// The largest segment for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clamped_mss: Option<u32>,
+    /// The large hello as it was at first, once more after it came through in small segments: what is lost twice is no
+    /// accident.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub large_again: Option<HelloAnswer>,
     /// The largest segment that the system sends on this way, bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send_mss: Option<u32>,

@@ -101,6 +101,13 @@ impl<'a> Facts<'a> {
         self.ending.t_us.saturating_sub(t_us)
     }
 
+    /// Whether the session could be read and ended without a word of RDP: neither Set Error Info nor the ultimatum with
+    /// which a server disconnects (MS-RDPBCGR 1.3.1.4).
+    pub(crate) fn ends_unannounced(&self) -> bool {
+        let inside = &self.inside;
+        !inside.active_is_inferred && inside.ultimatum.is_none() && inside.error_info.is_none()
+    }
+
     /// Whether, and how, the client's behaviour looks like a refusal of the certificate that it was shown.
     pub(crate) fn refusal(&self) -> Option<Refusal> {
         let hello = self.tls.server_hello?;

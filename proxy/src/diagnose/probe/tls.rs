@@ -187,6 +187,9 @@ fn sizes(path: &PathCheck) -> Vec<String> {
     if let Some((answer, mss)) = path.clamped.as_ref().zip(path.clamped_mss) {
         sizes.push(format!("the same in segments of {mss} bytes: {}", in_words(answer)));
     }
+    if let Some(again) = &path.large_again {
+        sizes.push(format!("the same once more as before: {}", in_words(again)));
+    }
     sizes
 }
 
@@ -195,10 +198,11 @@ fn large_is_lost(facts: &Facts<'_>) -> Option<Conclusion> {
     let lost = |answer: &HelloAnswer| *answer == HelloAnswer::Silent;
     let comes_through_in_small = path.clamped.as_ref().is_some_and(is_answered);
     let is_lost = lost(&path.large) && (is_answered(&path.small) || comes_through_in_small);
-    if !is_lost {
+    // One that comes through the second time was lost by accident.
+    if !is_lost || path.large_again.as_ref().is_some_and(is_answered) {
         return None;
     }
-    let conclusion = if comes_through_in_small {
+    let conclusion = if comes_through_in_small && path.large_again.as_ref().is_some_and(lost) {
         let summary = format!(
             "Large segments are lost on the way: what is small is answered, what fills a segment is not, and the same in \
              segments of {} bytes is. Something on the way has a smaller path MTU and does not say so.",

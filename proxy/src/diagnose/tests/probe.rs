@@ -7,8 +7,8 @@ use super::{assert_verdict, has_finding, may_also_be};
 use crate::diagnose::Diagnosis;
 use crate::trace::VerdictId::*;
 use crate::trace::{
-    ClassicCheck, Confidence, ConnectError, FlakyCheck, HelloAnswer, How, NegotiationAnswer, Phase,
-    TcpFailure, UdpAnswer, VerdictId,
+    ClassicCheck, Confidence, ConnectError, FlakyCheck, HelloAnswer, How, NegotiationAnswer, PathCheck,
+    Phase, TcpFailure, UdpAnswer, VerdictId,
 };
 use target::{Target, accepted, alert, negotiated, path, suite, tcp};
 
@@ -426,6 +426,10 @@ fn what_is_large_is_lost() {
     let mut target = Target::windows();
     target.probe.path = Some(path(HelloAnswer::Silent, Some(HelloAnswer::Silent)));
     assert_verdict(&target.diagnose(), TlsStalled, Likely);
+    let mut target = Target::windows();
+    let once = path(HelloAnswer::Silent, Some(accepted("TLS1.3")));
+    target.probe.path = Some(PathCheck { large_again: Some(accepted("TLS1.3")), ..once });
+    assert_ne!(target.diagnose().verdict.id, TlsStalled, "one loss is an accident");
 }
 
 #[test]

@@ -451,6 +451,10 @@ fn path(check: &PathCheck) -> String {
         let came = refusal(clamped).unwrap_or_else(|| "answered".to_owned());
         text += &format!("; the same in segments of {mss} bytes: {came}");
     }
+    if let Some(again) = &check.large_again {
+        let came = refusal(again).unwrap_or_else(|| "answered".to_owned());
+        text += &format!("; the same once more as before: {came}");
+    }
     if let Some(mss) = check.send_mss {
         text += &format!("; segments have up to {mss} bytes");
     }

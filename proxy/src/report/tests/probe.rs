@@ -117,6 +117,7 @@ fn answered() -> Probe {
             large: HelloAnswer::Silent,
             clamped: Some(accepted(false)),
             clamped_mss: Some(1200),
+            large_again: Some(HelloAnswer::Silent),
             send_mss: Some(1460),
         }),
         flaky: vec![FlakyCheck {

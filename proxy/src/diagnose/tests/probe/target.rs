@@ -197,6 +197,7 @@ pub(super) fn path(large: HelloAnswer, clamped: Option<HelloAnswer>) -> PathChec
         large_bytes: 1_900,
         large,
         clamped_mss: clamped.is_some().then_some(536),
+        large_again: clamped.as_ref().map(|_| HelloAnswer::Silent),
         clamped,
         send_mss: Some(1_460),
     }
