@@ -151,14 +151,17 @@ impl Recorded {
 fn a_bundle_of_a_real_session_holds_no_name_and_no_password() {
     let Some(recorded) = recorded() else { return };
     let profile = recorded.path("client.rdp");
-    let lines =
-        format!("full address:s:{SERVER}\r\nusername:s:CONTOSO\\{USER}\r\npassword 51:b:0102ABCD\r\n");
+    let lines = format!(
+        "full address:s:{SERVER}\r\nusername:s:CONTOSO\\{USER}\r\npassword 51:b:0102ABCD\r\nmy NoteOfSomebody\r\n"
+    );
     std::fs::write(&profile, lines).expect("a profile");
     let (entries, said) = recorded.bundle("case.zip", &["--rdp", profile.to_str().expect("UTF-8")]);
     println!("{said}");
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = Some(host.trim()).filter(|host| host.len() >= SHORTEST_SEARCHED);
-    for name in ["srv10", "contoso", USER, "wallace", PASSWORD, "0102ABCD"].into_iter().chain(host) {
+    for name in
+        ["srv10", "contoso", USER, "wallace", PASSWORD, "0102ABCD", "NoteOfSomebody"].into_iter().chain(host)
+    {
         assert_nowhere(&entries, name);
     }
     assert!(said.contains("a last search for every name in every file found none"), "{said}");

@@ -116,6 +116,15 @@ fn credentials_are_for_terminated_nla_only() {
 }
 
 #[test]
+fn a_key_is_not_written_over_by_the_certificate_of_the_ca() {
+    let files = Files::new();
+    let key = read(&certificates().signed.key_file);
+    let path = files.write("own.pem", key.clone());
+    proxy(&["--cert", "fresh", "--ca-out", &path]).assert_refused(2, "which would be lost");
+    assert_eq!(read(Path::new(&path)), key);
+}
+
+#[test]
 fn a_file_with_its_own_certificate_contradicts_a_ca() {
     let files = Files::new();
     let pem = format!("file:{}", files.pem("served.pem", &certificates().signed));

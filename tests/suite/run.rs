@@ -370,6 +370,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_opened() {
     for (arguments, said) in [
         (&["srv10:99999"][..], "a number from 1 to 65535"),
         (&["127.0.0.1:9", "--listen", "0.0.0.0:0"], "can be reached by other machines"),
+        (&["127.0.0.1:9", "--listen", "127.0.0.1:9"], "is where this relay listens itself"),
         (&["127.0.0.1:9", "--client", ""], "client command is empty"),
         (&["127.0.0.1:9", "--runs", "0"], "--runs"),
     ] {

@@ -6,6 +6,7 @@ use crate::capture::file::{Beside, Comments};
 use crate::capture::session::{Options, Sessions};
 use crate::capture::tls::Secrets;
 use crate::client_system::event_log::{self, EVENT_LOGS};
+use crate::rdpfile::{Line, Profile};
 use crate::recorder::pcapng::comment::Own;
 use crate::redact::Names;
 use crate::redact::capture::CaptureRedaction;
@@ -277,7 +278,26 @@ impl Material {
 
     fn rdp_file(&mut self, path: &str, file: &Path) -> Result<(), BundleError> {
         let bytes = contents(file, LONGEST_SMALL_FILE)?;
-        self.rdp_files.push(RdpFile { path: path.to_owned(), bytes });
+        let mut profile = Profile::read(&bytes);
+        let is_setting = |line: &Line| line.setting().is_some_and(|it| ["i", "s", "b"].contains(&it.kind));
+        if !profile.lines().iter().any(is_setting) {
+            let reason = "no line of it is name:type:value, as those of an .rdp file are".to_owned();
+            return Err(BundleError::NotAProfile { path: file.to_owned(), reason });
+        }
+        // What is no setting may be anything, a password in somebody's note as well.
+        let is_foreign = |line: &Line| !is_setting(line) && !line.text.trim().is_empty();
+        let lines = profile.lines().iter().enumerate();
+        let foreign: Vec<usize> =
+            lines.filter(|(_, line)| is_foreign(line)).map(|(index, _)| index).collect();
+        if !foreign.is_empty() {
+            let count = counted(foreign.len() as u64, "line");
+            self.leave_out(
+                format!("{path}: {count}"),
+                "no setting: rdpscope cannot tell what somebody says there",
+            );
+            profile.remove(&foreign);
+        }
+        self.rdp_files.push(RdpFile { path: path.to_owned(), bytes: profile.bytes() });
         Ok(())
     }
 

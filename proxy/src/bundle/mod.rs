@@ -72,6 +72,14 @@ pub enum BundleError {
         /// Why.
         reason: String,
     },
+    /// A file that is no profile of a client.
+    #[error("{} is no .rdp file: {reason}", path.display())]
+    NotAProfile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// A file that is no bundle.
     #[error("{} is no bundle of rdpscope: {reason}", path.display())]
     NotABundle {

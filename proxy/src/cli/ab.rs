@@ -7,7 +7,7 @@ use super::arguments::ProxyArguments;
 use super::console::Console;
 use super::opening;
 use super::output::Output;
-use super::proxy::{announce, capture, interrupted, refuse_strangers, runtime, settings, trace_folder};
+use super::proxy::{announce, capture, interrupted, refuse_listening, runtime, settings, trace_folder};
 use super::trust_store::{TrustedForRun, forget_left_behind};
 use super::watching::{BoundWatching, Watching};
 use super::{Exit, Failure};
@@ -19,6 +19,7 @@ use crate::relay::client_command::ClientCommand;
 use crate::relay::listener::{Listener, Settings};
 use crate::relay::resolve::resolve;
 use crate::relay::series::{AttemptEnd, Interruptions, Patience, Series};
+use crate::relay::udp::UdpMode;
 use crate::report::{self, KeptExperiment};
 use crate::trace::{Header, Line, Record, SCHEMA_VERSION};
 use arguments::AbArguments;
@@ -80,7 +81,7 @@ pub(super) async fn experiment(
     output: &Output,
 ) -> Result<Conducted, Failure> {
     let AbArguments { vary, runs, mut proxy } = arguments;
-    refuse_strangers(&proxy)?;
+    refuse_listening(&proxy)?;
     let cert = proxy.interception.cert.clone();
     proxy.settle()?;
     if vary == Factor::Cert {
@@ -166,7 +167,28 @@ fn refuse_contradictions(factor: Factor, proxy: &ProxyArguments) -> Result<(), F
              side channel; vary gateway-udp",
         ));
     }
+    let impairs = |kind: &str| proxy.impair.iter().any(|impairment| impairment.to_string().contains(kind));
     let given = [
+        (
+            factor == Factor::Udp && gateway.tcp_only,
+            "--tcp-only",
+            "--vary udp takes RDP-UDP away in every other attempt",
+        ),
+        (
+            factor == Factor::Udp && proxy.udp != UdpMode::Relay,
+            "--udp",
+            "--vary udp takes RDP-UDP away in every other attempt",
+        ),
+        (
+            factor == Factor::Mss && impairs("mss="),
+            "--impair mss",
+            "--vary mss keeps the segments small in every other attempt",
+        ),
+        (
+            factor == Factor::Latency && impairs("latency="),
+            "--impair latency",
+            "--vary latency adds its own to every other attempt",
+        ),
         (proxy.sessions.is_some(), "--sessions", "--runs says how many attempts there are"),
         (
             factor == Factor::Cert && interception.cert.is_some(),

@@ -3,7 +3,7 @@
 pub(super) mod arguments;
 
 use super::output::Output;
-use super::report::write;
+use super::report::{refuse_input, write};
 use super::{Exit, Failure};
 use crate::bundle::{self, Bundle, Request, Verification};
 use arguments::BundleArguments;
@@ -20,6 +20,8 @@ pub(super) fn run(arguments: BundleArguments, output: &Output) -> Result<Exit, F
 }
 
 fn make(arguments: &BundleArguments, file: &Path, output: &Output) -> Result<Exit, Failure> {
+    let read = arguments.traces.iter().chain(&arguments.captures).chain(&arguments.rdp_files);
+    refuse_input(file, read)?;
     let request = Request {
         traces: arguments.traces.clone(),
         captures: arguments.captures.clone(),

@@ -234,6 +234,21 @@ pub(super) async fn make_ready(
     Ok(interception)
 }
 
+/// Only what is nothing but certificates is written over: an older one of the same.
+fn refuse_key(path: &Path) -> Result<(), Failure> {
+    let is_file = path.metadata().is_ok_and(|it| it.is_file());
+    let there = if is_file { std::fs::read(path).unwrap_or_default() } else { Vec::new() };
+    let text = String::from_utf8_lossy(&there);
+    let is_certificate = text.starts_with("-----BEGIN CERTIFICATE-----") && !text.contains("PRIVATE KEY");
+    match text.is_empty() || is_certificate {
+        true => Ok(()),
+        false => Err(Failure::usage(format!(
+            "{} holds something else than a CA's certificate, which would be lost; name another file with --ca-out",
+            path.display()
+        ))),
+    }
+}
+
 /// The same where the server's certificates are known; says nothing of a CA that was there before.
 pub(super) async fn make_ready_for(
     settings: InterceptionSettings,
@@ -249,8 +264,12 @@ pub(super) async fn make_ready_for(
     roots.await.map_err(Failure::not_done)?;
     let Some(authority) = interception.presenter.authority() else { return Ok(interception) };
     if let Some(path) = ca_out {
+        refuse_key(path)?;
         std::fs::write(path, authority.certificate_pem()).map_err(|error| {
-            Failure::not_done(format!("cannot write the CA's certificate to {}: {error}", path.display()))
+            Failure::not_done(format!(
+                "cannot write the CA's certificate to {}: {error}; name another file with --ca-out",
+                path.display()
+            ))
         })?;
     }
     if let Some(Kept::Created(because)) = kept {

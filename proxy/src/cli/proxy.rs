@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(super) fn run(mut arguments: ProxyArguments, output: &Output) -> Result<Exit, Failure> {
-    refuse_strangers(&arguments)?;
+    refuse_listening(&arguments)?;
     let opened = arguments.open.then(opening::usual_client).transpose()?;
     arguments.settle()?;
     let prepared = Prepared::new(&arguments)?;
@@ -101,14 +101,31 @@ impl Prepared {
     }
 }
 
-/// An address that other machines can reach has to be allowed.
-pub(super) fn refuse_strangers(arguments: &ProxyArguments) -> Result<(), Failure> {
+/// An address that other machines can reach has to be allowed, and one that is the target's own cannot be.
+pub(super) fn refuse_listening(arguments: &ProxyArguments) -> Result<(), Failure> {
+    refuse_itself(arguments)?;
     if arguments.listen().ip().is_loopback() || arguments.allow_remote {
         return Ok(());
     }
     Err(Failure::usage(format!(
         "{} can be reached by other machines; add --allow-remote if they shall use this relay",
         arguments.listen()
+    )))
+}
+
+/// A relay that is its own target would connect to itself until nothing is left.
+fn refuse_itself(arguments: &ProxyArguments) -> Result<(), Failure> {
+    let address = arguments.address();
+    let far = address.as_ref().unwrap_or(arguments.far_side());
+    let listen = arguments.listen();
+    let is_here =
+        far.ip().is_some_and(|ip| ip == listen.ip() || listen.ip().is_unspecified() && ip.is_loopback());
+    if arguments.upstream_proxy.is_some() || !is_here || far.port != listen.port() {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{listen} is where this relay listens itself; name the server's own address with --address, or listen elsewhere \
+         with --listen"
     )))
 }
 

@@ -10,13 +10,16 @@ use crate::report::{self, Document, Style};
 use arguments::{Format, ReportArguments};
 use serde::Serialize;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Columns of text in a file.
 const FILE_WIDTH: usize = 100;
 
 pub(super) fn run(arguments: &ReportArguments, output: &Output) -> Result<Exit, Failure> {
     let format = arguments.format(output.json)?;
+    if let Some(file) = &arguments.output {
+        refuse_input(file, &arguments.traces)?;
+    }
     let mut document = input::document(&arguments.traces)?;
     if arguments.compare {
         document.compare().map_err(Failure::usage)?;
@@ -77,8 +80,34 @@ fn of_file() -> Style {
     Style { color: false, width: FILE_WIDTH, verbose: 0, ascii: false }
 }
 
-/// The whole file or none of it: what stood there before stays until the new one is complete.
+/// Endings of what is recorded, and of the certificates beside it.
+const RECORDED: [&str; 4] = ["jsonl", "pcapng", "pcap", "pem"];
+
+/// What is read, or belongs to it, is not written over.
+pub(super) fn refuse_input<'a>(
+    output: &Path,
+    inputs: impl IntoIterator<Item = &'a PathBuf>,
+) -> Result<(), Failure> {
+    let Ok(output) = output.canonicalize() else { return Ok(()) };
+    let is_recorded =
+        output.extension().is_some_and(|ending| RECORDED.iter().any(|recorded| ending == *recorded));
+    let mut inputs = inputs.into_iter().filter_map(|input| input.canonicalize().ok());
+    match inputs.any(|input| output == input || is_recorded && output.starts_with(&input)) {
+        true => Err(Failure::usage(format!(
+            "{} is what is to be read, and would be written over; name another file with -o",
+            output.display()
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// The whole file or none of it: what stood there before stays until the new one is complete. What is no file, a pipe or a
+/// device, is written to.
 pub(super) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if path.metadata().is_ok_and(|it| !it.is_file()) {
+        return std::fs::write(path, content);
+    }
     let name = path.file_name().ok_or_else(|| io::Error::other("it names no file"))?;
     let beside = path.with_file_name(format!(".{}.{}", name.to_string_lossy(), std::process::id()));
     let mut options = std::fs::OpenOptions::new();
@@ -99,6 +128,30 @@ pub(super) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_read_is_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let session = folder.path().join("session");
+        std::fs::create_dir(&session).unwrap();
+        let at = |name: &str| session.join(name);
+        for name in ["trace.jsonl", "report.html"] {
+            std::fs::write(at(name), b"{}").unwrap();
+        }
+        let refused = |output: &str, input: &Path| refuse_input(&at(output), &[input.to_owned()]).is_err();
+        assert!(refused("trace.jsonl", &session) && refused("trace.jsonl", folder.path()));
+        assert!(refused("trace.jsonl", &at("trace.jsonl")) && refused("report.html", &at("report.html")));
+        assert!(!refused("report.html", &session) && !refused("new.jsonl", &session));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_is_written_to_and_stays_what_it_is() {
+        use std::os::unix::fs::FileTypeExt;
+        let full = Path::new("/dev/null");
+        write(full, b"one").unwrap();
+        assert!(full.metadata().unwrap().file_type().is_char_device());
+    }
 
     #[test]
     fn a_file_is_replaced_as_a_whole_or_stays_as_it_was() {

@@ -160,6 +160,10 @@ fn what_cannot_be_varied_is_refused_in_a_sentence() {
     refused(&with(&["gateway-udp", "--tcp-only"]), "leave --tcp-only out");
     refused(&with(&["gateway-udp", "--cert", "passthrough"]), "leave --cert passthrough out");
     refused(&with(&["gateway-transport", "--gateway-transport", "rpc"]), "leave --gateway-transport out");
+    refused(&["--vary", "udp", "--udp", "off"], "leave --udp out");
+    refused(&["--vary", "udp", "--tcp-only"], "leave --tcp-only out");
+    refused(&["--vary", "mss", "--impair", "mss=500"], "leave --impair mss out");
+    refused(&["--vary", "latency", "--impair", "latency=1s"], "leave --impair latency out");
 }
 
 /// One attempt of FreeRDP through a relay with `flags`, and the gateway, which has seen what it asked for. `None` where

@@ -11,7 +11,7 @@ mod plan;
 use super::ab::{self, Conducted};
 use super::client_program::{self, ClientProgram};
 use super::output::Output;
-use super::proxy::{refuse_strangers, runtime};
+use super::proxy::{refuse_listening, runtime};
 use super::trust_store::forget_left_behind;
 use super::{Exit, Failure, probe, report};
 use crate::experiment::Factor;
@@ -91,7 +91,7 @@ pub(super) fn run(arguments: RunArguments, output: &Output) -> Result<Exit, Fail
         jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S"),
         std::process::id() & 0xffff
     );
-    refuse_strangers(&arguments.proxy(base.clone())?)?;
+    refuse_listening(&arguments.proxy(base.clone())?)?;
     let folder = TraceFolder::open(&base.join(name)).map_err(Failure::not_done)?;
     forget_left_behind(output);
     runtime()?.block_on(async {
