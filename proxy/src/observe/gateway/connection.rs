@@ -150,11 +150,13 @@ impl Connection {
         // Byte by byte, so that no more is looked at than is needed, however much came at once.
         for byte in bytes {
             beginning.push(*byte);
-            match http2::first_path(&beginning) {
-                Ok(None) => {}
-                Ok(path) => return told_http2(at, path, out),
-                Err(_) => return told_http2(at, None, out),
-            }
+            let path = match http2::first_path(&beginning) {
+                Ok(None) => continue,
+                Ok(path) => path,
+                Err(_) => None,
+            };
+            self.direction(at.from).stage = Stage::Over;
+            return told_http2(at, path, out);
         }
         self.direction(at.from).stage = Stage::Http2(beginning);
     }

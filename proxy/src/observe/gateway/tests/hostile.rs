@@ -55,6 +55,15 @@ fn http_2_is_named_though_the_server_speaks_first() {
 }
 
 #[test]
+fn what_comes_behind_the_first_request_of_http_2_is_not_taken_for_http_1() {
+    let headers = [0, 0, 1, 1, 5, 0, 0, 0, 1, 0x84];
+    let preface = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &headers].concat();
+    let more = b"GET of other frames".to_vec();
+    let events = told(vec![(1, Side::Client, preface), (1, Side::Client, more)]);
+    assert_eq!(names(&events), ["http2", "stream_ended", "stream_ended"]);
+}
+
+#[test]
 fn a_server_that_speaks_first_and_not_http_is_another_protocol() {
     let events = told(vec![
         (1, Side::Server, b"SSH-2.0-OpenSSH_9.2p1\r\n".to_vec()),
