@@ -307,6 +307,23 @@ mod sessions {
     }
 
     #[test]
+    fn help_and_what_is_wrong_with_the_arguments_are_plain_where_that_is_asked_for() {
+        for arguments in [&["--help"][..], &["proxy", "--help"], &["proxy"]] {
+            let shown = |color: &[&str]| {
+                let mut command = program();
+                command.args(arguments).args(color).env_remove("NO_COLOR").env("CLICOLOR_FORCE", "1");
+                let ran = run_command(command);
+                ran.stdout + &ran.stderr
+            };
+            assert!(shown(&[]).contains('\x1b'), "{arguments:?}");
+            for color in [&["--color", "never"][..], &["--color=never"]] {
+                let plain = shown(color);
+                assert!(plain.contains("Usage: rdpscope") && !plain.contains('\x1b'), "{plain}");
+            }
+        }
+    }
+
+    #[test]
     fn time_is_up_with_and_without_a_session() {
         let ran = run(&["proxy", "127.0.0.1:9", "--listen", "127.0.0.1:0", "--no-trace", "--for", "1ms"]);
         assert_eq!((ran.exit_code, &ran.stdout[..]), (Some(0), ""), "{}", ran.stderr);
@@ -402,6 +419,7 @@ mod explain {
         for code in ["?", "0xZZ", "foo:1", ""] {
             run(&["explain", code]).assert_refused(2, "");
         }
+        run(&["explain", "0x904", "closed"]).assert_refused(2, "`closed` is no extended code");
     }
 
     #[test]

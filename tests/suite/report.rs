@@ -125,6 +125,15 @@ fn folders_of_sessions_and_standard_input_are_read() {
     let one = report(&files.path("traces/20261121-1"), &["--json"]);
     assert_eq!(json_lines(&one.stdout).len(), 1);
     report(&files.path("traces/20261121-3"), &[]).assert_refused(3, "it is no trace of rdpscope");
+    let missing = files.path("missing");
+    let command = [text(&missing), text(&files.path("traces/20261121-1")), "--json"].map(str::to_owned);
+    let ran = crate::cli::run(&["report", &command[0], &command[1], &command[2]]);
+    assert_eq!((ran.exit_code, json_lines(&ran.stdout).len()), (Some(0), 1), "{}", ran.stderr);
+    assert!(ran.stderr.contains("cannot read"), "{}", ran.stderr);
+    files.write("traces/run-20261121-100000-0001/20261121-4/trace.jsonl", &trace);
+    let ran = report(&files.path("traces"), &["--json"]);
+    assert_eq!(json_lines(&ran.stdout).len(), 2, "{}", ran.stderr);
+    assert!(ran.stderr.contains("left out what `rdpscope run` recorded there (1)"), "{}", ran.stderr);
     std::fs::create_dir(files.path("empty")).expect("a folder is made");
     report(&files.path("empty"), &[]).assert_refused(3, "has no trace in it");
 

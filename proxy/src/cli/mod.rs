@@ -27,11 +27,12 @@ mod watching;
 
 use crate::report::safe;
 use arguments::{Arguments, Command};
-use clap::Parser;
 use clap::error::{ContextKind, ErrorKind};
+use clap::{CommandFactory, FromArgMatches};
 use output::Output;
 use std::borrow::Cow;
 use std::error::Error;
+use std::ffi::OsString;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -99,11 +100,21 @@ fn refuse(error: &clap::Error) -> ExitCode {
     }
 }
 
+/// The command line. Whether help and errors are in colour has to be known before it can be read.
+fn parsed() -> Result<Arguments, clap::Error> {
+    let words: Vec<_> = std::env::args_os().collect();
+    let without = |pair: &[OsString]| pair[0] == "--color" && pair[1] == "never";
+    let is_plain = words.iter().any(|word| word == "--color=never") || words.windows(2).any(without);
+    let color = if is_plain { clap::ColorChoice::Never } else { clap::ColorChoice::Auto };
+    let matches = Arguments::command().color(color).try_get_matches_from(words)?;
+    Arguments::from_arg_matches(&matches)
+}
+
 /// Runs the program.
 pub fn main() -> ExitCode {
     memory::keep_private();
     crate::relay::static_names::stay_in_this_program();
-    let arguments = match Arguments::try_parse() {
+    let arguments = match parsed() {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error),
     };
@@ -127,11 +138,15 @@ pub fn main() -> ExitCode {
         }
         Command::Man { folder } => manual::run(&folder, &output),
     };
-    match result {
-        Ok(exit) => exit.into(),
-        Err(failure) => {
-            output.error(&failure.sentence);
-            failure.exit.into()
+    let exit = result.unwrap_or_else(|failure| {
+        output.error(&failure.sentence);
+        failure.exit
+    });
+    match output::lost() {
+        Some(reason) => {
+            output.error(&format!("cannot write to standard output: {reason}; what came out is not whole"));
+            Exit::NotDone.into()
         }
+        None => exit.into(),
     }
 }

@@ -4,7 +4,8 @@ use super::arguments::{ColorArgument, OutputArguments};
 use crate::report::{Style, safe};
 use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
-use std::io::{BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::sync::OnceLock;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -79,25 +80,27 @@ impl Output {
 
     /// Something that must be said even when quiet.
     pub(super) fn error(&self, sentence: &str) {
-        write_line(&mut std::io::stderr().lock(), &safe::lines(&format!("rdpscope: {sentence}"), false));
+        let line = safe::lines(&format!("rdpscope: {sentence}"), false).into_owned();
+        // Where nobody can be told, nobody is.
+        let _ = write_line(&mut std::io::stderr().lock(), &line);
     }
 
     fn say(&self, text: &str) {
-        write_line(&mut std::io::stderr().lock(), &safe::lines(text, self.color_stderr));
+        let _ = write_line(&mut std::io::stderr().lock(), &safe::lines(text, self.color_stderr));
     }
 
     /// A result, for people; nothing under `--json`.
     pub(super) fn result(&self, text: &str) {
         if !self.json {
             // The text has the colours of standard error; this leaves them out where standard output takes none.
-            write_line(&mut anstream::stdout().lock(), &safe::lines(text, self.color_stderr));
+            note(write_line(&mut anstream::stdout().lock(), &safe::lines(text, self.color_stderr)));
         }
     }
 
     /// A file's content.
     pub(super) fn raw(&self, content: &[u8]) {
         let mut stdout = std::io::stdout().lock();
-        let _ = stdout.write_all(content).and_then(|()| stdout.flush());
+        note(stdout.write_all(content).and_then(|()| stdout.flush()));
     }
 
     /// A result, for programs; nothing without `--json`.
@@ -113,15 +116,15 @@ impl Output {
         let mut stdout = BufWriter::with_capacity(JSON_BUFFER, std::io::stdout().lock());
         // Serialising our own types into memory cannot fail.
         for line in values.into_iter().filter_map(|value| serde_json::to_string(&value).ok()) {
-            let _ = writeln!(stdout, "{}", safe::json(&line));
+            note(writeln!(stdout, "{}", safe::json(&line)));
         }
-        let _ = stdout.flush();
+        note(stdout.flush());
     }
 
     /// The same, already written out; several lines have their line ends between them.
     pub(super) fn json_text(&self, lines: &str) {
         if self.json {
-            write_line(&mut std::io::stdout().lock(), &safe::json(lines));
+            note(write_line(&mut std::io::stdout().lock(), &safe::json(lines)));
         }
     }
 
@@ -168,8 +171,25 @@ fn takes_escapes() -> bool {
     anstyle_query::windows::enable_ansi_colors().unwrap_or(true) || anstyle_query::term_supports_ansi_color()
 }
 
-/// In one piece, so that lines of several programs on one terminal stay whole. A reader that has gone away (a closed
-/// pipe) is not our user's problem.
-fn write_line(to: &mut impl Write, line: &str) {
-    let _ = to.write_all(format!("{line}\n").as_bytes()).and_then(|()| to.flush());
+/// In one piece, so that lines of several programs on one terminal stay whole.
+fn write_line(to: &mut impl Write, line: &str) -> io::Result<()> {
+    to.write_all(format!("{line}\n").as_bytes())?;
+    to.flush()
+}
+
+/// What kept a result from standard output, the first of it.
+static LOST: OnceLock<String> = OnceLock::new();
+
+/// Remembers that a result was not written. A reader that has gone away (a closed pipe) wants no more.
+fn note(written: io::Result<()>) {
+    if let Err(error) = written
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        LOST.get_or_init(|| error.to_string());
+    }
+}
+
+/// Why results are missing on standard output, if they are.
+pub(super) fn lost() -> Option<&'static str> {
+    LOST.get().map(String::as_str)
 }

@@ -12,6 +12,9 @@ use rdpscope_certs::mode::{CertificateMode, Recipe};
 /// The client dialled rdpscope by a name that no server has.
 pub(super) const DIALLED_NAME: &str = "confounder-dialled-name";
 
+/// The connection is made worse on purpose.
+const IMPAIRED: &str = "confounder-impaired";
+
 /// It is not known whether the client trusts the session CA.
 const UNKNOWN_AUTHORITY: &str = "confounder-authority";
 
@@ -124,7 +127,14 @@ fn signs_for_gateway(record: &Record) -> bool {
 /// Attempts whose client was asked something do not count, so that nothing is known of a return here.
 fn of_arm(state: &ArmState) -> Vec<Confounder> {
     let context = Context::default();
-    state.observed.iter().flat_map(|observed| diagnose::confounders(&observed.record, &context)).collect()
+    let mut found: Vec<Confounder> = state
+        .observed
+        .iter()
+        .flat_map(|observed| diagnose::confounders(&observed.record, &context))
+        .collect();
+    // What the arm tries is not foreign to it; what is worse in every arm shows in the others.
+    found.retain(|confounder| confounder.id != IMPAIRED || state.arm.settings.impair.is_empty());
+    found
 }
 
 /// Which conclusion a confounder in an arm of this role forbids. `is_proved`: the session as it is tells on the wire why

@@ -101,6 +101,9 @@ pub enum ExplainError {
     /// Wrong usage: no such family.
     #[error("there is no family `{0}`: use one of {families}", families = family_ids())]
     UnknownFamily(String),
+    /// Wrong usage: a word where the extended code belongs.
+    #[error("`{0}` is no extended code: mstsc shows a number there, such as 0x7")]
+    ExtendedIsNoNumber(String),
     /// Wrong usage: an extended code after something that is no disconnect reason.
     #[error("an extended code goes with a disconnect reason, and `{0}` is none")]
     ExtendedWithoutReason(String),
@@ -156,6 +159,7 @@ fn explain(query: Query) -> Result<Explanation, ExplainError> {
 }
 
 fn explain_pair(query: Query, code: &str, extended: &str) -> Result<Explanation, ExplainError> {
+    let extended_as_typed = extended.trim().to_owned();
     let extended = Query::parse(extended)?;
     let is_reason = query.family.is_none_or(|family| family == Family::Reason);
     let is_extended = extended.family.is_none_or(|family| family == Family::Extended);
@@ -166,6 +170,7 @@ fn explain_pair(query: Query, code: &str, extended: &str) -> Result<Explanation,
             });
             pair(forgotten.unwrap_or(code), extended)
         }
+        (_, Wanted::Name(_)) => Err(ExplainError::ExtendedIsNoNumber(extended_as_typed)),
         _ => Err(ExplainError::ExtendedWithoutReason(code.trim().to_owned())),
     }
 }

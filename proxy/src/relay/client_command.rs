@@ -174,11 +174,14 @@ fn describe(status: ExitStatus) -> String {
 }
 
 /// The client that runs for each attempt, if any.
+#[derive(Default)]
 pub(super) struct ClientRun {
     child: Option<Started>,
     was_asked_for: bool,
     /// Sessions that had begun when the client was started.
     sessions_before: u64,
+    /// How it ended, in words.
+    how: Option<String>,
     /// Kept until the client has ended.
     _rdp: Option<RdpFile>,
 }
@@ -192,7 +195,7 @@ impl ClientRun {
                 tracing::warn!("the .rdp file was not written: {}", plain_reason(&error));
                 None
             });
-            return Ok(ClientRun { child: None, was_asked_for: false, sessions_before: 0, _rdp: rdp });
+            return Ok(ClientRun { _rdp: rdp, ..ClientRun::default() });
         };
         let failed = |error: io::Error| ListenError::Client {
             program: command.program().to_owned(),
@@ -208,14 +211,20 @@ impl ClientRun {
         Ok(ClientRun {
             child: Some(Started(child)),
             was_asked_for: true,
-            sessions_before: 0,
             _rdp: Some(rdp),
+            ..ClientRun::default()
         })
     }
 
     /// The client was asked for and has ended: nobody else will connect.
     pub(super) fn is_over(&self) -> bool {
         self.was_asked_for && self.child.is_none()
+    }
+
+    /// That the client has ended without a connection to `address`; nothing where none was asked for.
+    pub(super) fn never_came(&self, settings: &Settings, address: SocketAddr) -> Option<ListenError> {
+        let program = settings.client.as_ref()?.program().to_owned();
+        Some(ListenError::NobodyCame { program, how: self.how.clone()?, address: reachable(address) })
     }
 
     /// Starts the client for the next attempt; false where there is to be none: sessions are not counted, or the
@@ -250,6 +259,7 @@ impl ClientRun {
             Err(error) => format!("cannot be waited for: {error}"),
         };
         tracing::info!("the client {words}");
+        self.how = Some(words);
         // Its last connection may still be on its way through the system to us.
         tokio::time::sleep(LAST_CONNECTION).await;
         self.child = None;

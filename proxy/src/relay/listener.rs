@@ -116,6 +116,19 @@ pub enum ListenError {
         /// What the system said.
         reason: String,
     },
+    /// The client ended and there was no connection.
+    #[error(
+        "the client {program:?} {how} and never connected to {address}: it has to dial {{host}}:{{port}} or to open \
+         {{rdp}}; check the command given with --client"
+    )]
+    NobodyCame {
+        /// Its program.
+        program: String,
+        /// How it ended.
+        how: String,
+        /// Where rdpscope listened.
+        address: SocketAddr,
+    },
 }
 
 /// Why the listener ended.
@@ -198,6 +211,9 @@ impl Listener {
         let finished = loop {
             match go_on(&mut client, &running.shared, &settings, address, &running.count) {
                 Ok(true) => {}
+                Ok(false) if running.count.began == 0 => {
+                    break client.never_came(&settings, address).map_or(Ok(Finished::Done), Err);
+                }
                 Ok(false) => break Ok(Finished::Done),
                 // Sessions end in good order all the same.
                 Err(error) => break Err(error),

@@ -135,7 +135,24 @@ fn a_client_that_connects_nowhere_ends_the_run() {
     let client = ["--client", "true"];
     let arguments = ["proxy", "127.0.0.1:9", "--listen", "127.0.0.1:0", "--no-trace", "--sessions", "3"];
     let ran = run(&[&arguments[..], &client].concat());
-    assert_eq!((ran.exit_code, &ran.stdout[..]), (Some(0), ""), "{}", ran.stderr);
+    assert_eq!((ran.exit_code, &ran.stdout[..]), (Some(3), ""), "{}", ran.stderr);
+    let said = "the client \"true\" ended with exit code 0 and never connected to 127.0.0.1:";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+}
+
+/// A device on which every write fails for want of room.
+#[cfg(target_os = "linux")]
+#[test]
+fn results_that_cannot_be_written_are_not_lost_in_silence() {
+    for arguments in [&["explain", "0x904"][..], &["explain", "0x904", "--json"], &["completions", "bash"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+        let mut command = program();
+        command.args(arguments).stdout(full);
+        let ran = command.output().expect("it runs");
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(ran.status.code(), Some(3), "{said}");
+        assert!(said.starts_with("rdpscope: cannot write to standard output: "), "{said}");
+    }
 }
 
 #[test]

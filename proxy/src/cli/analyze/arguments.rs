@@ -19,6 +19,7 @@ pub(in crate::cli) struct AnalyzeArguments {
     pub(super) key_password_file: Option<PathBuf>,
     /// A gateway's name or address: connections to it are attempts even where their TLS cannot be decrypted
     #[arg(long, value_name = "HOST[:PORT]")]
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(super) gateway: Vec<String>,
     /// Write each attempt below this folder, as a live session is recorded
     #[arg(long, value_name = "DIR")]

@@ -15,6 +15,8 @@ const BUFFER: usize = 64 << 10;
 const TRACE_FILE: &str = "trace.jsonl";
 /// What a probe found, beside the sessions of a run.
 const PROBE_FILE: &str = "probe.jsonl";
+/// What the names of folders begin with in which `rdpscope run` keeps all of one run.
+const RUN_FOLDER: &str = "run-";
 /// By so many bytes a capture is known.
 const LONGEST_MAGIC: u64 = 4;
 /// The path that stands for standard input.
@@ -28,11 +30,25 @@ pub(super) fn document(paths: &[PathBuf]) -> Result<Document, Failure> {
             add(&mut document, "standard input", io::stdin().lock()).map_err(Failure::not_done)?;
             continue;
         }
-        let (files, is_folder) = files(path).map_err(Failure::not_done)?;
+        let Files { files, is_folder, runs } = match files(path) {
+            Ok(found) => found,
+            Err(sentence) if paths.len() > 1 => {
+                document.notes.push(sentence);
+                continue;
+            }
+            Err(sentence) => return Err(Failure::not_done(sentence)),
+        };
+        if let Some(run) = runs.first() {
+            let (count, run) = (runs.len(), run.display());
+            let note = format!(
+                "left out what `rdpscope run` recorded there ({count}): name it to report it, such as {run}"
+            );
+            document.notes.push(note);
+        }
         for file in files {
             match add_file(&mut document, &file) {
                 // One that is broken hides none of its neighbours.
-                Err(sentence) if is_folder => document.notes.push(sentence),
+                Err(sentence) if is_folder || paths.len() > 1 => document.notes.push(sentence),
                 added => added.map_err(Failure::not_done)?,
             }
         }
@@ -46,18 +62,30 @@ pub(super) fn document(paths: &[PathBuf]) -> Result<Document, Failure> {
     Ok(document)
 }
 
-/// The files with traces that `path` names, and whether it is a folder of several.
-fn files(path: &Path) -> Result<(Vec<PathBuf>, bool), String> {
+/// What a path names.
+#[derive(Default)]
+struct Files {
+    /// Those with traces.
+    files: Vec<PathBuf>,
+    /// It is a folder of several.
+    is_folder: bool,
+    /// Folders in it that `rdpscope run` made, each a report of its own.
+    runs: Vec<PathBuf>,
+}
+
+/// The files with traces that `path` names.
+fn files(path: &Path) -> Result<Files, String> {
     let name = path.display();
     if !path.is_dir() {
-        return Ok((vec![path.to_owned()], false));
+        return Ok(Files { files: vec![path.to_owned()], ..Files::default() });
     }
     if path.join(TRACE_FILE).is_file() {
-        return Ok((vec![path.join(TRACE_FILE)], false));
+        return Ok(Files { files: vec![path.join(TRACE_FILE)], ..Files::default() });
     }
     let unreadable = |error: io::Error| format!("cannot read {name}: {error}");
     let mut experiments = Vec::new();
     let mut sessions = Vec::new();
+    let mut runs = Vec::new();
     for entry in std::fs::read_dir(path).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?.path();
         let file = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -65,18 +93,21 @@ fn files(path: &Path) -> Result<(Vec<PathBuf>, bool), String> {
             sessions.push(entry.join(TRACE_FILE));
         } else if file == PROBE_FILE || file.starts_with("experiment-") && file.ends_with(".jsonl") {
             experiments.push(entry);
+        } else if file.starts_with(RUN_FOLDER) && entry.is_dir() {
+            runs.push(entry);
         }
     }
     // Sessions are named by the time of their beginning.
     experiments.sort();
     sessions.sort();
+    runs.sort();
     experiments.append(&mut sessions);
     if experiments.is_empty() {
-        return Err(format!(
-            "{name} has no trace in it; name a session's folder, or the folder that holds them"
-        ));
+        let holds = "the folder that holds them";
+        let other = runs.last().map_or(holds.to_owned(), |run| format!("a run's such as {}", run.display()));
+        return Err(format!("{name} has no trace in it; name a session's folder, or {other}"));
     }
-    Ok((experiments, true))
+    Ok(Files { files: experiments, is_folder: true, runs })
 }
 
 /// Reads a trace, or the attempts in a capture.

@@ -406,6 +406,9 @@ enum Unread {
 /// What is in a file with secrets: up to one byte more than `most`, which is what a longer one is known by.
 fn secret(path: &Path, most: usize) -> Result<Zeroizing<Vec<u8>>, Unread> {
     let file = File::open(path).map_err(Unread::Failed)?;
+    if file.metadata().is_ok_and(|it| it.is_dir()) {
+        return Err(Unread::Failed(io::ErrorKind::IsADirectory.into()));
+    }
     check_permissions(&file)?;
     // As much as may come, so that the buffer never grows and leaves a copy behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(most + 1));
