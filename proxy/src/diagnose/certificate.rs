@@ -235,6 +235,8 @@ fn visible_fault(facts: &Facts<'_>, property: Repair, fault: String, is: &str) -
     let nothing = if whose.is_servers() { "" } else { "; that says nothing against the server" };
     let summary = format!("{subject}{aside} {is}, and {}{nothing}.", left_after_it(facts));
     let conclusion = Conclusion::new(strength(facts, refusal), Phase::Tls, summary);
+    let conclusion =
+        if refusal.is_automatic() { conclusion } else { conclusion.or_possibly(&[VerdictId::ClientClosed]) };
     let conclusion = advised(conclusion, whose).seen(certificate.t_us, fault);
     Some(with_refusal(conclusion, facts, refusal))
 }

@@ -7,7 +7,7 @@ use super::words::{SECOND, ended, span};
 use crate::trace::{ClosedBy, Confidence, How, Phase, Side, VerdictId, Where};
 
 /// A session that the server ends sooner may have been refused inside TLS; nobody logs off so fast.
-const SHORT_SESSION_US: u64 = 5 * SECOND;
+pub(super) const SHORT_SESSION_US: u64 = 5 * SECOND;
 
 /// What CredSSP would say if its status could be read, the commonest first.
 const INSIDE_NLA: &[VerdictId] = &[
@@ -231,15 +231,16 @@ fn client_closed(facts: &Facts<'_>) -> Conclusion {
     let summary = if by_client { client_left(facts, phase) } else { interrupted(facts, phase) };
     let confidence = if by_client { Confidence::Likely } else { Confidence::Possible };
     let conclusion = Conclusion::new(confidence, phase, summary).seen(facts.ending.t_us, who_ended(facts));
-    if facts.is_recorded && facts.ending.by.is_none() {
+    // Where neither side ended it, neither has anything to mend.
+    if !by_client {
         return conclusion.advise(&[]);
     }
-    let nla_was_answered = by_client && phase == Phase::Credssp && facts.inside.credssp.is_some();
+    let nla_was_answered = phase == Phase::Credssp && facts.inside.credssp.is_some();
     if nla_was_answered { look_inside(conclusion.or_possibly(INSIDE_NLA), facts) } else { conclusion }
 }
 
 /// Proposes what would show the status of NLA that TLS hides.
-fn look_inside(conclusion: Conclusion, facts: &Facts<'_>) -> Conclusion {
+pub(super) fn look_inside(conclusion: Conclusion, facts: &Facts<'_>) -> Conclusion {
     conclusion
         .try_next(facts.fill("rdpscope proxy {target} --renew-with SERVER.pfx --ca-out ca.pem"))
         .try_next(facts.fill("rdpscope proxy {target} --cert mirror --nla terminate"))
@@ -289,6 +290,9 @@ fn client_left(facts: &Facts<'_>, phase: Phase) -> String {
         Phase::Credssp if facts.logon.is_visible() => {
             "The client left during network level authentication (NLA); the server gave no status.".to_owned()
         }
+        Phase::Credssp if facts.inside.credssp.is_none() => {
+            "The client left where network level authentication (NLA) begins, before a message of it was seen.".to_owned()
+        }
         Phase::Credssp => "The client left during network level authentication (NLA); the status that would say why \
                            is inside TLS."
             .to_owned(),
@@ -308,6 +312,11 @@ fn server_closed(facts: &Facts<'_>) -> Conclusion {
     let summary = match phase {
         Phase::Credssp if facts.logon.is_visible() => {
             format!("The server {how} during network level authentication (NLA) and gave no status.")
+        }
+        Phase::Credssp if facts.inside.credssp.is_none() => {
+            format!(
+                "The server {how} where network level authentication (NLA) begins, before a message of it was seen."
+            )
         }
         Phase::Credssp => {
             format!(

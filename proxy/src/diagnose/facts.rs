@@ -203,8 +203,10 @@ pub(super) struct Judged<'a> {
 /// What happened behind TLS, or without it.
 #[derive(Debug, Default)]
 pub(super) struct Inside<'a> {
-    /// The last CredSSP message: its number and who sent it.
+    /// The last CredSSP message that was told by its size: its number and who sent it.
     pub(super) credssp: Option<Seen<(u32, Side)>>,
+    /// How long that was, bytes, at most.
+    pub(super) credssp_length: usize,
     /// The Early User Authorization Result; its value where it can be read.
     pub(super) early_authorization: Option<Seen<Option<u32>>>,
     /// The furthest phase of the RDP connection sequence, and when it began.

@@ -176,8 +176,8 @@ pub(super) fn forgotten(facts: &Facts<'_>) -> Option<Conclusion> {
          address translation on the way forgets connections that are idle.",
         span(quiet.what)
     );
-    let conclusion =
-        Conclusion::new(confidence, Phase::Active, summary).or_possibly(&[VerdictId::ServerShutdown]);
+    let conclusion = Conclusion::new(confidence, Phase::Active, summary)
+        .or_possibly(&[VerdictId::ServerShutdown, VerdictId::ServerClosed]);
     let conclusion =
         conclusion.seen(quiet.t_us, format!("neither side had sent anything for {}", span(quiet.what)));
     Some(match facts.tcp.and_then(|tcp| tcp.what.unanswered) {

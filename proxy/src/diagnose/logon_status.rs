@@ -9,6 +9,8 @@ pub(super) const ACCESS_DENIED: u32 = 0xC000_0022;
 pub(super) const NOT_SUPPORTED: u32 = 0xC000_00BB;
 /// SEC_E_UNSUPPORTED_FUNCTION, the same in the words of SSPI.
 pub(super) const UNSUPPORTED_FUNCTION: u32 = 0x8009_0302;
+/// SEC_E_MESSAGE_ALTERED: the key binding did not verify, or a message was damaged.
+pub(super) const MESSAGE_ALTERED: u32 = 0x8009_030F;
 
 /// The half of a code that says whose it is.
 const FACILITY: u32 = 0xFFFF_0000;

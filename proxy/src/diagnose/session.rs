@@ -1,7 +1,9 @@
 //! What the server says above TLS where it can be read: Set Error Info, licensing, redirection, refusals.
 
+use super::ending::SHORT_SESSION_US;
 use super::facts::Facts;
 use super::rule::{Conclusion, Remedy, Rule};
+use super::words::span;
 use crate::trace::{Confidence, How, Micros, Phase, Side, VerdictId, Where};
 
 /// Set Error Info codes (MS-RDPBCGR 2.2.5.1.1) that have a verdict of their own.
@@ -13,7 +15,8 @@ mod code {
     pub(super) const TAKEN: u32 = 0x5;
     pub(super) const DENIED: u32 = 0x7;
     pub(super) const INSUFFICIENT_PRIVILEGES: u32 = 0x9;
-    pub(super) const BY_USER: RangeInclusive<u32> = 0xb..=0xc;
+    pub(super) const LOGOFF: u32 = 0xc;
+    pub(super) const BY_USER: RangeInclusive<u32> = 0xb..=LOGOFF;
     pub(super) const SHUTDOWN: RangeInclusive<u32> = 0x19..=0x1a;
     pub(super) const LICENSING: RangeInclusive<u32> = 0x100..=0x10a;
     pub(super) const POOL_NOT_FREE: u32 = 0x408;
@@ -43,6 +46,11 @@ const LIMITS: Remedy = Remedy::command(
     "See the session time limits, in ms; Group Policy sets them (Remote Desktop Session Host, Session Time Limits).",
     "Get-ItemProperty 'HKLM:\\SOFTWARE\\Policies\\Microsoft\\Windows NT\\Terminal Services' | \
      fl MaxIdleTime,MaxConnectionTime,MaxDisconnectionTime",
+);
+const USERINIT: Remedy = Remedy::command(
+    Where::Server,
+    "See what a logon starts: as Windows comes, userinit.exe and explorer.exe.",
+    "Get-ItemProperty 'HKLM:\\SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion\\Winlogon' | fl Shell,Userinit",
 );
 const PROBE: &[&str] = &["rdpscope probe {target}"];
 
@@ -282,15 +290,32 @@ fn admin_disconnect(facts: &Facts<'_>) -> Option<Conclusion> {
     if let Some(conclusion) = stated(facts, |code| code::BY_ADMINISTRATOR.contains(&code), summary) {
         return Some(conclusion);
     }
-    facts.inside.active?;
-    let summary = match facts.inside.error_info.as_ref().map(|info| info.what.error_info) {
-        Some(code) if code == *code::BY_USER.start() => {
-            "Nothing failed: the user disconnected the session from inside it; on the server it goes on."
-        }
-        _ => "Nothing failed: the user logged off.",
+    let active = facts.inside.active?;
+    let told = facts.inside.error_info.as_ref()?;
+    let after_us = told.t_us.saturating_sub(active);
+    if told.what.error_info == code::LOGOFF && after_us < SHORT_SESSION_US {
+        return hasty_logoff(facts, after_us);
+    }
+    let summary = if told.what.error_info == *code::BY_USER.start() {
+        "Nothing failed: the user disconnected the session from inside it; on the server it goes on."
+    } else {
+        "Nothing failed: the user logged off."
     };
     let conclusion = stated(facts, |code| code::BY_USER.contains(&code), summary)?;
     Some(Conclusion { by_user: true, next_instead: Some(&[]), fix: Some(&[]), ..conclusion })
+}
+
+/// A logoff sooner than anybody logs off; `after_us` the session became active.
+fn hasty_logoff(facts: &Facts<'_>, after_us: Micros) -> Option<Conclusion> {
+    let summary = format!(
+        "The session was logged off {} after it had begun, sooner than a user does it: a logon that ends by itself (start \
+         program, shell, profile, logon script, policy), or a server that calls its own failure so, as xrdp does; its log \
+         says which.",
+        span(after_us)
+    );
+    let conclusion = stated(facts, |code| code == code::LOGOFF, &summary)?;
+    let conclusion = conclusion.advise(&[SESSION_LOG, USERINIT, CORE_LOG]);
+    Some(conclusion.or_possibly(&[VerdictId::ServerClosed, VerdictId::ProtocolError]))
 }
 
 /// xrdp, for one, says that the user logged off when it breaks the connection sequence off for its own reasons.

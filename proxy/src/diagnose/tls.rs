@@ -5,7 +5,7 @@ use super::loss::Resent;
 use super::rule::{Conclusion, Remedy, Rule};
 use super::words::{SECOND, ended, list, span};
 use crate::trace::{ClosedBy, Confidence, Phase, Side, VerdictId, Where};
-use crate::wire::tls::Alert;
+use crate::wire::tls::{Alert, ClientHello};
 
 /// A server that cannot use its key or finds no common version drops the connection in milliseconds; so much later it
 /// is a time-out.
@@ -176,7 +176,7 @@ fn offered_versions(facts: &Facts<'_>) -> String {
 }
 
 fn version_mismatch(facts: &Facts<'_>) -> Option<Conclusion> {
-    let (from, number, t_us, text) = alert(facts)?;
+    let Some((from, number, t_us, text)) = alert(facts) else { return old_versions_dropped(facts) };
     let offers = offered_versions(facts);
     if from == Side::Server && facts.offers_fewer_versions() {
         return None;
@@ -213,6 +213,45 @@ fn version_mismatch(facts: &Facts<'_>) -> Option<Conclusion> {
     Some(conclusion.seen(t_us, text))
 }
 
+/// Versions that current servers have switched off; some drop a client that offers nothing newer without an alert.
+const OLD_VERSIONS: [&str; 4] = ["SSL2.0", "SSL3.0", "TLS1.0", "TLS1.1"];
+
+/// Whether the server was offered nothing newer; where TLS is terminated, rdpscope's own hello is what it saw.
+fn offers_only_old_versions(facts: &Facts<'_>, hello: &ClientHello) -> bool {
+    !facts.tls.terminated && OLD_VERSIONS.contains(&hello.max_version.as_str())
+}
+
+fn old_versions_dropped(facts: &Facts<'_>) -> Option<Conclusion> {
+    let (hello, after) =
+        dropped_at_hello(facts).filter(|(hello, _)| offers_only_old_versions(facts, hello.what))?;
+    let how = ended(facts.ending.how);
+    let summary = format!(
+        "The server {how} {} after the client's first TLS message, which offers {}: current servers have these versions \
+         switched off.",
+        span(after),
+        offered_versions(facts)
+    );
+    let others = [VerdictId::ServerKeyUnusable, VerdictId::TlsCipherMismatch, VerdictId::TlsInspected];
+    Some(seen_drop(Conclusion::likely(Phase::Tls, summary).or_possibly(&others), facts, hello))
+}
+
+/// The server left right after the first TLS message and said nothing: that message, and how long after it, µs.
+fn dropped_at_hello<'a>(facts: &Facts<'a>) -> Option<(Seen<&'a ClientHello>, u64)> {
+    let hello = facts.tls.client_hello.filter(|_| facts.tls.server_hello.is_none())?;
+    // TLS that no server of RDP agreed to says nothing about its key.
+    let agreed = facts.negotiation.confirm.is_some() || facts.at_gateway;
+    let after = facts.left_after(hello.t_us);
+    let dropped = facts.ended_by(Side::Server) && after < DROP_US && facts.malformed.is_none();
+    (agreed && dropped && alert(facts).is_none()).then_some((hello, after))
+}
+
+fn seen_drop(conclusion: Conclusion, facts: &Facts<'_>, hello: Seen<&ClientHello>) -> Conclusion {
+    let how = ended(facts.ending.how);
+    conclusion
+        .seen(hello.t_us, format!("the client sends its ClientHello ({})", offered_versions(facts)))
+        .seen(facts.ending.t_us, format!("the server {how} without a ServerHello or an alert"))
+}
+
 fn cipher_mismatch(facts: &Facts<'_>) -> Option<Conclusion> {
     let (from, number, t_us, text) = alert(facts)?;
     if from == Side::Server && facts.tls.server_hello.is_some() {
@@ -243,23 +282,11 @@ fn cipher_mismatch(facts: &Facts<'_>) -> Option<Conclusion> {
 }
 
 fn server_key_unusable(facts: &Facts<'_>) -> Option<Conclusion> {
-    let hello = facts.tls.client_hello.filter(|_| facts.tls.server_hello.is_none())?;
-    // TLS that no server of RDP agreed to says nothing about its key.
-    if facts.negotiation.confirm.is_none() && !facts.at_gateway {
-        return None;
+    if alert(facts).is_some() {
+        return failed_by_itself(facts);
     }
-    if let Some((from, number, t_us, text)) = alert(facts) {
-        let failed_inside = from == Side::Server && number == description::INTERNAL_ERROR;
-        let summary = "The server failed by itself on the client's first TLS message, most often because it cannot \
-                       use the private key of its certificate.";
-        let conclusion = Conclusion::likely(Phase::Tls, summary);
-        return failed_inside
-            .then(|| conclusion.or_possibly(&[VerdictId::TlsVersionMismatch]).seen(t_us, text));
-    }
-    let after = facts.left_after(hello.t_us);
-    if !facts.ended_by(Side::Server) || after >= DROP_US || facts.malformed.is_some() {
-        return None;
-    }
+    let (hello, after) =
+        dropped_at_hello(facts).filter(|(hello, _)| !offers_only_old_versions(facts, hello.what))?;
     let how = ended(facts.ending.how);
     let summary = format!(
         "The server {how} {} after the client's first TLS message and said nothing: most often it cannot use the \
@@ -274,12 +301,19 @@ fn server_key_unusable(facts: &Facts<'_>) -> Option<Conclusion> {
     if facts.offers_fewer_suites() {
         others.push(VerdictId::NotIntercepted);
     }
-    let conclusion = Conclusion::likely(Phase::Tls, summary).or_possibly(&others);
-    Some(
-        conclusion
-            .seen(hello.t_us, format!("the client sends its ClientHello ({})", offered_versions(facts)))
-            .seen(facts.ending.t_us, format!("the server {how} without a ServerHello or an alert")),
-    )
+    Some(seen_drop(Conclusion::likely(Phase::Tls, summary).or_possibly(&others), facts, hello))
+}
+
+fn failed_by_itself(facts: &Facts<'_>) -> Option<Conclusion> {
+    let (from, number, t_us, text) = alert(facts).filter(|_| facts.tls.server_hello.is_none())?;
+    let agreed = facts.negotiation.confirm.is_some() || facts.at_gateway;
+    if !agreed || from != Side::Server || number != description::INTERNAL_ERROR {
+        return None;
+    }
+    let summary = "The server failed by itself on the client's first TLS message, most often because it cannot \
+                   use the private key of its certificate.";
+    let conclusion = Conclusion::likely(Phase::Tls, summary);
+    Some(conclusion.or_possibly(&[VerdictId::TlsVersionMismatch]).seen(t_us, text))
 }
 
 fn stalled(facts: &Facts<'_>) -> Option<Conclusion> {

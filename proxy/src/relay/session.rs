@@ -467,7 +467,8 @@ async fn serve(
     };
     let Some(mut server) = connected else {
         reset(client);
-        session.lock().proxy_closed = true;
+        let mut observed = session.lock();
+        (observed.proxy_closed, observed.proxy_reset) = (true, true);
         return None;
     };
     let _ = server.set_nodelay(true);

@@ -356,13 +356,13 @@ pub(super) fn wrong_password_behind_tls() -> Option<Judged> {
     Some(Judged::of_session(&rdpscope.finish()))
 }
 
-/// Error info 0xB and 0xC have the id of the table, and are no fault: exit code, sentence and what to do follow that.
+/// Error info 0xB has the id of the table, and is no fault, and 0xC is one where it comes at once: exit code, sentence and what to do follow that.
 #[test]
 fn a_user_who_leaves_is_no_fault() {
     for (code, exit_code, words) in [
         (0x1, 1, "An administrator disconnected the session"),
         (0xb, 0, "the user disconnected the session from inside it"),
-        (0xc, 0, "Nothing failed: the user logged off."),
+        (0xc, 1, "sooner than a user does it: a logon that ends by itself"),
     ] {
         let reason = rdp::send(Server, IO, &rdp::share_data(0x2f, &u32::to_le_bytes(code)));
         let finished = session_in_clear().send_all([reason]).finish(Server).through_rdpscope();

@@ -224,8 +224,9 @@ impl<'a> Facts<'a> {
     fn note_inside(&mut self, event: &'a Event) {
         let t_us = event.t_us;
         match &event.detail {
-            Detail::CredsspTurn { turn, .. } => {
+            Detail::CredsspTurn { turn, length } => {
                 self.inside.credssp = event.from.map(|side| Seen { t_us, what: (*turn, side) });
+                self.inside.credssp_length = *length;
             }
             Detail::EarlyUserAuthorizationResult { result, .. } if event.from.is_some() => {
                 let what = result.as_ref().map(|result| result.value);

@@ -170,7 +170,7 @@ fn cut(facts: &Facts<'_>, gateway: &Gateway<'_>) -> Option<Conclusion> {
         How::Reset => Conclusion::likely(Phase::GatewayHttp, summary),
         _ => Conclusion::possible(Phase::GatewayHttp, summary),
     };
-    let conclusion = conclusion.or_possibly(&[VerdictId::GatewayNotAGateway]);
+    let conclusion = conclusion.or_possibly(&[VerdictId::GatewayNotAGateway, VerdictId::GatewayUnreachable]);
     Some(conclusion.seen(end.t_us, format!("the gateway's side {how} the connection without an answer")))
 }
 
@@ -186,11 +186,12 @@ fn hung(facts: &Facts<'_>, gateway: &Gateway<'_>) -> Option<Conclusion> {
         }
         let summary = format!(
             "WebSocket was agreed on with {}, and then nothing came through it for {}: a box on the way lets the 101 \
-             pass and not what follows it.",
+             pass and not what follows it, or the gateway hangs.",
             gateway.name,
             span(waited)
         );
         let conclusion = Conclusion::likely(Phase::GatewayTunnel, summary);
+        let conclusion = conclusion.or_possibly(&[VerdictId::GatewayUnreachable]);
         return Some(
             conclusion.seen(asked, "the client begins the tunnel (handshake_request); no answer came"),
         );
@@ -204,7 +205,8 @@ fn hung(facts: &Facts<'_>, gateway: &Gateway<'_>) -> Option<Conclusion> {
         return None;
     }
     let summary = format!(
-        "{} to {} was not answered within {}: something on the way swallows it, or the answer to it.",
+        "{} to {} was not answered within {}: something on the way swallows it, or the answer to it, or the \
+         gateway hangs.",
         last.asked(),
         gateway.name,
         span(waited)
@@ -213,7 +215,8 @@ fn hung(facts: &Facts<'_>, gateway: &Gateway<'_>) -> Option<Conclusion> {
         Role::Websocket => Conclusion::likely(Phase::GatewayHttp, summary),
         _ => Conclusion::possible(Phase::GatewayHttp, summary),
     };
-    let conclusion = conclusion.or_possibly(&[VerdictId::GatewayResponseMalformed]);
+    let conclusion =
+        conclusion.or_possibly(&[VerdictId::GatewayResponseMalformed, VerdictId::GatewayUnreachable]);
     Some(conclusion.seen(request.t_us, format!("{}; no answer came", request_words(last))))
 }
 

@@ -3,7 +3,7 @@
 use super::{KRB_AP_ERR_SKEW, MOST_SKEW_SECONDS, is_bound_to_another_key, versions_apart};
 use crate::diagnose::facts::{Facts, Seen, Status};
 use crate::diagnose::logon_status::{
-    ACCESS_DENIED, NOT_SUPPORTED, UNSUPPORTED_FUNCTION, is_system_error, logon_status,
+    ACCESS_DENIED, MESSAGE_ALTERED, NOT_SUPPORTED, UNSUPPORTED_FUNCTION, is_system_error, logon_status,
 };
 use crate::diagnose::rule::Conclusion;
 use crate::trace::{Confidence, Phase, VerdictId};
@@ -22,6 +22,10 @@ pub(super) fn cause(facts: &Facts<'_>, code: u32) -> Option<(VerdictId, Confiden
         }
         NOT_SUPPORTED | UNSUPPORTED_FUNCTION => (VerdictId::NlaEncryptionOracle, Confidence::Likely),
         code => match logon_status(code) {
+            // It also stands for any message that was damaged.
+            Some(status) if code == MESSAGE_ALTERED && !is_bound_to_another_key(facts) => {
+                (status.cause, Confidence::Likely)
+            }
             // FreeRDP's servers send whatever error their system had last.
             Some(status) if is_system_error(code) => (status.cause, Confidence::Likely),
             Some(status) => (status.cause, Confidence::Confirmed),

@@ -106,6 +106,11 @@ fn addresses(checks: &[&TcpCheck]) -> String {
     list(&checks.iter().map(|check| check.address.clone()).collect::<Vec<_>>())
 }
 
+/// Those that failed so at least once.
+fn addresses_that(probe: &Probe, error: ConnectError) -> String {
+    addresses(&probe.tcp.iter().filter(|check| failures(check, error) > 0).collect::<Vec<_>>())
+}
+
 fn all_addresses(probe: &Probe) -> String {
     addresses(&probe.tcp.iter().collect::<Vec<_>>())
 }
@@ -114,7 +119,7 @@ pub(super) fn refused(facts: &Facts<'_>) -> Option<Conclusion> {
     let probe = unreached(facts).filter(|probe| has(probe, ConnectError::Refused))?;
     let is_unanimous = !has(probe, ConnectError::TimedOut);
     let confidence = if is_unanimous { Confidence::Confirmed } else { Confidence::Likely };
-    let names = all_addresses(probe);
+    let names = addresses_that(probe, ConnectError::Refused);
     let summary = format!(
         "{names} refused the TCP connection: nothing listens on that port, or a firewall rejects it."
     );
@@ -125,6 +130,7 @@ pub(super) fn filtered(facts: &Facts<'_>) -> Option<Conclusion> {
     let probe = unreached(facts)?;
     let names = all_addresses(probe);
     let conclusion = if has(probe, ConnectError::TimedOut) {
+        let names = addresses_that(probe, ConnectError::TimedOut);
         let summary = format!(
             "{names} did not answer the TCP connection: a firewall drops it, or there is no such host."
         );
@@ -143,7 +149,10 @@ pub(super) fn filtered(facts: &Facts<'_>) -> Option<Conclusion> {
 
 pub(super) fn reset(facts: &Facts<'_>) -> Option<Conclusion> {
     let probe = unreached(facts).filter(|probe| has(probe, ConnectError::Reset))?;
-    let summary = format!("{} cut the TCP connection while it was being opened.", all_addresses(probe));
+    let summary = format!(
+        "{} cut the TCP connection while it was being opened.",
+        addresses_that(probe, ConnectError::Reset)
+    );
     Some(with_attempts(Conclusion::confirmed(Phase::Tcp, summary), probe))
 }
 

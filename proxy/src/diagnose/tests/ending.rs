@@ -106,6 +106,36 @@ fn a_client_that_leaves_after_the_servers_nla_answer() {
 }
 
 #[test]
+fn a_status_is_known_by_its_size_where_it_cannot_be_read() {
+    for by in [Side::Client, Side::Server] {
+        let diagnosis = three_nla_messages().server(&application_data(15 + 17)).end(by, How::Fin).diagnose();
+        assert_verdict(&diagnosis, VerdictId::NlaLogonFailed, Confidence::Possible);
+        assert!(diagnosis.verdict.is_fault());
+        assert!(may_also_be(&diagnosis, VerdictId::NlaAccountLocked));
+        let left = if by == Side::Client { VerdictId::ClientClosed } else { VerdictId::ServerClosed };
+        assert!(may_also_be(&diagnosis, left));
+    }
+    let token = three_nla_messages().server(&application_data(17 + 17)).end(Side::Client, How::Fin);
+    assert_verdict(&token.diagnose(), VerdictId::ClientClosed, Confidence::Likely);
+}
+
+#[test]
+fn a_side_that_leaves_before_a_message_of_nla() {
+    for by in [Side::Client, Side::Server] {
+        let handshake = handshake_13(Script::negotiated(SSL | HYBRID, HYBRID)).wait(3_000_000);
+        let diagnosis = handshake.end(by, How::Fin).diagnose();
+        assert!(!diagnosis.verdict.summary.contains("status"), "{}", diagnosis.verdict.summary);
+    }
+}
+
+#[test]
+fn what_rdpscope_ended_has_nothing_to_mend() {
+    let diagnosis = Script::negotiated(SSL, SSL).stopped().diagnose();
+    assert_verdict(&diagnosis, VerdictId::ClientClosed, Confidence::Possible);
+    assert!(diagnosis.verdict.fix.is_empty(), "{:?}", diagnosis.verdict.fix);
+}
+
+#[test]
 fn nla_is_ruled_out_where_there_was_none_or_it_is_over() {
     let past_nla = three_nla_messages().server(&application_data(150)).client(&application_data(60));
     let past_nla = past_nla.client(&application_data(470));

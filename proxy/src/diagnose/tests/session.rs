@@ -26,8 +26,11 @@ fn in_clear() -> Script {
 }
 
 fn active_then(value: u32) -> Diagnosis {
-    let script = in_clear().active().message(Side::Server, Phase::Active, set_error_info(value));
-    script.end(Side::Client, How::Reset).diagnose()
+    let script = in_clear().active().wait(60_000_000);
+    script
+        .message(Side::Server, Phase::Active, set_error_info(value))
+        .end(Side::Client, How::Reset)
+        .diagnose()
 }
 
 fn connecting_then(value: u32) -> Diagnosis {
@@ -116,6 +119,20 @@ fn the_users_own_logoff_is_called_that() {
         assert!(active_then(value).verdict.summary.contains("Nothing failed"), "{value:#x}");
     }
     assert!(active_then(0x2).verdict.summary.contains("administrator"));
+}
+
+#[test]
+fn a_logoff_sooner_than_anybody_logs_off_is_not_the_users() {
+    let told = |value| {
+        let script = in_clear().active().wait(800_000);
+        let script = script.message(Side::Server, Phase::Active, set_error_info(value));
+        script.end(Side::Server, How::Fin).diagnose()
+    };
+    let logoff = told(0xc);
+    assert_verdict(&logoff, VerdictId::AdminDisconnect, Confidence::Confirmed);
+    assert!(!logoff.verdict.by_user && !logoff.verdict.fix.is_empty());
+    assert!(may_also_be(&logoff, VerdictId::ServerClosed));
+    assert!(told(0xb).verdict.by_user, "a window is closed as fast");
 }
 
 #[test]

@@ -66,6 +66,17 @@ fn a_server_that_drops_the_client_hello() {
 }
 
 #[test]
+fn a_server_that_drops_an_old_client() {
+    let mut hello = client_hello("srv10");
+    let offered = [4, 3, 4, 3, 3];
+    let place = hello.windows(offered.len()).position(|window| window == offered).unwrap();
+    hello[place..place + offered.len()].copy_from_slice(&[4, 3, 2, 3, 1]);
+    let dropped = Script::negotiated(SSL, SSL).client(&hello).end(Side::Server, How::Reset).diagnose();
+    assert_verdict(&dropped, VerdictId::TlsVersionMismatch, Confidence::Likely);
+    assert!(may_also_be(&dropped, VerdictId::ServerKeyUnusable));
+}
+
+#[test]
 fn a_client_hello_without_an_answer() {
     let diagnosis = greeted().wait(10_000_000).end(Side::Client, How::Fin).diagnose();
     assert_verdict(&diagnosis, VerdictId::TlsStalled, Confidence::Likely);
