@@ -6,6 +6,8 @@ mod mstsc;
 #[cfg(target_os = "linux")]
 mod open;
 mod screens;
+#[cfg(target_os = "linux")]
+mod terminal;
 #[cfg(unix)]
 mod unix;
 

@@ -121,18 +121,11 @@ impl Process {
     /// Starts `command` at a terminal of its own, both outputs as one stream of lines; what is written to the file is typed.
     #[cfg(target_os = "linux")]
     pub(crate) fn spawn_at_terminal(mut command: Command) -> (Self, File) {
-        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-        let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC);
-        let keyboard = keyboard.expect("there are pseudo-terminals");
-        grantpt(&keyboard).and_then(|()| unlockpt(&keyboard)).expect("it is ours");
-        let name =
-            ptsname(&keyboard, Vec::new()).expect("it has a name").into_string().expect("a plain name");
-        let terminal = File::options().read(true).write(true).open(name).expect("it opens");
+        let (keyboard, terminal) = terminal();
         command.stdin(terminal.try_clone().expect("a file is cloned"));
         command.stdout(terminal.try_clone().expect("a file is cloned")).stderr(terminal);
         let child = start_with_its_input(&mut command);
         drop(command); // it holds the terminal, which must be closed with the child
-        let keyboard = File::from(keyboard);
         let screen = keyboard.try_clone().expect("a file is cloned");
         (Process { child, reaped: false, output: Lines::follow(screen) }, keyboard)
     }
@@ -297,6 +290,18 @@ impl Drop for Process {
 enum Ending {
     Ask,
     Kill,
+}
+
+/// A pseudo-terminal: what is typed into it and read from its screen, and what a program has of it.
+#[cfg(target_os = "linux")]
+pub(crate) fn terminal() -> (File, File) {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC);
+    let keyboard = keyboard.expect("there are pseudo-terminals");
+    grantpt(&keyboard).and_then(|()| unlockpt(&keyboard)).expect("it is ours");
+    let name = ptsname(&keyboard, Vec::new()).expect("it has a name").into_string().expect("a plain name");
+    let terminal = File::options().read(true).write(true).open(name).expect("it opens");
+    (File::from(keyboard), terminal)
 }
 
 fn start(command: &mut Command) -> Child {

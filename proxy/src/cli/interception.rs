@@ -1,9 +1,9 @@
 //! The flags with which `proxy` terminates TLS, checked and made into what it takes.
 
-use super::Failure;
 use super::cert::fetch::fetch;
 use super::cert::password;
 use super::output::Output;
+use super::{Exit, Failure};
 use crate::alter::Alterations;
 #[cfg(feature = "nla")]
 use crate::intercept::credssp::{Credentials, CredentialsError};
@@ -180,6 +180,10 @@ fn terminated_nla(file: Option<&Path>) -> Result<Nla, Failure> {
         Some(file) => Credentials::from_file(file).map_err(Failure::not_done),
         None => Credentials::prompt().map_err(|error| match error {
             CredentialsError::NoTerminal => Failure::usage(error),
+            CredentialsError::Prompt(reason) if reason.kind() == std::io::ErrorKind::Interrupted => Failure {
+                exit: Exit::Interrupted,
+                sentence: "interrupted at the question for the password".to_owned(),
+            },
             error => Failure::not_done(error),
         }),
     };

@@ -298,8 +298,7 @@ impl Credentials {
             .map_err(CredentialsError::Prompt)?;
         let mut username = String::new();
         io::stdin().read_line(&mut username).map_err(CredentialsError::Prompt)?;
-        let password = rpassword::prompt_password("Password (it is not shown): ");
-        let password = Zeroizing::new(password.map_err(CredentialsError::Prompt)?);
+        let password = unseen("Password (it is not shown): ").map_err(CredentialsError::Prompt)?;
         Credentials::new(username.trim(), password).ok_or(CredentialsError::NoName)
     }
 
@@ -401,6 +400,23 @@ enum Unread {
     /// Others may read it: its permissions.
     #[cfg_attr(not(unix), expect(dead_code, reason = "only Unix keeps such rights in its files"))]
     Shared(u32),
+}
+
+/// What is typed at the terminal without being shown. Ctrl-C is an error of the kind `Interrupted`: if it ended the program
+/// here, it would leave a terminal behind that shows nothing of what is typed.
+fn unseen(question: &str) -> io::Result<Zeroizing<String>> {
+    let ask = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let _within = runtime.enter();
+        #[cfg(unix)]
+        let _caught = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+        #[cfg(windows)]
+        let _caught = tokio::signal::windows::ctrl_c()?;
+        rpassword::prompt_password(question).map(Zeroizing::new)
+    };
+    // On a thread of its own, as the caller may be within a runtime already.
+    std::thread::scope(|scope| scope.spawn(ask).join())
+        .unwrap_or_else(|_| Err(io::Error::other("the terminal cannot be read")))
 }
 
 /// What is in a file with secrets: up to one byte more than `most`, which is what a longer one is known by.
