@@ -3,6 +3,7 @@
 use super::arguments::ProbeArguments;
 use crate::cli::Failure;
 use crate::probe::targets::{Named, Targets};
+use crate::rdpfile::Encoding;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -39,8 +40,15 @@ fn add(targets: &mut Targets, file: &Path) -> Result<(), Failure> {
             MOST_BYTES >> 20
         )));
     }
-    targets.lines(&name, &String::from_utf8_lossy(&content));
+    targets.lines(&name, &text(&content));
     Ok(())
+}
+
+/// PowerShell's `>` and `Out-File` write UTF-16.
+fn text(content: &[u8]) -> String {
+    let encoding = Encoding::of(content);
+    let (text, _) = encoding.decode(content.strip_prefix(encoding.mark()).unwrap_or(content));
+    text
 }
 
 /// Up to one byte more than is allowed.
@@ -48,4 +56,23 @@ fn read(from: impl Read) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     from.take(MOST_BYTES + 1).read_to_end(&mut content)?;
     Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_read_in_the_encodings_of_windows() {
+        let list = "srv01\r\nsrv02\r\n";
+        for encoding in [
+            Encoding::Utf8 { mark: true },
+            Encoding::Utf16Little { mark: true },
+            Encoding::Utf16Little { mark: false },
+            Encoding::Utf16Big { mark: true },
+        ] {
+            let content = [encoding.mark(), &encoding.encode(list)].concat();
+            assert_eq!(text(&content), list, "{encoding}");
+        }
+    }
 }
