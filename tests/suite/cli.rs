@@ -168,6 +168,8 @@ mod wrong_usage {
     fn an_address_that_others_reach_needs_a_second_word() {
         let arguments = ["proxy", "127.0.0.1:9", "--listen", "0.0.0.0:0", "--no-trace", "--for", "1ms"];
         run(&arguments).assert_refused(2, "--allow-remote");
+        run(&["run", "127.0.0.1:9", "--listen", "0.0.0.0:0"])
+            .assert_refused(2, "a run is for a client on this one");
         let ran = run(&[&arguments[..], &["--allow-remote"]].concat());
         assert_eq!(ran.exit_code, Some(0), "{}", ran.stderr);
         assert!(ran.stderr.contains("listening on 0.0.0.0:"), "{}", ran.stderr);

@@ -195,11 +195,12 @@ pub(super) fn trace_folder(arguments: &ProxyArguments) -> Result<Option<TraceFol
     if arguments.no_trace {
         return Ok(None);
     }
+    let failed = |error| Failure::not_done(format!("{error}, or use --no-trace"));
     let path = match &arguments.trace {
         Some(path) => path.clone(),
-        None => TraceFolder::default_path().map_err(Failure::not_done)?,
+        None => TraceFolder::default_path().map_err(failed)?,
     };
-    TraceFolder::open(&path).map(Some).map_err(Failure::not_done)
+    TraceFolder::open(&path).map(Some).map_err(failed)
 }
 
 /// What is captured, with a warning where the file will hold secrets.

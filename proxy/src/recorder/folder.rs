@@ -31,7 +31,7 @@ pub struct TraceFolder {
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// The folder could not be made or written to.
-    #[error("cannot write traces to {}: {source}; name another folder with --trace DIR or use --no-trace", path.display())]
+    #[error("cannot write traces to {}: {source}; name another folder with --trace DIR", path.display())]
     Unwritable {
         /// The folder.
         path: PathBuf,
@@ -45,7 +45,7 @@ pub enum FolderError {
         path: PathBuf,
     },
     /// The system has no place for a user's data.
-    #[error("this user has no data folder; name one with --trace DIR or use --no-trace")]
+    #[error("this user has no data folder; name one with --trace DIR")]
     NoDefault,
 }
 

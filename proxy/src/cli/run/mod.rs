@@ -91,7 +91,15 @@ pub(super) fn run(arguments: RunArguments, output: &Output) -> Result<Exit, Fail
         jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S"),
         std::process::id() & 0xffff
     );
-    refuse_listening(&arguments.proxy(base.clone())?)?;
+    let relay = arguments.proxy(base.clone())?;
+    if !relay.listen().ip().is_loopback() {
+        return Err(Failure::usage(format!(
+            "{} can be reached by other machines, and a run is for a client on this one; listen on 127.0.0.1, or let \
+             others in with `rdpscope proxy --allow-remote`",
+            relay.listen()
+        )));
+    }
+    refuse_listening(&relay)?;
     let folder = TraceFolder::open(&base.join(name)).map_err(Failure::not_done)?;
     forget_left_behind(output);
     runtime()?.block_on(async {
