@@ -145,6 +145,18 @@ mod wrong_usage {
             ran.assert_refused(2, arguments[0]);
             assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
         }
+        for arguments in [
+            &["proxy", "anna:hunter2@srv10"][..],
+            &["proxy", "srv10", "--gateway", "https://anna:hunter2@gw"],
+            &["proxy", "srv10", "--upstream-proxy", "http://anna:hunter2"],
+            &["proxy", "srv10", "/p:hunter2"],
+            &["run", "srv10", "/p:hunter2"],
+            &["probe", "srv10", "/u:anna", "/p:hunter2"],
+        ] {
+            let ran = run(arguments);
+            assert_eq!((ran.exit_code, &ran.stdout[..]), (Some(2), ""), "{arguments:?}: {}", ran.stderr);
+            assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
+        }
     }
 
     #[test]

@@ -216,9 +216,13 @@ fn floods() -> Vec<Flood> {
     let head = format!("HTTP/1.1 200 OK\r\n{}", "X-Long: yes\r\n".repeat(5_000)).into_bytes();
     let preconnection =
         [&[0xff, 0xff, 0xff, 0x7f, 0, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0][..], &vec![0x41; 65_000]].concat();
+    // As many channels as are read, with every option.
+    let channels = [&62_u32.to_le_bytes()[..], &b"channel\0\xff\xff\xff\xff".repeat(62)].concat();
+    let lists = rdp::connect_initial_of(&[rdp::block(0xc003, &channels)]);
     vec![
         ("a certificate of 16 MiB", negotiated, Side::Server, certificate),
-        ("GCC of 2 GiB", in_clear, Side::Client, connect),
+        ("GCC of 2 GiB", in_clear.clone(), Side::Client, connect),
+        ("lists without end", in_clear, Side::Client, lists),
         ("a head without end", Vec::new(), Side::Server, head),
         ("a preconnection PDU of 2 GiB", Vec::new(), Side::Client, preconnection),
         ("a session of one PDU", rdp::session(0, 0), Side::Server, rdp::packet(&vec![0x68; 40_000])),

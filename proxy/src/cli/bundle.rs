@@ -101,7 +101,7 @@ fn verify(file: &Path, output: &Output) -> Result<Exit, Failure> {
     if output.json {
         let differences: Vec<String> = differences.iter().map(ToString::to_string).collect();
         let line = json!({"type": "verification", "file": file, "files": manifest.files.len(), "differences": differences});
-        output.raw(format!("{line}\n").as_bytes());
+        output.json_line(&line);
     }
     if differences.is_empty() {
         output.result(&format!(

@@ -27,7 +27,7 @@ mod watching;
 
 use crate::report::safe;
 use arguments::{Arguments, Command};
-use clap::error::{ContextKind, ErrorKind};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
 use output::Output;
 use std::borrow::Cow;
@@ -87,6 +87,17 @@ fn refuse(error: &clap::Error) -> ExitCode {
     match (error.kind(), error.get(ContextKind::InvalidArg), error.source()) {
         (ErrorKind::ValueValidation, Some(argument), Some(reason)) => {
             let sentence = format!("rdpscope: {argument}: {reason}");
+            eprintln!("{}", safe::lines(&sentence, false));
+            Exit::Usage.into()
+        }
+        // Switches of a client, some of which are passwords.
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(argument)), _)
+            if argument.starts_with('/') =>
+        {
+            let switch = argument.split(':').next().unwrap_or_default();
+            let sentence = format!(
+                "rdpscope: {switch} is a switch of the client and not of rdpscope: put it into --client 'CLIENT {{rdp}} …'"
+            );
             eprintln!("{}", safe::lines(&sentence, false));
             Exit::Usage.into()
         }

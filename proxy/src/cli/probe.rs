@@ -14,8 +14,8 @@ use crate::probe::fleet::Fleet;
 use crate::probe::{self, OtherPath, Settings};
 use crate::recorder::SessionId;
 use crate::relay::target::Target;
-use crate::report;
-use crate::trace::{Line, Record, Verdict};
+use crate::report::{self, safe};
+use crate::trace::{Line, Record};
 use arguments::ProbeArguments;
 use results_file::{ResultsError, ResultsFile};
 use screen::{Format, Screen};
@@ -268,7 +268,7 @@ impl Run<'_> {
     }
 
     fn show(&mut self, record: &Record, json: &str) {
-        self.fault_found |= record.verdict.as_ref().is_some_and(Verdict::is_fault);
+        self.fault_found |= record.verdict.as_ref().is_some_and(|verdict| !verdict.is_good());
         self.screen.show(record, json);
     }
 
@@ -306,5 +306,5 @@ pub(super) fn json_lines(record: &Record, events: bool) -> String {
 
 fn json_line(line: &impl Serialize) -> String {
     // Serialising our own types into memory cannot fail.
-    serde_json::to_string(line).unwrap_or_default() + "\n"
+    safe::json(&serde_json::to_string(line).unwrap_or_default()).into_owned() + "\n"
 }

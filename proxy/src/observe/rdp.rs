@@ -25,6 +25,9 @@ const MALFORMED_LIMIT: usize = 32;
 const KIND_LIMIT: usize = 32;
 /// Auto-detect results told of an active session; some servers measure several times a second, without end.
 const RESULT_LIMIT: usize = 256;
+/// Messages that list what a side can do, and redirections, that are told. A desktop that is resized lists it anew; a peer
+/// that repeats them would turn each kilobyte into sixty of memory and thirty of trace.
+const LISTS_LIMIT: u8 = 64;
 
 const X224_DATA: [u8; 3] = [0x02, 0xF0, 0x80];
 
@@ -68,6 +71,7 @@ pub struct RdpObserver {
     filler_seen: bool,
     announced_end: Option<Side>,
     results_told: usize,
+    lists_told: u8,
 }
 
 /// The phase a message belongs to; `None` where it can come in any.
@@ -128,6 +132,7 @@ impl RdpObserver {
             filler_seen: false,
             announced_end: None,
             results_told: 0,
+            lists_told: 0,
         }
     }
 
@@ -448,8 +453,26 @@ impl RdpObserver {
 
     fn emit(&mut self, message: RdpMessage, out: &mut Vec<RdpMessage>) {
         self.phase = reached_with(self.phase, &message);
+        if is_list(&message) {
+            if self.lists_told == LISTS_LIMIT {
+                return;
+            }
+            self.lists_told += 1;
+        }
         out.push(message);
     }
+}
+
+/// Whether a message may say much in few bytes.
+fn is_list(message: &RdpMessage) -> bool {
+    matches!(
+        message,
+        RdpMessage::ConnectInitial(_)
+            | RdpMessage::ConnectResponse(_)
+            | RdpMessage::DemandActive(_)
+            | RdpMessage::ConfirmActive(_)
+            | RdpMessage::ServerRedirection(_)
+    )
 }
 
 #[cfg(test)]

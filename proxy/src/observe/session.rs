@@ -25,6 +25,8 @@ const TLS_ALERT_LENGTH: usize = 7;
 /// Bytes shown of a protocol that is not RDP: enough to see what it is, too few to hold a secret of any known one.
 /// So many are awaited, or the end of the stream.
 const SHOWN_BYTES: usize = greeting::TELLING_LENGTH;
+/// Of what nobody knows.
+const SHOWN_OF_UNKNOWN: usize = 4;
 /// So long a silence before the end is told: nothing on the way forgets a connection sooner.
 pub(crate) const QUIET_US: Micros = 60_000_000;
 /// RDP_NEG_RSP.selectedProtocol for standard RDP security.
@@ -382,9 +384,11 @@ impl SessionObserver {
             [TLS_HANDSHAKE, 3, ..] => Some("TLS"),
             _ => greeting::recognise(pending),
         };
+        // An unknown client's words may be a logon, as `AUTH` and `PASS` of some protocols are.
+        let shown = if from == Side::Client && protocol.is_none() { SHOWN_OF_UNKNOWN } else { SHOWN_BYTES };
         let detail = Detail::OtherProtocol {
             protocol: protocol.map(str::to_owned),
-            first_bytes: hex::encode(&pending[..pending.len().min(SHOWN_BYTES)]),
+            first_bytes: hex::encode(&pending[..pending.len().min(shown)]),
         };
         out.push(event(t_us, from, Phase::X224, detail));
         self.over(t_us, from, "this is not RDP", out);

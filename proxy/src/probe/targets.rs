@@ -21,6 +21,9 @@ pub enum SpecificationError {
     /// Digits and dots that are no address.
     #[error("target {0:?} is no IPv4 address; write four numbers from 0 to 255")]
     BadAddress(String),
+    /// What clients take, and passwords among it: only its name is repeated.
+    #[error("{0} is a switch of a client and no target")]
+    Switch(String),
     /// A slash without an address or a length on its sides.
     #[error("{0:?} is no prefix; write 10.0.0.0/24, 10.0.0.0/24:PORT or [2001:db8::/120]:PORT")]
     BadPrefix(String),
@@ -166,6 +169,13 @@ impl Targets {
 /// # Errors
 /// The word is none of these, or has more addresses than [`MOST_TARGETS`].
 pub fn expand(specification: &str) -> Result<Vec<Target>, SpecificationError> {
+    if specification.contains('@') {
+        return Err(TargetError::Logon.into());
+    }
+    if specification.starts_with('/') {
+        let switch = specification.split(':').next().unwrap_or_default();
+        return Err(SpecificationError::Switch(switch.to_owned()));
+    }
     if specification.contains('/') {
         return prefix(specification);
     }

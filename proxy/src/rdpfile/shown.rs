@@ -12,6 +12,11 @@ pub(super) fn quoted(text: &str) -> String {
     }
 }
 
+/// The same for an address, in front of which somebody may have written a logon.
+pub(super) fn quoted_place(text: &str) -> String {
+    quoted(text.rsplit_once('@').map_or(text, |(_, place)| place))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,6 +22,8 @@ const TLS_MAJOR: u8 = 3;
 const PRECONNECTION_SIZE: u8 = 2;
 /// Bytes that tell a preconnection PDU.
 const PRECONNECTION_HEAD: usize = 12;
+/// What stands before the blob, in which gateways have tokens that log on: the last of it is its length.
+const PRECONNECTION_FIXED: usize = 18;
 /// DomainMCSPDU choices (T.125) whose user data is RDP: SendDataRequest and SendDataIndication.
 const SEND_DATA: [u8; 2] = [25, 26];
 /// Bytes from the choice to the length of the user data: choice, initiator, channel, priority.
@@ -210,7 +212,7 @@ fn decide_first(header: &[u8]) -> Decision {
     match header {
         [low, high, ..] if header.len() >= PRECONNECTION_HEAD => {
             let length = usize::from(u16::from_le_bytes([*low, *high]));
-            Decision::Pdu { length, keep: length }
+            Decision::Pdu { length, keep: PRECONNECTION_FIXED }
         }
         _ => Decision::More,
     }
@@ -361,11 +363,13 @@ mod tests {
     }
 
     #[test]
-    fn a_preconnection_pdu_stays_and_what_follows_is_read() {
+    fn a_preconnection_pdu_keeps_its_length_and_what_follows_is_read() {
         let preconnection = hex::decode("180000000000000002000000000000000300410042000000").unwrap();
         let bytes = [&preconnection[..], &session()].concat();
         let after = blanked(&[&bytes], Side::Client);
-        assert_eq!(after[..preconnection.len()], preconnection);
+        let (fixed, blob) = after[..preconnection.len()].split_at(PRECONNECTION_FIXED);
+        assert_eq!(fixed, &preconnection[..PRECONNECTION_FIXED]);
+        assert!(blob.iter().all(|byte| *byte == 0), "{blob:?}");
         assert_eq!(after[preconnection.len()..], blanked(&[&session()], Side::Client));
     }
 

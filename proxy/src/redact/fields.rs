@@ -37,7 +37,7 @@ const FIELDS: [(&str, Field); 50] = [
     ("after", Hex),
     ("before", Hex),
     ("asked_for", Target),
-    ("blob", Hex),
+    ("blob", Foreign),
     ("bytes", Hex),
     ("client_address", Address),
     ("client_name", Name(Kind::Host)),

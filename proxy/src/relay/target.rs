@@ -28,6 +28,11 @@ pub enum TargetError {
     /// A bracket without its partner, or something other than an IPv6 address in brackets.
     #[error("target {0:?} has brackets, but they hold no IPv6 address; write [IPv6]:PORT")]
     BadBrackets(String),
+    /// A user name in front of it. It is not repeated: it may hold a password.
+    #[error(
+        "a target has no user name in it; write HOST, HOST:PORT or [IPv6]:PORT, and give the user to the client"
+    )]
+    Logon,
     /// A character that no host name has.
     #[error("target {0:?} has a character that no host name has; write HOST, HOST:PORT or [IPv6]:PORT")]
     BadHost(String),
@@ -36,6 +41,9 @@ pub enum TargetError {
 impl Target {
     /// Reads `text`; `default_port` where it names none.
     pub fn parse(text: &str, default_port: u16) -> Result<Target, TargetError> {
+        if text.contains('@') {
+            return Err(TargetError::Logon);
+        }
         let (host, port) = split(text)?;
         if host.is_empty() {
             return Err(TargetError::NoHost(text.to_owned()));
@@ -47,6 +55,10 @@ impl Target {
             None => default_port,
             Some(port) => match port.parse() {
                 Ok(port) if port != 0 => port,
+                // What is no number may be a password.
+                _ if !port.bytes().all(|byte| byte.is_ascii_digit()) => {
+                    return Err(TargetError::BadPort(host.to_owned()));
+                }
                 _ => return Err(TargetError::BadPort(text.to_owned())),
             },
         };
@@ -124,5 +136,9 @@ mod tests {
         assert!(matches!("[srv]:1".parse::<Target>(), Err(TargetError::BadBrackets(_))));
         assert!(matches!("srv one".parse::<Target>(), Err(TargetError::BadHost(_))));
         assert!(matches!("a:b:c".parse::<Target>(), Err(TargetError::BadHost(_))));
+        for text in ["anna:CANARY@srv10", "anna:CANARY"] {
+            let error = text.parse::<Target>().unwrap_err().to_string();
+            assert!(!error.contains("CANARY"), "{error}");
+        }
     }
 }

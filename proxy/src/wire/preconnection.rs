@@ -20,8 +20,11 @@ pub struct PreconnectionPdu {
     pub version: u32,
     /// Id: the session source.
     pub id: u32,
-    /// wszPCB: for Hyper-V the id of the virtual machine.
+    /// wszPCB where it is the id of a virtual machine, as for Hyper-V. Gateways have tokens there that log on.
     pub blob: Option<String>,
+    /// Characters of wszPCB.
+    #[serde(default)]
+    pub blob_length: usize,
 }
 
 /// Whether the first bytes of a stream can still become a preconnection PDU.
@@ -50,8 +53,24 @@ pub fn decode(bytes: &[u8]) -> Decoded<PreconnectionPdu> {
     reader.take(8)?;
     let version = reader.u32_le()?;
     let id = reader.u32_le()?;
-    let blob = if version == 2 && !reader.is_empty() { Some(read_blob(&mut reader)?) } else { None };
-    Ok(Some((PreconnectionPdu { length, version, id, blob }, length)))
+    let text = if version == 2 && !reader.is_empty() { Some(read_blob(&mut reader)?) } else { None };
+    let blob_length = text.as_ref().map_or(0, |text| text.chars().count());
+    let blob = text.filter(|text| names_machine(text));
+    Ok(Some((PreconnectionPdu { length, version, id, blob, blob_length }, length)))
+}
+
+/// Whether this is a GUID, and perhaps how Hyper-V is to show the machine.
+fn names_machine(blob: &str) -> bool {
+    const GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
+    let (id, how) = blob.split_once(';').unwrap_or((blob, ""));
+    let id = id.strip_prefix('{').and_then(|id| id.strip_suffix('}')).unwrap_or(id);
+    let groups: Vec<&str> = id.split('-').collect();
+    let is_group = |(group, length): (&&str, usize)| {
+        group.len() == length && group.bytes().all(|digit| digit.is_ascii_hexdigit())
+    };
+    groups.len() == GROUPS.len()
+        && groups.iter().zip(GROUPS).all(is_group)
+        && matches!(how, "" | "EnhancedMode=0" | "EnhancedMode=1")
 }
 
 fn read_blob(reader: &mut Reader<'_>) -> Result<String, Malformed> {
@@ -70,11 +89,23 @@ mod tests {
         let v1 = hex::decode("10000000000000000100000007000000").unwrap();
         assert_eq!(
             decode(&v1),
-            Ok(Some((PreconnectionPdu { length: 16, version: 1, id: 7, blob: None }, 16)))
+            Ok(Some((PreconnectionPdu { length: 16, version: 1, id: 7, blob: None, blob_length: 0 }, 16)))
         );
         let v2 = hex::decode("180000000000000002000000000000000300410042000000").unwrap();
-        assert_eq!(decode(&v2).unwrap().unwrap().0.blob.as_deref(), Some("AB"));
+        let pdu = decode(&v2).unwrap().unwrap().0;
+        assert_eq!((pdu.blob, pdu.blob_length), (None, 2), "it may be a token");
         assert_eq!(decode(&v2[..20]), Ok(None));
+    }
+
+    #[test]
+    fn only_what_names_a_machine_is_kept() {
+        let id = "79dd4efd-9b04-4d1e-a8a1-3c5f5e4c9b01";
+        for blob in [id.to_owned(), format!("{{{id}}}"), format!("{id};EnhancedMode=1")] {
+            assert!(names_machine(&blob), "{blob}");
+        }
+        for blob in ["", "eyJhbGciOiJSUzI1NiJ9.e30.sig", &id[1..], &format!("{id};token=1")] {
+            assert!(!names_machine(blob), "{blob}");
+        }
     }
 
     #[test]

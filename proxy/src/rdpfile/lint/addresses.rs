@@ -2,7 +2,7 @@
 
 use super::super::address::{Address, AddressFault};
 use super::super::profile::Profile;
-use super::super::shown::quoted;
+use super::super::shown::quoted_place;
 use super::Severity::{Error, Note, Warning};
 use super::{Findings, given};
 
@@ -51,7 +51,13 @@ fn checked(profile: &Profile, name: &str, findings: &mut Findings) -> Option<Add
             Some(address)
         }
         Err(fault) => {
-            findings.setting(Error, "no-machine", at, format!("{} {fault}", quoted(value)), fix(&fault));
+            findings.setting(
+                Error,
+                "no-machine",
+                at,
+                format!("{} {fault}", quoted_place(value)),
+                fix(&fault),
+            );
             None
         }
     }

@@ -2,7 +2,7 @@
 
 use super::super::address::Address;
 use super::super::profile::Profile;
-use super::super::shown::quoted;
+use super::super::shown::quoted_place;
 use super::Severity::{Error, Note, Warning};
 use super::{Findings, addresses, given};
 
@@ -55,7 +55,7 @@ fn named(at: (usize, &str), name: &str, findings: &mut Findings) {
             Error,
             "no-gateway",
             at,
-            format!("{} {fault}", quoted(name)),
+            format!("{} {fault}", quoted_place(name)),
             addresses::fix(&fault),
         );
     }
@@ -139,7 +139,7 @@ fn kerberos(profile: &Profile, is_used: bool, findings: &mut Findings) {
             Error,
             "no-kerberos-proxy",
             at,
-            format!("{} {fault}", quoted(name)),
+            format!("{} {fault}", quoted_place(name)),
             "write its full name alone, for example kdc.corp.example",
         ),
         Ok(address) => findings.setting(

@@ -45,7 +45,11 @@ fn without_setting(profile: &Profile, findings: &mut Findings) {
             Warning,
             "no-setting",
             index,
-            format!("{} is not of the form name:type:value, and clients skip it", quoted(&line.text)),
+            // What it says may be the end of a password's line that somebody's mail program has wrapped.
+            format!(
+                "its {} characters are not of the form name:type:value, and clients skip it",
+                line.text.chars().count()
+            ),
             "take it out, or write for example full address:s:srv10",
         );
     }

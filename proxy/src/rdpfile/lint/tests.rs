@@ -36,6 +36,14 @@ fn there_is_nothing_wrong_with_what_mstsc_saves() {
 }
 
 #[test]
+fn what_may_be_a_secret_is_not_repeated() {
+    let profile = "full address:s:anna:CANARY@srv 10\r\npassword 51 b:CANARY\r\n51:b:AB\r\nCANARY00112233\r\n\
+                   gatewayaccesstoken s:CANARY\r\nclearpassword CANARY\r\ngatewayhostname:s:anna:CANARY@g w\r\n";
+    let findings = lint(&Profile::read(profile.as_bytes()));
+    assert!(findings.len() > 4 && !format!("{findings:?}").contains("CANARY"), "{findings:#?}");
+}
+
+#[test]
 fn each_line_is_told_what_is_wrong_with_it() {
     for (line, severity, id) in [
         ("hello", Severity::Warning, "no-setting"),

@@ -25,8 +25,11 @@ pub(super) fn describe(events: &[Event]) -> Vec<String> {
                 anomalies.extend(&failure.anomalies);
             }
             Detail::PreconnectionPdu(pdu) => {
-                let blob =
-                    pdu.blob.as_deref().map(|blob| format!(" for {}", safe::name(blob))).unwrap_or_default();
+                let blob = match &pdu.blob {
+                    Some(blob) => format!(" for {}", safe::name(blob)),
+                    None if pdu.blob_length > 0 => format!(" with {} characters", pdu.blob_length),
+                    None => String::new(),
+                };
                 clauses.push(format!("preconnection PDU{blob}"));
             }
             Detail::DisconnectRequest { reason } => {

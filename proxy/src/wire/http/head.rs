@@ -1,13 +1,15 @@
 //! Heads of requests and responses.
 
 use super::authentication::Authentication;
-use super::header::{HttpHeader, beginning};
+use super::header::{HttpHeader, beginning, shown_scheme};
 use super::{MOST_HEADERS, after_empty_lines};
 use crate::wire::Malformed;
 use httparse::{EMPTY_HEADER, Header, ParserConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Letters of a query's name that are kept; a gateway's have up to eight.
+const LONGEST_QUERY_NAME: usize = 32;
 /// Names kept of a query; a gateway's client sends up to seven.
 const MOST_QUERY_NAMES: usize = 32;
 
@@ -115,12 +117,12 @@ impl RequestHead {
         let text = |name: &str, in_query: &str| read.text(name).or_else(|| query_value(query, in_query));
         Ok(RequestHead {
             method: beginning(request.method.unwrap_or_default()),
-            path: beginning(path),
+            path: beginning(shown_path(path)),
             query_names: query_names(query),
             version: version(request.version),
             connection_id: text("RDG-Connection-Id", "ConId"),
             correlation_id: text("RDG-Correlation-Id", "CorId"),
-            auth_scheme: text("RDG-Auth-Scheme", "AuthS"),
+            auth_scheme: text("RDG-Auth-Scheme", "AuthS").map(|scheme| shown_scheme(&scheme).to_owned()),
             upgrade: read.tokens("Upgrade").any(|token| token.eq_ignore_ascii_case("websocket")),
             authorization: read.values("Authorization").next().map(Authentication::read),
             framing,
@@ -194,9 +196,27 @@ fn query_pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
+/// A path without what may log on: a user and a password before the host, and parameters behind `;` or `#`.
+fn shown_path(target: &str) -> &str {
+    let authority = target.split_once("://").map_or(target, |(_, rest)| rest);
+    let authority = if authority.starts_with('/') { "" } else { authority };
+    let length = authority.find('/').unwrap_or(authority.len());
+    let path = match authority[..length].rfind('@') {
+        Some(at) => &authority[at + 1..],
+        None => target,
+    };
+    path.split([';', '#']).next().unwrap_or_default()
+}
+
 fn query_names(query: &str) -> Vec<String> {
-    // What has no value may be one.
+    // What has no value may be one, and the last of base64 looks like a name.
+    let has_value = |value: &str| value.bytes().any(|byte| byte != b'=');
+    let is_name = |name: &str| {
+        let letters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        name.len() <= LONGEST_QUERY_NAME && name.bytes().all(letters)
+    };
     let named = query.split('&').filter_map(|pair| pair.split_once('='));
+    let named = named.filter(|(name, value)| is_name(name) && has_value(value));
     named.map(|(name, _)| beginning(name)).take(MOST_QUERY_NAMES).collect()
 }
 

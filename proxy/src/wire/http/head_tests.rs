@@ -83,3 +83,28 @@ fn the_end_of_a_head_is_found_wherever_it_was_cut() {
     }
     assert_eq!([head_length(b"\r\n\r\n", 0), head_length(b"GET / HTTP/1.1\r\n", 0)], [None, None]);
 }
+
+#[test]
+fn what_may_log_on_is_in_no_path_query_or_header() {
+    let read = |line: &str, headers: &str| {
+        let head = format!("{line} HTTP/1.1\r\n{headers}\r\n");
+        RequestHead::decode(head.as_bytes()).unwrap()
+    };
+    let path = |target: &str| read(&format!("GET {target}"), "").path;
+    assert_eq!(path("https://anna:CANARY@gw/remote/"), "gw/remote/");
+    assert_eq!(path("anna:CANARY@gw:443"), "gw:443");
+    assert_eq!(path("/remote/;jsessionid=CANARY"), "/remote/");
+    assert_eq!(path("/remote/#access_token=CANARY"), "/remote/");
+    assert_eq!(path("/remoteDesktopGateway/"), "/remoteDesktopGateway/");
+    assert_eq!(path("https://gw/remote/@x"), "https://gw/remote/@x");
+    let names = |query: &str| read(&format!("GET /r?{query}"), "").query_names;
+    assert_eq!(names("ConId=1&Q0FOQVJZ==&Q0FOQVJZ=&x;CANARY=1&a.CANARY=1"), ["ConId"]);
+    let shown = |name: &str, value: &str| {
+        let head = read("GET /", &format!("{name}: {value}\r\n"));
+        head.headers[0].value.clone().unwrap_or_default()
+    };
+    assert_eq!(shown("Host", "anna:CANARY@gw"), "gw");
+    assert_eq!(shown("RDG-Auth-Scheme", "PAA CANARY"), "PAA");
+    assert_eq!(shown("RDG-Auth-Scheme", "CANARYCANARYCANARY"), "");
+    assert_eq!(shown("Sec-WebSocket-Protocol", "bearer.CANARY"), "");
+}

@@ -27,7 +27,6 @@ const SHOWN: &[&str] = &[
     "rdg-correlation-id",
     "retry-after",
     "sec-websocket-extensions",
-    "sec-websocket-protocol",
     "sec-websocket-version",
     "server",
     "te",
@@ -52,13 +51,24 @@ pub struct HttpHeader {
 impl HttpHeader {
     /// The header `name` with as much of `value` as may be shown.
     pub fn new(name: &str, value: &[u8]) -> HttpHeader {
-        let shown = SHOWN.contains(&name.to_ascii_lowercase().as_str());
-        HttpHeader {
-            name: beginning(name),
-            value: shown.then(|| beginning(&String::from_utf8_lossy(value))),
-            length: value.len(),
-        }
+        let known = name.to_ascii_lowercase();
+        let shown = SHOWN.contains(&known.as_str());
+        let text = String::from_utf8_lossy(value);
+        let text = match known.as_str() {
+            "host" => text.rsplit_once('@').map_or(&*text, |(_, host)| host),
+            "rdg-auth-scheme" => shown_scheme(&text),
+            _ => &text,
+        };
+        HttpHeader { name: beginning(name), value: shown.then(|| beginning(text)), length: value.len() }
     }
+}
+
+/// Letters of the longest scheme that is shown, which is SSPI_NTLM among those in use.
+const LONGEST_SCHEME: usize = 12;
+
+/// The scheme that a client logs on by, without the logon that a careless client puts behind it or in its place.
+pub(super) fn shown_scheme(value: &str) -> &str {
+    value.split_whitespace().next().filter(|scheme| scheme.len() <= LONGEST_SCHEME).unwrap_or_default()
 }
 
 /// The first [`TEXT_LIMIT`] characters.
