@@ -26,6 +26,14 @@ const PRECONNECTION_HEAD: usize = 12;
 const PRECONNECTION_FIXED: usize = 18;
 /// DomainMCSPDU choices (T.125) whose user data is RDP: SendDataRequest and SendDataIndication.
 const SEND_DATA: [u8; 2] = [25, 26];
+/// Those that have none and stay: Erect Domain Request, Disconnect Provider Ultimatum, Attach User and Channel Join, asked
+/// for and confirmed.
+const WITHOUT_DATA: [u8; 6] = [1, 8, 10, 11, 14, 15];
+/// Connect Initial and Connect Response, which are not among them, begin with this (BER, T.125 section 7).
+const CONNECT: u8 = 0x7f;
+/// What the last X.224 Data of a message has behind its kind; no client of RDP sends others.
+const END_OF_TPDU: u8 = 0x80;
+const END_OF_TPDU_AT: usize = 6;
 /// Bytes from the choice to the length of the user data: choice, initiator, channel, priority.
 const BEFORE_LENGTH: usize = 6;
 /// Bytes of user data that stay: the flags of the basic security header (MS-RDPBCGR 2.2.8.1.1.2.1).
@@ -245,8 +253,14 @@ fn slow_path(header: &[u8]) -> Decision {
     let Some(choice) = header.get(DATA_HEADER) else {
         return if header.len() >= length { whole } else { Decision::More };
     };
-    if !SEND_DATA.contains(&(choice >> 2)) {
+    if header.get(END_OF_TPDU_AT) != Some(&END_OF_TPDU) {
+        return Decision::Pdu { length, keep: DATA_HEADER };
+    }
+    if *choice == CONNECT || WITHOUT_DATA.contains(&(choice >> 2)) {
         return whole;
+    }
+    if !SEND_DATA.contains(&(choice >> 2)) {
+        return Decision::Pdu { length, keep: DATA_HEADER + 1 };
     }
     // PER gives lengths from 128 on in two bytes.
     let Some(first) = header.get(DATA_HEADER + BEFORE_LENGTH) else {
@@ -371,6 +385,18 @@ mod tests {
         assert_eq!(fixed, &preconnection[..PRECONNECTION_FIXED]);
         assert!(blob.iter().all(|byte| *byte == 0), "{blob:?}");
         assert_eq!(after[preconnection.len()..], blanked(&[&session()], Side::Client));
+    }
+
+    #[test]
+    fn what_is_no_pdu_of_rdp_is_blanked_as_well() {
+        let canary = b"CANARY of a client that nobody knows";
+        let parts = tpkt(&[&[2, X224_DATA, 0, 25 << 2][..], canary].concat());
+        let bare = tpkt(&[&[2, X224_DATA, END_OF_TPDU, 0x40, 0, 0, 0][..], canary].concat());
+        for pdu in [parts, bare] {
+            let after = blanked(&[&pdu], Side::Client);
+            assert_eq!(after[..DATA_HEADER], pdu[..DATA_HEADER]);
+            assert!(!after.windows(6).any(|window| window == b"CANARY"), "{after:?}");
+        }
     }
 
     proptest! {
