@@ -12,6 +12,7 @@ pub use pcapng::CaptureSettings;
 pub use session_trace::{SessionTrace, TraceStart};
 pub use tap::{Tap, Taps};
 
+use crate::report::safe;
 use crate::trace::{Detail, Line, Micros, Record, Side};
 use followed::Followed;
 use pcapng::{CaptureHandle, CaptureThread};
@@ -222,7 +223,11 @@ fn text(lines: &[Line]) -> Vec<u8> {
                 text.push(b'\n');
             }
         }
-        text.clone()
+        // JSON itself escapes what a terminal obeys in ASCII alone.
+        match text.is_ascii() {
+            true => text.clone(),
+            false => safe::json(&String::from_utf8_lossy(text)).into_owned().into_bytes(),
+        }
     })
 }
 

@@ -1,5 +1,7 @@
 use super::*;
-use crate::trace::{ClosedBy, Confidence, Detail, End, How, Leg, Phase, SCHEMA_VERSION, Verdict, VerdictId};
+use crate::trace::{
+    ClosedBy, Confidence, Detail, End, Finding, How, Leg, Phase, SCHEMA_VERSION, Verdict, VerdictId,
+};
 use std::sync::Mutex;
 
 /// Remembers what it was shown.
@@ -138,4 +140,13 @@ async fn a_recorder_that_is_stuck_keeps_no_session_and_says_what_it_lost() {
     let notices = notices.lock().unwrap();
     assert_eq!(notices.len(), 1, "{notices:?}");
     assert!(notices[0].contains("the traces of 2 sessions have no end"), "{notices:?}");
+}
+
+#[test]
+fn a_trace_has_escapes_for_what_a_terminal_obeys() {
+    let said = "Jos\u{e9} \u{9b}31m\u{202e}";
+    let finding = Finding { id: "test".to_owned(), phase: Phase::Tls, text: said.to_owned() };
+    let line = String::from_utf8(text(&[Line::Finding(finding.clone())])).unwrap();
+    assert!(line.contains("Jos\u{e9} \\u009b31m\\u202e"), "{line}");
+    assert_eq!(line.trim_end().parse::<Line>().unwrap(), Line::Finding(finding));
 }
