@@ -2,6 +2,7 @@
 
 use super::facts::Facts;
 use super::impaired;
+use super::nla::was_refused_by_size;
 use super::rule::{Conclusion, Remedy, Rule};
 use super::words::{SECOND, ended, span};
 use crate::trace::{ClosedBy, Confidence, How, Phase, Side, VerdictId, Where};
@@ -240,7 +241,7 @@ fn client_closed(facts: &Facts<'_>) -> Conclusion {
 }
 
 /// Proposes what would show the status of NLA that TLS hides.
-pub(super) fn look_inside(conclusion: Conclusion, facts: &Facts<'_>) -> Conclusion {
+fn look_inside(conclusion: Conclusion, facts: &Facts<'_>) -> Conclusion {
     conclusion
         .try_next(facts.fill("rdpscope proxy {target} --renew-with SERVER.pfx --ca-out ca.pem"))
         .try_next(facts.fill("rdpscope proxy {target} --cert mirror --nla terminate"))
@@ -293,6 +294,12 @@ fn client_left(facts: &Facts<'_>, phase: Phase) -> String {
         Phase::Credssp if facts.inside.credssp.is_none() => {
             "The client left where network level authentication (NLA) begins, before a message of it was seen.".to_owned()
         }
+        Phase::Credssp if was_refused_by_size(facts) => {
+            "The server refused the logon in network level authentication (NLA), and the client left: the server's last \
+             message is as short as only a status is. Which status it is stands inside TLS; a wrong user name or password \
+             is the usual one."
+                .to_owned()
+        }
         Phase::Credssp => "The client left during network level authentication (NLA); the status that would say why \
                            is inside TLS."
             .to_owned(),
@@ -316,6 +323,12 @@ fn server_closed(facts: &Facts<'_>) -> Conclusion {
         Phase::Credssp if facts.inside.credssp.is_none() => {
             format!(
                 "The server {how} where network level authentication (NLA) begins, before a message of it was seen."
+            )
+        }
+        Phase::Credssp if was_refused_by_size(facts) => {
+            format!(
+                "The server refused the logon in network level authentication (NLA) and {how}: its last message is as short \
+                 as only a status is. Which status it is stands inside TLS; a wrong user name or password is the usual one."
             )
         }
         Phase::Credssp => {

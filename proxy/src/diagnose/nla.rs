@@ -12,7 +12,8 @@ use super::rule::{Remedy, Rule};
 use crate::trace::{Side, VerdictId, Where};
 use key::key_binding;
 use mechanism::{encryption_oracle, ntlm_refused};
-use silence::{own_logon_failed, refused_by_size, silent_refusal};
+pub(super) use silence::was_refused_by_size;
+use silence::{own_logon_failed, silent_refusal};
 use status::{other_status, stated};
 
 /// Kerberos allows clocks to be this far apart (RFC 4120, the usual setting); seconds.
@@ -87,15 +88,6 @@ pub(super) const RULES: &[Rule] = &[
         depends_on: &[],
         is_last_resort: false,
         judge: silent_refusal,
-        next: MORE,
-        fix: &[SAVED_CREDENTIALS, LOGON_LOG],
-    },
-    Rule {
-        id: VerdictId::NlaLogonFailed,
-        needs: "the size of the server's last message of NLA, and the session's end after it",
-        depends_on: &[VerdictId::ClientPrompted],
-        is_last_resort: false,
-        judge: refused_by_size,
         next: MORE,
         fix: &[SAVED_CREDENTIALS, LOGON_LOG],
     },

@@ -6,7 +6,6 @@ use super::{
     mechanism::{is_past_versions, only_ntlm_rejected},
     versions_apart,
 };
-use crate::diagnose::ending::{look_inside, who_ended};
 use crate::diagnose::facts::Facts;
 use crate::diagnose::rule::Conclusion;
 use crate::diagnose::words::ended;
@@ -82,29 +81,11 @@ pub(super) fn silent_refusal(facts: &Facts<'_>) -> Option<Conclusion> {
     Some(seen_silence(conclusion, facts))
 }
 
-/// Inside TLS a status cannot be read, but it can be told by its size: no other answer of a server is so short.
-pub(super) fn refused_by_size(facts: &Facts<'_>) -> Option<Conclusion> {
-    let last = facts.inside.credssp.filter(|last| last.what.1 == Side::Server)?;
-    let length = facts.inside.credssp_length;
-    let is_in_nla = facts.inside.furthest.is_some_and(|furthest| furthest.what == Phase::Credssp);
-    let went_on = !is_in_nla || facts.inside.early_authorization.is_some() || facts.inside.active.is_some();
-    if length > LONGEST_STATUS || went_on || facts.ending.first.is_none() {
-        return None;
-    }
-    let summary = "The server refused the logon in network level authentication (NLA): its last message is as short as \
-                   only a status is. Which one is inside TLS; a wrong user name or password is the usual cause.";
-    let conclusion = Conclusion::possible(Phase::Credssp, summary).or_possibly(&[
-        VerdictId::NlaAccountLocked,
-        VerdictId::NlaPasswordExpired,
-        VerdictId::NlaAccountRestricted,
-        VerdictId::NlaNtlmRefused,
-        VerdictId::NlaNoAuthority,
-    ]);
-    let number = last.what.0;
-    let text =
-        format!("NLA message {number}, the server's last, has {length} bytes: a status and nothing else");
-    let conclusion = look_inside(conclusion.seen(last.t_us, text), facts);
-    Some(conclusion.seen(facts.ending.t_us, who_ended(facts)))
+/// Whether the server's last message of NLA is a status, which cannot be read inside TLS, but is known by its size: no other
+/// answer of a server is so short.
+pub(in crate::diagnose) fn was_refused_by_size(facts: &Facts<'_>) -> bool {
+    let inside = &facts.inside;
+    inside.credssp.is_some_and(|last| last.what.1 == Side::Server) && inside.credssp_length <= LONGEST_STATUS
 }
 
 pub(super) fn own_logon_failed(facts: &Facts<'_>) -> Option<Conclusion> {
