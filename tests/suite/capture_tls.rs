@@ -106,10 +106,11 @@ fn converse(case: &Case, server: SocketAddr, key_log: &Path, more: &[&str]) -> V
     let (mut client, mut input) = Process::spawn_with_input(command);
     client.output.wait_for(PATIENCE, |line| line.contains("Verify return code")).expect("it connects");
     for (line, shown) in case.steps {
-        writeln!(input, "{line}").expect("the client reads");
+        // In one piece: a command is known only where it comes with the end of its line.
+        input.write_all(format!("{line}\n").as_bytes()).expect("the client reads");
         client.output.wait_for(PATIENCE, |line| line.contains(shown)).expect("the line comes back");
     }
-    writeln!(input, "Q").expect("the client reads");
+    input.write_all(b"Q\n").expect("the client reads");
     client.wait(PATIENCE).expect("it ends");
     wire.lock().expect("it was kept").clone()
 }
