@@ -239,7 +239,7 @@ pub(super) async fn make_ready(
 }
 
 /// Only what is nothing but certificates is written over: an older one of the same.
-fn refuse_key(path: &Path) -> Result<(), Failure> {
+fn refuse_what_is_no_certificate(path: &Path) -> Result<(), Failure> {
     let is_file = path.metadata().is_ok_and(|it| it.is_file());
     let there = if is_file { std::fs::read(path).unwrap_or_default() } else { Vec::new() };
     let text = String::from_utf8_lossy(&there);
@@ -268,7 +268,7 @@ pub(super) async fn make_ready_for(
     roots.await.map_err(Failure::not_done)?;
     let Some(authority) = interception.presenter.authority() else { return Ok(interception) };
     if let Some(path) = ca_out {
-        refuse_key(path)?;
+        refuse_what_is_no_certificate(path)?;
         std::fs::write(path, authority.certificate_pem()).map_err(|error| {
             Failure::not_done(format!(
                 "cannot write the CA's certificate to {}: {error}; name another file with --ca-out",

@@ -235,14 +235,19 @@ fn old_versions_dropped(facts: &Facts<'_>) -> Option<Conclusion> {
     Some(seen_drop(Conclusion::likely(Phase::Tls, summary).or_possibly(&others), facts, hello))
 }
 
+/// The first TLS message, where a server of RDP or a gateway did not answer it with its own. TLS that neither agreed to says
+/// nothing of their keys and versions.
+fn unanswered_hello<'a>(facts: &Facts<'a>) -> Option<Seen<&'a ClientHello>> {
+    let agreed = facts.negotiation.confirm.is_some() || facts.at_gateway;
+    facts.tls.client_hello.filter(|_| agreed && facts.tls.server_hello.is_none())
+}
+
 /// The server left right after the first TLS message and said nothing: that message, and how long after it, µs.
 fn dropped_at_hello<'a>(facts: &Facts<'a>) -> Option<(Seen<&'a ClientHello>, u64)> {
-    let hello = facts.tls.client_hello.filter(|_| facts.tls.server_hello.is_none())?;
-    // TLS that no server of RDP agreed to says nothing about its key.
-    let agreed = facts.negotiation.confirm.is_some() || facts.at_gateway;
+    let hello = unanswered_hello(facts).filter(|_| alert(facts).is_none())?;
     let after = facts.left_after(hello.t_us);
     let dropped = facts.ended_by(Side::Server) && after < DROP_US && facts.malformed.is_none();
-    (agreed && dropped && alert(facts).is_none()).then_some((hello, after))
+    dropped.then_some((hello, after))
 }
 
 fn seen_drop(conclusion: Conclusion, facts: &Facts<'_>, hello: Seen<&ClientHello>) -> Conclusion {
@@ -305,9 +310,9 @@ fn server_key_unusable(facts: &Facts<'_>) -> Option<Conclusion> {
 }
 
 fn failed_by_itself(facts: &Facts<'_>) -> Option<Conclusion> {
-    let (from, number, t_us, text) = alert(facts).filter(|_| facts.tls.server_hello.is_none())?;
-    let agreed = facts.negotiation.confirm.is_some() || facts.at_gateway;
-    if !agreed || from != Side::Server || number != description::INTERNAL_ERROR {
+    unanswered_hello(facts)?;
+    let (from, number, t_us, text) = alert(facts)?;
+    if from != Side::Server || number != description::INTERNAL_ERROR {
         return None;
     }
     let summary = "The server failed by itself on the client's first TLS message, most often because it cannot \

@@ -356,9 +356,10 @@ pub(super) fn wrong_password_behind_tls() -> Option<Judged> {
     Some(Judged::of_session(&rdpscope.finish()))
 }
 
-/// Error info 0xB has the id of the table, and is no fault, and 0xC is one where it comes at once: exit code, sentence and what to do follow that.
+/// Error info 0xB has the id of the table and is no fault, 0xC is one where it comes at once: exit code, sentence and what
+/// to do follow that.
 #[test]
-fn a_user_who_leaves_is_no_fault() {
+fn a_user_who_leaves_is_no_fault_and_a_logoff_at_once_is_one() {
     for (code, exit_code, words) in [
         (0x1, 1, "An administrator disconnected the session"),
         (0xb, 0, "the user disconnected the session from inside it"),

@@ -1,5 +1,6 @@
 //! Files and folders into what a report is of.
 
+use crate::cli::run::RUN_FOLDER;
 use crate::cli::{Failure, analyze};
 use crate::report::{Document, Fleet, Subject};
 use crate::trace::{NotATrace, Reader, Reading, is_capture};
@@ -15,8 +16,6 @@ const BUFFER: usize = 64 << 10;
 const TRACE_FILE: &str = "trace.jsonl";
 /// What a probe found, beside the sessions of a run.
 const PROBE_FILE: &str = "probe.jsonl";
-/// What the names of folders begin with in which `rdpscope run` keeps all of one run.
-const RUN_FOLDER: &str = "run-";
 /// By so many bytes a capture is known.
 const LONGEST_MAGIC: u64 = 4;
 /// The path that stands for standard input.

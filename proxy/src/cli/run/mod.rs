@@ -81,13 +81,16 @@ struct Run<'a> {
     in_trouble: bool,
 }
 
+/// What the names of folders begin with in which all of one run is kept.
+pub(super) const RUN_FOLDER: &str = "run-";
+
 pub(super) fn run(arguments: RunArguments, output: &Output) -> Result<Exit, Failure> {
     let base = match &arguments.trace {
         Some(path) => path.clone(),
         None => TraceFolder::default_path().map_err(Failure::not_done)?,
     };
     let name = format!(
-        "run-{}-{:04x}",
+        "{RUN_FOLDER}{}-{:04x}",
         jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S"),
         std::process::id() & 0xffff
     );
