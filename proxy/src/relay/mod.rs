@@ -4,6 +4,7 @@
 //! shown to the observers after it was sent on, so that looking costs no time on the wire.
 
 pub mod attempts;
+mod busy_poll;
 pub mod client_command;
 mod client_log;
 mod conclude;

@@ -3,6 +3,7 @@
 //! A turn reads once, writes at once and only then shows the bytes to the [`Tap`], so that observation never delays
 //! a byte. Memory is held only for what the other side does not take yet: an idle session holds no buffer.
 
+use super::busy_poll::BusyPoll;
 use super::socket::{Sink, Socket, Source};
 use super::splice::Pipe;
 use crate::trace::Side;
@@ -19,7 +20,6 @@ const READ_SIZE: usize = 256 * 1024;
 /// How often one direction may read before the other has its turn and other sessions have theirs.
 const READS_PER_TURN: usize = 16;
 /// A read of this many bytes shows a busy stream, for which a pipe pays.
-#[cfg(target_os = "linux")]
 const BUSY_READ: usize = 16 * 1024;
 /// So many small reads in a row show that the stream is no longer busy and the pipe can go.
 #[cfg(target_os = "linux")]
@@ -90,9 +90,14 @@ pub async fn pump(client: &mut Socket, server: &mut Socket, tap: &mut impl Tap) 
     let (server_reader, server_writer) = server.split();
     let mut up = Flow::new(Side::Client, client_reader, server_writer);
     let mut down = Flow::new(Side::Server, server_reader, client_writer);
+    let mut busy_poll = BusyPoll::default();
     poll_fn(|cx| {
         let ends = (up.poll(cx, tap), down.poll(cx, tap));
-        if ends == (Poll::Pending, Poll::Pending) { Poll::Pending } else { Poll::Ready(()) }
+        if ends != (Poll::Pending, Poll::Pending) {
+            return Poll::Ready(());
+        }
+        busy_poll.wait(cx, up.reads + down.reads, up.is_calm() && down.is_calm());
+        Poll::Pending
     })
     .await;
     let (ended, open) = if up.end.is_some() { (up, &mut down) } else { (down, &mut up) };
@@ -167,7 +172,6 @@ struct Flow<'a> {
     pending_start: usize,
     pipe: Option<Pipe>,
     /// Small reads in a row.
-    #[cfg(target_os = "linux")]
     calm_reads: usize,
     /// How often something was read.
     reads: u64,
@@ -189,7 +193,6 @@ impl<'a> Flow<'a> {
             pending: Vec::new(),
             pending_start: 0,
             pipe: None,
-            #[cfg(target_os = "linux")]
             calm_reads: 0,
             reads: 0,
             finishing: false,
@@ -235,13 +238,21 @@ impl<'a> Flow<'a> {
                     tap.ended(Instant::now(), self.from, Ending::Fin);
                     self.finishing = true;
                 }
-                Ok(count) => self.choose_way(count, tap),
+                Ok(count) => {
+                    self.calm_reads = if count >= BUSY_READ { 0 } else { self.calm_reads + 1 };
+                    self.choose_way(count, tap);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Poll::Ready(self.reset(tap)),
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Whether messages are small.
+    fn is_calm(&self) -> bool {
+        self.calm_reads > 0
     }
 
     /// Whether the sink has taken everything that was read.
@@ -324,7 +335,6 @@ impl<'a> Flow<'a> {
     /// Through a pipe once nobody looks and the stream is busy; an empty pipe goes when the stream has calmed down.
     #[cfg(target_os = "linux")]
     fn choose_way(&mut self, count: usize, tap: &impl Tap) {
-        self.calm_reads = if count >= BUSY_READ { 0 } else { self.calm_reads + 1 };
         let is_seen = self.source.is_captured();
         if self.pipe.is_none() && count >= BUSY_READ && !is_seen && tap.is_opaque(self.from) {
             self.pipe = Pipe::new().ok();
