@@ -20,10 +20,8 @@ use crate::tls::{ClientEnd, Ends, ServerEnd};
 const CLIENTS: usize = 8;
 /// Threads that accept: more than clients, because a relay may close the server's side late.
 const SERVERS: usize = 16;
-/// Idle sessions held at once.
+/// Idle sessions held at once, before there are as many as [`crate::memory`] has.
 pub const IDLE: usize = 500;
-/// The same where it is asked whether a relay grows as its sessions do.
-pub const MANY_IDLE: usize = 2000;
 /// Header of a TPKT, of which all messages are one each: version, reserved, length with the header.
 const TPKT_HEADER: usize = 4;
 /// A fast-path PDU as long as the plaintext of a TLS record, which is how bulk data leaves a server.

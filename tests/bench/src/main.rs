@@ -103,7 +103,7 @@ fn compare(arguments: Arguments) -> Result<()> {
         rounds.memory(open_files);
     }
     if wanted(Measurement::Interception) {
-        rounds.interception()?;
+        rounds.interception(open_files)?;
     }
     if wanted(Measurement::Gateway) {
         rounds.gateway()?;

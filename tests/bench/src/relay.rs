@@ -87,7 +87,13 @@ pub const RELAYS: &[Relay] = &[
     Relay { intercepts: true, ..relay("haproxy", Launch::OnPort(launch::haproxy)) },
     relay("nginx", Launch::OnPort(launch::nginx)),
     Relay { most_idle: 0, ..relay("socat", Launch::OnPort(launch::socat)) },
-    Relay { passes: false, intercepts: true, ..relay("stunnel", Launch::OnPort(launch::stunnel)) },
+    // Two threads for each session.
+    Relay {
+        passes: false,
+        intercepts: true,
+        most_idle: memory::SESSIONS,
+        ..relay("stunnel", Launch::OnPort(launch::stunnel))
+    },
     Relay {
         intercepts: true,
         most_idle: memory::SESSIONS,

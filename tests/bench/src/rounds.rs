@@ -146,7 +146,9 @@ const INNER_FLOWS: &[(Direction, Measure, Measure)] = &[
     ),
 ];
 static INTERCEPTED_RSS: Measure = measure("idle intercepted session of 500, RSS, KiB", false, 1);
-static MANY_INTERCEPTED_RSS: Measure = measure("idle intercepted session of 2,000, RSS, KiB", false, 1);
+static MORE_INTERCEPTED_RSS: Measure = measure("idle intercepted session of 2,000, RSS, KiB", false, 1);
+static MANY_INTERCEPTED_RSS: Measure =
+    measure("idle intercepted session of up to 10,000, RSS, KiB", false, 1);
 
 const fn asked(measure: &'static Measure, against: Against) -> Asked {
     Asked { measure, against }
@@ -174,6 +176,7 @@ pub static ASKED: &[Asked] = &[
     asked(&HANDSHAKES[1].1, Against::Relays(1.2, &["stunnel"])),
     asked(&HANDSHAKES[1].1, Against::Relays(50.0, &["PyRDP"])),
     asked(&INTERCEPTED_RSS, Against::Bound(48.0)),
+    asked(&MORE_INTERCEPTED_RSS, Against::Bound(48.0)),
     asked(&MANY_INTERCEPTED_RSS, Against::Bound(48.0)),
 ];
 
@@ -321,24 +324,34 @@ impl Rounds {
     }
 
     /// TLS that ends in the relay, with real handshakes: TLS 1.3, one cipher suite, no resumption.
-    pub fn interception(&mut self) -> Result<()> {
+    pub fn interception(&mut self, open_files: u64) -> Result<()> {
         let (ends, old) = (Ends::new()?, Ends::old()?);
         for (key, rate, cost) in HANDSHAKES {
             self.intercepted_sessions([&ends, &old], *key, rate, cost);
         }
         self.intercepted_bulk(&ends);
-        self.intercepted_memory(&ends);
+        self.intercepted_memory(&ends, open_files);
         Ok(())
     }
 
-    fn intercepted_memory(&mut self, ends: &Ends) {
+    /// Of 500 idle sessions, then of 2,000, then of 10,000 or so many as may be open.
+    fn intercepted_memory(&mut self, ends: &Ends, open_files: u64) {
+        let many = memory::many_sessions(open_files);
+        let counts = [
+            (interception::IDLE, &INTERCEPTED_RSS),
+            (memory::SESSIONS, &MORE_INTERCEPTED_RSS),
+            (many, &MANY_INTERCEPTED_RSS),
+        ];
         let fit = |relay: &&Relay| relay.intercepts && relay.role == Role::Relay && relay.most_idle > 0;
         for relay in self.relays.iter().filter(fit).copied().collect::<Vec<_>>() {
             progress(&format!("memory of {}, intercepting", relay.name), 0, 1);
             let Some(running) = self.start(relay, Purpose::Interception(LeafKey::Rsa)) else { continue };
-            let found = interception::memory(&running, ends, &[interception::IDLE, interception::MANY_IDLE]);
+            let most = many.min(relay.most_idle);
+            let (counts, measures): (Vec<_>, Vec<_>) =
+                counts.into_iter().filter(|(count, _)| *count <= most).unzip();
+            let found = interception::memory(&running, ends, &counts);
             let Some(found) = self.keep(relay.name, &INTERCEPTED_RSS, found) else { continue };
-            for (memory, measure) in found.iter().zip([&INTERCEPTED_RSS, &MANY_INTERCEPTED_RSS]) {
+            for (memory, measure) in found.iter().zip(measures) {
                 self.results.record(measure, relay.name, Some(memory.rss));
             }
         }
