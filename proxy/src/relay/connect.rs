@@ -1,13 +1,13 @@
 //! TCP to the first address that answers (RFC 8305, "Happy Eyeballs").
 
-use super::impaired::set_mss;
+use super::tcp_socket;
 use crate::trace::{ConnectError, Detail};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 /// RFC 8305, section 8: how long one address has before the next one is tried beside it.
@@ -106,19 +106,13 @@ pub fn plain_reason(error: &io::Error) -> String {
 /// Connects to one address, with segments of at most `mss` bytes in both directions. A limit that runs out is an error
 /// like the system's own.
 pub(crate) async fn attempt(address: SocketAddr, limit: Duration, mss: Option<u32>) -> io::Result<TcpStream> {
-    match tokio::time::timeout(limit, open(address, mss)).await {
+    let open = async { tcp_socket::new(address, mss)?.connect(address).await };
+    match tokio::time::timeout(limit, open).await {
         Ok(result) => result,
         Err(_) => {
             Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} s", limit.as_secs())))
         }
     }
-}
-
-async fn open(address: SocketAddr, mss: Option<u32>) -> io::Result<TcpStream> {
-    let Some(mss) = mss else { return TcpStream::connect(address).await };
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    set_mss(&socket, mss)?;
-    socket.connect(address).await
 }
 
 fn connected(address: SocketAddr, stream: &TcpStream, took: Duration) -> Detail {

@@ -18,7 +18,7 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -197,21 +197,6 @@ pub(super) async fn mark(impaired: Option<&Impaired>) {
     if impaired.is_some() {
         tokio::task::yield_now().await;
     }
-}
-
-/// The largest segment that `socket` sends and takes from here on, before it is connected or listens.
-///
-/// # Errors
-/// Where the system cannot set it.
-#[cfg(unix)]
-pub(super) fn set_mss(socket: &TcpSocket, mss: u32) -> io::Result<()> {
-    SockRef::from(socket).set_tcp_mss(mss)
-}
-
-/// Other systems have no such setting.
-#[cfg(not(unix))]
-pub(super) fn set_mss(_socket: &TcpSocket, _mss: u32) -> io::Result<()> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no such setting"))
 }
 
 /// What the system knows of the connection to `side`, for which the session uses `stream`.

@@ -6,9 +6,9 @@ use super::connect::plain_reason;
 use super::gateway::attempts::GatewayAttempts;
 use super::gateway::side_channel::{self, NamedPort, PORTS_QUEUE};
 use super::gateway::{self, Gateway};
-use super::impaired::set_mss;
 use super::room::{Place, Room};
 use super::session::Route;
+use super::tcp_socket;
 use super::udp::{self, UdpChannel, UdpMode, UdpSessions};
 use super::workers::{self, Report};
 use crate::alter::impair::Impairments;
@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -156,7 +156,7 @@ impl Listener {
             |error: io::Error| ListenError::Bind { address: settings.listen, reason: plain_reason(&error) };
         for mss in Direction::ALL.iter().filter_map(|direction| settings.impairments.mss(*direction)) {
             let segment_size = |error| ListenError::SegmentSize { mss, reason: plain_reason(&error) };
-            TcpSocket::new_v4().and_then(|socket| set_mss(&socket, mss)).map_err(segment_size)?;
+            tcp_socket::new(settings.listen, Some(mss)).map_err(segment_size)?;
         }
         let mss = settings.impairments.mss(Direction::Down);
         let tcp = listen_tcp(settings.listen, mss).map_err(bind_error)?;
@@ -490,13 +490,7 @@ async fn relay_udp(socket: UdpSocket, settings: Arc<Settings>, sessions: Arc<Udp
 }
 
 fn listen_tcp(address: SocketAddr, mss: Option<u32>) -> io::Result<TcpListener> {
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    if let Some(mss) = mss {
-        set_mss(&socket, mss)?;
-    }
+    let socket = tcp_socket::new(address, mss)?;
     // On Windows this option would let a second program take the port.
     #[cfg(not(windows))]
     socket.set_reuseaddr(true)?;

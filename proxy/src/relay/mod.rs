@@ -25,6 +25,7 @@ mod splice;
 pub(crate) mod static_names;
 pub mod target;
 pub(crate) mod tcp_info;
+mod tcp_socket;
 mod teller;
 pub mod udp;
 pub mod upstream_proxy;
