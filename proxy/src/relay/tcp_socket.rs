@@ -47,14 +47,15 @@ mod tests {
     use super::*;
 
     fn congestion_control(address: &str) -> String {
-        let socket = new(address.parse().unwrap(), None).unwrap();
-        let name = SockRef::from(&socket).tcp_congestion().unwrap();
+        let socket = new(address.parse().expect("an address"), None).expect("a socket");
+        let name = SockRef::from(&socket).tcp_congestion().expect("Linux has this option");
         String::from_utf8_lossy(&name).trim_end_matches('\0').to_owned()
     }
 
     #[test]
     fn what_stays_on_this_machine_is_not_paced_and_a_network_has_what_the_system_chose() {
-        let default = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").unwrap();
+        let default =
+            std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").expect("it is there");
         assert_eq!(["127.0.0.1:1", "[::1]:1"].map(congestion_control), ["reno", "reno"]);
         assert_eq!(["0.0.0.0:1", "192.0.2.1:1"].map(congestion_control), [default.trim(); 2]);
     }
