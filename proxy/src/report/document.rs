@@ -151,17 +151,12 @@ impl Document {
     /// The experiment of `record` with what the sessions of this document add to it.
     pub fn finished(&self, record: &Record) -> Option<Finished> {
         let line = Experiment::clone(record.experiment.as_deref()?);
-        let failing: Vec<&str> = line
-            .arms
-            .first()
-            .into_iter()
-            .flat_map(|arm| &arm.runs)
-            .filter(|run| run.verdict.is_fault())
-            .map(|run| run.session.as_str())
-            .collect();
-        let observed = self.subjects.iter().filter(|it| it.session().is_some_and(|id| failing.contains(&id)));
-        let observed: Option<Verdict> = observed.filter_map(|it| it.record.verdict.clone()).next();
-        let fails = !failing.is_empty();
+        let runs = line.arms.first().into_iter().flat_map(|arm| &arm.runs);
+        // From the last on, which is the one that the experiment itself tells.
+        let mut failing = runs.rev().filter(|run| run.verdict.is_fault()).peekable();
+        let fails = failing.peek().is_some();
+        let last = failing.find_map(|run| self.place_of(&run.session));
+        let observed = last.and_then(|place| self.subjects[place].record.verdict.clone());
         Some(Finished { proven: record.verdict.clone(), observed, fails, line })
     }
 

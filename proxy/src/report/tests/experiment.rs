@@ -1,9 +1,10 @@
 use super::STYLE;
 use crate::experiment::Finished;
 use crate::report::KeptExperiment;
+use crate::report::document::{Document, Subject};
 use crate::trace::{
     Confidence, Experiment, ExperimentArm, ExperimentConclusion, ExperimentConfounder, ExperimentEffect,
-    ExperimentRun, Fix, Phase, Verdict, VerdictId, Where,
+    ExperimentRun, Fix, Header, Phase, Record, SCHEMA_VERSION, Verdict, VerdictId, Where,
 };
 
 const KEPT: KeptExperiment<'static> =
@@ -89,4 +90,30 @@ fn what_is_not_proved_is_not_called_a_verdict() {
     healthy.fails = false;
     let shown = super::super::experiment(&healthy, KeptExperiment::default(), &STYLE);
     assert!(shown.starts_with("RESULT     no fault"), "{shown}");
+}
+
+#[test]
+fn a_report_tells_the_failing_session_that_the_experiment_told() {
+    let Finished { line, observed, .. } = finished(ExperimentEffect::Inconclusive, false);
+    let session = |number: usize| {
+        let summary = format!("attempt {number}");
+        let header = Header {
+            schema: SCHEMA_VERSION,
+            rdpscope: "1.0.0".to_owned(),
+            session: number.to_string(),
+            target: "srv10:3389".to_owned(),
+            settings: serde_json::Map::new(),
+            started: "2026-11-23T08:00:00Z".to_owned(),
+        };
+        let verdict = observed.clone().map(|verdict| Verdict { summary, ..verdict });
+        Record { header: Some(header), verdict, ..Record::default() }
+    };
+    let experiment = Record { experiment: Some(Box::new(line)), ..Record::default() };
+    // As files may be read: not in the order of the attempts.
+    let records = [experiment.clone(), session(0), session(2), session(1)];
+    let subjects = records.map(|record| Subject::new(record, "traces".to_owned())).into();
+    let document = Document { subjects, ..Document::default() };
+    let finished = document.finished(&experiment).expect("it is an experiment");
+    assert!(finished.fails);
+    assert_eq!(finished.observed.map(|verdict| verdict.summary).as_deref(), Some("attempt 2"));
 }
