@@ -72,6 +72,20 @@ fn rdpscope_with(setup: &Setup<'_>, trace: &[String]) -> Result<Vec<String>> {
     Ok([&command[..], &["--listen".into(), "127.0.0.1:0".into()], trace, &interception].concat())
 }
 
+/// The relay of this program that looks at nothing.
+pub fn bare(setup: &Setup<'_>) -> Result<Vec<String>> {
+    if setup.purpose != Purpose::Sessions {
+        bail!("it is made for the few messages of a session's start");
+    }
+    let program = std::env::current_exe()?;
+    Ok(vec![path(&program), "bare".into(), setup.target.to_string()])
+}
+
+/// The same, leaving the files of a trace.
+pub fn bare_with_files(setup: &Setup<'_>) -> Result<Vec<String>> {
+    Ok([bare(setup)?, vec!["--files".into(), path(&setup.folder.join("trace"))]].concat())
+}
+
 /// For bulk data splice without conditions, because `splice-auto` hardly ever decides for it here; for the
 /// rest `splice-auto`, because splicing small messages makes each of them slower.
 pub fn haproxy(setup: &Setup<'_>) -> Result<Vec<String>> {

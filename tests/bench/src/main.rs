@@ -2,6 +2,7 @@
 //! side; its probe with nmap and sslscan; its reading of captures with tshark.
 
 mod asked;
+mod bare;
 mod connections;
 mod evidence;
 mod fleet;
@@ -23,6 +24,7 @@ mod timed;
 mod tls;
 mod wire;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -38,6 +40,8 @@ use crate::rounds::{Plan, Rounds};
 #[derive(Debug, Parser)]
 #[command(name = "tests/bench/run")]
 struct Arguments {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// Fewer and shorter rounds: under a minute
     #[arg(long)]
     quick: bool,
@@ -45,7 +49,7 @@ struct Arguments {
     #[arg(long, value_delimiter = ',')]
     only: Vec<Measurement>,
     /// Only these relays: direct, rdpscope, haproxy, nginx, socat, stunnel, mitmproxy, PyRDP; when named also
-    /// rdpscope-no-trace, rdpscope-capture and haproxy-auto
+    /// rdpscope-no-trace, rdpscope-capture, haproxy-auto, bare and bare-with-files
     #[arg(long, value_delimiter = ',')]
     relays: Vec<String>,
     /// The relay whose ratios to the others are shown
@@ -54,6 +58,20 @@ struct Arguments {
     /// The rdpscope program
     #[arg(long, env = "RDPSCOPE", default_value = "target/release/rdpscope")]
     rdpscope: PathBuf,
+}
+
+/// What this program is besides.
+#[derive(Debug, clap::Subcommand)]
+enum Part {
+    /// The relay that looks at nothing
+    #[command(hide = true)]
+    Bare {
+        /// Where connections go
+        target: SocketAddr,
+        /// Leave there what a trace consists of
+        #[arg(long)]
+        files: Option<PathBuf>,
+    },
 }
 
 /// What can be measured.
@@ -71,7 +89,12 @@ enum Measurement {
 }
 
 fn main() -> ExitCode {
-    match compare(Arguments::parse()) {
+    let arguments = Arguments::parse();
+    let done = match arguments.part {
+        Some(Part::Bare { target, files }) => bare::run(target, files),
+        None => compare(arguments),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");

@@ -119,6 +119,12 @@ pub const RELAYS: &[Relay] = &[
         ..relay("rdpscope-capture", Launch::Announces(launch::rdpscope_capture))
     },
     Relay { on_request: true, ..relay("haproxy-auto", Launch::OnPort(launch::haproxy_auto)) },
+    Relay { on_request: true, most_idle: 0, ..relay("bare", Launch::Announces(launch::bare)) },
+    Relay {
+        on_request: true,
+        most_idle: 0,
+        ..relay("bare-with-files", Launch::Announces(launch::bare_with_files))
+    },
 ];
 
 const fn relay(name: &'static str, launch: Launch) -> Relay {
@@ -202,7 +208,7 @@ impl Running {
     pub fn recorded(&self) -> Option<u64> {
         let folder = &self.folder;
         match self.relay.name {
-            "rdpscope" => Some(traces(&folder.join("trace"))),
+            "rdpscope" | "bare-with-files" => Some(traces(&folder.join("trace"))),
             "haproxy" | "haproxy-auto" => Some(lines(&folder.join(format!("{}.stdout", self.relay.name)))),
             "nginx" => Some(lines(&folder.join("sessions.log"))),
             _ => None,
